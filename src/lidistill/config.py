@@ -1,0 +1,39 @@
+"""What recipes are made of: the strict base model, and the grids that data and backbones share."""
+
+from typing import Annotated, Self, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Size: TypeAlias = tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]
+
+
+class Config(BaseModel):
+    """Base of every configuration: frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+class GridConfig(Config):
+    """Field of view in the lidar frame and the 2D grids that a WaffleIron projects onto.
+
+    Layer ``l`` projects along axis ``axes[l % 3]`` onto ``planes[l % 3]``; the plane is spanned by
+    the two remaining axes in increasing order.
+
+    References:
+        ScaLR (CVPR 2024), supplementary: +-64 m, +-64 m, +-8 m in cells of 0.5 m.
+    """
+
+    fov_min: tuple[float, float, float] = (-64.0, -64.0, -8.0)  # metres
+    fov_max: tuple[float, float, float] = (64.0, 64.0, 8.0)  # metres
+    axes: tuple[int, ...] = (2, 1, 0)  # axis projected out
+    planes: tuple[Size, ...] = ((256, 256), (256, 32), (256, 32))  # cells per plane
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if any(low >= high for low, high in zip(self.fov_min, self.fov_max, strict=True)):
+            msg = f"fov_min {self.fov_min} must lie below fov_max {self.fov_max} on every axis"
+            raise ValueError(msg)
+        if len(self.axes) != len(self.planes) or not set(self.axes) <= {0, 1, 2}:
+            msg = f"axes {self.axes} must be 0, 1 or 2, one for each plane of {self.planes}"
+            raise ValueError(msg)
+        return self

@@ -1,0 +1,74 @@
+"""The exception family: what a user can mend, said in one line."""
+
+import difflib
+import importlib
+from collections.abc import Iterable
+from types import ModuleType
+
+
+class LidistillError(Exception):
+    """Base of every error that the user, not the programmer, can mend.
+
+    The message is one line: what was found, what was expected, what to do.
+    """
+
+
+class ConfigError(LidistillError):
+    """A recipe, an override or an argument does not say what it must."""
+
+
+class UnknownNameError(ConfigError):
+    """A name that is not in its table."""
+
+
+class DatasetNotFoundError(LidistillError):
+    """A data set, or a part of it that was asked for, is not on disk."""
+
+
+class FileFormatError(LidistillError):
+    """A file is there but is not what it should be."""
+
+
+class WeightsNotFoundError(LidistillError):
+    """Weights of a network are nowhere to be found."""
+
+
+class CheckpointError(LidistillError):
+    """A checkpoint is missing, incomplete, or of another architecture."""
+
+
+class MissingPackageError(LidistillError):
+    """An optional package is needed and not installed."""
+
+
+class TrainingError(LidistillError):
+    """A run cannot go on: nothing to train on, or numbers that are no longer finite."""
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """Text that names the nearest known name, or all of them where none is near."""
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(names) or 'none'}."
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str]) -> UnknownNameError:
+    """Error for a name missing from a table, with the nearest known one."""
+    return UnknownNameError(f"unknown {kind} {name!r}; {suggestion(name, known)}")
+
+
+def require(module: str, *, extra: str) -> ModuleType:
+    """Import an optional package at its point of use.
+
+    Args:
+        module: Name to import, for example ``"embreex"``.
+        extra: The lidistill extra that installs it.
+
+    Raises:
+        MissingPackageError: If it is not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        msg = f"this needs the package {module!r} ({error}); pip install 'lidistill[{extra}]'."
+        raise MissingPackageError(msg) from error

@@ -1,0 +1,275 @@
+"""The records that cross package boundaries, from a data set's frame to a packed batch.
+
+Shape letters: N points of a scan, M points the student sees, P point-pixel pairs, V views,
+B scans of a batch, K neighbours of a point, G grids, H x W picture size.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+Array: TypeAlias = NDArray[np.generic]
+
+
+def _check_shape(name: str, array: Array | Tensor, expected: tuple[int | None, ...]) -> None:
+    shape = tuple(array.shape)
+    fits = len(shape) == len(expected) and all(
+        want is None or want == got for got, want in zip(shape, expected, strict=True)
+    )
+    if not fits:
+        wanted = ", ".join("any" if want is None else str(want) for want in expected)
+        msg = f"{name} has shape {shape}, expected ({wanted})"
+        raise ValueError(msg)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CameraView:
+    """One picture of a frame, with its whole calibration chain reduced to one transform."""
+
+    name: str
+    image_path: Path
+    size_hw: tuple[int, int]
+    """Height and width of the stored picture, pixels."""
+    K: NDArray[np.float64]
+    """(3, 3) pinhole matrix, pixels."""
+    T_cam_lidar: NDArray[np.float64]
+    """(4, 4) lidar coordinates at scan time to camera coordinates at exposure, metres."""
+    distortion: NDArray[np.float64] | None = None
+    """(5,) radial-tangential coefficients k1, k2, p1, p2, k3."""
+    near_depth: float = 0.0
+    """Points must lie deeper than this along the camera's z axis, metres."""
+    near_x: float = -np.inf
+    """Points must have a larger lidar x than this, metres (SemanticKITTI: 1)."""
+    border_px: float = 0.0
+    """Points must lie in 0 < u < W - border_px and 0 < v < H - border_px."""
+
+    def __post_init__(self) -> None:
+        _check_shape("K", self.K, (3, 3))
+        _check_shape("T_cam_lidar", self.T_cam_lidar, (4, 4))
+        if self.distortion is not None:
+            _check_shape("distortion", self.distortion, (5,))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """One scan as its data set stores it, with the pictures taken around it."""
+
+    frame_id: str
+    """Unique in its data set, stable from run to run, for example ``"002/14/pandar64"``."""
+    sensor: str
+    """Key of ``data.sensors.SENSORS``."""
+    points: NDArray[np.float32]
+    """(N, 3) metres, lidar frame: x forward, y left, z up."""
+    intensity: NDArray[np.float32]
+    """(N,) in the sensor's own scale."""
+    labels: NDArray[np.uint8] | None = None
+    """(N,) training ids, 255 = ignore."""
+    views: tuple[CameraView, ...] = ()
+    T_world_lidar: NDArray[np.float64] | None = None
+    """(4, 4) lidar coordinates to the drive's world coordinates, metres."""
+
+    def __post_init__(self) -> None:
+        _check_shape("points", self.points, (None, 3))
+        num_points = len(self.points)
+        _check_shape("intensity", self.intensity, (num_points,))
+        if self.labels is not None:
+            _check_shape("labels", self.labels, (num_points,))
+        if self.T_world_lidar is not None:
+            _check_shape("T_world_lidar", self.T_world_lidar, (4, 4))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pairs:
+    """Which point belongs to which pixel."""
+
+    point: Tensor
+    """(P,) int64 index into the points of the sample (of the batch, once packed)."""
+    view: Tensor
+    """(P,) int64 index into the views of the sample (of the batch, once packed)."""
+    uv: Tensor
+    """(P, 2) float32 column and row in the resized picture; pixel centres are whole numbers."""
+
+    def __post_init__(self) -> None:
+        _check_shape("point", self.point, (None,))
+        _check_shape("view", self.view, (len(self.point),))
+        _check_shape("uv", self.uv, (len(self.point), 2))
+
+    def __len__(self) -> int:
+        return len(self.point)
+
+    def to(self, device: torch.device | str) -> "Pairs":
+        """Copy on another device."""
+        return Pairs(
+            point=self.point.to(device, non_blocking=True),
+            view=self.view.to(device, non_blocking=True),
+            uv=self.uv.to(device, non_blocking=True),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """What the networks see of one frame."""
+
+    frame_id: str
+    coords: Tensor
+    """(M, 3) float32 metres, after augmentation."""
+    features: Tensor
+    """(M, F) float32 input channels of the backbone."""
+    neighbors: Tensor
+    """(M, 1 + K) int64 nearest points in this sample, the point itself first."""
+    cells: Tensor
+    """(M, G) int64 row-major cell of each point in each grid of the backbone."""
+    source: Tensor
+    """(M,) int64 index of each point in the frame."""
+    labels: Tensor | None = None
+    """(M,) int64 training ids, 255 = ignore."""
+    inverse: Tensor | None = None
+    """(N,) int64 nearest kept point of every original one; evaluation only."""
+    full_labels: Tensor | None = None
+    """(N,) int64 training ids of all original points; evaluation only."""
+    pairs: Pairs | None = None
+    images: Tensor | None = None
+    """(V, 3, H, W) uint8 resized pictures; None where teacher features come from a cache."""
+    image_paths: tuple[Path, ...] = ()
+    """V paths of the pictures, the key of the cache."""
+
+    def __post_init__(self) -> None:
+        num_points = len(self.coords)
+        _check_shape("coords", self.coords, (num_points, 3))
+        _check_shape("features", self.features, (num_points, None))
+        _check_shape("neighbors", self.neighbors, (num_points, None))
+        _check_shape("cells", self.cells, (num_points, None))
+        _check_shape("source", self.source, (num_points,))
+        if self.labels is not None:
+            _check_shape("labels", self.labels, (num_points,))
+
+    def __len__(self) -> int:
+        return len(self.coords)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """Scans packed one after the other; every index is already shifted."""
+
+    offsets: Tensor
+    """(B + 1,) int64; scan b owns the points offsets[b] to offsets[b + 1]."""
+    features: Tensor
+    """(M, F) float32."""
+    neighbors: Tensor
+    """(M, 1 + K) int64 into the packed points."""
+    cells: Tensor
+    """(M, G) int64 row-major cell inside the grid of the point's own scan."""
+    coords: Tensor | None = None
+    """(M, 3) float32 metres."""
+    labels: Tensor | None = None
+    """(M,) int64."""
+    pairs: Pairs | None = None
+    images: Tensor | None = None
+    """(V, 3, H, W) uint8, the views of all scans."""
+    image_paths: tuple[Path, ...] = ()
+    frame_ids: tuple[str, ...] = ()
+    samples: tuple[Sample, ...] = field(default=(), repr=False)
+    """The samples it was packed from; empty once moved to another device."""
+
+    def __post_init__(self) -> None:
+        num_points = len(self.features)
+        _check_shape("features", self.features, (num_points, None))
+        _check_shape("neighbors", self.neighbors, (num_points, None))
+        _check_shape("cells", self.cells, (num_points, None))
+        if self.labels is not None:
+            _check_shape("labels", self.labels, (num_points,))
+        if len(self.offsets) < 2 or int(self.offsets[-1]) != num_points:
+            msg = f"offsets end at {self.offsets[-1:].tolist()}, expected {num_points} points"
+            raise ValueError(msg)
+
+    @property
+    def num_scans(self) -> int:
+        """B, the number of scans."""
+        return len(self.offsets) - 1
+
+    @property
+    def lengths(self) -> Tensor:
+        """(B,) points of each scan."""
+        return self.offsets[1:] - self.offsets[:-1]
+
+    def scan_index(self) -> Tensor:
+        """(M,) int64 scan of each point."""
+        scans = torch.arange(self.num_scans, device=self.offsets.device)
+        return torch.repeat_interleave(scans, self.lengths)
+
+    def to(self, device: torch.device | str) -> "Batch":
+        """Copy on another device, without the samples it was packed from."""
+
+        def move(tensor: Tensor | None) -> Tensor | None:
+            return None if tensor is None else tensor.to(device, non_blocking=True)
+
+        return Batch(
+            offsets=self.offsets.to(device, non_blocking=True),
+            features=self.features.to(device, non_blocking=True),
+            neighbors=self.neighbors.to(device, non_blocking=True),
+            cells=self.cells.to(device, non_blocking=True),
+            coords=move(self.coords),
+            labels=move(self.labels),
+            pairs=None if self.pairs is None else self.pairs.to(device),
+            images=move(self.images),
+            image_paths=self.image_paths,
+            frame_ids=self.frame_ids,
+        )
+
+
+def collate(samples: list[Sample]) -> Batch:
+    """Pack samples one after the other and shift every index.
+
+    Raises:
+        ValueError: If there is no sample, or only some of them carry labels, pairs or pictures.
+    """
+    if not samples:
+        msg = "cannot pack an empty list of samples"
+        raise ValueError(msg)
+    lengths = torch.tensor([len(sample) for sample in samples])
+    offsets = torch.cat([torch.zeros(1, dtype=torch.int64), lengths.cumsum(0)])
+    starts = offsets[:-1].tolist()
+    images = _stack_all_or_none("images", [sample.images for sample in samples])
+    return Batch(
+        offsets=offsets,
+        features=torch.cat([sample.features for sample in samples]),
+        neighbors=torch.cat([s.neighbors + i for s, i in zip(samples, starts, strict=True)]),
+        cells=torch.cat([sample.cells for sample in samples]),
+        coords=torch.cat([sample.coords for sample in samples]),
+        labels=_stack_all_or_none("labels", [sample.labels for sample in samples]),
+        pairs=_pack_pairs(samples, starts),
+        images=images,
+        image_paths=tuple(path for sample in samples for path in sample.image_paths),
+        frame_ids=tuple(sample.frame_id for sample in samples),
+        samples=tuple(samples),
+    )
+
+
+def _stack_all_or_none(name: str, tensors: list[Tensor | None]) -> Tensor | None:
+    present = [tensor for tensor in tensors if tensor is not None]
+    if not present:
+        return None
+    if len(present) != len(tensors):
+        msg = f"only {len(present)} of {len(tensors)} samples carry {name}"
+        raise ValueError(msg)
+    return torch.cat(present)
+
+
+def _pack_pairs(samples: list[Sample], starts: list[int]) -> Pairs | None:
+    present = [sample.pairs for sample in samples if sample.pairs is not None]
+    if not present:
+        return None
+    if len(present) != len(samples):
+        msg = f"only {len(present)} of {len(samples)} samples carry pairs"
+        raise ValueError(msg)
+    view_starts = np.cumsum([0] + [len(sample.image_paths) for sample in samples[:-1]]).tolist()
+    return Pairs(
+        point=torch.cat([p.point + s for p, s in zip(present, starts, strict=True)]),
+        view=torch.cat([p.view + s for p, s in zip(present, view_starts, strict=True)]),
+        uv=torch.cat([p.uv for p in present]),
+    )
