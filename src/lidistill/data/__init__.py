@@ -1,0 +1,37 @@
+"""Data sets behind one protocol, and the way from a frame on disk to a packed batch."""
+
+from typing import Protocol
+
+from lidistill.data.pandaset import PandaSetConfig
+from lidistill.labels import LabelMap
+from lidistill.structures import Frame
+
+
+class FrameDataset(Protocol):
+    """A data set reads: it does not augment, batch, count or guess."""
+
+    @property
+    def frame_ids(self) -> tuple[str, ...]:
+        """Name of every frame, in reading order."""
+        ...
+
+    @property
+    def label_map(self) -> LabelMap:
+        """The table from raw ids to training ids."""
+        ...
+
+    def __len__(self) -> int:
+        """Number of frames."""
+        ...
+
+    def __getitem__(self, index: int) -> Frame:
+        """Read one frame from disk."""
+        ...
+
+
+DATASETS = {
+    "pandaset": PandaSetConfig,
+}
+"""Configuration of every data set by its ``kind``."""
+
+DatasetConfig = PandaSetConfig

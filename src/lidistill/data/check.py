@@ -1,0 +1,254 @@
+"""What a data set on disk holds, what it lacks, and whether its points meet its pictures."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from lidistill.data.overlays import draw_overlays
+from lidistill.data.pairing import pair_view
+from lidistill.data.pandaset import DEVICE, PandaSet, PandaSetConfig
+from lidistill.data.pandaset_drive import is_drive
+from lidistill.data.pictures import read_picture
+from lidistill.errors import DatasetNotFoundError, LidistillError
+from lidistill.labels import IGNORE, LabelMap
+from lidistill.structures import CameraView, Frame
+
+
+class _Frames(Protocol):
+    @property
+    def sensor(self) -> str: ...
+
+    @property
+    def label_map(self) -> LabelMap: ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Frame: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatasetReport:
+    """What was found in the frames of one sensor."""
+
+    sensor: str
+    num_frames: int
+    """Frames that could be read."""
+    num_labelled: int
+    num_points: tuple[int, ...]
+    """Points of each frame, in reading order."""
+    intensity_mean: float
+    intensity_std: float
+    class_counts: dict[str, int]
+    """Points of every class over all labelled frames; the last entry is ``"ignore"``."""
+    camera_share: dict[str, float]
+    """Share of a frame's points that fall into each camera, mean over the frames that have it."""
+    problems: tuple[str, ...]
+    """One line for every frame or picture that could not be read."""
+    pictures: tuple[Path, ...]
+    """Overlays written."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckReport:
+    """What was found under a folder."""
+
+    root: Path
+    format: str
+    parts: tuple[str, ...]
+    """Drives or scenes, by name."""
+    datasets: tuple[DatasetReport, ...]
+    """One for every sensor."""
+    missing: tuple[str, ...]
+    """One line for everything that a complete copy would have."""
+
+    @property
+    def sound(self) -> bool:
+        """Whether everything that is there could be read."""
+        return not any(dataset.problems for dataset in self.datasets)
+
+    def to_json(self) -> dict[str, Any]:
+        """The record as plain lists, dictionaries, numbers and strings."""
+        record = asdict(self) | {"root": str(self.root), "sound": self.sound}
+        for dataset in record["datasets"]:
+            dataset["pictures"] = [str(path) for path in dataset["pictures"]]
+        return record
+
+
+def detect_format(root: Path) -> str:
+    """Name of the data set that a folder holds, a key of ``data.DATASETS``.
+
+    Raises:
+        DatasetNotFoundError: If there is no such folder, or it holds none that is known.
+    """
+    if not root.is_dir():
+        msg = f"{root} is not a folder; give the one that a data set was unpacked into."
+        raise DatasetNotFoundError(msg)
+    for name, fits in _FORMATS.items():
+        if fits(root):
+            return name
+    drive = f" {root} is a single drive: give {root.parent}." if is_drive(root) else ""
+    msg = (
+        f"{root} holds no data set of a known format ({', '.join(_FORMATS)}). "
+        f"PandaSet has folders like 002/lidar/00.pkl.gz.{drive}"
+    )
+    raise DatasetNotFoundError(msg)
+
+
+def check_root(
+    root: Path,
+    output: Path | None = None,
+    *,
+    max_frames: int | None = None,
+    on_frame: Callable[[], None] = lambda: None,
+) -> CheckReport:
+    """Read what lies under a folder, whatever data set it is.
+
+    Args:
+        root: Folder of the data set.
+        output: Folder for the overlays, or None to write none.
+        max_frames: Read at most this many frames of each sensor, spread evenly; None reads all.
+        on_frame: Called after each frame, for a progress bar.
+
+    Raises:
+        DatasetNotFoundError: If there is no data set of a known format.
+    """
+    name = detect_format(root)
+    datasets = [
+        PandaSetConfig.model_validate({"root": root, "sensor": sensor, "split": "all"}).build()
+        for sensor in DEVICE
+    ]
+    return CheckReport(
+        root=root,
+        format=name,
+        parts=tuple(drive.name for drive in datasets[0].drives),
+        datasets=tuple(
+            check_dataset(dataset, output, max_frames=max_frames, on_frame=on_frame)
+            for dataset in datasets
+        ),
+        missing=_missing(datasets[0]),
+    )
+
+
+def check_dataset(
+    dataset: _Frames,
+    output: Path | None = None,
+    *,
+    max_frames: int | None = None,
+    on_frame: Callable[[], None] = lambda: None,
+) -> DatasetReport:
+    """Read the frames of one sensor, count, and draw the points on one picture per camera.
+
+    Args:
+        dataset: What to read.
+        output: See ``check_root``.
+        max_frames: See ``check_root``.
+        on_frame: See ``check_root``.
+    """
+    num = len(dataset) if max_frames is None else min(max_frames, len(dataset))
+    chosen = np.linspace(0, len(dataset) - 1, num).round().astype(int).tolist()
+    tally = _Tally(label_map=dataset.label_map, middle=num // 2)
+    for index in chosen:
+        try:
+            tally.add(dataset[index])
+        except LidistillError as error:
+            tally.problems.append(str(error))
+        on_frame()
+    pictures = tally.draw(output) if output is not None else ()
+    counts = dict(zip((*dataset.label_map.class_names, "ignore"), tally.counts(), strict=True))
+    mean, std = tally.intensity()
+    return DatasetReport(
+        sensor=dataset.sensor,
+        num_frames=len(tally.num_points),
+        num_labelled=tally.num_labelled,
+        num_points=tuple(tally.num_points),
+        intensity_mean=mean,
+        intensity_std=std,
+        class_counts=counts,
+        camera_share={name: float(np.mean(share)) for name, share in tally.shares.items()},
+        problems=tuple(tally.problems),
+        pictures=pictures,
+    )
+
+
+@dataclass(slots=True, kw_only=True)
+class _Tally:
+    label_map: LabelMap
+    middle: int
+    num_points: list[int] = field(default_factory=list)
+    num_labelled: int = 0
+    moments: NDArray[np.float64] = field(default_factory=lambda: np.zeros(2))
+    histogram: NDArray[np.int64] = field(default_factory=lambda: np.zeros(256, dtype=np.int64))
+    shares: dict[str, list[float]] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+    shown: dict[str, tuple[Frame, CameraView]] = field(default_factory=dict)
+
+    def add(self, frame: Frame) -> None:
+        intensity = frame.intensity.astype(np.float64)
+        self.moments += intensity.sum(), (intensity**2).sum()
+        if frame.labels is not None:
+            self.num_labelled += 1
+            self.histogram += np.bincount(frame.labels, minlength=256)
+        for view in frame.views:
+            share = len(pair_view(frame.points, view, view.size_hw).index) / len(frame.points)
+            self.shares.setdefault(view.name, []).append(share)
+            try:
+                read_picture(view.image_path)
+            except LidistillError as error:
+                self.problems.append(str(error))
+                continue
+            if len(self.num_points) <= self.middle or view.name not in self.shown:
+                self.shown[view.name] = (frame, view)
+        self.num_points.append(len(frame.points))
+
+    def intensity(self) -> tuple[float, float]:
+        """Mean and standard deviation over all points, zeros where there is none."""
+        mean, square = (self.moments / max(1, sum(self.num_points))).tolist()
+        return mean, max(0.0, square - mean**2) ** 0.5
+
+    def counts(self) -> list[int]:
+        classes = self.histogram[: self.label_map.num_classes].tolist()
+        return [*classes, int(self.histogram[IGNORE])]
+
+    def draw(self, output: Path) -> tuple[Path, ...]:
+        output.mkdir(parents=True, exist_ok=True)
+        written = []
+        for name, (frame, view) in self.shown.items():
+            for kind, picture in draw_overlays(frame, view, self.label_map).items():
+                path = output / f"{frame.sensor}_{name}_{kind}.png"
+                Image.fromarray(picture).save(path)
+                written.append(path)
+        return tuple(written)
+
+
+def _holds_pandaset(root: Path) -> bool:
+    return any(is_drive(folder) for folder in root.iterdir() if folder.is_dir())
+
+
+_FORMATS: Final[dict[str, Callable[[Path], bool]]] = {"pandaset": _holds_pandaset}
+
+
+def _missing(dataset: PandaSet) -> tuple[str, ...]:
+    lines = []
+    for drive in dataset.drives:
+        frames = set(drive.scans)
+        if len(frames) < drive.num_poses:
+            lines.append(f"{drive.name}: points of {len(frames)} of {drive.num_poses} frames")
+        if unlabelled := sorted(frames - drive.labels.keys()):
+            lines.append(f"{drive.name}: no labels of {len(unlabelled)} frames: {_few(unlabelled)}")
+        for name in dataset.cameras:
+            camera = drive.cameras.get(name)
+            without = sorted(frames - camera.pictures.keys()) if camera else ["all"]
+            if without:
+                lines.append(f"{drive.name}/{name}: no picture of the frames {_few(without)}")
+        if drive.latitude is None:
+            lines.append(f"{drive.name}: no meta/gps.json, so its split is unknown")
+    return tuple(lines)
+
+
+def _few(names: list[str]) -> str:
+    return ", ".join(names[:8]) + (", …" if len(names) > 8 else "")

@@ -1,0 +1,110 @@
+"""What to do about files that a data set speaks of and that are not on disk.
+
+Shape letters: F frames, V cameras.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lidistill.config import Config
+from lidistill.errors import DatasetNotFoundError
+
+logger = logging.getLogger(__name__)
+
+
+class CompletenessConfig(Config):
+    """What every frame must have, and what happens to those that lack it."""
+
+    labels: Literal["required", "optional", "none"] = "optional"
+    pictures: Literal["required", "optional", "none"] = "optional"
+    missing: Literal["error", "skip"] = "error"  # skip: leave frames out, and say how many
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OnDisk:
+    """Which files of which frames exist."""
+
+    scan: NDArray[np.bool_]
+    """(F,)"""
+    labels: NDArray[np.bool_]
+    """(F,)"""
+    pictures: NDArray[np.bool_]
+    """(F, V) of the wanted cameras."""
+
+
+class FileListing:
+    """Answers whether files exist, and lists each folder once.
+
+    Args:
+        root: Folder that the names are relative to.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._names: dict[str, frozenset[str]] = {}
+
+    def has(self, name: str) -> bool:
+        """Whether ``folder/…/file`` exists below the root."""
+        parent, _, last = name.rpartition("/")
+        if parent not in self._names:
+            folder = self._root / parent
+            entries = folder.iterdir() if folder.is_dir() else ()
+            self._names[parent] = frozenset(entry.name for entry in entries)
+        return bool(last) and last in self._names[parent]
+
+
+def usable_frames(
+    config: CompletenessConfig,
+    disk: OnDisk,
+    frame_id: Callable[[int], str],
+    *,
+    source: Path,
+) -> NDArray[np.int64]:
+    """Indices of the frames that have all they must have.
+
+    Args:
+        config: What they must have.
+        disk: What they have.
+        frame_id: Name of a frame by its index, for messages.
+        source: The data set's folder, for messages.
+
+    Raises:
+        DatasetNotFoundError: If something is missing and ``missing`` is ``"error"``, or no frame
+            is left.
+    """
+    usable = np.ones(len(disk.scan), dtype=bool)
+    for what, lacking in _lacking(config, disk).items():
+        if not lacking.any():
+            continue
+        first = frame_id(int(np.flatnonzero(lacking)[0]))
+        text = f"{source}: {lacking.sum()} of {len(usable)} frames lack a {what}, first {first}"
+        if config.missing == "error":
+            msg = f"{text}; unpack what is missing, select less, or set missing=skip."
+            raise DatasetNotFoundError(msg)
+        logger.warning("%s; they are left out.", text)
+        usable &= ~lacking
+    kept = np.flatnonzero(usable)
+    if not len(kept):
+        msg = f"{source}: none of the {len(usable)} selected frames can be used; unpack more of it."
+        raise DatasetNotFoundError(msg)
+    num_absent = int((~disk.pictures[kept]).sum())
+    if num_absent and config.pictures != "none":
+        logger.warning("%s: %d pictures are missing; frames have fewer views.", source, num_absent)
+    return kept
+
+
+def _lacking(config: CompletenessConfig, disk: OnDisk) -> dict[str, NDArray[np.bool_]]:
+    lacking = {"scan": ~disk.scan}
+    if config.labels == "required":
+        lacking["label file"] = ~disk.labels
+    if config.pictures == "required":
+        num_present = disk.pictures.sum(axis=1)
+        num_needed = disk.pictures.shape[1] if config.missing == "error" else 1
+        lacking["picture"] = num_present < num_needed
+    return lacking

@@ -1,0 +1,184 @@
+"""What lies on disk of one PandaSet drive: frames, pictures, labels and the calibration."""
+
+import json
+import math
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lidistill.errors import DatasetNotFoundError, FileFormatError
+from lidistill.geometry import quaternion_to_matrix, rigid
+
+_TABLE = ".pkl.gz"
+_PICTURES = (".jpg", ".jpeg", ".png")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CameraFiles:
+    """One camera of a drive."""
+
+    name: str
+    pictures: dict[str, Path]
+    """Picture of every frame (``"00"``, ``"01"``, …) that has one."""
+    K: NDArray[np.float64]
+    """(3, 3) pixels."""
+    T_world_cam: dict[str, NDArray[np.float64]] = field(repr=False)
+    """(4, 4) at the exposure of each picture, metres."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DriveFiles:
+    """One drive: what there is of it."""
+
+    name: str
+    scans: dict[str, Path]
+    """Table of points of every frame that has one, in order."""
+    labels: dict[str, Path]
+    """Table of classes of every frame that has one."""
+    cameras: dict[str, CameraFiles]
+    T_world_ego: dict[str, NDArray[np.float64]] = field(repr=False)
+    """(4, 4) pose of the vehicle at each scan, metres."""
+    num_poses: int
+    """Frames that the drive's pose file speaks of, on disk or not."""
+    latitude: float | None
+    """Degrees, of the first entry of ``meta/gps.json``; None without that file."""
+
+
+def is_drive(folder: Path) -> bool:
+    """Whether a folder looks like a PandaSet drive."""
+    return any((folder / "lidar").glob(f"*{_TABLE}"))
+
+
+def read_drive(folder: Path, cameras: Collection[str]) -> DriveFiles:
+    """List the files of a drive and read its small JSON tables.
+
+    Args:
+        folder: The drive, for example ``<root>/002``.
+        cameras: Names of the cameras to look for; those without a folder are left out.
+
+    Raises:
+        DatasetNotFoundError: If a pose or intrinsics file is missing.
+        FileFormatError: If one is damaged or does not fit the frames on disk.
+    """
+    scans = _numbered(folder / "lidar", (_TABLE,))
+    lidar_poses = read_json(folder / "lidar" / "poses.json", list)
+    return DriveFiles(
+        name=folder.name,
+        scans=scans,
+        labels=_numbered(folder / "annotations" / "semseg", (_TABLE,)),
+        cameras={
+            name: _read_camera(folder / "camera" / name)
+            for name in cameras
+            if (folder / "camera" / name).is_dir()
+        },
+        T_world_ego=_poses(folder / "lidar" / "poses.json", lidar_poses, list(scans)),
+        num_poses=len(lidar_poses),
+        latitude=_latitude(folder / "meta" / "gps.json"),
+    )
+
+
+def read_json(path: Path, kind: type) -> Any:
+    """Content of a JSON file whose outermost value is a list or a dict.
+
+    Raises:
+        DatasetNotFoundError: If there is no such file.
+        FileFormatError: If it is no JSON, or holds something else.
+    """
+    try:
+        content = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError as error:
+        msg = f"{path} does not exist, and the drive cannot be used without it; unpack it again."
+        raise DatasetNotFoundError(msg) from error
+    except ValueError as error:
+        msg = f"{path} is not readable as JSON ({error}); unpack it again."
+        raise FileFormatError(msg) from error
+    if not isinstance(content, kind):
+        found = type(content).__name__
+        msg = f"{path} holds a {found}, expected a {kind.__name__}; is it another data set's file?"
+        raise FileFormatError(msg)
+    return content
+
+
+def _numbered(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
+    """Files whose name is a frame number, in the order of the numbers."""
+    files: dict[str, Path] = {}
+    for path in folder.iterdir() if folder.is_dir() else ():
+        frame, dot, suffix = path.name.partition(".")
+        if frame.isdecimal() and dot + suffix.lower() in suffixes:
+            files[frame] = path
+    return dict(sorted(files.items(), key=lambda item: int(item[0])))
+
+
+def _read_camera(folder: Path) -> CameraFiles:
+    pictures = _numbered(folder, _PICTURES)
+    path = folder / "poses.json"
+    source = folder / "intrinsics.json"
+    intrinsics = read_json(source, dict)
+    try:
+        fx, fy, cx, cy = (float(intrinsics[key]) for key in ("fx", "fy", "cx", "cy"))
+    except (KeyError, TypeError, ValueError) as error:
+        msg = f"{source}: no usable entry {error}; expected the numbers fx, fy, cx and cy."
+        raise FileFormatError(msg) from error
+    return CameraFiles(
+        name=folder.name,
+        pictures=pictures,
+        K=np.array([[fx, 0.0, cx], [0.0, fy, cy], [0.0, 0.0, 1.0]]),
+        T_world_cam=_poses(path, read_json(path, list), list(pictures)),
+    )
+
+
+def _poses(path: Path, entries: list[Any], frames: list[str]) -> dict[str, NDArray[np.float64]]:
+    """Pose of every frame on disk.
+
+    The entries are counted by frame number; a file that was cut down to the frames on disk has as
+    many entries as there are frames, fewer than the last number.
+    """
+    if not frames:
+        return {}
+    if int(frames[-1]) < len(entries):
+        rows = [int(frame) for frame in frames]
+    elif len(entries) == len(frames):
+        rows = list(range(len(frames)))
+    else:
+        msg = (
+            f"{path} has {len(entries)} poses for {len(frames)} files numbered {frames[0]} to "
+            f"{frames[-1]}; expected one per number, or one per file. Unpack it again."
+        )
+        raise FileFormatError(msg)
+    return {
+        frame: _pose(entries[row], f"{path}, entry {row}")
+        for frame, row in zip(frames, rows, strict=True)
+    }
+
+
+def _pose(entry: Any, source: str) -> NDArray[np.float64]:
+    try:
+        position, heading = entry["position"], entry["heading"]
+        translation = [float(position[axis]) for axis in "xyz"]
+        rotation = quaternion_to_matrix([float(heading[axis]) for axis in "wxyz"])
+    except (KeyError, TypeError, ValueError) as error:
+        msg = f"{source}: no usable pose ({error}); expected position x y z and heading w x y z."
+        raise FileFormatError(msg) from error
+    if not np.isfinite(translation).all():
+        msg = f"{source}: the position {translation} is not finite; unpack the file again."
+        raise FileFormatError(msg)
+    return rigid(rotation, translation)
+
+
+def _latitude(path: Path) -> float | None:
+    if not path.is_file():
+        return None
+    entries = read_json(path, list)
+    try:
+        latitude = float(entries[0]["lat"])
+    except (LookupError, TypeError, ValueError) as error:
+        msg = f"{path}: its first entry has no usable 'lat' ({error}); unpack it again."
+        raise FileFormatError(msg) from error
+    if not math.isfinite(latitude):
+        msg = f"{path}: its first latitude is {latitude}; unpack it again."
+        raise FileFormatError(msg)
+    return latitude

@@ -1,0 +1,295 @@
+"""From a frame to the sample that the networks see: voxels, pairs, augmentation, features.
+
+Shape letters: N points of the scan, V points after voxelisation, M points of the sample.
+"""
+
+import logging
+from dataclasses import dataclass, replace
+from typing import Annotated, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+from torch import Tensor
+
+from lidistill.config import Config, GridConfig, Size
+from lidistill.data.pairing import PixelPairs, gather_pairs, pair_view
+from lidistill.data.pictures import read_picture, resize
+from lidistill.data.sensors import SENSORS
+from lidistill.data.transforms import Augmentation, AugmentationConfig, limit_to_nearest
+from lidistill.errors import DatasetNotFoundError, FileFormatError, unknown_name
+from lidistill.geometry import transform_points
+from lidistill.labels import IGNORE
+from lidistill.ops.cells import cell_indices, crop_mask
+from lidistill.ops.neighbors import nearest_index, nearest_neighbors
+from lidistill.ops.voxel import voxel_first, voxel_permuted
+from lidistill.structures import CameraView, Frame, Sample
+
+logger = logging.getLogger(__name__)
+
+
+class SamplingConfig(Config):
+    """How a frame becomes a sample."""
+
+    voxel_size: Annotated[float, Field(gt=0)] = 0.1  # metres
+    voxel_frame: Literal["lidar", "world"] = "lidar"  # world: PandaSet in distillation
+    cameras: Literal["one", "all"] = "one"  # one: drawn at random for every sample
+    points: Literal["paired", "all"] = "paired"  # paired: only those some chosen camera sees
+    max_points: Annotated[int, Field(ge=1)] = 20_000  # in training
+    num_neighbors: Annotated[int, Field(ge=1)] = 16
+    image_size_hw: Size = (224, 448)
+    antialias: bool = False
+    augmentation: AugmentationConfig = AugmentationConfig()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draws:
+    """All that one sample leaves to chance."""
+
+    permutation: NDArray[np.int64]
+    """(N,) order of the scan's finite points in which voxels choose theirs."""
+    view_order: tuple[int, ...]
+    """Order in which the frame's views are tried."""
+    centre: float
+    """In [0, 1): which of the points the point limit keeps the surroundings of."""
+    augmentation: Augmentation
+
+
+def sample_rng(seed: int, epoch: int, frame_index: int) -> np.random.Generator:
+    """Generator of one sample: the same numbers whoever makes it, and in whatever order."""
+    entropy = np.random.SeedSequence(entropy=seed, spawn_key=(epoch, frame_index))
+    return np.random.Generator(np.random.Philox(entropy))
+
+
+def draw(frame: Frame, config: SamplingConfig, rng: np.random.Generator) -> Draws:
+    """Draw what one sample of a frame leaves to chance."""
+    return Draws(
+        permutation=rng.permutation(len(_finite(frame))),
+        view_order=tuple(int(view) for view in rng.permutation(len(frame.views))),
+        centre=float(rng.uniform()),
+        augmentation=config.augmentation.draw(rng),
+    )
+
+
+def distillation_sample(
+    frame: Frame,
+    config: SamplingConfig,
+    grid: GridConfig,
+    rng: np.random.Generator,
+    *,
+    load_images: bool = True,
+) -> Sample:
+    """Sample with pairs of points and pixels.
+
+    Cameras are tried in a random order; the first that sees a point inside the field of view is
+    taken, or every one that does with ``cameras="all"``.
+
+    Args:
+        frame: Scan with at least one view.
+        config: How to sample.
+        grid: Field of view and grids of the backbone.
+        rng: All chance comes from here; see ``sample_rng``.
+        load_images: Whether to read the pictures; cached teacher features need none.
+
+    Raises:
+        FileFormatError: If no camera sees a point, or a picture does not decode.
+    """
+    draws = draw(frame, config, rng)
+    kept = voxel_subset(frame, config, draws)
+    points = frame.points[kept]
+    order = draws.view_order
+    one = config.cameras == "one" or not order
+    for choice in [(view,) for view in order] if one else [tuple(sorted(order))]:
+        views = tuple(frame.views[view] for view in choice)
+        pixels = [pair_view(points, view, config.image_size_hw) for view in views]
+        sample = sample_from_pairs(
+            frame, kept, pixels, views, config=config, grid=grid, draws=draws
+        )
+        if sample is not None:
+            return replace(sample, images=_pictures(sample, config) if load_images else None)
+    names = ", ".join(view.name for view in frame.views) or "none"
+    msg = (
+        f"frame {frame.frame_id}: none of its {len(points)} voxels lies in a picture (cameras: "
+        f"{names}) and in the field of view; check its calibration, or leave the frame out."
+    )
+    raise FileFormatError(msg)
+
+
+def sample_from_pairs(
+    frame: Frame,
+    kept: NDArray[np.int64],
+    pixels: list[PixelPairs],
+    views: tuple[CameraView, ...],
+    *,
+    config: SamplingConfig,
+    grid: GridConfig,
+    draws: Draws,
+) -> Sample | None:
+    """Sample of a frame whose points are paired already, without its pictures.
+
+    Args:
+        frame: Scan.
+        kept: (V,) voxelised points of the frame.
+        pixels: Pairs of each view; they index ``kept``.
+        views: The views they belong to.
+        config: How to sample.
+        grid: Field of view and grids.
+        draws: What is left to chance.
+
+    Returns:
+        None if no pair lies inside the field of view. A view that keeps no pair is left out.
+    """
+    seen = np.unique(np.concatenate([pairs.index for pairs in pixels]))
+    if not len(seen):
+        return None
+    chosen = seen if config.points == "paired" else np.arange(len(kept))
+    if len(chosen) > config.max_points:
+        centre = int(np.searchsorted(chosen, seen[int(draws.centre * len(seen))]))
+        near = limit_to_nearest(frame.points[kept[chosen]], centre, config.max_points)
+        chosen = chosen[near]
+    sample, inside = _crop_and_describe(frame, kept[chosen], draws.augmentation, config, grid)
+    position = np.full(len(kept), -1)
+    position[chosen[inside]] = np.arange(len(sample))
+    pairs, used = gather_pairs(position, pixels)
+    if not used:
+        return None
+    return replace(sample, pairs=pairs, image_paths=tuple(views[view].image_path for view in used))
+
+
+def segmentation_sample(
+    frame: Frame,
+    config: SamplingConfig,
+    grid: GridConfig,
+    rng: np.random.Generator | None = None,
+    *,
+    training: bool,
+) -> Sample:
+    """Sample with labels and without pictures.
+
+    In training a random point of each voxel is taken, the points are limited and augmented. In
+    evaluation the first point is taken and nothing is drawn; ``inverse`` leads from every original
+    point to its nearest kept one, and is 0 (full label ``IGNORE``) where a point is not finite.
+
+    Args:
+        frame: The scan; labels are needed in training only.
+        config: How to sample; what it says of cameras plays no part.
+        grid: Field of view and grids of the backbone.
+        rng: All chance comes from here; see ``sample_rng``. Training needs it.
+        training: Whether to sample for training or for evaluation.
+
+    Raises:
+        ValueError: If training is asked for without ``rng``.
+        DatasetNotFoundError: If training is asked for and there are no labels.
+        FileFormatError: If no point lies inside the field of view.
+    """
+    if training:
+        sample = _training_sample(frame, config, grid, rng)
+    else:
+        kept = voxel_subset(frame, config, None)
+        sample, _ = _crop_and_describe(frame, kept, Augmentation(), config, grid)
+    if not len(sample):
+        msg = (
+            f"frame {frame.frame_id}: none of its {len(frame.points)} points lies inside the field "
+            f"of view {grid.fov_min} to {grid.fov_max} m; set another one, or leave the frame out."
+        )
+        raise FileFormatError(msg)
+    return sample if training else _with_originals(sample, frame)
+
+
+def voxel_subset(frame: Frame, config: SamplingConfig, draws: Draws | None) -> NDArray[np.int64]:
+    """(V,) one point of every voxel: the first in drawn order, or in the scan's without draws.
+
+    Points with a coordinate or an intensity that is not finite are dropped before.
+
+    Raises:
+        FileFormatError: If world coordinates are asked for and the frame has no pose.
+    """
+    finite = _finite(frame)
+    num_dropped = len(frame.points) - len(finite)
+    if num_dropped:
+        logger.info("frame %s: dropped %d points that are not finite", frame.frame_id, num_dropped)
+    points: NDArray[np.floating] = frame.points[finite]
+    if config.voxel_frame == "world":
+        if frame.T_world_lidar is None:
+            msg = (
+                f"frame {frame.frame_id} has no world pose, which voxel_frame 'world' needs; "
+                "set voxel_frame to 'lidar'."
+            )
+            raise FileFormatError(msg)
+        points = transform_points(frame.T_world_lidar, points)
+    if draws is None:
+        return finite[voxel_first(points, config.voxel_size)]
+    return finite[voxel_permuted(points, config.voxel_size, draws.permutation)]
+
+
+def _finite(frame: Frame) -> NDArray[np.int64]:
+    columns = (*frame.points.T, frame.intensity)
+    return np.flatnonzero(np.logical_and.reduce([np.isfinite(column) for column in columns]))
+
+
+def _training_sample(
+    frame: Frame, config: SamplingConfig, grid: GridConfig, rng: np.random.Generator | None
+) -> Sample:
+    if rng is None:
+        msg = "a training sample is drawn at random; pass rng"
+        raise ValueError(msg)
+    if frame.labels is None:
+        msg = (
+            f"frame {frame.frame_id} has no labels, which training a segmentation needs; "
+            "get its label file, or leave the frame out."
+        )
+        raise DatasetNotFoundError(msg)
+    draws = draw(frame, config, rng)
+    kept = voxel_subset(frame, config, draws)
+    near = limit_to_nearest(frame.points[kept], int(draws.centre * len(kept)), config.max_points)
+    sample, _ = _crop_and_describe(frame, kept[near], draws.augmentation, config, grid)
+    return sample
+
+
+def _crop_and_describe(
+    frame: Frame,
+    chosen: NDArray[np.int64],
+    augmentation: Augmentation,
+    config: SamplingConfig,
+    grid: GridConfig,
+) -> tuple[Sample, NDArray[np.bool_]]:
+    """Sample of the chosen points inside the field of view, and which of them those are."""
+    if frame.sensor not in SENSORS:
+        raise unknown_name("sensor", frame.sensor, SENSORS)
+    sensor = SENSORS[frame.sensor]
+    augmented = augmentation.apply(frame.points[chosen])
+    inside = crop_mask(augmented.coords, grid)
+    source, coords = chosen[inside], augmented.coords[inside]
+    intensity = (frame.intensity[source] - sensor.intensity_mean) / sensor.intensity_std
+    features = np.column_stack([intensity, augmented.channels[inside]])
+    labels = None if frame.labels is None else torch.from_numpy(frame.labels[source]).long()
+    sample = Sample(
+        frame_id=frame.frame_id,
+        coords=torch.from_numpy(coords.astype(np.float32)),
+        features=torch.from_numpy(features.astype(np.float32)),
+        neighbors=torch.from_numpy(nearest_neighbors(coords, config.num_neighbors)),
+        cells=torch.from_numpy(cell_indices(coords, grid)),
+        source=torch.from_numpy(source),
+        labels=labels,
+    )
+    return sample, inside
+
+
+def _with_originals(sample: Sample, frame: Frame) -> Sample:
+    finite = _finite(frame)
+    inverse = np.zeros(len(frame.points), dtype=np.int64)
+    inverse[finite] = nearest_index(frame.points[finite], frame.points[sample.source.numpy()])
+    full_labels = None
+    if frame.labels is not None:
+        full_labels = torch.full((len(frame.points),), IGNORE)
+        full_labels[finite] = torch.from_numpy(frame.labels[finite]).long()
+    return replace(sample, inverse=torch.from_numpy(inverse), full_labels=full_labels)
+
+
+def _pictures(sample: Sample, config: SamplingConfig) -> Tensor:
+    resized = []
+    for path in sample.image_paths:
+        picture = torch.from_numpy(read_picture(path)).permute(2, 0, 1)
+        resized.append(resize(picture, config.image_size_hw, config.antialias))
+    return torch.stack(resized)

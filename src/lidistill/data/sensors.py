@@ -1,0 +1,27 @@
+"""The lidars that frames come from, and how their intensity is standardised."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sensor:
+    """Intensity statistics of a lidar, in its own scale.
+
+    The input feature is ``(intensity - intensity_mean) / intensity_std``.
+    """
+
+    name: str
+    intensity_mean: float
+    intensity_std: float
+
+
+SENSORS = {
+    sensor.name: sensor
+    for sensor in (
+        Sensor(name="nuscenes", intensity_mean=18.742355, intensity_std=22.04632),
+        Sensor(name="semantic_kitti", intensity_mean=0.28613698, intensity_std=0.14090556),
+        Sensor(name="pandar64", intensity_mean=18.23640649, intensity_std=25.86983417),
+        Sensor(name="pandargt", intensity_mean=23.06113565, intensity_std=16.76273235),
+    )
+}
+"""Statistics over each training set, as the authors of ScaLR (CVPR 2024) computed them."""

@@ -1,0 +1,125 @@
+"""Augmentations as pure functions, and the numbers they draw as records.
+
+Shape letters: N points. Points are metres in the lidar frame, angles radians.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from lidistill.config import Config
+
+
+def rotate(
+    points: NDArray[np.floating], angle: float, axes: tuple[int, int] = (0, 1)
+) -> NDArray[np.floating]:
+    """(N, 3) points turned by an angle from the first of two axes towards the second."""
+    first, second = axes
+    cos = points.dtype.type(np.cos(angle))
+    sin = points.dtype.type(np.sin(angle))
+    turned = points.copy()
+    turned[:, first] = points[:, first] * cos - points[:, second] * sin
+    turned[:, second] = points[:, first] * sin + points[:, second] * cos
+    return turned
+
+
+def flip(points: NDArray[np.floating], axis: int) -> NDArray[np.floating]:
+    """(N, 3) points with one coordinate negated."""
+    flipped = points.copy()
+    flipped[:, axis] = -flipped[:, axis]
+    return flipped
+
+
+def scale(values: NDArray[np.floating], factor: float) -> NDArray[np.floating]:
+    """(N, C) values times one factor, in their own precision."""
+    return values * values.dtype.type(factor)
+
+
+def limit_to_nearest(
+    points: NDArray[np.floating], centre_index: int, max_points: int
+) -> NDArray[np.int64]:
+    """Indices of the points nearest to one of them.
+
+    Returns:
+        (min(N, max_points),) indices, the nearest first; all in their order where none is left out.
+    """
+    if len(points) <= max_points:
+        return np.arange(len(points))
+    distance2 = np.square(points - points[centre_index]).sum(axis=1)
+    return np.argsort(distance2, kind="stable")[:max_points].astype(np.int64, copy=False)
+
+
+def with_radius(points: NDArray[np.floating]) -> NDArray[np.floating]:
+    """(N, 4) x, y, z and the distance from the sensor."""
+    return np.column_stack([points, np.sqrt(np.square(points).sum(axis=1))])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Augmented:
+    """Points after augmentation."""
+
+    coords: NDArray[np.floating]
+    """(N, 3) metres; decide on neighbours and cells."""
+    channels: NDArray[np.floating]
+    """(N, 4) x, y, z and radius as the backbone sees them, metres."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Augmentation:
+    """One draw of an augmentation; the default changes nothing."""
+
+    angle: float = 0.0
+    """Rotation of the coordinates about z, radians."""
+    flip_axis: int | None = None
+    """Coordinate that changes its sign, 0 or 1."""
+    factor: float = 1.0
+    """Scale of x, y and z alike."""
+    feature_angle: float | None = None
+    """Rotation of the feature copies of x and y, radians; None: features follow the coordinates."""
+
+    def apply(self, points: NDArray[np.floating]) -> Augmented:
+        """Augment (N, 3) points.
+
+        References:
+            ScaLR (CVPR 2024): for distillation, features are computed from augmented coordinates;
+            downstream, they are turned on their own, are not flipped, and alone are scaled.
+        """
+        coords = rotate(points, self.angle) if self.angle else points
+        if self.flip_axis is not None:
+            coords = flip(coords, self.flip_axis)
+        if self.feature_angle is None:
+            coords = scale(coords, self.factor)
+            return Augmented(coords=coords, channels=with_radius(coords))
+        channels = with_radius(rotate(points, self.feature_angle))
+        return Augmented(coords=coords, channels=scale(channels, self.factor))
+
+
+class AugmentationConfig(Config):
+    """How scans are augmented in training.
+
+    ``distill``: coordinates are rotated about z, flipped and scaled, features follow them.
+    ``finetune``: features have a rotation of their own, flips act on coordinates only and scales
+    on features only.
+    """
+
+    kind: Literal["distill", "finetune", "none"] = "distill"
+    max_angle: Annotated[float, Field(ge=0)] = float(np.pi)  # radians, to both sides
+    flip_probability: Annotated[float, Field(ge=0, le=1)] = 2 / 3  # of x or y, never both
+    scale_range: Annotated[float, Field(ge=0, lt=1)] = 0.1  # factors 1 - range to 1 + range
+
+    def draw(self, rng: np.random.Generator) -> Augmentation:
+        """Draw the numbers of one augmentation; every kind takes equally many from ``rng``."""
+        angle, feature_angle, flipped, axis, factor = rng.uniform(size=5)
+        if self.kind == "none":
+            return Augmentation()
+        return Augmentation(
+            angle=(2 * angle - 1) * self.max_angle,
+            flip_axis=int(2 * axis) if flipped < self.flip_probability else None,
+            factor=1 + (2 * factor - 1) * self.scale_range,
+            feature_angle=(2 * feature_angle - 1) * self.max_angle
+            if self.kind == "finetune"
+            else None,
+        )

@@ -1,0 +1,62 @@
+"""The first run of a newcomer: simulate a drive, distil, probe, and show what came out."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from lidistill.recipes import load_recipe
+from lidistill.sim.simulate import SimulationConfig, simulate_pandaset
+from lidistill.tasks.distill import PretrainRecipe
+from lidistill.tasks.pretrain_run import run_pretrain
+from lidistill.tasks.report import ProbeResult, run_probe
+from lidistill.tasks.segment import ProbeRecipe
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemoResult:
+    """What the demo has to show."""
+
+    probes: tuple[ProbeResult, ...]
+    """Random weights, the teacher read at the points, distilled; in this order."""
+    pictures: tuple[Path, ...]
+
+
+def run_demo(output: Path, *, workers: int = 2) -> DemoResult:
+    """Simulate, distil and probe with the ``debug`` recipes, all in one folder.
+
+    Args:
+        output: Folder for the drives, the runs and the pictures; a second call continues.
+        workers: Processes that simulate.
+    """
+    root = output / "street"
+    simulate_pandaset(root, SimulationConfig(), workers=workers)
+    student = load_recipe(
+        "pretrain/debug",
+        (
+            f"output={output / 'pretrain'}",
+            f"data.sets.0.root={root}",
+            f"teacher_cache={output / 'teacher'}",
+        ),
+    )
+    assert isinstance(student, PretrainRecipe)  # noqa: S101  the recipe shipped with the package
+    pictures = list(run_pretrain(student).pictures)
+    probes = []
+    for features in ("random", "teacher", "backbone"):
+        recipe = load_recipe(
+            "probe/debug",
+            (
+                f"name={features}",
+                f"features={features}",
+                f"checkpoint={student.output}",
+                f"output={output / f'probe-{features}'}",
+                f"data.sets.0.root={root}",
+                f"evaluation.sets.0.root={root}",
+                f"teacher_cache={output / 'teacher'}",
+            ),
+        )
+        assert isinstance(recipe, ProbeRecipe)  # noqa: S101  the recipe shipped with the package
+        probes.append(run_probe(recipe))
+        pictures += probes[-1].pictures
+    return DemoResult(probes=tuple(probes), pictures=tuple(pictures))

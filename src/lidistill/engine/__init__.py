@@ -1,0 +1,1 @@
+"""Training machinery that knows nothing about lidar: loop, schedules, checkpoints, tracking."""

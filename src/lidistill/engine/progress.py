@@ -1,0 +1,83 @@
+"""Progress of anything that takes more than a few seconds: a bar on a terminal, lines in a log."""
+
+import logging
+import time
+from collections.abc import Iterable, Iterator
+from types import TracebackType
+from typing import Self, TypeVar
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
+
+_LOG_SECONDS = 30.0
+
+
+class ProgressBar:
+    """A bar with a text that can change; on anything but a terminal a log line now and then.
+
+    Args:
+        title: What is going on.
+        total: Number of steps.
+        done: Steps that are done already.
+    """
+
+    def __init__(self, title: str, *, total: int, done: int = 0) -> None:
+        self._title, self._total, self._done = title, total, done
+        self._first = done
+        self._console = Console(stderr=True)
+        self._bar = Progress(
+            TextColumn("[bold]{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[text]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=self._console,
+            disable=not self._console.is_terminal,
+        )
+        self._task = self._bar.add_task(title, total=total, completed=done, text="")
+        self._started = self._logged = time.monotonic()
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bar.stop()
+
+    def advance(self, text: str = "") -> None:
+        """One step further."""
+        self._done += 1
+        self._bar.update(self._task, completed=self._done, text=text)
+        now = time.monotonic()
+        if not self._console.is_terminal and now - self._logged >= _LOG_SECONDS:
+            self._logged = now
+            rate = (now - self._started) / max(1, self._done - self._first)
+            left = rate * (self._total - self._done)
+            logger.info(
+                "%s %d/%d %s, %.0f s left", self._title, self._done, self._total, text, left
+            )
+
+
+def track(items: Iterable[T], title: str, *, total: int) -> Iterator[T]:
+    """Go through items under a progress bar."""
+    with ProgressBar(title, total=total) as bar:
+        for item in items:
+            yield item
+            bar.advance()

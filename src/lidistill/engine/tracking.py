@@ -1,0 +1,110 @@
+"""Where the numbers of a run go: JSON lines, TensorBoard, or nowhere."""
+
+import json
+import logging
+from pathlib import Path
+from typing import Protocol
+
+from torch.utils.tensorboard import SummaryWriter
+
+logger = logging.getLogger(__name__)
+
+
+class Tracker(Protocol):
+    """Receives the numbers of a run."""
+
+    def log(self, step: int, values: dict[str, float]) -> None:
+        """Record values after ``step`` optimiser steps."""
+        ...
+
+    def close(self) -> None:
+        """Write what is left and let go of the files."""
+        ...
+
+
+class NoTracker:
+    """Receives and forgets."""
+
+    def log(self, step: int, values: dict[str, float]) -> None:
+        """See ``Tracker.log``."""
+
+    def close(self) -> None:
+        """See ``Tracker.close``."""
+
+
+class JsonLinesTracker:
+    """One JSON object a line, in a file that a resumed run continues.
+
+    Args:
+        path: The file. Lines after ``resume_step`` (of a run that went on after its last
+            checkpoint before it was cut) are removed.
+        resume_step: Step the run starts from.
+    """
+
+    def __init__(self, path: Path, *, resume_step: int = 0) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        kept = [line for line in _complete_lines(path) if json.loads(line)["step"] <= resume_step]
+        path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+        self._file = path.open("a", encoding="utf-8")
+
+    def log(self, step: int, values: dict[str, float]) -> None:
+        """See ``Tracker.log``."""
+        self._file.write(json.dumps({"step": step, **values}) + "\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        """See ``Tracker.close``."""
+        self._file.close()
+
+
+class TensorBoardTracker:
+    """TensorBoard event files in a folder.
+
+    Args:
+        folder: Where the event files go.
+        resume_step: Step the run starts from; later points of an earlier run are hidden.
+    """
+
+    def __init__(self, folder: Path, *, resume_step: int = 0) -> None:
+        self._writer = SummaryWriter(str(folder), purge_step=resume_step + 1)
+
+    def log(self, step: int, values: dict[str, float]) -> None:
+        """See ``Tracker.log``."""
+        for name, value in values.items():
+            self._writer.add_scalar(name, value, step)
+
+    def close(self) -> None:
+        """See ``Tracker.close``."""
+        self._writer.close()
+
+
+class Trackers:
+    """Passes the numbers on to several trackers."""
+
+    def __init__(self, *trackers: Tracker) -> None:
+        self._trackers = trackers
+
+    def log(self, step: int, values: dict[str, float]) -> None:
+        """See ``Tracker.log``."""
+        for tracker in self._trackers:
+            tracker.log(step, values)
+
+    def close(self) -> None:
+        """See ``Tracker.close``."""
+        for tracker in self._trackers:
+            tracker.close()
+
+
+def read_log(path: Path) -> list[dict[str, float]]:
+    """The records of a JSON lines file, without a last line that was cut off."""
+    return [json.loads(line) for line in _complete_lines(path)]
+
+
+def _complete_lines(path: Path) -> list[str]:
+    if not path.is_file():
+        return []
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    if lines and not lines[-1].endswith("\n"):
+        logger.warning("%s: its last line was cut off and is left out", path)
+        lines.pop()
+    return [line.rstrip("\n") for line in lines]

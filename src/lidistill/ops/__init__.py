@@ -1,0 +1,1 @@
+"""Fast operations on points, each with a plain PyTorch twin."""

@@ -1,0 +1,96 @@
+"""A two-layer perceptron on every difference to a neighbour, and its maximum over the neighbours.
+
+Shape letters: M points, K neighbours, F input channels, C channels.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd.function import FunctionCtx, once_differentiable
+
+_CHUNK = 2048
+"""Points at a time on the CPU: two buffers of 256 channels stay in the cache."""
+
+
+def dense_edge_max(edges: Tensor, affine: Tensor, bias: Tensor, weight: Tensor) -> Tensor:
+    """(M, C) ``max_k relu(edges_k @ affine.T + bias) @ weight.T``, in plain PyTorch.
+
+    Args:
+        edges: (K, M, F) differences of each point to its neighbours.
+        affine: (C, F) first layer.
+        bias: (C,) of the first layer.
+        weight: (C, C) second layer.
+    """
+    return F.linear(F.relu(F.linear(edges, affine, bias)), weight).amax(0)
+
+
+class _EdgeMax(torch.autograd.Function):
+    """Neighbour by neighbour, so that (K, M, C) never exists."""
+
+    @staticmethod
+    def forward(
+        ctx: FunctionCtx,
+        edges: Tensor,
+        affine: Tensor,
+        bias: Tensor,
+        weight: Tensor,
+        dtype: torch.dtype,
+    ) -> Tensor:
+        num_neighbors, num_points, _ = edges.shape
+        best = edges.new_empty(num_points, len(weight))
+        winner = torch.zeros(best.shape, dtype=torch.uint8, device=edges.device)
+        weight_t = weight.to(dtype).t()
+        for rows in _chunks(edges):
+            top, which = best[rows], winner[rows]
+            for k in range(num_neighbors):
+                hidden = torch.addmm(bias, edges[k, rows], affine.t()).relu_()
+                score = (hidden.to(dtype) @ weight_t).to(best.dtype)
+                if k == 0:
+                    top.copy_(score)
+                else:
+                    which.masked_fill_(score > top, k)
+                    torch.maximum(top, score, out=top)
+        ctx.save_for_backward(edges, affine, bias, weight, winner)
+        ctx.dtype = dtype  # type: ignore[attr-defined]
+        return best
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor | None, ...]:
+        edges, affine, bias, weight, winner = ctx.saved_tensors  # type: ignore[attr-defined]
+        dtype: torch.dtype = ctx.dtype  # type: ignore[attr-defined]
+        needs_edges: bool = ctx.needs_input_grad[0]  # type: ignore[attr-defined]
+        weight_low = weight.to(dtype)
+        grad_edges = torch.empty_like(edges) if needs_edges else None
+        grad_affine, grad_bias = torch.zeros_like(affine), torch.zeros_like(bias)
+        grad_weight = torch.zeros_like(weight)
+        for rows in _chunks(edges):
+            for k in range(len(edges)):
+                hidden = torch.addmm(bias, edges[k, rows], affine.t()).relu_()
+                routed = (grad[rows] * (winner[rows] == k)).to(dtype)
+                grad_weight += routed.t() @ hidden.to(dtype)
+                grad_hidden = (routed @ weight_low).to(grad.dtype)
+                grad_hidden = torch.ops.aten.threshold_backward(grad_hidden, hidden, 0)
+                grad_affine.addmm_(grad_hidden.t(), edges[k, rows])
+                grad_bias += grad_hidden.sum(0)
+                if grad_edges is not None:
+                    torch.mm(grad_hidden, affine, out=grad_edges[k, rows])
+        return grad_edges, grad_affine, grad_bias, grad_weight, None
+
+
+def _chunks(edges: Tensor) -> list[slice]:
+    num_points = edges.shape[1]
+    size = _CHUNK if edges.device.type == "cpu" else max(num_points, 1)
+    return [slice(start, start + size) for start in range(0, num_points, size)]
+
+
+def edge_max(edges: Tensor, affine: Tensor, bias: Tensor, weight: Tensor) -> Tensor:
+    """See ``dense_edge_max``; neighbour by neighbour, at a fraction of the memory.
+
+    Under autocast the second layer multiplies in the lower precision.
+    """
+    device = edges.device.type
+    low = torch.is_autocast_enabled(device)
+    dtype = torch.get_autocast_dtype(device) if low else edges.dtype
+    with torch.autocast(device, enabled=False):
+        return _EdgeMax.apply(edges, affine, bias, weight, dtype)

@@ -1,0 +1,212 @@
+"""Complete, named runs: one YAML file each, found by its path, and how they are loaded."""
+
+import copy
+import re
+import types
+import typing
+from collections.abc import Iterator
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, TypeAlias
+
+import yaml
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+
+from lidistill.errors import ConfigError, suggestion, unknown_name
+from lidistill.tasks.distill import PretrainRecipe
+from lidistill.tasks.segment import ProbeRecipe
+
+Recipe: TypeAlias = PretrainRecipe | ProbeRecipe
+_RECIPES: dict[str, type[BaseModel]] = {"pretrain": PretrainRecipe, "probe": ProbeRecipe}
+_ADAPTER: TypeAdapter[Recipe] = TypeAdapter(Annotated[Recipe, Field(discriminator="kind")])
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML in which 1e-3 is a number, as everybody who writes a recipe expects."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+"), list("-+0123456789")
+)
+
+
+def recipe_names() -> list[str]:
+    """Names of the recipes shipped with the package."""
+    root = _folder()
+    return sorted(str(f.relative_to(root).with_suffix("")) for f in root.rglob("*.yaml"))
+
+
+def recipe_text(name: str) -> str:
+    """The YAML of a recipe: a shipped one by its name, or a file.
+
+    Raises:
+        ConfigError: If there is no such recipe.
+    """
+    file = Path(name)
+    if file.suffix in {".yaml", ".yml"}:
+        if not file.is_file():
+            msg = f"no recipe file {name}; `lidistill recipes` lists those that are shipped."
+            raise ConfigError(msg)
+        return file.read_text(encoding="utf-8")
+    if name not in recipe_names():
+        raise unknown_name("recipe", name, recipe_names())
+    return (_folder() / f"{name}.yaml").read_text(encoding="utf-8")
+
+
+def load_recipe(name: str, overrides: tuple[str, ...] = (), *, kind: str | None = None) -> Recipe:
+    """Read, override and check a recipe.
+
+    Args:
+        name: Name of a shipped recipe, or path of a YAML file.
+        overrides: ``key=value`` with dots between keys, for example ``train.steps=100`` or
+            ``data.sets.0.root=/data/pandaset``; values are YAML.
+        kind: Kind of run that the command can do, for the message.
+
+    Raises:
+        ConfigError: If anything in it is unknown or of the wrong type.
+    """
+    try:
+        values = yaml.load(recipe_text(name), Loader=_Loader)  # noqa: S506  a SafeLoader
+    except yaml.YAMLError as error:
+        msg = f"recipe {name} is not valid YAML: {' '.join(str(error).split())}"
+        raise ConfigError(msg) from error
+    if not isinstance(values, dict):
+        msg = f"recipe {name} holds {type(values).__name__}, expected keys and values."
+        raise ConfigError(msg)
+    if kind is not None and values.get("kind") != kind:
+        fitting = [n for n in recipe_names() if n.startswith(f"{kind}/")]
+        msg = (
+            f"recipe {name} is a {values.get('kind')!r} recipe, this command runs {kind!r} "
+            f"recipes: {', '.join(fitting)}."
+        )
+        raise ConfigError(msg)
+    return apply_overrides(values, overrides, source=f"recipe {name}")
+
+
+def apply_overrides(values: dict[str, Any], overrides: tuple[str, ...], *, source: str) -> Recipe:
+    """Override and check the values of a recipe.
+
+    Raises:
+        ConfigError: One line about the first thing that is wrong.
+    """
+    values = copy.deepcopy(values)
+    for override in overrides:
+        _apply(values, override)
+    try:
+        return _ADAPTER.validate_python(values)
+    except ValidationError as error:
+        raise ConfigError(f"{source}: {_explain(error)}") from error
+
+
+def _folder() -> Path:
+    return Path(str(resources.files("lidistill.recipes")))
+
+
+def _apply(values: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        msg = f"{override!r} is not an override; write key=value, for example train.steps=100."
+        raise ConfigError(msg)
+    *parents, last = key.split(".")
+    node: Any = values
+    for part in parents:
+        node = _child(node, part, key)
+    try:
+        value = yaml.load(text, Loader=_Loader)  # noqa: S506  a SafeLoader
+    except yaml.YAMLError as error:
+        msg = f"the value of {override!r} is not valid YAML."
+        raise ConfigError(msg) from error
+    if isinstance(node, list):
+        node[_position(node, last, key)] = value
+    else:
+        node[last] = value
+
+
+def _child(node: Any, part: str, key: str) -> Any:
+    if isinstance(node, list):
+        return node[_position(node, part, key)]
+    child = node.setdefault(part, {})
+    if child is None:
+        child = node[part] = {}
+    if not isinstance(child, dict | list):
+        msg = f"override {key!r}: {part!r} is the value {child!r}, it has no keys below it."
+        raise ConfigError(msg)
+    return child
+
+
+def _position(node: list[Any], part: str, key: str) -> int:
+    if not part.isdigit() or int(part) >= len(node):
+        msg = f"override {key!r}: {part!r} is not an index of a list of {len(node)}."
+        raise ConfigError(msg)
+    return int(part)
+
+
+def _explain(error: ValidationError) -> str:
+    """The first problem of a validation error, with the nearest known key."""
+    problems = error.errors()
+    first = next((p for p in problems if p["type"] == "extra_forbidden"), problems[0])
+    location = first["loc"]
+    where = ".".join(str(part) for part in _visible(location))
+    if first["type"] == "extra_forbidden":
+        known = _known_keys(location[:-1])
+        return f"unknown key {where!r}; {suggestion(str(location[-1]), known)}"
+    if first["type"] == "missing":
+        return f"the key {where!r} is missing."
+    if first["type"] == "union_tag_invalid":
+        context = first["ctx"]
+        names = [tag.strip(" '") for tag in context["expected_tags"].split(",")]
+        return f"{where}: unknown kind {context['tag']!r}; {suggestion(context['tag'], names)}"
+    message = first["msg"].removeprefix("Value error, ")
+    found = "" if first["type"] == "value_error" else f"; found {first['input']!r}"
+    return f"{where or 'it'}: {message}{found}."
+
+
+def _visible(location: tuple[int | str, ...]) -> Iterator[int | str]:
+    """The keys of a location, without the tags of the unions it passes through."""
+    models = [_RECIPES[str(location[0])]] if location and location[0] in _RECIPES else []
+    for part in location[1:] if models else location:
+        following = _below(models, part)
+        if following is not None or isinstance(part, int):
+            yield part
+            models = following if following is not None else models
+        elif _tagged(models, part):
+            models = _tagged(models, part)
+        else:
+            yield part
+
+
+def _known_keys(location: tuple[int | str, ...]) -> set[str]:
+    models = [_RECIPES[str(location[0])]] if location and location[0] in _RECIPES else []
+    for part in location[1:]:
+        if isinstance(part, str):
+            models = _below(models, part) or _tagged(models, part)
+    return {name for model in models for name in model.model_fields}
+
+
+def _below(models: list[type[BaseModel]], part: int | str) -> list[type[BaseModel]] | None:
+    found = [m.model_fields[str(part)].annotation for m in models if part in m.model_fields]
+    return None if not found else [model for kind in found for model in _models_in(kind)]
+
+
+def _tagged(models: list[type[BaseModel]], tag: int | str) -> list[type[BaseModel]]:
+    return [
+        model
+        for model in models
+        if model.__name__ == tag
+        or (
+            "kind" in model.model_fields and tag in _literals(model.model_fields["kind"].annotation)
+        )
+    ]
+
+
+def _literals(annotation: Any) -> tuple[Any, ...]:
+    return typing.get_args(annotation)
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
+        if issubclass(annotation, BaseModel):
+            yield annotation
+        return
+    for argument in typing.get_args(annotation):
+        yield from _models_in(argument)

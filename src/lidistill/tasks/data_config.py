@@ -1,0 +1,102 @@
+"""The data part of a recipe: which sets, how they are sampled, how many workers read them."""
+
+from collections.abc import Callable, Iterator
+from typing import Annotated, Any, Protocol
+
+import numpy as np
+from pydantic import Field
+
+from lidistill.config import Config, GridConfig
+from lidistill.data import DatasetConfig, FrameDataset
+from lidistill.data.loader import StepPlan, step_batches
+from lidistill.data.mixture import Concatenation, InMemory
+from lidistill.data.sampling import SamplingConfig, sample_rng
+from lidistill.errors import DatasetNotFoundError
+from lidistill.structures import Frame, Sample, collate
+
+MAY_CHANGE = frozenset(
+    {
+        "name",
+        "output",
+        "device",
+        "workers",
+        "data.workers",
+        "data.in_memory",
+        "teacher_cache",
+        "pictures",
+        "evaluation",
+        "train.checkpoint_every",
+        "train.keep_checkpoints",
+    }
+)
+"""Keys of a recipe that change no weight, so that a resumed run may differ in them."""
+
+
+class MakeSample(Protocol):
+    """Turns a frame into a sample."""
+
+    def __call__(self, frame: Frame, *, rng: np.random.Generator) -> Sample:
+        """The sample of a frame; all chance comes from ``rng``."""
+        ...
+
+
+class SetsConfig(Config):
+    """Data sets, one after the other."""
+
+    sets: Annotated[tuple[DatasetConfig, ...], Field(min_length=1)]
+    in_memory: bool = False  # keep decoded frames; for a few drives
+
+    def build(self) -> FrameDataset:
+        """All sets as one.
+
+        Raises:
+            DatasetNotFoundError: If they hold no frame at all.
+        """
+        dataset = Concatenation([config.build() for config in self.sets])
+        if len(dataset) == 0:
+            msg = "the data sets of this recipe hold no frame; check data.sets (drives, frames)."
+            raise DatasetNotFoundError(msg)
+        return InMemory(dataset) if self.in_memory else dataset
+
+
+class DataConfig(SetsConfig):
+    """Data sets, the way from frame to sample, and the workers that walk it."""
+
+    sampling: SamplingConfig = SamplingConfig()
+    workers: Annotated[int, Field(ge=0)] = 0  # changes no result
+
+
+class SampleMaker:
+    """Prepares the sample of an epoch and a frame; a function of these and the seed alone.
+
+    Args:
+        dataset: Reads the frames.
+        make: Turns a frame into a sample, with its own random generator.
+        seed: Seed of the run.
+    """
+
+    def __init__(self, dataset: FrameDataset, make: MakeSample, seed: int) -> None:
+        self._dataset, self._make, self._seed = dataset, make, seed
+
+    def __call__(self, epoch: int, index: int) -> Sample:
+        """The sample of frame ``index`` in an epoch."""
+        return self._make(self._dataset[index], rng=sample_rng(self._seed, epoch, index))
+
+
+def sample_batches(
+    maker: SampleMaker, plan: StepPlan, *, workers: int
+) -> Callable[[int, int], Iterator[list[Any]]]:
+    """What ``engine.loop.Training.batches`` wants: the batches between two steps."""
+
+    def batches(start: int, stop: int) -> Iterator[list[Any]]:
+        return step_batches(maker, collate, plan, start=start, stop=stop, workers=workers)
+
+    return batches
+
+
+def input_statistics(config: SetsConfig, grid: GridConfig) -> dict[str, Any]:
+    """What a checkpoint says about its inputs."""
+    return {
+        "sensors": sorted({dataset.sensor for dataset in config.sets}),
+        "grid": grid.model_dump(mode="json"),
+    }

@@ -1,0 +1,235 @@
+"""Pictures of what a student has learned, beside its teacher: colours of features, correlations.
+
+Shape letters: N points of a scene, P of them in a picture.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from lidistill.data import FrameDataset
+from lidistill.data.pairing import pair_view
+from lidistill.data.pictures import read_picture, resize
+from lidistill.engine.progress import track
+from lidistill.errors import unknown_name
+from lidistill.geometry import transform_points
+from lidistill.pictures.cloud import bird_eye
+from lidistill.pictures.colors import label_colors, scale_colors
+from lidistill.pictures.features import (
+    PcaBasis,
+    correlation,
+    fit_pca,
+    pca_colors,
+    similarity_colors,
+)
+from lidistill.pictures.overlay import draw_points
+from lidistill.pictures.sheet import Panel, mark_cross, sheet, write_png
+from lidistill.structures import CameraView
+from lidistill.tasks.distill import PretrainRecipe
+from lidistill.tasks.scene import Scene, SceneReader, example_point, nearest_point
+
+_THIRD, _HALF = 640, 965
+"""Width of a panel with two others, or one other, beside it, pixels."""
+_DARK = 18
+_UNSEEN = np.array([60, 62, 68], dtype=np.uint8)
+"""Colour of points that no camera sees, where only the teacher's are shown."""
+
+
+def write_portrait(
+    recipe: PretrainRecipe,
+    checkpoint: Path,
+    output: Path,
+    *,
+    frames: Sequence[str] = (),
+    point: tuple[float, float, float] | None = None,
+) -> list[Path]:
+    """Draw the features of some frames: on the pictures, from above, and as correlation maps.
+
+    Colours are the principal components of the teacher's features in the first of the frames.
+    Student and teacher share them, so like colours mean like features.
+
+    Args:
+        recipe: The run's recipe.
+        checkpoint: Its run folder, or one of its checkpoints.
+        output: Folder for the PNG files.
+        frames: Frame ids; the first and the middle frame of the data where empty.
+        point: Point of the correlation map, metres in the lidar frame; on a car where None.
+
+    Returns:
+        The files.
+
+    Raises:
+        UnknownNameError: If a frame is not in the recipe's data.
+        CheckpointError: If the checkpoint does not fit the recipe.
+    """
+    chosen = _locate(recipe, tuple(frames))
+    read = SceneReader(recipe, checkpoint)
+    basis: PcaBasis | None = None
+    written = []
+    for dataset, index in track(chosen, "pictures", total=len(chosen)):
+        scene = read(dataset[index])
+        basis = fit_pca(scene.teacher[scene.seen]) if basis is None else basis
+        names = dataset.label_map.class_names
+        car = names.index("car") if "car" in names else None
+        target = example_point(scene, car) if point is None else nearest_point(scene, point)
+        sheets = {
+            "front": _on_pictures(scene, scene.views[:1], basis),
+            "above": _from_above(scene, basis, len(names)),
+            "correlation": _correlation_map(scene, target),
+        }
+        if len(scene.views) > 1:
+            sheets["cameras"] = _on_pictures(scene, scene.views, basis)
+        stem = scene.frame_id.replace("/", "-").replace("\\", "-")
+        written += [write_png(page, output / f"{stem}-{kind}.png") for kind, page in sheets.items()]
+    return written
+
+
+def _locate(recipe: PretrainRecipe, names: tuple[str, ...]) -> list[tuple[FrameDataset, int]]:
+    """Data set and index of the frames, each in its own set because label tables may differ."""
+    recipe.data.build()  # says so where there is no frame at all
+    places: list[tuple[FrameDataset, int]] = []
+    ids: list[str] = []
+    for config in recipe.data.sets:
+        dataset = config.build()
+        places += [(dataset, index) for index in range(len(dataset))]
+        ids += dataset.frame_ids
+    if not names:
+        return [places[index] for index in sorted({0, len(places) // 2})]
+    unknown = [name for name in names if name not in ids]
+    if unknown:
+        raise unknown_name("frame", unknown[0], ids)
+    return [places[ids.index(name)] for name in names]
+
+
+def _on_pictures(scene: Scene, views: tuple[CameraView, ...], basis: PcaBasis) -> NDArray[np.uint8]:
+    """Picture, teacher and student side by side, one row for each view."""
+    teacher = pca_colors(scene.teacher, basis=basis)
+    student = pca_colors(scene.student, basis=basis)
+    rows = []
+    for view in views:
+        picture = _picture(view)
+        drawn = [_draw(scene, view, picture, colors) for colors in (teacher, student)]
+        rows.append(
+            [
+                Panel(image=picture, title=f"picture of {view.name}"),
+                Panel(image=drawn[0], title=f"teacher at the points: {scene.teacher_label}"),
+                Panel(image=drawn[1], title="student at the points, from lidar alone"),
+            ]
+        )
+    return sheet(rows, title=_headline(scene))
+
+
+def _from_above(scene: Scene, basis: PcaBasis, num_classes: int) -> NDArray[np.uint8]:
+    """Student and teacher over the backbone's own features and the labels."""
+    teacher = np.where(scene.seen[:, None], pca_colors(scene.teacher, basis=basis), _UNSEEN)
+    if scene.labels is None:
+        brightest = max(float(np.percentile(scene.intensity, 98)), 1e-6)
+        shown = scale_colors(scene.intensity, 0.0, brightest, name="inferno")
+        truth = "intensity (this frame has no labels)"
+    else:
+        shown, truth = label_colors(num_classes)[scene.labels], "labels (never seen in training)"
+
+    def panel(colors: NDArray[np.uint8], title: str) -> Panel:
+        return Panel(image=_above(scene, colors, _HALF), title=title)
+
+    rows = [
+        [
+            panel(pca_colors(scene.student, basis=basis), "student, the whole scan"),
+            panel(teacher, f"teacher where a camera sees: {scene.teacher_label}"),
+        ],
+        [panel(pca_colors(scene.backbone), "backbone, in colours of its own"), panel(shown, truth)],
+    ]
+    return sheet(rows, title=_headline(scene))
+
+
+def _correlation_map(scene: Scene, target: int) -> NDArray[np.uint8]:
+    """Similarity of all points to one: on a picture that shows it, and from above."""
+    pixels = [_pixel(scene, view, target) for view in scene.views]
+    number = next((i for i, uv in enumerate(pixels) if uv is not None), 0)
+    view, uv = scene.views[number], pixels[number]
+    picture = _picture(view)
+    kinds = {"student": scene.student, "backbone": scene.backbone, "teacher": scene.teacher}
+    rows: list[list[Panel]] = [[], []]
+    for name, features in kinds.items():
+        colors, legend = _similar(scene, features, target, only_seen=name == "teacher")
+        drawn = _draw(scene, view, picture, colors)
+        rows[0].append(Panel(image=_mark(drawn, uv), title=f"{name}, {view.name}: {legend}"))
+        above = _mark(_above(scene, colors, _THIRD), _pixel_above(scene, target, _THIRD))
+        rows[1].append(Panel(image=above, title=f"{name}, from above"))
+    x, y, z = scene.points[target]
+    where = f"cosine similarity to the point at the cross ({x:.1f}, {y:.1f}, {z:.1f}) m"
+    return sheet(rows, title=f"{scene.frame_id}: {where}")
+
+
+def _headline(scene: Scene) -> str:
+    cosine = scene.cosine_to_teacher()
+    return f"{scene.frame_id}: mean cosine of student and teacher {cosine:.2f} at the seen points"
+
+
+def _similar(
+    scene: Scene, features: NDArray[np.float32], target: int, *, only_seen: bool
+) -> tuple[NDArray[np.uint8], str]:
+    """(N, 3) colours of the similarity to a point, and which numbers are blue and red."""
+    counted = scene.seen if only_seen else np.ones_like(scene.seen)
+    if not counted[target]:
+        return np.tile(_UNSEEN, (len(features), 1)), "no camera sees the point"
+    cosine = correlation(features, target)
+    low = min(float(np.percentile(cosine[counted], 2)), 0.99)
+    colors = np.where(counted[:, None], similarity_colors(cosine, low=low), _UNSEEN)
+    return colors, f"blue {low:.2f}, red 1"
+
+
+def _picture(view: CameraView) -> NDArray[np.uint8]:
+    """(H, W, 3) picture of a view at the width of a panel."""
+    picture = torch.from_numpy(read_picture(view.image_path)).permute(2, 0, 1)
+    resized = resize(picture, _panel_size(view), antialias=True)
+    return resized.permute(1, 2, 0).contiguous().numpy()
+
+
+def _panel_size(view: CameraView) -> tuple[int, int]:
+    height, width = view.size_hw
+    return max(1, round(height * _THIRD / width)), _THIRD
+
+
+def _draw(
+    scene: Scene, view: CameraView, picture: NDArray[np.uint8], colors: NDArray[np.uint8]
+) -> NDArray[np.uint8]:
+    """Points in their colours on a dim, grey copy of a picture; near ones cover far ones."""
+    grey = picture.mean(axis=2, keepdims=True) * 0.35
+    dim = np.repeat(grey.astype(np.uint8), 3, axis=2)
+    pairs = pair_view(scene.points, view, _panel_size(view))
+    depth = transform_points(view.T_cam_lidar, scene.points[pairs.index])[:, 2]
+    return draw_points(dim, pairs.uv, colors[pairs.index], radius=1.5, depth=depth)
+
+
+def _pixel(scene: Scene, view: CameraView, target: int) -> tuple[float, float] | None:
+    """Column and row of a point in the panel of a view, or None if the view does not see it."""
+    pairs = pair_view(scene.points, view, _panel_size(view))
+    place = np.flatnonzero(pairs.index == target)
+    return None if not len(place) else (float(pairs.uv[place[0], 0]), float(pairs.uv[place[0], 1]))
+
+
+def _mark(image: NDArray[np.uint8], uv: tuple[float, float] | None) -> NDArray[np.uint8]:
+    return image if uv is None else mark_cross(image, uv)
+
+
+def _extent(scene: Scene) -> float:
+    """Metres from the middle of a view from above to its edge: most points, but not the last."""
+    reach = np.abs(scene.points[:, :2]).max(axis=1)
+    return float(np.clip(np.percentile(reach, 96), 15.0, 50.0))
+
+
+def _above(scene: Scene, colors: NDArray[np.uint8], size_px: int) -> NDArray[np.uint8]:
+    return bird_eye(
+        scene.facing_up(), colors, size_px=size_px, extent_m=_extent(scene), background=_DARK
+    )
+
+
+def _pixel_above(scene: Scene, target: int, size_px: int) -> tuple[float, float]:
+    """Column and row of a point in a view from above."""
+    extent = _extent(scene)
+    row, column = (extent - scene.facing_up()[target, :2]) * (size_px / (2 * extent))
+    return float(column), float(row)

@@ -1,0 +1,36 @@
+"""A whole distillation run: train, then write its pictures."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from lidistill.engine.tracking import read_log
+from lidistill.pictures.charts import loss_curve
+from lidistill.tasks.distill import PretrainRecipe, pretrain
+from lidistill.tasks.portrait import write_portrait
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PretrainResult:
+    """What a distillation run leaves behind."""
+
+    checkpoint: Path
+    pictures: tuple[Path, ...]
+    last: dict[str, float]
+    """Last line of the log: step, loss, cosine, learning rate."""
+
+
+def run_pretrain(recipe: PretrainRecipe) -> PretrainResult:
+    """Distil, then draw the loss curve and, if the recipe wants it, the features."""
+    checkpoint = pretrain(recipe)
+    records = read_log(recipe.output / "log.jsonl")
+    folder = recipe.output / "pictures"
+    curve = folder / "loss.png"
+    loss_curve(records, curve)
+    portrait: list[Path] = []
+    if recipe.pictures.enabled:
+        portrait = write_portrait(
+            recipe, checkpoint, folder, frames=recipe.pictures.frames, point=recipe.pictures.point
+        )
+    return PretrainResult(
+        checkpoint=checkpoint, pictures=(curve, *portrait), last=records[-1] if records else {}
+    )

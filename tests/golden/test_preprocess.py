@@ -1,0 +1,114 @@
+import ast
+
+import numpy as np
+import pytest
+import torch
+from golden_cases import golden_files, read_tensors
+
+from lidistill.config import GridConfig
+from lidistill.data.sampling import SamplingConfig, segmentation_sample
+from lidistill.ops.cells import crop_mask
+from lidistill.ops.voxel import voxel_first
+from lidistill.structures import Frame, collate
+
+TIE = 1e-6  # metres: neighbours this close in distance may change places
+
+
+def settings(meta):
+    """Sampling and grids of a case: the header names what differs from the defaults."""
+    changed = {name: ast.literal_eval(value) for name, value in meta["kw"].items()}
+    unknown = set(changed) - {"voxel", "K", "fov", "grids"}
+    assert not unknown, f"settings this test does not know: {unknown}"
+    sampling = SamplingConfig(
+        voxel_size=changed.get("voxel", 0.1), num_neighbors=changed.get("K", 16)
+    )
+    grid = GridConfig()
+    low, high = changed.get("fov", (grid.fov_min, grid.fov_max))
+    planes = tuple(tuple(plane) for plane in changed.get("grids", grid.planes))
+    return sampling, GridConfig(fov_min=tuple(low), fov_max=tuple(high), planes=planes)
+
+
+def numbers_of_scans(tensors):
+    return sorted(int(name.split(".")[1]) for name in tensors if name.startswith("raw."))
+
+
+def frame_of(tensors, scan):
+    raw = tensors[f"raw.{scan}"].numpy()
+    return Frame(
+        frame_id=str(scan),
+        sensor="semantic_kitti",
+        points=raw[:, :3],
+        intensity=raw[:, 3],
+        labels=tensors[f"labels.{scan}"].numpy(),
+    )
+
+
+def distances(points, index):
+    points = points.astype(np.float64)
+    return np.linalg.norm(points[index] - points[:, None], axis=2)
+
+
+@pytest.mark.parametrize("file", golden_files("preprocess/*.safetensors"))
+def test_voxels_and_crop_keep_the_same_points(file):
+    tensors, meta = read_tensors(file)
+    sampling, grid = settings(meta)
+    for scan in numbers_of_scans(tensors):
+        points = tensors[f"raw.{scan}"].numpy()[:, :3]
+        kept = voxel_first(points, sampling.voxel_size)
+        np.testing.assert_array_equal(kept, tensors[f"voxel.kept_index.{scan}"].numpy())
+        mask = tensors[f"crop.mask_on_voxelised.{scan}"].numpy().astype(bool)
+        np.testing.assert_array_equal(crop_mask(points[kept], grid), mask)
+
+
+@pytest.mark.parametrize("file", golden_files("preprocess/*.safetensors"))
+def test_evaluation_samples_are_the_same(file):
+    tensors, meta = read_tensors(file)
+    sampling, grid = settings(meta)
+    for scan in numbers_of_scans(tensors):
+        frame = frame_of(tensors, scan)
+        sample = segmentation_sample(frame, sampling, grid, training=False)
+        kept = tensors[f"voxel.kept_index.{scan}"].numpy()
+        inside = tensors[f"crop.mask_on_voxelised.{scan}"].numpy().astype(bool)
+        np.testing.assert_array_equal(sample.source.numpy(), kept[inside])
+        torch.testing.assert_close(sample.features, tensors[f"feat.{scan}"].T, rtol=1e-6, atol=1e-5)
+        np.testing.assert_array_equal(sample.cells.numpy(), tensors[f"cell_ind.{scan}"].T)
+        torch.testing.assert_close(sample.full_labels, tensors[f"labels.{scan}"].long())
+        _assert_same_neighbors(sample, tensors[f"neighbors.{scan}"].T.numpy())
+        _assert_same_inverse(sample, frame, tensors[f"upsample.{scan}"].numpy())
+
+
+def _assert_same_neighbors(sample, expected):
+    found, coords = sample.neighbors.numpy(), sample.coords.numpy()
+    np.testing.assert_array_equal(found[:, 0], np.arange(len(found)))
+    assert (found != expected).mean() < 1e-3
+    np.testing.assert_allclose(distances(coords, found), distances(coords, expected), atol=TIE)
+
+
+def _assert_same_inverse(sample, frame, expected):
+    found, kept = sample.inverse.numpy(), sample.coords.numpy().astype(np.float64)
+    assert (found != expected).mean() < 1e-3
+    np.testing.assert_allclose(
+        np.linalg.norm(frame.points - kept[found], axis=1),
+        np.linalg.norm(frame.points - kept[expected], axis=1),
+        atol=TIE,
+    )
+
+
+@pytest.mark.parametrize("file", golden_files("preprocess/*.safetensors"))
+def test_a_packed_batch_holds_what_the_padded_one_marks_as_occupied(file):
+    tensors, meta = read_tensors(file)
+    sampling, grid = settings(meta)
+    scans = numbers_of_scans(tensors)
+    batch = collate(
+        [segmentation_sample(frame_of(tensors, s), sampling, grid, training=False) for s in scans]
+    )
+    occupied = tensors["batch.occupied_cells"].bool()
+    torch.testing.assert_close(batch.lengths, occupied.sum(dim=1))
+    assert torch.cat([s.full_labels for s in batch.samples]).tolist() == (
+        tensors["batch.labels_orig"].tolist()
+    )
+    if "batch.feat" in tensors:
+        padded = tensors["batch.feat"].transpose(1, 2)
+        torch.testing.assert_close(batch.features, padded[occupied], rtol=1e-6, atol=1e-5)
+        cells = tensors["batch.cell_ind"].transpose(1, 2)[occupied]
+        torch.testing.assert_close(batch.cells, cells.long())

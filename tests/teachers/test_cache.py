@@ -1,0 +1,145 @@
+import logging
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from lidistill.errors import DatasetNotFoundError, FileFormatError
+from lidistill.teachers import FeatureCache, TeacherMaps
+
+SIZE = (16, 32)
+
+
+def some_maps(seed: int = 0, num_views: int = 1) -> TeacherMaps:
+    draw = torch.Generator().manual_seed(seed)
+    return TeacherMaps(
+        levels=(
+            torch.randn(num_views, 4, 2, 4, generator=draw),
+            torch.randn(num_views, 6, 1, 2, generator=draw),
+        ),
+        alignment="centers",
+        strides=(8.0, 16.0),
+        origins=(7.0, 15.0),
+    )
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    path = tmp_path / "picture.jpg"
+    path.write_bytes(b"some picture")
+    return path
+
+
+def entries(cache: FeatureCache) -> list[Path]:
+    return sorted(path for path in cache.folder.rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize("max_bytes", [0, 10_000])
+def test_maps_come_back_in_half_precision(tmp_path: Path, picture: Path, max_bytes: int) -> None:
+    cache = FeatureCache(tmp_path / "cache", "teacher", SIZE, max_bytes=max_bytes)
+    assert not cache.has(picture)
+    maps = some_maps()
+    cache.put(picture, maps)
+    assert cache.has(picture)
+    for _ in range(2):
+        found = cache.get(picture)
+        assert (found.alignment, found.strides, found.origins) == (
+            maps.alignment,
+            maps.strides,
+            maps.origins,
+        )
+        for a, b in zip(found.levels, maps.levels, strict=True):
+            assert torch.equal(a, b.half())
+
+
+def test_an_entry_belongs_to_one_teacher_and_one_size(tmp_path: Path, picture: Path) -> None:
+    folder = tmp_path / "cache"
+    FeatureCache(folder, "teacher", SIZE).put(picture, some_maps())
+    assert FeatureCache(folder, "teacher", SIZE).has(picture)
+    assert not FeatureCache(folder, "other teacher", SIZE).has(picture)
+    assert not FeatureCache(folder, "teacher", (32, 32)).has(picture)
+
+
+def test_an_entry_follows_the_content_not_the_path(tmp_path: Path, picture: Path) -> None:
+    cache = FeatureCache(tmp_path / "cache", "teacher", SIZE)
+    cache.put(picture, some_maps())
+    copy = tmp_path / "copy.jpg"
+    copy.write_bytes(picture.read_bytes())
+    assert cache.has(copy)
+    picture.write_bytes(b"another one ")
+    os.utime(picture, ns=(0, 0))
+    assert not cache.has(picture)
+
+
+@pytest.mark.parametrize("keep", [0, 9, 0.5, 0.99])
+def test_a_truncated_entry_is_not_used(
+    tmp_path: Path, picture: Path, keep: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    cache = FeatureCache(tmp_path / "cache", "teacher", SIZE)
+    cache.put(picture, some_maps())
+    (entry,) = entries(cache)
+    content = entry.read_bytes()
+    entry.write_bytes(content[: int(keep if keep >= 1 else keep * len(content))])
+    with caplog.at_level(logging.WARNING):
+        assert not cache.has(picture)
+    assert "damaged" in caplog.text
+    assert entries(cache) == []
+    cache.put(picture, some_maps())
+    assert cache.has(picture)
+
+
+def test_a_flipped_bit_is_noticed(tmp_path: Path, picture: Path) -> None:
+    cache = FeatureCache(tmp_path / "cache", "teacher", SIZE)
+    cache.put(picture, some_maps())
+    (entry,) = entries(cache)
+    content = bytearray(entry.read_bytes())
+    content[-5] ^= 1
+    entry.write_bytes(content)
+    assert cache.find(picture) is None
+
+
+def test_getting_what_is_not_there_is_an_error(tmp_path: Path, picture: Path) -> None:
+    cache = FeatureCache(tmp_path / "cache", "teacher", SIZE)
+    with pytest.raises(FileFormatError, match="fill the cache again"):
+        cache.get(picture)
+
+
+def test_a_missing_picture_is_an_error(tmp_path: Path) -> None:
+    cache = FeatureCache(tmp_path / "cache", "teacher", SIZE)
+    with pytest.raises(DatasetNotFoundError, match="no picture at"):
+        cache.has(tmp_path / "absent.jpg")
+
+
+def test_several_views_and_values_beyond_half_precision_are_refused(
+    tmp_path: Path, picture: Path
+) -> None:
+    cache = FeatureCache(tmp_path / "cache", "teacher", SIZE)
+    with pytest.raises(ValueError, match="one view"):
+        cache.put(picture, some_maps(num_views=2))
+    huge = some_maps()
+    huge.levels[0][0, 0, 0, 0] = 1e6
+    with pytest.raises(ValueError, match="finite"):
+        cache.put(picture, huge)
+    assert entries(cache) == []
+
+
+def test_nothing_but_whole_entries_is_left_behind(tmp_path: Path, picture: Path) -> None:
+    cache = FeatureCache(tmp_path / "cache", "teacher", SIZE)
+    for seed in range(3):
+        cache.put(picture, some_maps(seed))
+    assert [path.suffix for path in entries(cache)] == [".safetensors"]
+    assert torch.equal(cache.get(picture).levels[0], some_maps(2).levels[0].half())
+
+
+def test_memory_keeps_the_latest_maps_only(tmp_path: Path) -> None:
+    size_of_one = 2 * (4 * 2 * 4 + 6 * 1 * 2)
+    cache = FeatureCache(tmp_path / "cache", "teacher", SIZE, max_bytes=2 * size_of_one)
+    pictures = [tmp_path / f"{i}.jpg" for i in range(3)]
+    for i, path in enumerate(pictures):
+        path.write_bytes(bytes([i]))
+        cache.put(path, some_maps(i))
+        cache.get(path)
+    for entry in entries(cache):
+        entry.unlink()
+    assert [cache.find(path) is not None for path in pictures] == [False, True, True]

