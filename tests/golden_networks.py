@@ -16,8 +16,8 @@ from lidistill.config import GridConfig
 from lidistill.heads import LinearHeadConfig, MLPHeadConfig, SegmentationHead
 from lidistill.structures import Batch
 
-EXACTLY_ZERO = {"embed.conv2.0.bias"}
-"""Parameters without a gradient, because a BatchNorm follows; stored is rounding noise."""
+ROUNDING = 1e-6
+"""Norm of a gradient that is zero but for rounding: of a bias before a BatchNorm."""
 
 
 @dataclass
@@ -46,7 +46,7 @@ def build_net(case: Case) -> nn.ModuleDict:
         in_channels=config["cin"],
         width=config["c"],
         depth=config["depth"],
-        activation="gelu" if config.get("gelu") else "relu",
+        activation="gelu" if config.get("gelu", not is_main) else "relu",
         norm="batch" if config.get("which_norm") == "batchnorm" else "layer",
         drop_path=config.get("drop_path", 0.0),
         flatten="sum_over_count_eps" if is_main else "mean",
@@ -96,7 +96,7 @@ def official_tensors(net: nn.ModuleDict) -> dict[str, Tensor]:
 
 def official_gradients(net: nn.ModuleDict) -> dict[str, Tensor]:
     grads = {
-        part: {name: p.grad for name, p in net[part].named_parameters()}
+        part: {name: p.grad for name, p in net[part].named_parameters() if p.grad is not None}
         for part in ("backbone", "head")
     }
     return to_official(NamedWeights(**grads))

@@ -16,6 +16,7 @@ from lidistill import __version__
 from lidistill.data.check import CheckReport, check_root
 from lidistill.demo import run_demo
 from lidistill.engine.checkpoint import load_checkpoint
+from lidistill.engine.progress import ProgressBar
 from lidistill.errors import CheckpointError, LidistillError
 from lidistill.recipes import (
     apply_overrides,
@@ -159,17 +160,21 @@ def data(
     Example: lidistill data check /data/pandaset --output runs/look
 
     Args:
-        action: What to do; `check` reads every frame and writes one overlay picture per camera.
+        action: What to do; `check` reads every frame and writes overlays, one for each camera. Exit
+            status 1 says that something could not be read.
         root: Folder of the data set.
         output: Folder for the overlay pictures.
         json: Print one JSON object instead of text.
     """
     assert action == "check"  # noqa: S101  tyro admits nothing else
-    report = check_root(root, output)
+    with ProgressBar("reading", total=None) as bar:
+        report = check_root(root, output, on_frame=bar.advance)
     if json:
         _print_json(report.to_json())
     else:
         _print_check(report)
+    if not report.sound:
+        sys.exit(1)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -243,4 +248,34 @@ def _percent(value: float) -> str:
 
 
 def _print_check(report: CheckReport) -> None:
-    _out.print(report)
+    _out.print(f"[bold]{report.format}[/] at {report.root}: {', '.join(report.parts)}")
+    table = Table("", *[dataset.sensor for dataset in report.datasets])
+    rows: list[tuple[str, list[str]]] = [
+        ("frames", [str(d.num_frames) for d in report.datasets]),
+        ("with labels", [str(d.num_labelled) for d in report.datasets]),
+        ("points a frame", [_range(d.num_points) for d in report.datasets]),
+        (
+            "intensity, mean ± std",
+            [f"{d.intensity_mean:.1f} ± {d.intensity_std:.1f}" for d in report.datasets],
+        ),
+    ]
+    for camera in sorted({c for d in report.datasets for c in d.camera_share}):
+        shares = [d.camera_share.get(camera) for d in report.datasets]
+        rows.append((f"in {camera}", ["–" if s is None else f"{s:.1%}" for s in shares]))
+    for row_name, values in rows:
+        table.add_row(row_name, *values)
+    table.add_section()
+    for class_name in report.datasets[0].class_counts:
+        counts = [d.class_counts[class_name] for d in report.datasets]
+        table.add_row(class_name, *[f"{count:,}" for count in counts])
+    _out.print(table)
+    for line in report.missing:
+        _out.print(f"missing     {line}")
+    for dataset in report.datasets:
+        for line in dataset.problems:
+            _out.print(f"[red]problem[/]     {line}")
+        _print_pictures(dataset.pictures)
+
+
+def _range(numbers: tuple[int, ...]) -> str:
+    return f"{min(numbers):,} to {max(numbers):,}" if numbers else "–"

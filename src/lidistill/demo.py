@@ -1,17 +1,15 @@
 """The first run of a newcomer: simulate a drive, distil, probe, and show what came out."""
 
-import logging
 from dataclasses import dataclass
 from pathlib import Path
 
+from lidistill.engine.progress import ProgressBar
 from lidistill.recipes import load_recipe
-from lidistill.sim.simulate import SimulationConfig, simulate_pandaset
+from lidistill.sim import SimulationConfig, simulate_pandaset
 from lidistill.tasks.distill import PretrainRecipe
 from lidistill.tasks.pretrain_run import run_pretrain
 from lidistill.tasks.report import ProbeResult, run_probe
 from lidistill.tasks.segment import ProbeRecipe
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +29,10 @@ def run_demo(output: Path, *, workers: int = 2) -> DemoResult:
         workers: Processes that simulate.
     """
     root = output / "street"
-    simulate_pandaset(root, SimulationConfig(), workers=workers)
+    config = SimulationConfig()
+    total = (config.train_drives + config.val_drives) * config.frames
+    with ProgressBar("simulating", total=total) as bar:
+        simulate_pandaset(root, config, workers=workers, progress=lambda *_: bar.advance())
     student = load_recipe(
         "pretrain/debug",
         (

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fakes.pandaset import CAMERAS, Camera, Drive, write_drive
 from PIL import Image
 
-from fakes.pandaset import CAMERAS, Camera, Drive, write_drive
 from lidistill.data.check import check_dataset, check_root, detect_format
 from lidistill.data.pandaset import PandaSetConfig
 from lidistill.errors import DatasetNotFoundError

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-
 from fakes.pickles import Call, Global, assemble, old_array, old_dataframe, write_gzip, write_pickle
+
 from lidistill.data.dataframe_pickle import read_dataframe
 from lidistill.errors import DatasetNotFoundError, FileFormatError, LidistillError
 

@@ -3,9 +3,9 @@ import logging
 
 import numpy as np
 import pytest
+from fakes.nuscenes import CAMERAS, FakeNuScenes, default_scan, pose, token
 from pydantic import ValidationError
 
-from fakes.nuscenes import CAMERAS, FakeNuScenes, default_scan, pose, token
 from lidistill.data.nuscenes import NuScenesConfig, official_scenes
 from lidistill.data.nuscenes_tables import read_rows
 from lidistill.data.pairing import pair_view

@@ -1,6 +1,6 @@
 import numpy as np
-
 from golden_cases import DATA, needs_data
+
 from lidistill.data.nuscenes import NuScenesConfig
 from lidistill.data.pairing import pair_view
 from lidistill.data.pictures import read_picture

@@ -3,9 +3,9 @@ import shutil
 
 import numpy as np
 import pytest
+from fakes.semantic_kitti import P2, SIZE_HW, TR, calibration_text, default_scan, write_sequence
 from pydantic import ValidationError
 
-from fakes.semantic_kitti import P2, SIZE_HW, TR, calibration_text, default_scan, write_sequence
 from lidistill.data.pairing import pair_view
 from lidistill.data.pictures import read_picture
 from lidistill.data.semantic_kitti import SemanticKittiConfig

@@ -7,9 +7,8 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
-from PIL import Image
-
 from fakes.pickles import old_dataframe, write_pickle
+from PIL import Image
 
 CAMERAS = (
     "back_camera",

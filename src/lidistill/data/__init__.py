@@ -1,8 +1,12 @@
 """Data sets behind one protocol, and the way from a frame on disk to a packed batch."""
 
-from typing import Protocol
+from typing import Annotated, Protocol, TypeAlias
 
+from pydantic import Field
+
+from lidistill.data.nuscenes import NuScenesConfig
 from lidistill.data.pandaset import PandaSetConfig
+from lidistill.data.semantic_kitti import SemanticKittiConfig
 from lidistill.labels import LabelMap
 from lidistill.structures import Frame
 
@@ -30,8 +34,13 @@ class FrameDataset(Protocol):
 
 
 DATASETS = {
+    "nuscenes": NuScenesConfig,
     "pandaset": PandaSetConfig,
+    "semantic_kitti": SemanticKittiConfig,
 }
 """Configuration of every data set by its ``kind``."""
 
-DatasetConfig = PandaSetConfig
+DatasetConfig: TypeAlias = Annotated[
+    NuScenesConfig | PandaSetConfig | SemanticKittiConfig, Field(discriminator="kind")
+]
+"""Configuration of any data set."""

@@ -30,8 +30,8 @@ def read_scan(path: Path, num_columns: int) -> NDArray[np.float32]:
         )
         raise FileFormatError(msg)
     scan = np.frombuffer(content, dtype="<f4").reshape(-1, num_columns)
-    wrong = ~np.isfinite(scan).all(axis=1) | (np.abs(scan[:, :3]) > _FAR).any(axis=1)
-    if wrong.any():
+    if not (np.isfinite(scan).all() and np.abs(scan[:, :3]).max() <= _FAR):
+        wrong = ~np.isfinite(scan).all(axis=1) | (np.abs(scan[:, :3]) > _FAR).any(axis=1)
         first = int(np.flatnonzero(wrong)[0])
         msg = (
             f"scan {path}: {wrong.sum()} of its {len(scan)} points are not finite or farther than "

@@ -92,6 +92,7 @@ def read_key_frames(folder: Path, cache: Path | None = None) -> KeyFrames:
             msg = f"{folder} has no table {table}.json; unpack the archive of its metadata again."
             raise DatasetNotFoundError(msg)
     if cache is None:
+        logger.info("reading the tables in %s; index_cache keeps the result", folder)
         return _index(folder)
     stats = [(folder / f"{table}.json").stat() for table in _TABLES]
     state = [_FORMAT, str(folder.resolve()), *((s.st_size, s.st_mtime_ns) for s in stats)]

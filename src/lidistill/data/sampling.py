@@ -33,7 +33,8 @@ class SamplingConfig(Config):
     """How a frame becomes a sample."""
 
     voxel_size: Annotated[float, Field(gt=0)] = 0.1  # metres
-    voxel_frame: Literal["lidar", "world"] = "lidar"  # world: PandaSet in distillation
+    voxel_frame: Literal["lidar", "world", "published"] = "lidar"
+    """Coordinates that voxels are counted in; published: for each sensor those of ScaLR."""
     cameras: Literal["one", "all"] = "one"  # one: drawn at random for every sample
     points: Literal["paired", "all"] = "paired"  # paired: only those some chosen camera sees
     max_points: Annotated[int, Field(ge=1)] = 20_000  # in training
@@ -210,7 +211,10 @@ def voxel_subset(frame: Frame, config: SamplingConfig, draws: Draws | None) -> N
     if num_dropped:
         logger.info("frame %s: dropped %d points that are not finite", frame.frame_id, num_dropped)
     points: NDArray[np.floating] = frame.points[finite]
-    if config.voxel_frame == "world":
+    wanted = config.voxel_frame
+    if wanted == "published":
+        wanted = SENSORS[frame.sensor].published_voxel_frame
+    if wanted == "world":
         if frame.T_world_lidar is None:
             msg = (
                 f"frame {frame.frame_id} has no world pose, which voxel_frame 'world' needs; "

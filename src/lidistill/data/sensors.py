@@ -1,6 +1,7 @@
 """The lidars that frames come from, and how their intensity is standardised."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -13,6 +14,8 @@ class Sensor:
     name: str
     intensity_mean: float
     intensity_std: float
+    published_voxel_frame: Literal["lidar", "world"] = "lidar"
+    """Coordinates in which the authors of ScaLR count voxels when they distil."""
 
 
 SENSORS = {
@@ -20,8 +23,18 @@ SENSORS = {
     for sensor in (
         Sensor(name="nuscenes", intensity_mean=18.742355, intensity_std=22.04632),
         Sensor(name="semantic_kitti", intensity_mean=0.28613698, intensity_std=0.14090556),
-        Sensor(name="pandar64", intensity_mean=18.23640649, intensity_std=25.86983417),
-        Sensor(name="pandargt", intensity_mean=23.06113565, intensity_std=16.76273235),
+        Sensor(
+            name="pandar64",
+            intensity_mean=18.23640649,
+            intensity_std=25.86983417,
+            published_voxel_frame="world",
+        ),
+        Sensor(
+            name="pandargt",
+            intensity_mean=23.06113565,
+            intensity_std=16.76273235,
+            published_voxel_frame="world",
+        ),
     )
 }
 """Statistics over each training set, as the authors of ScaLR (CVPR 2024) computed them."""

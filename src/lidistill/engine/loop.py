@@ -188,8 +188,8 @@ def _step(
         raise TrainingError(msg)
     scaler.unscale_(optimizer)
     if training.optimizer.clip_norm is not None:
-        parameters = [p for p in training.module.parameters() if p.grad is not None]
-        norm = nn.utils.clip_grad_norm_(parameters, training.optimizer.clip_norm)
+        trained = [p for p in training.module.parameters() if p.grad is not None]
+        norm = nn.utils.clip_grad_norm_(trained, training.optimizer.clip_norm)
         values["grad_norm"] = float(norm)
     scaler.step(optimizer)
     scaler.update()

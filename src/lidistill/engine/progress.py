@@ -27,11 +27,11 @@ class ProgressBar:
 
     Args:
         title: What is going on.
-        total: Number of steps.
+        total: Number of steps; None where it is not known.
         done: Steps that are done already.
     """
 
-    def __init__(self, title: str, *, total: int, done: int = 0) -> None:
+    def __init__(self, title: str, *, total: int | None, done: int = 0) -> None:
         self._title, self._total, self._done = title, total, done
         self._first = done
         self._console = Console(stderr=True)
@@ -68,6 +68,9 @@ class ProgressBar:
         now = time.monotonic()
         if not self._console.is_terminal and now - self._logged >= _LOG_SECONDS:
             self._logged = now
+            if self._total is None:
+                logger.info("%s %d", self._title, self._done)
+                return
             rate = (now - self._started) / max(1, self._done - self._first)
             left = rate * (self._total - self._done)
             logger.info(

@@ -25,57 +25,56 @@ def dense_edge_max(edges: Tensor, affine: Tensor, bias: Tensor, weight: Tensor) 
 
 
 class _EdgeMax(torch.autograd.Function):
-    """Neighbour by neighbour, so that (K, M, C) never exists."""
+    """Neighbour by neighbour, so that (K, M, C) never exists.
+
+    Comparisons write into float buffers: on the CPU that is several times faster than masks.
+    """
 
     @staticmethod
     def forward(
-        ctx: FunctionCtx,
-        edges: Tensor,
-        affine: Tensor,
-        bias: Tensor,
-        weight: Tensor,
-        dtype: torch.dtype,
+        ctx: FunctionCtx, edges: Tensor, affine: Tensor, weight: Tensor, dtype: torch.dtype
     ) -> Tensor:
-        num_neighbors, num_points, _ = edges.shape
-        best = edges.new_empty(num_points, len(weight))
-        winner = torch.zeros(best.shape, dtype=torch.uint8, device=edges.device)
+        best = edges.new_empty(edges.shape[1], len(weight))
+        winner = torch.zeros_like(best)
         weight_t = weight.to(dtype).t()
         for rows in _chunks(edges):
             top, which = best[rows], winner[rows]
-            for k in range(num_neighbors):
-                hidden = torch.addmm(bias, edges[k, rows], affine.t()).relu_()
-                score = (hidden.to(dtype) @ weight_t).to(best.dtype)
+            wins = torch.empty_like(top)
+            for k, edge in enumerate(edges):
+                hidden = (edge[rows] @ affine.t()).relu_()
+                score = (hidden.to(dtype) @ weight_t).to(top.dtype)
                 if k == 0:
                     top.copy_(score)
-                else:
-                    which.masked_fill_(score > top, k)
-                    torch.maximum(top, score, out=top)
-        ctx.save_for_backward(edges, affine, bias, weight, winner)
+                    continue
+                torch.gt(score, top, out=wins)
+                torch.maximum(which, wins.mul_(k), out=which)
+                torch.maximum(top, score, out=top)
+        ctx.save_for_backward(edges, affine, weight, winner)
         ctx.dtype = dtype  # type: ignore[attr-defined]
         return best
 
     @staticmethod
     @once_differentiable
     def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor | None, ...]:
-        edges, affine, bias, weight, winner = ctx.saved_tensors  # type: ignore[attr-defined]
+        edges, affine, weight, winner = ctx.saved_tensors  # type: ignore[attr-defined]
         dtype: torch.dtype = ctx.dtype  # type: ignore[attr-defined]
         needs_edges: bool = ctx.needs_input_grad[0]  # type: ignore[attr-defined]
         weight_low = weight.to(dtype)
         grad_edges = torch.empty_like(edges) if needs_edges else None
-        grad_affine, grad_bias = torch.zeros_like(affine), torch.zeros_like(bias)
-        grad_weight = torch.zeros_like(weight)
+        grad_affine_t, grad_weight = torch.zeros_like(affine.t()), torch.zeros_like(weight)
         for rows in _chunks(edges):
-            for k in range(len(edges)):
-                hidden = torch.addmm(bias, edges[k, rows], affine.t()).relu_()
-                routed = (grad[rows] * (winner[rows] == k)).to(dtype)
+            wins = torch.empty_like(winner[rows])
+            for k, edge in enumerate(edges):
+                hidden = (edge[rows] @ affine.t()).relu_()
+                torch.eq(winner[rows], k, out=wins)
+                routed = wins.mul_(grad[rows]).to(dtype)
                 grad_weight += routed.t() @ hidden.to(dtype)
-                grad_hidden = (routed @ weight_low).to(grad.dtype)
+                grad_hidden = (routed @ weight_low).to(hidden.dtype)
                 grad_hidden = torch.ops.aten.threshold_backward(grad_hidden, hidden, 0)
-                grad_affine.addmm_(grad_hidden.t(), edges[k, rows])
-                grad_bias += grad_hidden.sum(0)
+                grad_affine_t += edge[rows].t() @ grad_hidden
                 if grad_edges is not None:
                     torch.mm(grad_hidden, affine, out=grad_edges[k, rows])
-        return grad_edges, grad_affine, grad_bias, grad_weight, None
+        return grad_edges, grad_affine_t.t(), grad_weight, None
 
 
 def _chunks(edges: Tensor) -> list[slice]:
@@ -93,4 +92,7 @@ def edge_max(edges: Tensor, affine: Tensor, bias: Tensor, weight: Tensor) -> Ten
     low = torch.is_autocast_enabled(device)
     dtype = torch.get_autocast_dtype(device) if low else edges.dtype
     with torch.autocast(device, enabled=False):
-        return _EdgeMax.apply(edges, affine, bias, weight, dtype)
+        # A constant channel carries the bias, so that one product gives both gradients.
+        edges = F.pad(edges, (0, 1), value=1.0)
+        affine = torch.cat([affine, bias[:, None]], dim=1)
+        return _EdgeMax.apply(edges, affine, weight, dtype)

@@ -55,17 +55,17 @@ def loss_curve(records: Sequence[Mapping[str, float]], path: Path) -> None:
 
 
 def smooth(values: NDArray[np.float64], window: int) -> NDArray[np.float64]:
-    """Running mean over a centred window, which shrinks at both ends.
+    """Running mean over a centred window, of which only what exists counts at both ends.
 
     Args:
         values: (N,) numbers.
-        window: Width of the window; the next odd number is taken.
+        window: Width of the window; an even one is widened by one.
     """
     half = window // 2
     sums = np.concatenate([[0.0], np.cumsum(values)])
     index = np.arange(len(values))
-    reach = np.minimum(np.minimum(index, len(values) - 1 - index), half)
-    return (sums[index + reach + 1] - sums[index - reach]) / (2 * reach + 1)
+    first, stop = np.maximum(index - half, 0), np.minimum(index + half + 1, len(values))
+    return (sums[stop] - sums[first]) / (stop - first)
 
 
 def confusion_picture(
@@ -134,7 +134,7 @@ def iou_bars(
         found = f"{wrong[0]!r} does not have" if wrong else "there is no result with"
         msg = f"{found} one IoU for each of {len(class_names)} classes"
         raise ValueError(msg)
-    figure = _figure(max(7.0, 2 + 0.25 * (len(class_names) + 1) * (len(results) + 1)), 5)
+    figure = _figure(max(7.0, 3 + 0.14 * (len(class_names) + 1) * (len(results) + 1)), 5)
     axis = figure.subplots()
     places = np.arange(len(class_names) + 1, dtype=np.float64)
     places[0] -= 0.5

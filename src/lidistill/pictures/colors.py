@@ -1,7 +1,5 @@
 """Numbers and class ids as colours."""
 
-import colorsys
-
 import numpy as np
 from matplotlib import colormaps
 from numpy.typing import NDArray
@@ -48,13 +46,18 @@ def depth_colors(
 def label_colors(num_classes: int) -> NDArray[np.uint8]:
     """(256, 3) colour of every training id: well apart for the classes, grey for the rest.
 
-    Neighbouring ids are far apart on the colour circle and differ in lightness.
+    Each class gets the saturated colour that is farthest from all before it and from the grey.
     """
-    colors = np.full((256, 3), _GREY, dtype=np.uint8)
-    golden = (5**0.5 - 1) / 2
+    levels = np.linspace(0, 255, 6)
+    candidates = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), axis=-1).reshape(
+        -1, 3
+    )
+    brightness = candidates @ (0.3, 0.6, 0.1)
+    vivid = np.ptp(candidates, axis=1) >= 102
+    candidates = candidates[vivid & (brightness > 40) & (brightness < 230)]
+    colors = np.tile(np.array(_GREY, dtype=np.uint8), (256, 1))
+    distance = np.linalg.norm(candidates - _GREY, axis=1)
     for index in range(num_classes):
-        hue = (0.58 + index * golden) % 1
-        lightness, saturation = ((0.55, 0.95), (0.72, 0.75), (0.40, 0.90))[index % 3]
-        rgb = colorsys.hls_to_rgb(hue, lightness, saturation)
-        colors[index] = np.round(np.array(rgb) * 255)
+        colors[index] = candidates[distance.argmax()]
+        distance = np.minimum(distance, np.linalg.norm(candidates - colors[index], axis=1))
     return colors

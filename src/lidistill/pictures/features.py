@@ -44,7 +44,7 @@ def fit_pca(features: NDArray[np.floating]) -> PcaBasis:
     if features.ndim != 2 or len(features) == 0:
         msg = f"features have shape {features.shape}, expected (N, C) with at least one point"
         raise ValueError(msg)
-    unit = _unit(features)
+    unit = features.astype(np.float32) / _lengths(features)
     mean = unit.mean(axis=0, dtype=np.float64)
     centred = unit - mean.astype(np.float32)
     _, vectors = np.linalg.eigh((centred.T @ centred).astype(np.float64))
@@ -74,7 +74,7 @@ def pca_colors(
     if features.shape[1:] != basis.mean.shape:
         msg = f"features of {features.shape[1:]} channels, but a basis of {basis.mean.shape}"
         raise ValueError(msg)
-    components = (_unit(features) - basis.mean.astype(np.float32)) @ basis.axes.T
+    components = _per_length(features, basis.axes) - basis.axes @ basis.mean
     span = basis.high - basis.low
     flat = span < _SHORTEST
     shade = (components - basis.low) / np.where(flat, 1.0, span)
@@ -83,8 +83,8 @@ def pca_colors(
 
 def correlation(features: NDArray[np.floating], index: int) -> NDArray[np.float32]:
     """(N,) cosine similarity of every (N, C) feature to that of one point."""
-    unit = _unit(features)
-    return np.clip(unit @ unit[index], -1.0, 1.0).astype(np.float32)
+    direction = _per_length(features[index : index + 1], np.eye(features.shape[1]))
+    return np.clip(_per_length(features, direction)[:, 0], -1.0, 1.0)
 
 
 def similarity_colors(
@@ -103,9 +103,17 @@ def similarity_colors(
     return scale_colors(cosine, low, high, name="coolwarm")
 
 
-def _unit(features: NDArray[np.floating]) -> NDArray[np.float32]:
-    wide = features.astype(np.float32)
-    return wide / np.maximum(np.linalg.norm(wide, axis=1, keepdims=True), _SHORTEST)
+def _per_length(features: NDArray[np.floating], axes: NDArray[np.floating]) -> NDArray[np.float32]:
+    """(N, K) products of the unit features with (K, C) axes; no second (N, C) array is made."""
+    narrow = features.astype(np.float32, copy=False)
+    return (narrow @ axes.T.astype(np.float32)) / _lengths(narrow)
+
+
+def _lengths(features: NDArray[np.floating]) -> NDArray[np.float32]:
+    """(N, 1) lengths, never zero."""
+    narrow = features.astype(np.float32, copy=False)
+    squares = np.einsum("nc,nc->n", narrow, narrow)[:, None]
+    return np.maximum(np.sqrt(squares), np.float32(_SHORTEST))
 
 
 def _bytes(shade: NDArray[np.floating]) -> NDArray[np.uint8]:

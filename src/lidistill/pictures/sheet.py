@@ -79,7 +79,7 @@ def mark_cross(
 def write_png(image: NDArray[np.uint8], path: Path) -> Path:
     """Write an (H, W, 3) picture, make its folder if needed, and return its path."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(image).save(path, format="PNG")
+    Image.fromarray(image).save(path, format="PNG", compress_level=3)
     return path
 
 

@@ -88,7 +88,8 @@ def _answer(
     tint, gloss = table["tint"][material], table["gloss"][material]
     white = table["reflectance"][material]
     share = white * (1 - tint + tint * scene.brightness[hits.face])
-    facing = hits.cosine ** np.float32(lidar.incidence_power)
+    # Smooth surfaces throw a slanting pulse away from the sensor.
+    facing = hits.cosine ** (np.float32(lidar.incidence_power) + np.float32(12) * gloss)
     mirror = 8 * gloss * np.clip(hits.cosine - np.float32(0.97), 0, 1) / np.float32(0.03)
     back = share * facing + table["retro"][material] * np.float32(3) + mirror
     speckle = 1 + np.float32(0.15) * rng.standard_normal(len(back), dtype=np.float32)

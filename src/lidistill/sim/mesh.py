@@ -7,6 +7,7 @@ Solids stand in their own frame: x forward, y left, z up, metres.
 import dataclasses
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import TypeAlias
 
 import numpy as np
@@ -136,17 +137,27 @@ def loft(sections: ArrayLike, look: Look, *, closed: bool = True) -> Mesh:
         closed: Whether the first and the last ring are covered.
     """
     rings = np.asarray(sections, dtype=np.float64)
-    num_rings, num_corners = rings.shape[:2]
+    return surface(rings, _skin(*rings.shape[:2], closed=closed), look)
+
+
+@cache
+def _skin(num_rings: int, num_corners: int, *, closed: bool) -> NDArray[np.int32]:
+    """(F, 3) faces of a loft; the same few shapes return again and again."""
     s, p = np.meshgrid(np.arange(num_rings - 1), np.arange(num_corners), indexing="ij")
     a, b = s * num_corners + p, s * num_corners + (p + 1) % num_corners
     c, d = a + num_corners, b + num_corners
     faces = np.stack([a, b, d, a, d, c], axis=-1).reshape(-1, 3)
     if closed:
-        fan = np.stack(
-            [np.zeros(num_corners - 2), *(np.arange(1, num_corners - 1) + i for i in (0, 1))], 1
-        ).astype(np.int64)
+        corner = np.arange(1, num_corners - 1)
+        fan = np.stack([0 * corner, corner, corner + 1], axis=1)
         faces = np.concatenate([faces, fan[:, ::-1], fan + (num_rings - 1) * num_corners])
-    return surface(rings, faces, look)
+    return faces.astype(np.int32)
+
+
+def _cross(a: Float64, b: Float64) -> Float64:
+    """(S, 3) cross products; numpy's own spends its time on checks for such short arrays."""
+    (ax, ay, az), (bx, by, bz) = a.T, b.T
+    return np.stack([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx], axis=1)
 
 
 def tube(path: ArrayLike, radius: ArrayLike, look: Look, *, sides: int = 8) -> Mesh:
@@ -155,9 +166,9 @@ def tube(path: ArrayLike, radius: ArrayLike, look: Look, *, sides: int = 8) -> M
     tangent = np.gradient(points, axis=0)
     tangent /= np.linalg.norm(tangent, axis=1, keepdims=True)
     up = np.where(np.abs(tangent[:, 2:]) < 0.9, [[0.0, 0.0, 1.0]], [[1.0, 0.0, 0.0]])
-    u = np.cross(up, tangent)
+    u = _cross(up, tangent)
     u /= np.linalg.norm(u, axis=1, keepdims=True)
-    v = np.cross(tangent, u)
+    v = _cross(tangent, u)
     angle = np.linspace(0, 2 * np.pi, sides, endpoint=False)[None, :, None]
     r = np.broadcast_to(np.asarray(radius, dtype=np.float64), len(points))[:, None, None]
     rings = points[:, None] + r * (np.cos(angle) * u[:, None] + np.sin(angle) * v[:, None])
@@ -184,9 +195,9 @@ def leaves(center: Float64, normal: Float64, size: Float64, look: Look) -> Mesh:
     """Loose triangles about (L, 3) centres, facing (L, 3) normals, of (L,) sizes in metres."""
     n = normal / np.linalg.norm(normal, axis=1, keepdims=True)
     helper = np.where(np.abs(n[:, 2:]) < 0.8, [[0.0, 0.0, 1.0]], [[1.0, 0.0, 0.0]])
-    u = np.cross(helper, n)
+    u = _cross(helper, n)
     u /= np.linalg.norm(u, axis=1, keepdims=True)
-    v = np.cross(n, u)
+    v = _cross(n, u)
     turn = (2.4 * np.arange(len(n)))[:, None, None] + np.array([0, 2.1, 4.2])[None, :, None]
     corners = center[:, None] + size[:, None, None] * (
         np.cos(turn) * u[:, None] + np.sin(turn) * v[:, None]

@@ -6,7 +6,7 @@ import numpy as np
 
 from lidistill.sim import shapes
 from lidistill.sim.buildings import house
-from lidistill.sim.mesh import Color, Look, Mesh, boxes, merge, quads
+from lidistill.sim.mesh import Color, Look, Mesh, boxes, merge, quads, surface
 from lidistill.sim.scene import LANE_WIDTH, PARKING_WIDTH, Layout
 from lidistill.sim.vehicles import excavator
 
@@ -103,9 +103,9 @@ def _crossing_markings(layout: Layout) -> list[Mesh]:
         parts.append(quads(bars, [1.4, 0, 0], [0, 0.28, 0], other))
         arrow_x, lane_y = x + side * 7.0, side * inner / 2
         parts.append(quads([arrow_x, lane_y, 0.013], [1.2, 0, 0], [0, 0.08, 0], other))
-        parts.append(
-            quads([arrow_x - side * 1.2, lane_y, 0.0131], [0.35, 0.25, 0], [0.25, -0.25, 0], other)
-        )
+        tip, back = arrow_x - side * 2.0, arrow_x - side * 1.1
+        head = [[tip, lane_y, 0.013], [back, lane_y - 0.35, 0.013], [back, lane_y + 0.35, 0.013]]
+        parts.append(surface(head, [0, 1, 2], other))
         y_stop = side * (layout.curb + 2.2)
         half_x = layout.crossing_half / 2
         center = [layout.crossing - side * half_x, y_stop, 0.013]

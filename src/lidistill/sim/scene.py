@@ -89,6 +89,8 @@ class Layout:
     last: float
     crossing: float
     """x of the cross street's centre line."""
+    driven: float
+    """How far the ego vehicle comes, from x = 0."""
     crossing_half: float = 6.5
 
     @property

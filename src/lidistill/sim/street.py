@@ -21,6 +21,7 @@ def build_street(district_name: str, *, seconds: float, seed: tuple[int, ...]) -
         district=style,
         first=-BEHIND,
         last=driven + AHEAD,
+        driven=driven,
         crossing=0.55 * driven + rng.uniform(18, 30),
     )
     bend = Bend(

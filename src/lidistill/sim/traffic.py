@@ -32,7 +32,7 @@ def _any_car(rng: np.random.Generator) -> Mesh:
 
 def _any_vehicle(rng: np.random.Generator) -> Mesh:
     large = rng.random()
-    for kind, until in (("truck", 0.09), ("bus", 0.15), ("semi", 0.19)):
+    for kind, until in (("truck", 0.06), ("bus", 0.12), ("semi", 0.14)):
         if large < until:
             return VEHICLES[kind](rng)
     return _any_car(rng)
@@ -82,7 +82,10 @@ def _driving(
             x = layout.first + rng.uniform(0, spacing)
             while x < layout.last + 60 * (side > 0):
                 if beside_ego or abs(x) > 13:
-                    yield Mover(mesh=_any_vehicle(rng), start=(x, y), velocity=(speed, 0.0))
+                    # A lorry that keeps pace beside the ego vehicle would fill the whole drive.
+                    hides_all = side < 0 and abs(x) < 25
+                    mesh = _any_car(rng) if hides_all else _any_vehicle(rng)
+                    yield Mover(mesh=mesh, start=(x, y), velocity=(speed, 0.0))
                 x += max(16.0, spacing * rng.uniform(0.5, 1.4))
 
 
@@ -112,7 +115,8 @@ def _walkers(layout: Layout, rng: np.random.Generator) -> Iterator[Mover]:
                 yield Mover(
                     mesh=pedestrian(rng), start=(x, y), velocity=(speed, 0.0), z=_PAVEMENT_Z
                 )
-    for _ in range(3):
-        x = layout.crossing + layout.crossing_half + 2.2 + rng.uniform(-1, 1)
+    far_side = layout.crossing + layout.crossing_half + 2.2
+    for _ in range(3 if layout.driven + 5 < far_side else 0):  # nobody walks into the ego vehicle
+        x = far_side + rng.uniform(-1, 1)
         start = (x, rng.uniform(-layout.curb, 0.3 * layout.curb))
         yield Mover(mesh=pedestrian(rng), start=start, velocity=(0.0, rng.uniform(0.9, 1.5)))

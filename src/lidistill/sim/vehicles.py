@@ -159,7 +159,7 @@ def box_truck(rng: np.random.Generator) -> Mesh:
     """A delivery truck with a tall box."""
     label = TRUCK
     cab = Look(color=PAINTS[rng.integers(4)], material="paint", label=label)
-    cargo = Look(color=PAINTS[rng.integers(6)], material="siding", label=label)
+    cargo = Look(color=PAINTS[rng.integers(3)], material="siding", label=label)
     dark = Look(color=(0.05, 0.05, 0.05), label=label)
     return merge([
         boxes([-0.9, 0, 2.05], [5.2, 2.35, 2.5], cargo),

@@ -4,6 +4,7 @@ Shape letters: N points of a scene, P of them in a picture.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,6 @@ from lidistill.data.pictures import read_picture, resize
 from lidistill.engine.progress import track
 from lidistill.errors import unknown_name
 from lidistill.geometry import transform_points
-from lidistill.pictures.cloud import bird_eye
 from lidistill.pictures.colors import label_colors, scale_colors
 from lidistill.pictures.features import (
     PcaBasis,
@@ -25,7 +25,7 @@ from lidistill.pictures.features import (
     pca_colors,
     similarity_colors,
 )
-from lidistill.pictures.overlay import draw_points
+from lidistill.pictures.overlay import draw_points, legend
 from lidistill.pictures.sheet import Panel, mark_cross, sheet, write_png
 from lidistill.structures import CameraView
 from lidistill.tasks.distill import PretrainRecipe
@@ -34,8 +34,22 @@ from lidistill.tasks.scene import Scene, SceneReader, example_point, nearest_poi
 _THIRD, _HALF = 640, 965
 """Width of a panel with two others, or one other, beside it, pixels."""
 _DARK = 18
+_LINE = 20
+"""Height of a line of the legend, pixels."""
 _UNSEEN = np.array([60, 62, 68], dtype=np.uint8)
 """Colour of points that no camera sees, where only the teacher's are shown."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Colored:
+    """A scene in the colours of the teacher's principal components."""
+
+    scene: Scene
+    headline: str
+    teacher: NDArray[np.uint8]
+    """(N, 3)."""
+    student: NDArray[np.uint8]
+    """(N, 3)."""
 
 
 def write_portrait(
@@ -75,13 +89,19 @@ def write_portrait(
         names = dataset.label_map.class_names
         car = names.index("car") if "car" in names else None
         target = example_point(scene, car) if point is None else nearest_point(scene, point)
+        colored = _Colored(
+            scene=scene,
+            headline=_headline(scene),
+            teacher=pca_colors(scene.teacher, basis=basis),
+            student=pca_colors(scene.student, basis=basis),
+        )
         sheets = {
-            "front": _on_pictures(scene, scene.views[:1], basis),
-            "above": _from_above(scene, basis, len(names)),
+            "front": _on_pictures(colored, scene.views[:1]),
+            "above": _from_above(colored, names),
             "correlation": _correlation_map(scene, target),
         }
         if len(scene.views) > 1:
-            sheets["cameras"] = _on_pictures(scene, scene.views, basis)
+            sheets["cameras"] = _on_pictures(colored, scene.views)
         stem = scene.frame_id.replace("/", "-").replace("\\", "-")
         written += [write_png(page, output / f"{stem}-{kind}.png") for kind, page in sheets.items()]
     return written
@@ -104,14 +124,15 @@ def _locate(recipe: PretrainRecipe, names: tuple[str, ...]) -> list[tuple[FrameD
     return [places[ids.index(name)] for name in names]
 
 
-def _on_pictures(scene: Scene, views: tuple[CameraView, ...], basis: PcaBasis) -> NDArray[np.uint8]:
+def _on_pictures(colored: _Colored, views: tuple[CameraView, ...]) -> NDArray[np.uint8]:
     """Picture, teacher and student side by side, one row for each view."""
-    teacher = pca_colors(scene.teacher, basis=basis)
-    student = pca_colors(scene.student, basis=basis)
+    scene = colored.scene
     rows = []
     for view in views:
         picture = _picture(view)
-        drawn = [_draw(scene, view, picture, colors) for colors in (teacher, student)]
+        drawn = [
+            _draw(scene, view, picture, colors) for colors in (colored.teacher, colored.student)
+        ]
         rows.append(
             [
                 Panel(image=picture, title=f"picture of {view.name}"),
@@ -119,30 +140,35 @@ def _on_pictures(scene: Scene, views: tuple[CameraView, ...], basis: PcaBasis) -
                 Panel(image=drawn[1], title="student at the points, from lidar alone"),
             ]
         )
-    return sheet(rows, title=_headline(scene))
+    return sheet(rows, title=colored.headline)
 
 
-def _from_above(scene: Scene, basis: PcaBasis, num_classes: int) -> NDArray[np.uint8]:
+def _from_above(colored: _Colored, names: tuple[str, ...]) -> NDArray[np.uint8]:
     """Student and teacher over the backbone's own features and the labels."""
-    teacher = np.where(scene.seen[:, None], pca_colors(scene.teacher, basis=basis), _UNSEEN)
-    if scene.labels is None:
-        brightest = max(float(np.percentile(scene.intensity, 98)), 1e-6)
-        shown = scale_colors(scene.intensity, 0.0, brightest, name="inferno")
-        truth = "intensity (this frame has no labels)"
-    else:
-        shown, truth = label_colors(num_classes)[scene.labels], "labels (never seen in training)"
+    scene = colored.scene
+    teacher = np.where(scene.seen[:, None], colored.teacher, _UNSEEN)
 
     def panel(colors: NDArray[np.uint8], title: str) -> Panel:
         return Panel(image=_above(scene, colors, _HALF), title=title)
 
-    rows = [
-        [
-            panel(pca_colors(scene.student, basis=basis), "student, the whole scan"),
-            panel(teacher, f"teacher where a camera sees: {scene.teacher_label}"),
-        ],
-        [panel(pca_colors(scene.backbone), "backbone, in colours of its own"), panel(shown, truth)],
+    above = [
+        panel(colored.student, "student, the whole scan"),
+        panel(teacher, f"teacher where a camera sees: {scene.teacher_label}"),
     ]
-    return sheet(rows, title=_headline(scene))
+    below = [panel(pca_colors(scene.backbone), "backbone, in colours of its own")]
+    if scene.labels is None:
+        brightest = max(float(np.percentile(scene.intensity, 98)), 1e-6)
+        shades = scale_colors(scene.intensity, 0.0, brightest, name="inferno")
+        below.append(panel(shades, "intensity (this frame has no labels)"))
+    else:
+        palette = label_colors(len(names))
+        below.append(panel(palette[scene.labels], "labels (never seen in distillation)"))
+        present = [i for i in np.unique(scene.labels).tolist() if i < len(names)]
+        entries = [(names[i], palette[i]) for i in present]
+        below.append(
+            Panel(image=legend(entries, height=_LINE * (len(entries) + 1)), title="classes")
+        )
+    return sheet([above, below], title=colored.headline)
 
 
 def _correlation_map(scene: Scene, target: int) -> NDArray[np.uint8]:
@@ -157,7 +183,8 @@ def _correlation_map(scene: Scene, target: int) -> NDArray[np.uint8]:
         colors, legend = _similar(scene, features, target, only_seen=name == "teacher")
         drawn = _draw(scene, view, picture, colors)
         rows[0].append(Panel(image=_mark(drawn, uv), title=f"{name}, {view.name}: {legend}"))
-        above = _mark(_above(scene, colors, _THIRD), _pixel_above(scene, target, _THIRD))
+        column, row = _pixels_above(scene, _THIRD)[target]
+        above = mark_cross(_above(scene, colors, _THIRD), (float(column), float(row)))
         rows[1].append(Panel(image=above, title=f"{name}, from above"))
     x, y, z = scene.points[target]
     where = f"cosine similarity to the point at the cross ({x:.1f}, {y:.1f}, {z:.1f}) m"
@@ -216,20 +243,15 @@ def _mark(image: NDArray[np.uint8], uv: tuple[float, float] | None) -> NDArray[n
     return image if uv is None else mark_cross(image, uv)
 
 
-def _extent(scene: Scene) -> float:
-    """Metres from the middle of a view from above to its edge: most points, but not the last."""
-    reach = np.abs(scene.points[:, :2]).max(axis=1)
-    return float(np.clip(np.percentile(reach, 96), 15.0, 50.0))
-
-
 def _above(scene: Scene, colors: NDArray[np.uint8], size_px: int) -> NDArray[np.uint8]:
-    return bird_eye(
-        scene.facing_up(), colors, size_px=size_px, extent_m=_extent(scene), background=_DARK
-    )
+    """The scan from above, where the first camera looks to the top; higher points win."""
+    canvas = np.full((size_px, size_px, 3), _DARK, dtype=np.uint8)
+    height = scene.points[:, 2]
+    return draw_points(canvas, _pixels_above(scene, size_px), colors, radius=1.0, depth=-height)
 
 
-def _pixel_above(scene: Scene, target: int, size_px: int) -> tuple[float, float]:
-    """Column and row of a point in a view from above."""
-    extent = _extent(scene)
-    row, column = (extent - scene.facing_up()[target, :2]) * (size_px / (2 * extent))
-    return float(column), float(row)
+def _pixels_above(scene: Scene, size_px: int) -> NDArray[np.float64]:
+    """(N, 2) column and row in a view from above that holds most points, but not the last."""
+    reach = np.abs(scene.points[:, :2]).max(axis=1)
+    extent = float(np.clip(np.percentile(reach, 96), 15.0, 50.0))
+    return (extent - scene.facing_up()[:, 1::-1]) * (size_px / (2 * extent))

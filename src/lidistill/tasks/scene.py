@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from lidistill.data.pairing import pair_view
 from lidistill.data.sampling import segmentation_sample
@@ -23,8 +24,10 @@ from lidistill.teachers import FeatureCache
 
 _CAR_METRES = (8.0, 25.0)
 """How far from the camera a car is a good example."""
-_CAR_SIZE = 2.0
-"""Points of a car this near to its nearest one count as the same car, metres."""
+_CAR_BORDER = 0.15
+"""Share of the picture's width, at either side, where a car is likely to be cut."""
+_CAR_RADIUS = 1.0
+"""The point with the most others of its class this near lies well inside a car, metres."""
 _AHEAD = 12.0
 """Where to look for an example without a car, metres in front of the camera."""
 
@@ -54,10 +57,11 @@ class Scene:
 
     def cosine_to_teacher(self) -> float:
         """Mean cosine of student and teacher over the seen points."""
-        student, teacher = self.student[self.seen], self.teacher[self.seen]
-        lengths = np.linalg.norm(student, axis=1) * np.linalg.norm(teacher, axis=1)
-        dots = np.einsum("nt,nt->n", student, teacher)
-        return float(np.mean(dots / np.maximum(lengths, 1e-12)))
+        dots = np.einsum("nt,nt->n", self.student, self.teacher)
+        squares = np.einsum("nt,nt->n", self.student, self.student)
+        squares *= np.einsum("nt,nt->n", self.teacher, self.teacher)
+        cosine = dots / np.sqrt(np.maximum(squares, 1e-24))
+        return float(cosine[self.seen].mean())
 
     def facing_up(self) -> NDArray[np.float64]:
         """(N, 3) points turned about z so that x is where the first camera looks."""
@@ -137,35 +141,32 @@ class SceneReader:
 def example_point(scene: Scene, car: int | None) -> int:
     """Index of a point worth comparing all others with.
 
-    The middle of the nearest car, 8 to 25 m away in the first camera; where there is none or no
-    label, the seen point nearest to 12 m in front of that camera.
+    Well inside the car that the first camera shows best, 8 to 25 m away; where there is none or
+    no label, the seen point nearest to 12 m in front of that camera.
 
     Args:
         scene: The frame.
         car: Training id of cars, or None if the data set has no such class.
     """
     view = scene.views[0]
-    index = pair_view(scene.points, view, view.size_hw).index
-    camera = transform_points(view.T_cam_lidar, scene.points[index])
-    distance = np.linalg.norm(camera, axis=1)
+    pairs = pair_view(scene.points, view, view.size_hw)
+    camera = transform_points(view.T_cam_lidar, scene.points[pairs.index])
     if scene.labels is not None and car is not None:
-        near, far = _CAR_METRES
-        cars = np.flatnonzero((scene.labels[index] == car) & (distance > near) & (distance < far))
+        distance = np.linalg.norm(camera, axis=1)
+        place = pairs.uv[:, 0] / view.size_hw[1]
+        good = (distance > _CAR_METRES[0]) & (distance < _CAR_METRES[1])
+        good &= np.abs(place - 0.5) < 0.5 - _CAR_BORDER
+        cars = np.flatnonzero(good & (scene.labels[pairs.index] == car))
         if len(cars):
-            return int(index[cars[_middle(camera[cars], distance[cars])]])
-    return int(index[np.argmin(np.linalg.norm(camera - [0.0, 0.0, _AHEAD], axis=1))])
+            tree = cKDTree(camera[cars])
+            crowd = tree.query_ball_point(camera[cars], _CAR_RADIUS, return_length=True)
+            return int(pairs.index[cars[np.argmax(crowd)]])
+    return int(pairs.index[np.argmin(np.linalg.norm(camera - [0.0, 0.0, _AHEAD], axis=1))])
 
 
 def nearest_point(scene: Scene, point: tuple[float, float, float]) -> int:
     """Index of the point nearest to a position in the lidar frame, metres."""
     return int(np.argmin(np.linalg.norm(scene.points - np.array(point), axis=1)))
-
-
-def _middle(points: NDArray[np.float64], distance: NDArray[np.float64]) -> int:
-    """Index of the point in the middle of the object that the nearest point belongs to."""
-    gap = np.linalg.norm(points - points[distance.argmin()], axis=1)
-    centre = np.median(points[gap < _CAR_SIZE], axis=0)
-    return int(np.linalg.norm(points - centre, axis=1).argmin())
 
 
 def _views_with_points(frame: Frame, points: NDArray[np.float32]) -> tuple[CameraView, ...]:

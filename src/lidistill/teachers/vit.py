@@ -199,6 +199,9 @@ def _positive(layers: tuple[int, ...], num_blocks: int) -> tuple[int, ...]:
             f"layers {layers} do not fit a network of {num_blocks} blocks; take 1 to {num_blocks}."
         )
         raise ConfigError(msg)
+    if len(set(positive)) != len(positive):
+        msg = f"layers {layers} name one of {num_blocks} blocks twice; name each once."
+        raise ConfigError(msg)
     return positive
 
 

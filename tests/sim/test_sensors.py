@@ -1,0 +1,143 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from lidistill.geometry import project, quaternion_to_matrix, rigid
+from lidistill.sim.camera import render
+from lidistill.sim.lidar import sweep
+from lidistill.sim.mesh import Look, boxes, quads
+from lidistill.sim.pandaset_writer import quaternion
+from lidistill.sim.raycast import RayScene
+from lidistill.sim.rig import PANDASET, CameraModel
+from lidistill.sim.scene import Sky
+
+SKY = Sky(to_sun=np.array([0.0, 0.6, 0.8]), clouds=0.0, warmth=0.0, drift=(0.0, 0.0))
+PANDAR64 = PANDASET.lidars[0]
+GROUND = quads([0, 0, 0], [200, 0, 0], [0, 200, 0], Look(color=(0.5, 0.5, 0.5), label=7))
+
+
+def down_camera(height):
+    """A camera that looks straight down, picture x to the east, picture y to the south."""
+    K = np.array([[50.0, 0, 50], [0, 50.0, 40], [0, 0, 1]])
+    T = rigid(np.array([[1.0, 0, 0], [0, -1, 0], [0, 0, -1]]), (0, 0, height))
+    return CameraModel(name="down", size_hw=(80, 100), K=K, T_body_camera=T)
+
+
+def scan(*meshes, lidar=PANDAR64, step=1.0, seed=0):
+    rng = np.random.default_rng(seed)
+    return sweep(RayScene(*meshes), lidar, np.eye(4), azimuth_step_deg=step, rng=rng)
+
+
+def wall(material="stucco", distance=10.0, color=(0.8, 0.8, 0.8)):
+    look = Look(color=color, material=material, label=41)
+    return quads([distance, 0, 0], [0, 40, 0], [0, 0, 40], look)
+
+
+@pytest.mark.parametrize("camera", PANDASET.cameras, ids=lambda camera: camera.name)
+def test_a_point_on_a_pixels_ray_projects_into_that_pixel(camera):
+    small = camera.resized((27, 48))
+    points = 7.0 * small.pixel_rays() @ small.T_body_camera[:3, :3].T + small.T_body_camera[:3, 3]
+    T_camera_body = np.linalg.inv(small.T_body_camera)
+    seen = project(points, K=small.K, T_cam_lidar=T_camera_body, size_hw=small.size_hw)
+    assert len(seen.index) == 27 * 48
+    rows, columns = np.divmod(seen.index, 48)
+    np.testing.assert_array_equal(np.floor(seen.uv), np.stack([columns, rows], axis=1))
+
+
+def test_the_six_cameras_look_all_around():
+    forward = {c.name: c.T_body_camera[:2, 2] for c in PANDASET.cameras}
+    assert forward["front_camera"][1] > 0.99
+    assert forward["back_camera"][1] < -0.99
+    assert forward["left_camera"][0] < -0.99
+    assert forward["right_camera"][0] > 0.99
+    assert forward["front_left_camera"][0] < 0 < forward["front_right_camera"][0]
+
+
+def test_a_picture_shows_a_thing_where_it_lies():
+    red = boxes([2.0, 1.0, 0.5], [1, 1, 1], Look(color=(0.9, 0.05, 0.05), label=13))
+    camera = down_camera(10.0)
+    scene = RayScene(GROUND, red)
+    picture = render(scene, camera, camera.T_body_camera, sky=SKY, rng=np.random.default_rng(0))
+    top_uv = 50 * np.array([2.0, -1.0]) / 9.0 + [50, 40]
+    u, v = top_uv.astype(int)
+    assert picture.label[v, u] == 13
+    assert picture.depth[v, u] == pytest.approx(9.0, rel=0.05)
+    r, g, b = picture.image[v, u].astype(int)
+    assert r > g + 60
+    assert r > b + 60
+    assert picture.label[5, 5] == 7
+
+
+def test_a_box_throws_its_shadow_away_from_the_sun():
+    camera = down_camera(20.0)
+    scene = RayScene(GROUND, boxes([0, 0, 1.5], [2, 2, 3], Look(color=(0.5, 0.5, 0.5), label=41)))
+    picture = render(scene, camera, camera.T_body_camera, sky=SKY, rng=np.random.default_rng(0))
+    south = picture.image[44:46, 48:52].mean()  # the sun stands in the north, y > 0
+    north = picture.image[34:36, 48:52].mean()
+    assert south < 0.7 * north
+
+
+def test_the_sky_has_label_zero_and_no_depth():
+    camera = dataclasses.replace(down_camera(1.0), T_body_camera=rigid(np.eye(3), (0, 0, 1)))
+    picture = render(
+        RayScene(GROUND), camera, camera.T_body_camera, sky=SKY, rng=np.random.default_rng(0)
+    )
+    assert (picture.label == 0).all()
+    assert np.isinf(picture.depth).all()
+
+
+def test_returns_lie_on_the_wall_within_the_range_noise():
+    returns = scan(wall(distance=10.0))
+    assert len(returns.points) > 1000
+    error = returns.points[:, 0] - 10.0
+    assert 0.5 * PANDAR64.range_noise < error.std() < 1.2 * PANDAR64.range_noise
+    assert abs(error.mean()) < 0.005
+    assert (returns.label == 41).all()
+
+
+def test_nothing_returns_from_beyond_the_range():
+    short = dataclasses.replace(PANDAR64, max_range=30.0)
+    assert len(scan(wall(distance=40.0), lidar=short).points) == 0
+    assert len(scan(wall(distance=10.0), lidar=short).points) > 0
+
+
+def test_half_the_azimuth_step_gives_twice_the_points():
+    coarse, fine = (len(scan(wall(), step=step).points) for step in (2.0, 1.0))
+    assert fine == pytest.approx(2 * coarse, rel=0.05)
+
+
+def test_pulses_are_fired_in_order_of_time():
+    phase = scan(GROUND).phase
+    assert (np.diff(phase) >= 0).all()
+    assert 0 <= phase[0] < phase[-1] < 1
+
+
+def test_glass_swallows_most_pulses_and_signs_shine():
+    plain, glass, sign = (scan(wall(material)) for material in ("stucco", "glass", "sign"))
+    assert len(glass.points) < 0.3 * len(plain.points)
+    assert np.median(sign.intensity) > 4 * np.median(plain.intensity)
+    assert sign.intensity.max() <= 255
+
+
+def test_black_paint_seen_at_a_grazing_angle_is_lost_more_often_than_white_paint():
+    white, black = (
+        scan(quads([60, 3, 0], [30, 0, 0], [0, 0, 5], Look(color=color, material="paint")))
+        for color in ((0.9,) * 3, (0.02,) * 3)
+    )
+    assert len(white.points) > 50
+    assert len(black.points) < 0.5 * len(white.points)
+
+
+def test_the_same_generator_gives_the_same_scan():
+    first, again, other = (scan(wall(), seed=seed) for seed in (0, 0, 1))
+    np.testing.assert_array_equal(first.points, again.points)
+    assert len(first.points) != len(other.points) or (first.points != other.points).any()
+
+
+def test_quaternions_turn_back_into_their_rotation():
+    rng = np.random.default_rng(0)
+    for q in [*rng.normal(size=(50, 4)), [0, 1, 0, 0], [0, 0, 0, 1], [1, 0, 0, 0]]:
+        rotation = quaternion_to_matrix(list(map(float, q)))
+        np.testing.assert_allclose(quaternion_to_matrix(quaternion(rotation)), rotation, atol=1e-12)
+        assert quaternion(rotation)[0] >= 0
