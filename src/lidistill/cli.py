@@ -64,7 +64,7 @@ def demo(output: Path = Path("runs/demo"), *, workers: int = 2, json: bool = Fal
 def pretrain(recipe: _Name, overrides: _Overrides = (), /, *, json: bool = False) -> None:
     """Distil a 2D foundation model into a 3D backbone; resumes where it was cut.
 
-    Example: lidistill pretrain pretrain/pandaset-002 data.sets.0.root=/data/pandaset train.steps=500
+    Example: lidistill pretrain pretrain/pandaset-002 train.steps=500
 
     Args:
         recipe: A name from `lidistill recipes`, or a YAML file.
@@ -105,7 +105,7 @@ def probe(recipe: _Name, overrides: _Overrides = (), /, *, json: bool = False) -
 def evaluate(run: _Folder, overrides: _Overrides = (), /, *, json: bool = False) -> None:
     """Score a finished probe again, on its own evaluation frames or on others.
 
-    Example: lidistill evaluate runs/probe/pandaset-002 output=runs/night evaluation.sets.0.drives=[003]
+    Example: lidistill evaluate runs/probe/pandaset-002 output=runs/night
 
     Args:
         run: Run folder of `lidistill probe`, or one of its checkpoints.

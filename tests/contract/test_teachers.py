@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 import torch
+from fakes.teachers import write_pyramid, write_vit
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 
-from fakes.teachers import write_pyramid, write_vit
 from lidistill.errors import ConfigError
 from lidistill.teachers import TEACHERS, FrozenTeacher, Teacher, TeacherConfig
 

@@ -3,9 +3,9 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from fakes.scan import COLORS, NUM_POINTS, scan_frame
 from pydantic import ValidationError
 
-from fakes.scan import COLORS, NUM_POINTS, scan_frame
 from lidistill.config import GridConfig
 from lidistill.data.loader import StepPlan, step_batches
 from lidistill.data.sampling import (

@@ -4,8 +4,8 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-
 from fakes.scan import NUM_POINTS, scan_frame, turn
+
 from lidistill.config import GridConfig
 from lidistill.data.sampling import (
     SamplingConfig,

@@ -55,7 +55,9 @@ class Embedding(nn.Module):
             bias_C.to(edges_KMF.dtype),
             self.neighbor.weight,
         )
-        return self.merge(torch.cat([point_MC, near_MC.to(point_MC.dtype)], dim=1)).to(features_MF.dtype)
+        return self.merge(torch.cat([point_MC, near_MC.to(point_MC.dtype)], dim=1)).to(
+            features_MF.dtype
+        )
 
     def _fold_neighbor_branch(self, edges_KMF: Tensor, scale_F: Tensor) -> tuple[Tensor, Tensor]:
         """Affine map (C, F), (C,) of raw differences up to the ReLU, in float64."""

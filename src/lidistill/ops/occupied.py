@@ -60,6 +60,7 @@ class _OccupiedConvs(torch.autograd.Function):
         plane: Plane,
         activation: Activation,
     ) -> Tensor:
+        kernels = kernels.contiguous()
         before = _spread(cells, kernels[0].flip(0), plane).add_(biases[0])
         between = activate(before, activation)
         between[-1] = 0  # outside the grid the second kernel reads zero, not act(bias)

@@ -16,13 +16,11 @@ from lidistill.backbones import BackboneConfig
 from lidistill.backbones.base import Backbone
 from lidistill.config import Config
 from lidistill.data.loader import StepPlan
-from lidistill.data.pictures import read_picture, resize
 from lidistill.data.sampling import distillation_sample
 from lidistill.engine.loop import TrainConfig, Training, train
 from lidistill.engine.optim import OptimizerConfig
 from lidistill.engine.precision import pick_device
 from lidistill.engine.schedules import CosineSchedule, Schedule
-from lidistill.errors import TrainingError
 from lidistill.heads import HeadConfig, LinearHeadConfig
 from lidistill.losses import distillation_distances
 from lidistill.structures import Batch
@@ -33,13 +31,9 @@ from lidistill.tasks.data_config import (
     input_statistics,
     sample_batches,
 )
+from lidistill.tasks.targets import TargetReader
 from lidistill.teachers import TeacherConfig
-from lidistill.teachers.base import Teacher, TeacherMaps
-from lidistill.teachers.cache import FeatureCache
 from lidistill.teachers.centering import TargetCenter
-
-
-_CACHE_BYTES = 1 << 30  # of teacher features kept in memory beside the cache on disk
 
 
 class TargetConfig(Config):
@@ -125,67 +119,6 @@ class Distiller(nn.Module):
         return {"loss": distance_P.mean(), "cosine": cosine}
 
 
-class TargetReader:
-    """Teacher features at the pairs of a batch, from the network or from a cache.
-
-    Args:
-        teacher: The frozen network.
-        size_hw: Picture size the teacher sees.
-        cache: Where its features are kept, or None to compute them from the batch's pictures.
-        antialias: How pictures are resized that the cache does not hold yet.
-    """
-
-    def __init__(
-        self,
-        teacher: Teacher,
-        size_hw: tuple[int, int],
-        *,
-        cache: FeatureCache | None = None,
-        antialias: bool = True,
-    ) -> None:
-        teacher.check_size(size_hw)
-        self._teacher, self._size_hw, self._cache = teacher, size_hw, cache
-        self._antialias = antialias
-
-    def __call__(self, batch: Batch) -> Tensor:
-        """(P, T) float32 features at the batch's pairs.
-
-        Raises:
-            TrainingError: If the batch has neither pictures nor cached features.
-        """
-        pairs = batch.pairs
-        assert pairs is not None  # noqa: S101  distillation samples always carry pairs
-        with torch.no_grad():
-            if self._cache is None:
-                if batch.images is None:
-                    msg = "a batch without pictures needs a teacher cache; set teacher_cache."
-                    raise TrainingError(msg)
-                maps = self._teacher.maps(batch.images)
-                return self._teacher.read(maps, pairs.view, pairs.uv, self._size_hw).float()
-            target_PT = torch.empty(len(pairs), self._teacher.num_channels, device=pairs.uv.device)
-            for view, path in enumerate(batch.image_paths):
-                here = torch.nonzero(pairs.view == view).squeeze(1)
-                target_PT[here] = self.at_pixels(path, pairs.uv[here])
-            return target_PT
-
-    def at_pixels(self, path: Path, uv_P2: Tensor) -> Tensor:
-        """(P, T) float32 features of one picture at (P, 2) pixels of its resized form."""
-        with torch.no_grad():
-            first = torch.zeros(len(uv_P2), dtype=torch.int64, device=uv_P2.device)
-            return self._teacher.read(self._maps(path), first, uv_P2, self._size_hw).float()
-
-    def _maps(self, path: Path) -> TeacherMaps:
-        cached = None if self._cache is None else self._cache.find(path)
-        if cached is not None:
-            return cached
-        picture = torch.from_numpy(read_picture(path)).permute(2, 0, 1)
-        maps = self._teacher.maps(resize(picture, self._size_hw, self._antialias)[None])
-        if self._cache is None:
-            return maps
-        self._cache.put(path, maps)
-        return self._cache.get(path)
-
-
 def build_distiller(recipe: PretrainRecipe, teacher_channels: int) -> Distiller:
     """The networks of a recipe, with freshly drawn weights."""
     torch.manual_seed(recipe.seed)
@@ -205,12 +138,8 @@ def pretrain(recipe: PretrainRecipe) -> Path:
     device = pick_device(recipe.device)
     dataset = recipe.data.build()
     teacher = recipe.teacher.build().to(device)
-    sampling, size_hw = recipe.data.sampling, recipe.data.sampling.image_size_hw
-    cache = None
-    if recipe.teacher_cache is not None:
-        key = f"{teacher.name}, antialias={sampling.antialias}"
-        cache = FeatureCache(recipe.teacher_cache, key, size_hw, max_bytes=_CACHE_BYTES)
-    reader = TargetReader(teacher, size_hw, cache=cache, antialias=sampling.antialias)
+    sampling = recipe.data.sampling
+    reader = TargetReader(teacher, sampling, recipe.teacher_cache)
     plan = StepPlan(
         num_frames=len(dataset),
         batch_size=recipe.train.batch_size,
@@ -221,7 +150,7 @@ def pretrain(recipe: PretrainRecipe) -> Path:
         distillation_sample,
         config=sampling,
         grid=recipe.backbone.grid,
-        load_images=cache is None,
+        load_images=recipe.teacher_cache is None,
     )
     maker = SampleMaker(dataset, make, recipe.seed)
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from lidistill.backbones.base import Backbone
 from lidistill.data.pairing import pair_view
 from lidistill.structures import Frame, Sample, collate
-from lidistill.tasks.distill import TargetReader
+from lidistill.tasks.targets import TargetReader
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,13 +82,12 @@ class TeacherEncoder:
 
     Args:
         reader: Reads the teacher at pixels.
-        num_channels: The teacher's channels.
-        size_hw: Picture size the teacher sees.
+        device: Where the teacher is.
     """
 
-    def __init__(self, reader: TargetReader, num_channels: int, size_hw: tuple[int, int]) -> None:
-        self._reader, self._size_hw = reader, size_hw
-        self.num_channels = num_channels
+    def __init__(self, reader: TargetReader, device: torch.device) -> None:
+        self._reader, self._device = reader, device
+        self.num_channels = reader.teacher.num_channels
 
     def __call__(self, frame: Frame, sample: Sample) -> Encoded:
         """See ``Encoder``."""
@@ -96,10 +95,10 @@ class TeacherEncoder:
         total = torch.zeros(len(points), self.num_channels)
         count = torch.zeros(len(points))
         for view in frame.views:
-            pairs = pair_view(points, view, self._size_hw)
+            pairs = pair_view(points, view, self._reader.size_hw)
             where = torch.from_numpy(pairs.index)
-            pixels = torch.from_numpy(pairs.uv.astype(np.float32))
-            total[where] += self._reader.at_pixels(view.image_path, pixels)
+            pixels = torch.from_numpy(pairs.uv.astype(np.float32)).to(self._device)
+            total[where] += self._reader.at_pixels(view.image_path, pixels).cpu()
             count[where] += 1
         return Encoded(features=total / count.clamp(min=1)[:, None], valid=count > 0)
 

@@ -18,9 +18,9 @@ from lidistill.engine.precision import pick_device
 from lidistill.errors import FileFormatError
 from lidistill.geometry import transform_points
 from lidistill.structures import CameraView, Frame, Sample
-from lidistill.tasks.distill import Distiller, PretrainRecipe, TargetReader, build_distiller
+from lidistill.tasks.distill import Distiller, PretrainRecipe, build_distiller
 from lidistill.tasks.encoders import BackboneEncoder, TeacherEncoder
-from lidistill.teachers import FeatureCache
+from lidistill.tasks.targets import TargetReader
 
 _CAR_METRES = (8.0, 25.0)
 """How far from the camera a car is a good example."""
@@ -87,20 +87,15 @@ class SceneReader:
         device = pick_device(recipe.device)
         teacher = recipe.teacher.build().to(device)
         sampling = recipe.data.sampling
-        size_hw = sampling.image_size_hw
         distiller = build_distiller(recipe, teacher.num_channels)
         stored = load_checkpoint(checkpoint)
         load_weights(distiller, stored.weights, source=stored.path)
-        cache = None
-        if recipe.teacher_cache is not None:
-            key = f"{teacher.name}, antialias={sampling.antialias}"
-            cache = FeatureCache(recipe.teacher_cache, key, size_hw)
-        reader = TargetReader(teacher, size_hw, cache=cache, antialias=sampling.antialias)
+        reader = TargetReader(teacher, sampling, recipe.teacher_cache)
         self._sampling, self._grid = sampling, recipe.backbone.grid
         self._distiller: Distiller = distiller.to(device).eval()
         self._device = device
         self._read_backbone = BackboneEncoder(distiller.backbone)
-        self._read_teacher = TeacherEncoder(reader, teacher.num_channels, size_hw)
+        self._read_teacher = TeacherEncoder(reader, device)
         self._label = teacher.label
 
     @torch.no_grad()

@@ -13,10 +13,9 @@ from lidistill.config import GridConfig
 from lidistill.data.sampling import SamplingConfig
 from lidistill.engine.checkpoint import Checkpoint, load_checkpoint, load_weights
 from lidistill.errors import CheckpointError, ConfigError
-from lidistill.tasks.distill import TargetReader
 from lidistill.tasks.encoders import BackboneEncoder, Encoder, InputEncoder, TeacherEncoder
+from lidistill.tasks.targets import TargetReader
 from lidistill.teachers import TeacherConfig
-from lidistill.teachers.cache import FeatureCache
 
 
 class StartRecipe(Protocol):
@@ -138,15 +137,8 @@ def _teacher_encoder(
     if config is None:
         msg = "which teacher? Give checkpoint=RUN, or a teacher in the recipe."
         raise ConfigError(msg)
-    teacher = config.build().to(device)
-    size_hw, antialias = recipe.sampling.image_size_hw, recipe.sampling.antialias
-    cache = None
-    if recipe.teacher_cache is not None:
-        cache = FeatureCache(
-            recipe.teacher_cache, f"{teacher.name}, antialias={antialias}", size_hw
-        )
-    reader = TargetReader(teacher, size_hw, cache=cache, antialias=antialias)
-    return TeacherEncoder(reader, teacher.num_channels, size_hw)
+    reader = TargetReader(config.build().to(device), recipe.sampling, recipe.teacher_cache)
+    return TeacherEncoder(reader, device)
 
 
 def _stored(checkpoint: Checkpoint | None, key: str) -> dict[str, Any] | None:

@@ -89,7 +89,9 @@ class FeatureCache:
         """
         levels = [level.detach().to("cpu", torch.float16).contiguous() for level in maps.levels]
         if maps.num_views != 1 or not all(bool(level.isfinite().all()) for level in levels):
-            msg = f"expected finite fp16 maps of one view, found {maps.num_views} views, or infinity"
+            msg = (
+                f"expected finite fp16 maps of one view, found {maps.num_views} views, or infinity"
+            )
             raise ValueError(msg)
         about = {
             "key": self._key,

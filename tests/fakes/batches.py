@@ -1,0 +1,34 @@
+"""Small random packed batches for tests of networks."""
+
+import torch
+
+from lidistill.config import GridConfig
+from lidistill.structures import Batch
+
+SMALL_GRID = GridConfig(planes=((12, 10), (12, 4), (10, 4)))
+
+
+def random_batch(
+    lengths: tuple[int, ...],
+    *,
+    seed: int = 0,
+    grid: GridConfig = SMALL_GRID,
+    channels: int = 5,
+    num_neighbors: int = 4,
+) -> Batch:
+    """Points in random cells, corners of the grid included, with random neighbours."""
+    rng = torch.Generator().manual_seed(seed)
+    neighbors, start = [], 0
+    for length in lengths:
+        others = torch.randint(length, (length, num_neighbors), generator=rng)
+        neighbors.append(torch.cat([torch.arange(length)[:, None], others], dim=1) + start)
+        start += length
+    cells = [torch.randint(h * w, (start,), generator=rng) for h, w in grid.planes]
+    for column, (height, width) in zip(cells, grid.planes, strict=True):
+        column[0], column[-1] = 0, height * width - 1
+    return Batch(
+        offsets=torch.tensor((0, *lengths)).cumsum(0),
+        features=torch.randn(start, channels, generator=rng),
+        neighbors=torch.cat(neighbors),
+        cells=torch.stack(cells, dim=1),
+    )

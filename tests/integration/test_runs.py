@@ -1,0 +1,163 @@
+import json
+import shutil
+
+import pytest
+import torch
+from fakes.runs import pretrain_values, probe_values, write_world
+
+from lidistill.engine.checkpoint import load_checkpoint
+from lidistill.engine.tracking import read_log
+from lidistill.errors import CheckpointError, ConfigError
+from lidistill.recipes import apply_overrides
+from lidistill.tasks.distill import pretrain
+from lidistill.tasks.report import evaluate_run, run_probe
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("world")
+    write_world(folder)
+    pretrain(distillation(folder))
+    return folder
+
+
+def distillation(folder, *overrides):
+    return apply_overrides(pretrain_values(folder), overrides, source="tiny")
+
+
+def probing(folder, features, *overrides):
+    return apply_overrides(probe_values(folder, features), overrides, source="tiny")
+
+
+def curve(run):
+    return [(r["step"], r["loss"], r["cosine"], r["lr"]) for r in read_log(run / "log.jsonl")]
+
+
+def test_a_run_cut_in_mid_epoch_goes_on_bit_for_bit(world, tmp_path):
+    whole = world / "pretrain"
+    shutil.copytree(whole, tmp_path / "cut")
+    shutil.rmtree(tmp_path / "cut" / "checkpoints" / "step-00000006")
+    shutil.rmtree(tmp_path / "cut" / "checkpoints" / "step-00000004")
+    # A run that died while it wrote its fourth step.
+    log = (tmp_path / "cut" / "log.jsonl").read_text().splitlines()
+    (tmp_path / "cut" / "log.jsonl").write_text("\n".join(log[:3]) + '\n{"step": 4, "lo')
+    pretrain(distillation(world, f"output={tmp_path / 'cut'}"))
+    assert curve(tmp_path / "cut") == curve(whole)
+    expected, found = load_checkpoint(whole), load_checkpoint(tmp_path / "cut")
+    assert found.step == expected.step == 6
+    for name, weight in expected.weights.items():
+        assert torch.equal(found.weights[name], weight), name
+
+
+def test_the_number_of_workers_changes_nothing(world, tmp_path):
+    pretrain(distillation(world, f"output={tmp_path / 'w'}", "data.workers=2"))
+    assert curve(tmp_path / "w") == curve(world / "pretrain")
+
+
+def test_a_cache_of_teacher_features_changes_the_loss_by_rounding_only(world, tmp_path):
+    recipe = distillation(world, f"output={tmp_path / 'c'}", f"teacher_cache={tmp_path / 'cache'}")
+    pretrain(recipe)
+    cached = [row[1] for row in curve(tmp_path / "c")]
+    assert cached == pytest.approx([row[1] for row in curve(world / "pretrain")], abs=2e-3)
+    assert len(list((tmp_path / "cache").rglob("*.safetensors"))) == 1  # one picture, four times
+
+
+def test_the_teacher_is_not_in_the_checkpoint_and_the_recipe_is(world):
+    checkpoint = load_checkpoint(world / "pretrain")
+    assert {name.split(".")[0] for name in checkpoint.weights} == {"backbone", "head", "center"}
+    assert checkpoint.recipe == distillation(world).model_dump(mode="json")
+    assert checkpoint.meta["sensors"] == ["pandar64"]
+
+
+def test_accumulated_passes_count_every_pair_once(world, tmp_path):
+    recipe = distillation(
+        world,
+        f"output={tmp_path / 'a'}",
+        "train.micro_batch=1",
+        "backbone.drop_path=0",
+        "target.center_batches=0",
+    )
+    whole = distillation(
+        world, f"output={tmp_path / 'b'}", "backbone.drop_path=0", "target.center_batches=0"
+    )
+    pretrain(recipe)
+    pretrain(whole)
+    # The BatchNorms of the embedding see half of the points at a time, so only nearly equal.
+    first, second = curve(tmp_path / "a")[0][1], curve(tmp_path / "b")[0][1]
+    assert first == pytest.approx(second, abs=0.05)
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_sixteen_bit_runs_stay_near_full_precision(world, tmp_path, precision):
+    pretrain(distillation(world, f"output={tmp_path / 'p'}", f"train.precision={precision}"))
+    losses = [row[1] for row in curve(tmp_path / "p")]
+    assert losses == pytest.approx([row[1] for row in curve(world / "pretrain")], abs=0.05)
+
+
+@pytest.mark.parametrize("features", ["backbone", "random", "input", "teacher"])
+def test_a_probe_ends_in_scores_and_pictures(world, features, tmp_path):
+    result = run_probe(probing(world, features, f"output={tmp_path / 'probe'}"))
+    record = json.loads(result.results.read_text())
+    assert record["num_frames"] == 4
+    assert record["all_points"]["mean_iou"] == pytest.approx(
+        100 * result.evaluation.scores.mean_iou, abs=1e-3
+    )
+    assert all(picture.is_file() for picture in result.pictures)
+    if features == "input":  # height and intensity are among the channels
+        assert result.evaluation.scores.overall_accuracy > 0.9
+
+
+def test_a_frozen_backbone_stays_as_it_was(world, tmp_path):
+    for cached in ("true", "false"):
+        output = tmp_path / cached
+        run_probe(probing(world, "backbone", f"output={output}", f"cache_features={cached}"))
+        probed, distilled = load_checkpoint(output), load_checkpoint(world / "pretrain")
+        for name, weight in distilled.weights.items():
+            if name.startswith("backbone."):
+                assert torch.equal(probed.weights[name], weight), name
+
+
+def test_training_from_scratch_learns_the_labels(world, tmp_path):
+    result = run_probe(
+        probing(
+            world,
+            "random",
+            f"output={tmp_path / 'scratch'}",
+            "train_backbone=true",
+            "optimizer.lr=0.01",
+            "sampling.augmentation.kind=none",
+        )
+    )
+    assert result.evaluation.scores.overall_accuracy > 0.9
+
+
+@pytest.mark.parametrize("features", ["backbone", "input", "teacher"])
+def test_a_probe_can_be_scored_again_without_the_distillation_it_began_with(
+    world, features, tmp_path
+):
+    shutil.copytree(world / "pretrain", tmp_path / "start")
+    recipe = probing(
+        world, features, f"checkpoint={tmp_path / 'start'}", f"output={tmp_path / 'probe'}"
+    )
+    before = run_probe(recipe).evaluation
+    shutil.rmtree(tmp_path / "start")
+    checkpoint = load_checkpoint(tmp_path / "probe")
+    again = apply_overrides(checkpoint.recipe, (f"output={tmp_path / 'again'}",), source="run")
+    after = evaluate_run(again, checkpoint).evaluation
+    assert after.confusion.tolist() == before.confusion.tolist()
+
+
+def test_a_checkpoint_of_another_width_is_refused(world, tmp_path):
+    recipe = probing(
+        world, "backbone", f"output={tmp_path / 'p'}", "backbone={width: 12, depth: 3}"
+    )
+    with pytest.raises(CheckpointError, match="of another architecture"):
+        run_probe(recipe)
+
+
+def test_distilled_features_need_a_checkpoint(world, tmp_path):
+    recipe = probing(
+        world, "backbone", "checkpoint=null", "backbone={width: 8}", f"output={tmp_path / 'p'}"
+    )
+    with pytest.raises(ConfigError, match="give checkpoint=RUN"):
+        run_probe(recipe)
