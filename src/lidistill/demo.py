@@ -29,7 +29,7 @@ def run_demo(output: Path, *, workers: int = 2) -> DemoResult:
         workers: Processes that simulate.
     """
     root = output / "street"
-    config = SimulationConfig()
+    config = SimulationConfig(azimuth_step_deg=0.4)
     total = (config.train_drives + config.val_drives) * config.frames
     with ProgressBar("simulating", total=total) as bar:
         simulate_pandaset(root, config, workers=workers, progress=lambda *_: bar.advance())

@@ -64,7 +64,7 @@ class Frame:
     sensor: str
     """Key of ``data.sensors.SENSORS``."""
     points: NDArray[np.float32]
-    """(N, 3) metres, lidar frame: x forward, y left, z up."""
+    """(N, 3) metres, in the lidar frame of the data set (its page in docs says where x points)."""
     intensity: NDArray[np.float32]
     """(N,) in the sensor's own scale."""
     labels: NDArray[np.uint8] | None = None

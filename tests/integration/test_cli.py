@@ -132,7 +132,7 @@ BAD_RUNS = {
     "forbidden pickle": (damage_pickle, r"system"),
     "no teacher": (damage_teacher, r"(?i)folder or file.*hugging face.*wheel"),
     "picture size": (damage_nothing("data.sampling.image_size_hw=[30,56]"), "multiples of 14"),
-    "unknown kind": (damage_nothing("head.kind=linaer"), "did you mean 'linear'"),
+    "unknown kind": (damage_nothing("head.kind=linear2"), "did you mean 'linear'"),
     "too many devices": (damage_nothing("device=cuda"), "no GPU"),
 }
 
