@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lidistill.engine.progress import ProgressBar
+from lidistill.pictures.charts import iou_bars
 from lidistill.recipes import load_recipe
 from lidistill.sim import SimulationConfig, simulate_pandaset
 from lidistill.tasks.distill import PretrainRecipe
@@ -21,15 +22,24 @@ class DemoResult:
     pictures: tuple[Path, ...]
 
 
-def run_demo(output: Path, *, workers: int = 2) -> DemoResult:
+def run_demo(
+    output: Path,
+    *,
+    workers: int = 2,
+    simulation: SimulationConfig | None = None,
+    overrides: dict[str, tuple[str, ...]] | None = None,
+) -> DemoResult:
     """Simulate, distil and probe with the ``debug`` recipes, all in one folder.
 
     Args:
         output: Folder for the drives, the runs and the pictures; a second call continues.
         workers: Processes that simulate.
+        simulation: What to simulate; the demo's own three drives where None.
+        overrides: Changes to the recipes, by their names ``pretrain/debug`` and ``probe/debug``.
     """
     root = output / "street"
-    config = SimulationConfig(azimuth_step_deg=0.4)
+    changes = overrides or {}
+    config = simulation or SimulationConfig(frames=8, azimuth_step_deg=0.4)
     total = (config.train_drives + config.val_drives) * config.frames
     with ProgressBar("simulating", total=total) as bar:
         simulate_pandaset(root, config, workers=workers, progress=lambda *_: bar.advance())
@@ -39,6 +49,7 @@ def run_demo(output: Path, *, workers: int = 2) -> DemoResult:
             f"output={output / 'pretrain'}",
             f"data.sets.0.root={root}",
             f"teacher_cache={output / 'teacher'}",
+            *changes.get("pretrain/debug", ()),
         ),
     )
     assert isinstance(student, PretrainRecipe)  # noqa: S101  the recipe shipped with the package
@@ -55,9 +66,15 @@ def run_demo(output: Path, *, workers: int = 2) -> DemoResult:
                 f"data.sets.0.root={root}",
                 f"evaluation.sets.0.root={root}",
                 f"teacher_cache={output / 'teacher'}",
+                *changes.get("probe/debug", ()),
             ),
         )
         assert isinstance(recipe, ProbeRecipe)  # noqa: S101  the recipe shipped with the package
         probes.append(run_probe(recipe))
         pictures += probes[-1].pictures
+    bars = output / "comparison.png"
+    evaluations = {probe.name: probe.evaluation for probe in probes}
+    names = evaluations["random"].class_names
+    iou_bars({name: e.scores.iou for name, e in evaluations.items()}, names, bars)
+    pictures.append(bars)
     return DemoResult(probes=tuple(probes), pictures=tuple(pictures))

@@ -1,0 +1,65 @@
+import re
+import shlex
+
+import pytest
+import yaml
+from golden_cases import ROOT
+
+from lidistill.cli import main
+from lidistill.demo import run_demo
+from lidistill.recipes import load_recipe
+from lidistill.sim import SimulationConfig
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+COMMANDS = sorted(set(re.findall(r"(?:`|\$ )(lidistill [^`\n]+)", README)))
+
+
+def test_the_readme_shows_every_command():
+    shown = {shlex.split(command)[1] for command in COMMANDS}
+    assert shown == {"demo", "pretrain", "probe", "evaluate", "recipes", "data"}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_commands_of_the_readme_exist_and_explain_themselves(command, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main([shlex.split(command)[1], "--help"])
+    assert stop.value.code == 0
+    assert "lidistill" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_recipes_and_keys_of_the_readme_exist(command):
+    words = shlex.split(command)
+    overrides = tuple(word for word in words if "=" in word)
+    if words[1] in {"pretrain", "probe"}:
+        load_recipe(words[2], overrides, kind=words[1])
+
+
+def test_the_readme_has_one_test_command_that_ci_finds():
+    assert re.findall(r"^\$ (pytest.*)$", README, flags=re.M) == ["pytest"]
+    assert "README.md" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+
+
+def test_files_that_the_readme_and_the_docs_link_to_exist():
+    for page in [ROOT / "README.md", *ROOT.glob("docs/**/*.md"), ROOT / "CONTRIBUTING.md"]:
+        for target in re.findall(r"\]\((?!http)([^)#]+)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+@pytest.mark.slow
+def test_the_demo_runs_and_a_second_call_continues(tmp_path):
+    simulation = SimulationConfig(
+        frames=2, train_drives=1, val_drives=1, image_size_hw=(68, 120), azimuth_step_deg=2.0
+    )
+    overrides = {
+        "pretrain/debug": ("train.steps=4", "backbone.width=8", "backbone.depth=3"),
+        "probe/debug": ("train.steps=5",),
+    }
+    first = run_demo(tmp_path, workers=1, simulation=simulation, overrides=overrides)
+    assert [probe.name for probe in first.probes] == ["random", "teacher", "backbone"]
+    assert all(picture.is_file() for picture in first.pictures)
+    recipe = yaml.safe_load((tmp_path / "pretrain" / "recipe.yaml").read_text())
+    assert recipe["train"]["steps"] == 4
+    again = run_demo(tmp_path, workers=1, simulation=simulation, overrides=overrides)
+    for one, other in zip(first.probes, again.probes, strict=True):
+        assert one.evaluation.confusion.tolist() == other.evaluation.confusion.tolist()
