@@ -10,6 +10,7 @@ from PIL import Image
 from lidistill.data.check import check_dataset, check_root, detect_format
 from lidistill.data.pandaset import PandaSetConfig
 from lidistill.errors import DatasetNotFoundError
+from lidistill.labels import load_label_map
 from lidistill.pictures.colors import label_colors
 
 AHEAD = np.array([[10.0, 0.0, 0.0], [10.0, 3.0, 0.0], [-10.0, 0.0, 0.0], [10.0, -3.0, 1.0]])
@@ -59,7 +60,7 @@ def test_overlays_show_the_points_in_their_class_colours(drive: Path, tmp_path: 
         "pandargt_front_camera_label.png",
     }
     picture = np.array(Image.open(tmp_path / "out" / "pandar64_front_camera_label.png"))
-    car, road = label_colors(17)[[9, 0]]
+    car, road = label_colors(load_label_map("pandaset").class_names)[[9, 0]]
     assert picture.shape[0] == 32
     assert (picture[16, 20] == road).all()
     assert (picture[16, 32] == car).all()

@@ -74,9 +74,7 @@ def test_a_format_of_the_future_is_refused(tmp_path):
 def test_weights_of_another_architecture_are_refused_with_the_difference(tmp_path):
     module = nn.Linear(2, 3)
     wrong = {"weight": torch.zeros(4, 2), "scale": torch.zeros(1)}
-    with pytest.raises(
-        CheckpointError, match=r"weight is \(4, 2\), expected \(3, 2\).*bias"
-    ):
+    with pytest.raises(CheckpointError, match=r"weight is \(4, 2\), expected \(3, 2\).*bias"):
         load_weights(module, wrong, source=tmp_path)
 
 

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from lidistill.labels import load_label_map
 from lidistill.pictures.cloud import bird_eye
 from lidistill.pictures.colors import depth_colors, label_colors, scale_colors
 from lidistill.pictures.overlay import beside, draw_points, legend
@@ -63,7 +64,7 @@ def test_counts_that_do_not_agree_are_refused() -> None:
 
 
 def test_a_legend_shows_every_colour_and_keeps_the_height() -> None:
-    palette = label_colors(30)
+    palette = label_colors([str(i) for i in range(30)])
     entries = [(f"class {i}", palette[i]) for i in range(30)]
     panel = legend(entries, height=200, title="scan")
     assert panel.shape[0] == 200
@@ -96,14 +97,17 @@ def test_near_depths_are_red_and_far_ones_are_not() -> None:
     assert depth_colors(np.zeros(1)).shape == (1, 3)
 
 
-@pytest.mark.parametrize("num_classes", [16, 17, 19, 32])
-def test_classes_can_be_told_apart(num_classes: int) -> None:
-    colors = label_colors(num_classes).astype(int)
+@pytest.mark.parametrize("name", ["pandaset", "nuscenes", "semantic_kitti"])
+def test_classes_can_be_told_apart_and_look_as_expected(name: str) -> None:
+    names = load_label_map(name).class_names
+    colors = label_colors(names).astype(int)
     assert colors.shape == (256, 3)
-    classes = np.vstack([colors[:num_classes], colors[255:]])
+    classes = np.vstack([colors[: len(names)], colors[255:]])
     distance = np.abs(classes[:, None] - classes[None]).sum(-1)
     assert distance[~np.eye(len(classes), dtype=bool)].min() > 30
-    assert (colors[num_classes:] == colors[255]).all()
+    assert (colors[len(names) :] == colors[255]).all()
+    assert colors[names.index("vegetation")].argmax() == 1
+    assert colors[names.index("car")].argmax() == 2
 
 
 def test_from_above_x_points_up_and_y_to_the_left() -> None:

@@ -47,7 +47,7 @@ def draw_overlays(
     steps = [(f"{metres} m", color) for metres, color in zip(_DEPTHS, scale, strict=True)]
     overlays = {"depth": draw(depth_colors(depth), steps)}
     if frame.labels is not None:
-        palette = label_colors(label_map.num_classes)
+        palette = label_colors(label_map.class_names)
         labels = frame.labels[seen.index]
         names = {**dict(enumerate(label_map.class_names)), IGNORE: "ignore"}
         counts = np.bincount(labels, minlength=256)

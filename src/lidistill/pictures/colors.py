@@ -1,10 +1,30 @@
 """Numbers and class ids as colours."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from matplotlib import colormaps
 from numpy.typing import NDArray
 
 _GREY = (110, 110, 110)
+_ROAD, _BUILDING, _PERSON = (160, 70, 160), (200, 170, 130), (230, 30, 60)
+_EXPECTED = {
+    "road": _ROAD,
+    "driveable surface": _ROAD,
+    "sidewalk": (245, 60, 235),
+    "manmade": _BUILDING,
+    "building": _BUILDING,
+    "vegetation": (60, 160, 40),
+    "terrain": (160, 230, 110),
+    "car": (40, 80, 255),
+    "truck": (20, 30, 130),
+    "bus": (0, 130, 170),
+    "pedestrian": _PERSON,
+    "person": _PERSON,
+    "traffic sign": (240, 230, 0),
+    "traffic cone": (255, 140, 0),
+}
+"""What people know these classes by in pictures of streets."""
 
 
 def scale_colors(
@@ -43,10 +63,11 @@ def depth_colors(
     return scale_colors(closeness, -np.log(far), -np.log(near))
 
 
-def label_colors(num_classes: int) -> NDArray[np.uint8]:
-    """(256, 3) colour of every training id: well apart for the classes, grey for the rest.
+def label_colors(class_names: Sequence[str]) -> NDArray[np.uint8]:
+    """(256, 3) colour of every training id: as people expect them, well apart, grey for the rest.
 
-    Each class gets the saturated colour that is farthest from all before it and from the grey.
+    Names that every street data set has keep one colour throughout (vegetation is green, cars are
+    blue). Each other class gets the vivid colour that is farthest from all that are taken.
     """
     levels = np.linspace(0, 255, 6)
     candidates = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), axis=-1).reshape(
@@ -57,7 +78,16 @@ def label_colors(num_classes: int) -> NDArray[np.uint8]:
     candidates = candidates[vivid & (brightness > 40) & (brightness < 230)]
     colors = np.tile(np.array(_GREY, dtype=np.uint8), (256, 1))
     distance = np.linalg.norm(candidates - _GREY, axis=1)
-    for index in range(num_classes):
+    for index, color in _expected(class_names).items():
+        colors[index] = color
+        distance = np.minimum(distance, np.linalg.norm(candidates - colors[index], axis=1))
+    for index in sorted(set(range(len(class_names))) - _expected(class_names).keys()):
         colors[index] = candidates[distance.argmax()]
         distance = np.minimum(distance, np.linalg.norm(candidates - colors[index], axis=1))
     return colors
+
+
+def _expected(class_names: Sequence[str]) -> dict[int, tuple[int, int, int]]:
+    """Colours of the classes whose names are known, by training id."""
+    plain = [name.replace("_", " ").replace("-", " ") for name in class_names]
+    return {i: _EXPECTED[name] for i, name in enumerate(plain) if name in _EXPECTED}

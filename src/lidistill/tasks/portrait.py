@@ -161,7 +161,7 @@ def _from_above(colored: _Colored, names: tuple[str, ...]) -> NDArray[np.uint8]:
         shades = scale_colors(scene.intensity, 0.0, brightest, name="inferno")
         below.append(panel(shades, "intensity (this frame has no labels)"))
     else:
-        palette = label_colors(len(names))
+        palette = label_colors(names)
         below.append(panel(palette[scene.labels], "labels (never seen in distillation)"))
         present = [i for i in np.unique(scene.labels).tolist() if i < len(names)]
         entries = [(names[i], palette[i]) for i in present]
