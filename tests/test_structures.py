@@ -81,7 +81,6 @@ def test_one_sample_packs_into_itself():
     batch = collate([one])
     assert torch.equal(batch.neighbors, one.neighbors)
     assert batch.frame_ids == (one.frame_id,)
-    assert batch.samples == (one,)
 
 
 def test_packing_leaves_the_samples_alone():
@@ -111,7 +110,6 @@ def test_moving_a_batch_keeps_its_numbers_and_drops_its_samples():
     for name in ("point", "view", "uv"):
         assert torch.equal(getattr(moved.pairs, name), getattr(batch.pairs, name))
     assert (moved.frame_ids, moved.image_paths) == (batch.frame_ids, batch.image_paths)
-    assert moved.samples == ()
 
 
 def test_a_batch_without_extras_moves_too():

@@ -29,7 +29,7 @@ from lidistill.tasks.pretrain_run import run_pretrain
 from lidistill.tasks.report import ProbeResult, evaluate_run, run_probe
 from lidistill.tasks.segment import ProbeRecipe
 
-_out = Console(soft_wrap=True)
+_out = Console(soft_wrap=True, markup=False)
 
 _Name = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RECIPE")]
 _Overrides = Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="KEY=VALUE")]
@@ -105,7 +105,8 @@ def probe(recipe: _Name, overrides: _Overrides = (), /, *, json: bool = False) -
 def evaluate(run: _Folder, overrides: _Overrides = (), /, *, json: bool = False) -> None:
     """Score a finished probe again, on its own evaluation frames or on others.
 
-    Example: lidistill evaluate runs/probe/pandaset-002 output=runs/night
+    Example: lidistill evaluate runs/probe/pandaset-002 evaluation.sets.0.frames=0-10
+    Writes into RUN/evaluation, or where output=FOLDER says.
 
     Args:
         run: Run folder of `lidistill probe`, or one of its checkpoints.
@@ -116,7 +117,8 @@ def evaluate(run: _Folder, overrides: _Overrides = (), /, *, json: bool = False)
     if checkpoint.recipe.get("kind") != "probe":
         msg = f"{run} is a {checkpoint.recipe.get('kind')} run; evaluate needs the run of a probe."
         raise CheckpointError(msg)
-    loaded = apply_overrides(checkpoint.recipe, overrides, source=f"recipe of {run}")
+    beside = f"output={Path(checkpoint.recipe['output']) / 'evaluation'}"
+    loaded = apply_overrides(checkpoint.recipe, (beside, *overrides), source=f"recipe of {run}")
     assert isinstance(loaded, ProbeRecipe)  # noqa: S101  its kind is probe
     _print_result(evaluate_run(loaded, checkpoint), as_json=json)
 
@@ -155,13 +157,13 @@ def data(
     output: Path = Path("runs/data-check"),
     json: bool = False,
 ) -> None:
-    """Look at a data set: what is there, what is missing, and does it fit together.
+    """Look at a PandaSet folder: what is there, what is missing, and does it fit together.
 
     Example: lidistill data check /data/pandaset --output runs/look
 
     Args:
         action: What to do; `check` reads every frame and writes overlays, one for each camera. Exit
-            status 1 says that something could not be read.
+            status 2 says that something could not be read.
         root: Folder of the data set.
         output: Folder for the overlay pictures.
         json: Print one JSON object instead of text.
@@ -174,7 +176,7 @@ def data(
     else:
         _print_check(report)
     if not report.sound:
-        sys.exit(1)
+        sys.exit(2)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -204,6 +206,11 @@ def main(argv: list[str] | None = None) -> None:
         if debug:
             raise
         sys.stderr.write(f"error: {' '.join(str(error).split())}\n")
+        sys.exit(2)
+    except OSError as error:
+        if debug:
+            raise
+        sys.stderr.write(f"error: {error}; check the path, its permissions and the free space.\n")
         sys.exit(2)
     except KeyboardInterrupt:
         sys.stderr.write("interrupted; the same command resumes from the last checkpoint.\n")
@@ -235,7 +242,7 @@ def _comparison(results: tuple[ProbeResult, ...]) -> Table:
     for index, name in enumerate(evaluations[0].class_names):
         table.add_row(name, *[_percent(e.scores.iou[index]) for e in evaluations])
     table.add_section()
-    table.add_row("[bold]mIoU", *[f"[bold]{_percent(e.scores.mean_iou)}" for e in evaluations])
+    table.add_row("mIoU", *[_percent(e.scores.mean_iou) for e in evaluations], style="bold")
     table.add_row(
         "mIoU, points in a picture", *[_percent(e.scores_seen.mean_iou) for e in evaluations]
     )
@@ -248,8 +255,8 @@ def _percent(value: float) -> str:
 
 
 def _print_check(report: CheckReport) -> None:
-    _out.print(f"[bold]{report.format}[/] at {report.root}: {', '.join(report.parts)}")
-    table = Table("", *[dataset.sensor for dataset in report.datasets])
+    _out.print(f"{report.format} at {report.root}: {', '.join(report.parts)}")
+    table = Table(report.format, *[dataset.sensor for dataset in report.datasets])
     rows: list[tuple[str, list[str]]] = [
         ("frames", [str(d.num_frames) for d in report.datasets]),
         ("with labels", [str(d.num_labelled) for d in report.datasets]),
@@ -273,7 +280,7 @@ def _print_check(report: CheckReport) -> None:
         _out.print(f"missing     {line}")
     for dataset in report.datasets:
         for line in dataset.problems:
-            _out.print(f"[red]problem[/]     {line}")
+            _out.print(f"problem     {line}")
         _print_pictures(dataset.pictures)
 
 

@@ -5,6 +5,7 @@ from typing import Annotated, Self, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Size: TypeAlias = tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]
+Seed: TypeAlias = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 class Config(BaseModel):

@@ -1,5 +1,6 @@
 """The first run of a newcomer: simulate a drive, distil, probe, and show what came out."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,13 +43,13 @@ def run_demo(
     config = simulation or SimulationConfig(frames=8, azimuth_step_deg=0.4)
     total = (config.train_drives + config.val_drives) * config.frames
     with ProgressBar("simulating", total=total) as bar:
-        simulate_pandaset(root, config, workers=workers, progress=lambda *_: bar.advance())
+        simulate_pandaset(root, config, workers=workers, progress=lambda done, _: bar.to(done))
     student = load_recipe(
         "pretrain/debug",
         (
-            f"output={output / 'pretrain'}",
-            f"data.sets.0.root={root}",
-            f"teacher_cache={output / 'teacher'}",
+            _path("output", output / "pretrain"),
+            _path("data.sets.0.root", root),
+            _path("teacher_cache", output / "teacher"),
             *changes.get("pretrain/debug", ()),
         ),
     )
@@ -61,11 +62,11 @@ def run_demo(
             (
                 f"name={features}",
                 f"features={features}",
-                f"checkpoint={student.output}",
+                _path("checkpoint", student.output),
                 f"output={output / f'probe-{features}'}",
-                f"data.sets.0.root={root}",
-                f"evaluation.sets.0.root={root}",
-                f"teacher_cache={output / 'teacher'}",
+                _path("data.sets.0.root", root),
+                _path("evaluation.sets.0.root", root),
+                _path("teacher_cache", output / "teacher"),
                 *changes.get("probe/debug", ()),
             ),
         )
@@ -78,3 +79,8 @@ def run_demo(
     iou_bars({name: e.scores.iou for name, e in evaluations.items()}, names, bars)
     pictures.append(bars)
     return DemoResult(probes=tuple(probes), pictures=tuple(pictures))
+
+
+def _path(key: str, path: Path) -> str:
+    """An override whose value is a path, whatever characters it has."""
+    return f"{key}={json.dumps(str(path))}"

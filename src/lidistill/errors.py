@@ -2,6 +2,7 @@
 
 import difflib
 import importlib
+import pickle
 from collections.abc import Iterable
 from types import ModuleType
 
@@ -43,6 +44,25 @@ class MissingPackageError(LidistillError):
 
 class TrainingError(LidistillError):
     """A run cannot go on: nothing to train on, or numbers that are no longer finite."""
+
+
+UNREADABLE = (
+    OSError,
+    RuntimeError,
+    EOFError,
+    pickle.UnpicklingError,
+    KeyError,
+    IndexError,
+    TypeError,
+    ValueError,
+    AttributeError,
+)
+"""What ``torch.load`` raises on files that are not what they should be."""
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text, or its name where it has none."""
+    return next(iter(str(error).splitlines()), "") or type(error).__name__
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:

@@ -4,7 +4,7 @@ Shape letters: N points of a scan, M points the student sees, P point-pixel pair
 B scans of a batch, K neighbours of a point, G grids, H x W picture size.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
@@ -105,9 +105,9 @@ class Pairs:
     def to(self, device: torch.device | str) -> "Pairs":
         """Copy on another device."""
         return Pairs(
-            point=self.point.to(device, non_blocking=True),
-            view=self.view.to(device, non_blocking=True),
-            uv=self.uv.to(device, non_blocking=True),
+            point=self.point.to(device),
+            view=self.view.to(device),
+            uv=self.uv.to(device),
         )
 
 
@@ -173,8 +173,6 @@ class Batch:
     """(V, 3, H, W) uint8, the views of all scans."""
     image_paths: tuple[Path, ...] = ()
     frame_ids: tuple[str, ...] = ()
-    samples: tuple[Sample, ...] = field(default=(), repr=False)
-    """The samples it was packed from; empty once moved to another device."""
 
     def __post_init__(self) -> None:
         num_points = len(self.features)
@@ -203,16 +201,16 @@ class Batch:
         return torch.repeat_interleave(scans, self.lengths)
 
     def to(self, device: torch.device | str) -> "Batch":
-        """Copy on another device, without the samples it was packed from."""
+        """Copy on another device."""
 
         def move(tensor: Tensor | None) -> Tensor | None:
-            return None if tensor is None else tensor.to(device, non_blocking=True)
+            return None if tensor is None else tensor.to(device)
 
         return Batch(
-            offsets=self.offsets.to(device, non_blocking=True),
-            features=self.features.to(device, non_blocking=True),
-            neighbors=self.neighbors.to(device, non_blocking=True),
-            cells=self.cells.to(device, non_blocking=True),
+            offsets=self.offsets.to(device),
+            features=self.features.to(device),
+            neighbors=self.neighbors.to(device),
+            cells=self.cells.to(device),
             coords=move(self.coords),
             labels=move(self.labels),
             pairs=None if self.pairs is None else self.pairs.to(device),
@@ -246,7 +244,6 @@ def collate(samples: list[Sample]) -> Batch:
         images=images,
         image_paths=tuple(path for sample in samples for path in sample.image_paths),
         frame_ids=tuple(sample.frame_id for sample in samples),
-        samples=tuple(samples),
     )
 
 

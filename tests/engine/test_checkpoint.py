@@ -71,6 +71,21 @@ def test_a_format_of_the_future_is_refused(tmp_path):
         load_checkpoint(tmp_path)
 
 
+@pytest.mark.parametrize("content", ["[]", '"x"', '{"format": 1}', '{"format": 1, "recipe": []}'])
+def test_a_record_that_is_none_is_refused(tmp_path, content):
+    (save(tmp_path, 1) / "checkpoint.json").write_text(content)
+    with pytest.raises(CheckpointError, match="not a readable checkpoint"):
+        load_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"\x80\x02", b"hello"])
+def test_a_training_state_that_is_none_is_refused(tmp_path, content):
+    path = save(tmp_path, 1)
+    (path / "training.pt").write_bytes(content)
+    with pytest.raises(CheckpointError, match="not a readable training state"):
+        load_checkpoint(tmp_path).training_state()
+
+
 def test_weights_of_another_architecture_are_refused_with_the_difference(tmp_path):
     module = nn.Linear(2, 3)
     wrong = {"weight": torch.zeros(4, 2), "scale": torch.zeros(1)}

@@ -3,7 +3,6 @@ import logging
 from lidistill.engine.progress import ProgressBar, track
 from lidistill.engine.tracking import (
     JsonLinesTracker,
-    NoTracker,
     TensorBoardTracker,
     Trackers,
     read_log,
@@ -31,9 +30,7 @@ def test_a_last_line_that_was_cut_off_is_left_out_and_said(tmp_path, caplog):
 
 
 def test_several_trackers_get_the_same_numbers(tmp_path):
-    both = Trackers(
-        JsonLinesTracker(tmp_path / "log.jsonl"), TensorBoardTracker(tmp_path / "tb"), NoTracker()
-    )
+    both = Trackers(JsonLinesTracker(tmp_path / "log.jsonl"), TensorBoardTracker(tmp_path / "tb"))
     both.log(1, {"loss": 2.0})
     both.close()
     assert read_log(tmp_path / "log.jsonl") == [{"step": 1, "loss": 2.0}]

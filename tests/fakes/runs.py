@@ -67,7 +67,7 @@ def probe_values(folder, features="backbone"):
         "features": features,
         "data": sets,
         "evaluation": sets,
-        "sampling": {"image_size_hw": [28, 56], "augmentation": {"kind": "finetune"}},
+        "sampling": {"image_size_hw": [28, 56], "augmentation": {"kind": "none"}},
         "cache_features": True,
         "optimizer": {"lr": 0.05, "weight_decay": 0},
         "train": {"steps": 40, "batch_size": 2},

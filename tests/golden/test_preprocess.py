@@ -99,12 +99,13 @@ def test_a_packed_batch_holds_what_the_padded_one_marks_as_occupied(file):
     tensors, meta = read_tensors(file)
     sampling, grid = settings(meta)
     scans = numbers_of_scans(tensors)
-    batch = collate(
-        [segmentation_sample(frame_of(tensors, s), sampling, grid, training=False) for s in scans]
-    )
+    samples = [
+        segmentation_sample(frame_of(tensors, s), sampling, grid, training=False) for s in scans
+    ]
+    batch = collate(samples)
     occupied = tensors["batch.occupied_cells"].bool()
     torch.testing.assert_close(batch.lengths, occupied.sum(dim=1))
-    assert torch.cat([s.full_labels for s in batch.samples]).tolist() == (
+    assert torch.cat([s.full_labels for s in samples]).tolist() == (
         tensors["batch.labels_orig"].tolist()
     )
     if "batch.feat" in tensors:

@@ -116,6 +116,19 @@ def damage_teacher(folder):
     return [f"teacher.model={folder / 'no-such-teacher'}"]
 
 
+def damage_frame(folder):
+    return ["pictures.enabled=true", "pictures.frames=[no-such-frame]"]
+
+
+def damage_output(folder):
+    (folder / "taken").write_text("")
+    return [f"output={folder / 'taken'}"]
+
+
+def damage_in_worker(folder):
+    return [*damage_truncated_scan(folder), "data.workers=2"]
+
+
 def damage_nothing(*overrides):
     return lambda _folder: list(overrides)
 
@@ -133,7 +146,14 @@ BAD_RUNS = {
     "no teacher": (damage_teacher, r"(?i)folder or file.*hugging face.*wheel"),
     "picture size": (damage_nothing("data.sampling.image_size_hw=[30,56]"), "multiples of 14"),
     "unknown kind": (damage_nothing("head.kind=linear2"), "did you mean 'linear'"),
-    "too many devices": (damage_nothing("device=cuda"), "no GPU"),
+    "a device that is not there": (damage_nothing("device=cuda"), "no GPU"),
+    "a device that means nothing": (damage_nothing("device=gpu"), "none that PyTorch knows"),
+    "negative seed": (damage_nothing("seed=-1"), "seed"),
+    "betas": (damage_nothing("optimizer.betas=[2,3]"), "betas"),
+    "list index": (damage_nothing("data.sets.²=1"), "not an index"),
+    "frame of the pictures": (damage_frame, "no-such-frame"),
+    "output is a file": (damage_output, "taken"),
+    "truncated scan in a worker": (damage_in_worker, r"^error: \S*lidar/00.pkl.gz"),
 }
 
 
@@ -170,6 +190,20 @@ def test_a_recipe_file_that_is_not_yaml_is_refused(tmp_path, capsys):
     status, _, err = run(capsys, "pretrain", tmp_path / "bad.yaml")
     assert status == 2
     assert "not valid YAML" in err
+
+
+def test_a_recipe_file_that_is_no_text_is_refused(tmp_path, capsys):
+    (tmp_path / "bad.yaml").write_bytes(b"\xff\xfe\x00a")
+    status, _, err = run(capsys, "pretrain", tmp_path / "bad.yaml")
+    assert status == 2
+    assert "not UTF-8" in err
+
+
+def test_a_date_is_a_text(world, capsys):
+    _, recipes = world
+    status, _, err = run(capsys, "pretrain", recipes["pretrain"], "name=2024-02-30", "train.stps=1")
+    assert status == 2
+    assert "did you mean 'steps'" in err
 
 
 def test_yaml_tags_do_not_run(tmp_path, capsys):

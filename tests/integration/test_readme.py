@@ -9,6 +9,7 @@ from lidistill.cli import main
 from lidistill.demo import run_demo
 from lidistill.recipes import load_recipe
 from lidistill.sim import SimulationConfig
+from lidistill.tasks.data_config import SetsConfig
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = sorted(set(re.findall(r"(?:`|\$ )(lidistill [^`\n]+)", README)))
@@ -38,6 +39,20 @@ def test_recipes_and_keys_of_the_readme_exist(command):
 def test_the_readme_has_one_test_command_that_ci_finds():
     assert re.findall(r"^\$ (pytest.*)$", README, flags=re.M) == ["pytest"]
     assert "README.md" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+
+
+def test_no_page_has_a_gap_left_to_fill():
+    for page in [ROOT / "README.md", *ROOT.glob("docs/**/*.md")]:
+        assert not re.findall(r"^[A-Z]{5,}$", page.read_text(encoding="utf-8"), flags=re.M), page
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs" / "datasets").glob("*.md")), ids=str)
+def test_data_parts_shown_in_the_docs_are_valid(page):
+    blocks = re.findall(r"```yaml\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.S)
+    shown = [yaml.safe_load(block) for block in blocks]
+    for part in [block for block in shown if isinstance(block, dict) and "data" in block]:
+        SetsConfig.model_validate({"sets": part["data"]["sets"]})
+    assert any("data" in block for block in shown)
 
 
 def test_files_that_the_readme_and_the_docs_link_to_exist():

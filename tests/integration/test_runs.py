@@ -4,6 +4,7 @@ import shutil
 import pytest
 import torch
 from fakes.runs import pretrain_values, probe_values, write_world
+from fakes.semantic_kitti import write_sequence
 
 from lidistill.engine.checkpoint import load_checkpoint
 from lidistill.engine.tracking import read_log
@@ -11,6 +12,8 @@ from lidistill.errors import CheckpointError, ConfigError
 from lidistill.recipes import apply_overrides
 from lidistill.tasks.distill import pretrain
 from lidistill.tasks.report import evaluate_run, run_probe
+
+RUNS = ("probe", "again")
 
 
 @pytest.fixture(scope="module")
@@ -108,9 +111,10 @@ def test_a_probe_ends_in_scores_and_pictures(world, features, tmp_path):
 
 
 def test_a_frozen_backbone_stays_as_it_was(world, tmp_path):
-    for cached in ("true", "false"):
-        output = tmp_path / cached
-        run_probe(probing(world, "backbone", f"output={output}", f"cache_features={cached}"))
+    drawn = ("cache_features=false", "sampling.augmentation.kind=finetune")
+    for way, changes in {"cached": (), "drawn": drawn}.items():
+        output = tmp_path / way
+        run_probe(probing(world, "backbone", f"output={output}", *changes))
         probed, distilled = load_checkpoint(output), load_checkpoint(world / "pretrain")
         for name, weight in distilled.weights.items():
             if name.startswith("backbone."):
@@ -124,8 +128,8 @@ def test_training_from_scratch_learns_the_labels(world, tmp_path):
             "random",
             f"output={tmp_path / 'scratch'}",
             "train_backbone=true",
+            "cache_features=false",
             "optimizer.lr=0.01",
-            "sampling.augmentation.kind=none",
         )
     )
     assert result.evaluation.scores.overall_accuracy > 0.9
@@ -145,6 +149,37 @@ def test_a_probe_can_be_scored_again_without_the_distillation_it_began_with(
     again = apply_overrides(checkpoint.recipe, (f"output={tmp_path / 'again'}",), source="run")
     after = evaluate_run(again, checkpoint).evaluation
     assert after.confusion.tolist() == before.confusion.tolist()
+    starts = [json.loads((tmp_path / n / "results.json").read_text())["start"] for n in RUNS]
+    assert starts[0] == starts[1]
+
+
+def test_classes_that_were_not_learned_are_not_scored(world, tmp_path):
+    write_sequence(tmp_path / "kitti", 8)
+    kitti = {"kind": "semantic_kitti", "root": str(tmp_path / "kitti"), "split": "all"}
+    recipe = probing(
+        world, "input", f"output={tmp_path / 'p'}", f"evaluation.sets={json.dumps([kitti])}"
+    )
+    with pytest.raises(ConfigError, match=r"17 classes of 'pandaset'.*the 19 of 'semantic_kitti'"):
+        run_probe(recipe)
+    assert not (tmp_path / "p").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (("features=teacher", "train_backbone=true", "cache_features=false"), "has none"),
+        (("train_backbone=true",), "cannot go with train_backbone"),
+        (("sampling.augmentation.kind=finetune",), "leaves no room"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(world, change, reason):
+    with pytest.raises(ConfigError, match=reason):
+        probing(world, "backbone", *change)
+
+
+def test_a_cache_may_move_but_not_appear(world, tmp_path):
+    with pytest.raises(CheckpointError, match="different: teacher_cache"):
+        pretrain(distillation(world, f"teacher_cache={tmp_path / 'cache'}"))
 
 
 def test_a_checkpoint_of_another_width_is_refused(world, tmp_path):

@@ -4,6 +4,7 @@ The order is a function of seed and epoch, a sample one of seed, epoch and frame
 is remembered, so a run can start at any step and the number of workers changes nothing.
 """
 
+import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeAlias, TypeVar
@@ -11,6 +12,8 @@ from typing import Generic, TypeAlias, TypeVar
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
+
+from lidistill.errors import LidistillError
 
 T = TypeVar("T")
 Key: TypeAlias = tuple[int, int]
@@ -73,12 +76,16 @@ class _Passes(Sampler[list[Key]]):
         return (self._stop - self._start) * self._plan.passes_per_step
 
 
-class _Made(Dataset[T], Generic[T]):
+class _Made(Dataset[T | LidistillError], Generic[T]):
     def __init__(self, make: Callable[[int, int], T]) -> None:
         self._make = make
 
-    def __getitem__(self, key: Key) -> T:
-        return self._make(*key)
+    def __getitem__(self, key: Key) -> T | LidistillError:
+        # An error that crosses from a worker process would carry that worker's whole traceback.
+        try:
+            return self._make(*key)
+        except LidistillError as error:
+            return error
 
 
 def step_batches(
@@ -102,22 +109,37 @@ def step_batches(
 
     Yields:
         The batches of one optimiser step, one for each forward pass.
+
+    Raises:
+        LidistillError: What ``make`` raises, also in a worker process.
     """
     loader = DataLoader(
         _Made(make),
         batch_sampler=_Passes(plan, start, stop),
-        collate_fn=collate,
+        collate_fn=functools.partial(_collate, collate),
         num_workers=workers,
         prefetch_factor=4 if workers else None,
         worker_init_fn=_one_thread if workers else None,
-        pin_memory=torch.cuda.is_available(),
     )
     group: list[object] = []
     for batch in loader:
+        if isinstance(batch, LidistillError):
+            raise batch
         group.append(batch)
         if len(group) == plan.passes_per_step:
             yield group
             group = []
+
+
+def _collate(
+    collate: Callable[[list[T]], object], items: list[T | LidistillError]
+) -> object | LidistillError:
+    made: list[T] = []
+    for item in items:
+        if isinstance(item, LidistillError):
+            return item
+        made.append(item)
+    return collate(made)
 
 
 def _one_thread(_worker: int) -> None:

@@ -7,7 +7,6 @@ The random state needs no file: every random choice is a function of seed, epoch
 
 import json
 import os
-import pickle
 import platform
 import re
 import shutil
@@ -22,7 +21,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 import lidistill
-from lidistill.errors import CheckpointError
+from lidistill.errors import UNREADABLE, CheckpointError, first_line
 
 FORMAT = 1
 _FILES = ("weights.safetensors", "checkpoint.json")
@@ -54,9 +53,11 @@ class Checkpoint:
             raise CheckpointError(msg)
         try:
             return torch.load(file, map_location="cpu", weights_only=True)
-        except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-            reason = str(error).splitlines()[0]
-            msg = f"{file} is not a readable training state ({reason}); use another checkpoint."
+        except UNREADABLE as error:
+            msg = (
+                f"{file} is not a readable training state ({first_line(error)}); use another "
+                "checkpoint."
+            )
             raise CheckpointError(msg) from error
 
 
@@ -117,7 +118,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     """
     folder = _find(path)
     try:
-        record = json.loads((folder / _FILES[1]).read_text(encoding="utf-8"))
+        record = _read_record(folder / _FILES[1])
         weights = load_file(folder / _FILES[0])
     except (OSError, ValueError, SafetensorError) as error:
         msg = f"{folder} is not a readable checkpoint ({error}); use another one of the run."
@@ -132,7 +133,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         path=folder,
         step=record["step"],
         recipe=record["recipe"],
-        meta=record["meta"] | {"versions": record["versions"]},
+        meta=record["meta"] | {"versions": record.get("versions", {})},
         weights=weights,
     )
 
@@ -176,6 +177,19 @@ def versions() -> dict[str, str]:
         "torch": torch.__version__,
         "numpy": np.__version__,
     }
+
+
+def _read_record(file: Path) -> dict[str, Any]:
+    record = json.loads(file.read_text(encoding="utf-8"))
+    kinds = {"step": int, "recipe": dict, "meta": dict}
+    if not isinstance(record, dict):
+        msg = f"{file.name} holds {type(record).__name__}, expected an object"
+        raise ValueError(msg)  # noqa: TRY004  load_checkpoint turns it into a CheckpointError
+    wrong = [key for key, kind in kinds.items() if not isinstance(record.get(key), kind)]
+    if wrong and record.get("format") == FORMAT:
+        msg = f"{file.name} has no valid {wrong[0]!r}"
+        raise ValueError(msg)
+    return record
 
 
 def _steps(folder: Path) -> list[Path]:

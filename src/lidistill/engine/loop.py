@@ -92,6 +92,8 @@ class Training:
     """What the sum of the weights a second is called."""
     may_change: frozenset[str] = frozenset()
     """Dotted keys of the recipe that may differ when a run is resumed."""
+    may_move: frozenset[str] = frozenset()
+    """Keys whose value may differ, but that may not appear or vanish."""
 
 
 def train(training: Training) -> Path:
@@ -207,7 +209,9 @@ def _resume(
     changed = sorted(
         key
         for key in before.keys() | now.keys()
-        if before.get(key) != now.get(key) and not _below(key, training.may_change)
+        if before.get(key) != now.get(key)
+        and not _below(key, training.may_change)
+        and not (key in training.may_move and before.get(key) and now.get(key))
     )
     if changed:
         msg = (

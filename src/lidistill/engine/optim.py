@@ -1,6 +1,6 @@
 """The optimiser, as configuration."""
 
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 import torch
 from pydantic import Field
@@ -8,13 +8,15 @@ from torch import nn
 
 from lidistill.config import Config
 
+_Beta: TypeAlias = Annotated[float, Field(ge=0, lt=1)]
+
 
 class OptimizerConfig(Config):
     """AdamW; one weight decay for every parameter, as in the papers."""
 
     lr: Annotated[float, Field(gt=0)] = 2e-3
     weight_decay: Annotated[float, Field(ge=0)] = 0.03
-    betas: tuple[float, float] = (0.9, 0.999)
+    betas: tuple[_Beta, _Beta] = (0.9, 0.999)
     eps: Annotated[float, Field(gt=0)] = 1e-8
     clip_norm: Annotated[float, Field(gt=0)] | None = None  # of the whole gradient
 

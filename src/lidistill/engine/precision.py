@@ -1,7 +1,6 @@
 """Where a run computes, and in which number format."""
 
 import os
-from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from typing import Literal, TypeAlias
 
@@ -18,7 +17,7 @@ def pick_device(name: str = "auto") -> torch.device:
     """The device of this process: ``auto`` takes the GPU of the local rank where there is one.
 
     Raises:
-        ConfigError: If a GPU is asked for and there is none.
+        ConfigError: If a GPU is asked for and there is none, or the name means nothing.
     """
     if name == "auto":
         if not torch.cuda.is_available():
@@ -27,7 +26,11 @@ def pick_device(name: str = "auto") -> torch.device:
     if name.startswith("cuda") and not torch.cuda.is_available():
         msg = f"device={name!r} was asked for, but PyTorch sees no GPU; use device=auto or cpu."
         raise ConfigError(msg)
-    return torch.device(name)
+    try:
+        return torch.device(name)
+    except RuntimeError as error:
+        msg = f"device={name!r} is none that PyTorch knows; use auto, cpu, cuda or cuda:1."
+        raise ConfigError(msg) from error
 
 
 def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[None]:
@@ -39,8 +42,3 @@ def autocast(device: torch.device, precision: Precision) -> AbstractContextManag
 def make_scaler(device: torch.device, precision: Precision) -> torch.amp.GradScaler:
     """Loss scaler, which does nothing unless the precision is fp16."""
     return torch.amp.GradScaler(device.type, enabled=precision == "fp16")
-
-
-def all_finite(tensors: Iterable[torch.Tensor]) -> bool:
-    """Whether no tensor holds an infinity or a NaN."""
-    return all(bool(torch.isfinite(tensor).all()) for tensor in tensors)

@@ -63,7 +63,11 @@ class ProgressBar:
 
     def advance(self, text: str = "") -> None:
         """One step further."""
-        self._done += 1
+        self.to(self._done + 1, text)
+
+    def to(self, done: int, text: str = "") -> None:
+        """So many steps are done."""
+        self._done = done
         self._bar.update(self._task, completed=self._done, text=text)
         now = time.monotonic()
         if not self._console.is_terminal and now - self._logged >= _LOG_SECONDS:

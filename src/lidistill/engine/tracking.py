@@ -1,4 +1,4 @@
-"""Where the numbers of a run go: JSON lines, TensorBoard, or nowhere."""
+"""Where the numbers of a run go: JSON lines and TensorBoard."""
 
 import json
 import logging
@@ -20,16 +20,6 @@ class Tracker(Protocol):
     def close(self) -> None:
         """Write what is left and let go of the files."""
         ...
-
-
-class NoTracker:
-    """Receives and forgets."""
-
-    def log(self, step: int, values: dict[str, float]) -> None:
-        """See ``Tracker.log``."""
-
-    def close(self) -> None:
-        """See ``Tracker.close``."""
 
 
 class JsonLinesTracker:

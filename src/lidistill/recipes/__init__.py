@@ -28,6 +28,11 @@ class _Loader(yaml.SafeLoader):
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+"), list("-+0123456789")
 )
+# A date is a text here: output=2026-11-22 is a folder.
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, regexp) for tag, regexp in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    for first, resolvers in _Loader.yaml_implicit_resolvers.items()
+}
 
 
 def recipe_names() -> list[str]:
@@ -47,7 +52,11 @@ def recipe_text(name: str) -> str:
         if not file.is_file():
             msg = f"no recipe file {name}; `lidistill recipes` lists those that are shipped."
             raise ConfigError(msg)
-        return file.read_text(encoding="utf-8")
+        try:
+            return file.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            msg = f"recipe file {name} is not UTF-8 text; save it as such."
+            raise ConfigError(msg) from error
     if name not in recipe_names():
         raise unknown_name("recipe", name, recipe_names())
     return (_folder() / f"{name}.yaml").read_text(encoding="utf-8")
@@ -135,7 +144,7 @@ def _child(node: Any, part: str, key: str) -> Any:
 
 
 def _position(node: list[Any], part: str, key: str) -> int:
-    if not part.isdigit() or int(part) >= len(node):
+    if not (part.isascii() and part.isdigit()) or int(part) >= len(node):
         msg = f"override {key!r}: {part!r} is not an index of a list of {len(node)}."
         raise ConfigError(msg)
     return int(part)

@@ -22,14 +22,17 @@ MAY_CHANGE = frozenset(
         "workers",
         "data.workers",
         "data.in_memory",
-        "teacher_cache",
         "pictures",
         "evaluation",
         "train.checkpoint_every",
         "train.keep_checkpoints",
     }
 )
-"""Keys of a recipe that change no weight, so that a resumed run may differ in them."""
+"""Keys of a recipe in which a resumed run may differ: none changes what is learned, but for the
+rounding of another device."""
+
+MAY_MOVE = frozenset({"teacher_cache"})
+"""Keys whose folder may differ; with a cache the targets are rounded to 16 bits, without not."""
 
 
 class MakeSample(Protocol):

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from lidistill.backbones import BackboneConfig
 from lidistill.backbones.base import Backbone
-from lidistill.config import Config
+from lidistill.config import Config, Seed
 from lidistill.data.loader import StepPlan
 from lidistill.data.sampling import distillation_sample
 from lidistill.engine.loop import TrainConfig, Training, train
@@ -26,6 +26,7 @@ from lidistill.losses import distillation_distances
 from lidistill.structures import Batch
 from lidistill.tasks.data_config import (
     MAY_CHANGE,
+    MAY_MOVE,
     DataConfig,
     SampleMaker,
     input_statistics,
@@ -40,7 +41,8 @@ class TargetConfig(Config):
     """What is done to the teacher's features before the student sees them."""
 
     center_batches: Annotated[int, Field(ge=0)] = 0
-    """Subtract the mean feature, learned from this many batches; 0 leaves the features raw."""
+    """Subtract the mean feature, learned from the first so many forward passes; 0 leaves the
+    features raw."""
 
 
 class PicturesConfig(Config):
@@ -60,14 +62,14 @@ class PretrainRecipe(Config):
     name: str
     output: Path
     """Run folder."""
-    seed: int = 0
+    seed: Seed = 0
     device: str = "auto"
     data: DataConfig
     backbone: BackboneConfig
     head: HeadConfig = LinearHeadConfig()
     teacher: TeacherConfig
     teacher_cache: Path | None = None
-    """Folder of a cache of teacher features; filled once, then no picture is opened again."""
+    """Folder of a cache of teacher features; once it is full no picture is decoded any more."""
     target: TargetConfig = TargetConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     schedule: Schedule = CosineSchedule(warmup_steps=3500)
@@ -175,5 +177,6 @@ def pretrain(recipe: PretrainRecipe) -> Path:
             meta=input_statistics(recipe.data, recipe.backbone.grid) | {"teacher": teacher.name},
             rate_name="pairs_per_s",
             may_change=MAY_CHANGE,
+            may_move=MAY_MOVE,
         )
     )

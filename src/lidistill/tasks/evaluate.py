@@ -18,7 +18,7 @@ from lidistill.data import FrameDataset
 from lidistill.data.sampling import SamplingConfig, segmentation_sample
 from lidistill.engine.progress import track
 from lidistill.errors import DatasetNotFoundError
-from lidistill.labels import IGNORE, LabelMap
+from lidistill.labels import IGNORE
 from lidistill.metrics import Scores, confusion_matrix, scores
 from lidistill.structures import Frame, Sample
 from lidistill.tasks.encoders import seen_by_camera
@@ -79,13 +79,14 @@ def evaluate(
     total, total_seen = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
     for index in track(range(len(dataset)), "evaluating", total=len(dataset)):
         frame = dataset[index]
-        truth = labels_of(frame)
+        labels_of(frame)
         sample = segmentation_sample(frame, sampling, grid, None, training=False)
         predicted, valid = predict(frame, sample)
-        assert sample.inverse is not None  # noqa: S101  evaluation samples carry it
+        assert sample.inverse is not None  # noqa: S101  evaluation samples carry both
+        assert sample.full_labels is not None  # noqa: S101
         nearest = sample.inverse.numpy()
         guess = predicted.numpy()[nearest]
-        truth = np.where(valid.numpy()[nearest], truth, IGNORE)
+        truth = np.where(valid.numpy()[nearest], sample.full_labels.numpy(), IGNORE)
         total += confusion_matrix(truth, guess, label_map.num_classes)
         seen = np.where(seen_by_camera(frame), truth, IGNORE)
         total_seen += confusion_matrix(seen, guess, label_map.num_classes)
@@ -117,11 +118,6 @@ def write_evaluation(evaluation: Evaluation, path: Path, **context: Any) -> None
     path.parent.mkdir(parents=True, exist_ok=True)
     record = context | evaluation.to_json()
     path.write_text(json.dumps(record, indent=1), encoding="utf-8")
-
-
-def class_counts(label_map: LabelMap, confusion: NDArray[np.int64]) -> dict[str, int]:
-    """Points of every class in the truth of a confusion matrix."""
-    return dict(zip(label_map.class_names, confusion.sum(axis=1).tolist(), strict=True))
 
 
 def _scores_json(result: Scores) -> dict[str, Any]:

@@ -79,7 +79,7 @@ def write_portrait(
         UnknownNameError: If a frame is not in the recipe's data.
         CheckpointError: If the checkpoint does not fit the recipe.
     """
-    chosen = _locate(recipe, tuple(frames))
+    chosen = locate_frames(recipe, tuple(frames))
     read = SceneReader(recipe, checkpoint)
     basis: PcaBasis | None = None
     written = []
@@ -107,7 +107,7 @@ def write_portrait(
     return written
 
 
-def _locate(recipe: PretrainRecipe, names: tuple[str, ...]) -> list[tuple[FrameDataset, int]]:
+def locate_frames(recipe: PretrainRecipe, names: tuple[str, ...]) -> list[tuple[FrameDataset, int]]:
     """Data set and index of the frames, each in its own set because label tables may differ."""
     recipe.data.build()  # says so where there is no frame at all
     places: list[tuple[FrameDataset, int]] = []

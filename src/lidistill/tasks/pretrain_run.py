@@ -6,7 +6,7 @@ from pathlib import Path
 from lidistill.engine.tracking import read_log
 from lidistill.pictures.charts import loss_curve
 from lidistill.tasks.distill import PretrainRecipe, pretrain
-from lidistill.tasks.portrait import write_portrait
+from lidistill.tasks.portrait import locate_frames, write_portrait
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +21,8 @@ class PretrainResult:
 
 def run_pretrain(recipe: PretrainRecipe) -> PretrainResult:
     """Distil, then draw the loss curve and, if the recipe wants it, the features."""
+    if recipe.pictures.enabled:
+        locate_frames(recipe, recipe.pictures.frames)
     checkpoint = pretrain(recipe)
     records = read_log(recipe.output / "log.jsonl")
     folder = recipe.output / "pictures"

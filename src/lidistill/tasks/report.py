@@ -1,6 +1,6 @@
 """Runs that end in a score: train a probe, evaluate it, write the numbers and the pictures."""
 
-import logging
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,12 @@ from lidistill.backbones import BackboneConfig
 from lidistill.engine.checkpoint import Checkpoint, load_weights, versions
 from lidistill.engine.precision import pick_device
 from lidistill.engine.tracking import read_log
+from lidistill.errors import ConfigError
+from lidistill.labels import LabelMap
 from lidistill.pictures.charts import confusion_picture, loss_curve
 from lidistill.tasks.evaluate import Evaluation, evaluate, write_evaluation
 from lidistill.tasks.segment import ProbeRecipe, Segmentation, build_segmentation, probe
 from lidistill.teachers import TeacherConfig
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +33,7 @@ class ProbeResult:
 
 def run_probe(recipe: ProbeRecipe) -> ProbeResult:
     """Train a probe and score it on the recipe's evaluation frames."""
+    check_classes(recipe.data.build().label_map, recipe.evaluation.build().label_map)
     segmentation = probe(recipe)
     curve = recipe.output / "pictures" / "loss.png"
     loss_curve(read_log(recipe.output / "log.jsonl"), curve)
@@ -68,10 +69,27 @@ def evaluate_run(recipe: ProbeRecipe, checkpoint: Checkpoint) -> ProbeResult:
         }
     )
     device = pick_device(recipe.device)
-    segmentation = build_segmentation(alone, len(checkpoint.meta["label_names"]), device)
+    label_map = recipe.data.build().label_map
+    check_classes(label_map, recipe.evaluation.build().label_map)
+    segmentation = build_segmentation(alone, label_map.num_classes, device)
     load_weights(segmentation.segmenter, checkpoint.weights, source=checkpoint.path)
     segmentation.segmenter.to(device)
-    return score(segmentation, recipe)
+    return score(dataclasses.replace(segmentation, description=checkpoint.meta["start"]), recipe)
+
+
+def check_classes(learned: LabelMap, scored: LabelMap) -> None:
+    """Refuse to score classes other than those that were learned.
+
+    Raises:
+        ConfigError: If the label tables differ.
+    """
+    if learned.class_names != scored.class_names:
+        msg = (
+            f"the probe learns the {learned.num_classes} classes of {learned.name!r}, but the "
+            f"evaluation frames have the {scored.num_classes} of {scored.name!r}; use data sets "
+            "with one label table."
+        )
+        raise ConfigError(msg)
 
 
 @torch.no_grad()

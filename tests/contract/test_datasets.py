@@ -1,0 +1,92 @@
+"""What every data set promises, over the table of data sets."""
+
+import pickle
+
+import numpy as np
+import pytest
+from fakes.nuscenes import FakeNuScenes
+from fakes.runs import write_street
+from fakes.semantic_kitti import write_sequence
+
+from lidistill.config import GridConfig
+from lidistill.data import DATASETS
+from lidistill.data.sampling import SamplingConfig, segmentation_sample
+from lidistill.data.sensors import SENSORS
+from lidistill.labels import IGNORE
+
+
+def write_pandaset(folder):
+    write_street(folder)
+    return {"split": "all"}
+
+
+def write_nuscenes(folder):
+    fake = FakeNuScenes(folder)
+    fake.add_scene("scene-0061")
+    fake.write_tables()
+    return {"version": "v1.0-mini", "split": "all", "labels": "optional"}
+
+
+def write_semantic_kitti(folder):
+    write_sequence(folder, 8)
+    return {"split": "val", "missing": "skip"}
+
+
+FAKES = {
+    "pandaset": write_pandaset,
+    "nuscenes": write_nuscenes,
+    "semantic_kitti": write_semantic_kitti,
+}
+
+
+@pytest.fixture(params=sorted(DATASETS))
+def dataset(request, tmp_path):
+    options = FAKES[request.param](tmp_path)
+    return DATASETS[request.param](root=tmp_path, **options).build()
+
+
+def test_frames_have_names_of_their_own(dataset):
+    assert len(dataset) == len(dataset.frame_ids) == len(set(dataset.frame_ids)) > 0
+    assert [dataset[i].frame_id for i in range(len(dataset))] == list(dataset.frame_ids)
+
+
+def test_frames_are_read_the_same_twice(dataset):
+    first, again = dataset[0], dataset[0]
+    np.testing.assert_array_equal(first.points, again.points)
+    assert first.points.dtype == first.intensity.dtype == np.float32
+
+
+def test_labels_are_training_ids(dataset):
+    labels = dataset[0].labels
+    if labels is not None:
+        assert set(np.unique(labels)) <= {*range(dataset.label_map.num_classes), IGNORE}
+
+
+def test_the_sensor_has_intensity_statistics(dataset):
+    assert dataset[0].sensor == dataset.sensor
+    assert dataset.sensor in SENSORS
+
+
+def test_views_point_at_pictures_that_are_there(dataset):
+    views = dataset[0].views
+    assert views
+    for view in views:
+        assert view.image_path.is_file()
+        rotation = view.T_cam_lidar[:3, :3]
+        np.testing.assert_allclose(rotation @ rotation.T, np.eye(3), atol=1e-6)
+
+
+def test_an_index_out_of_range_is_an_index_error(dataset):
+    with pytest.raises(IndexError):
+        dataset[len(dataset)]
+
+
+def test_a_worker_process_can_have_a_copy(dataset):
+    copy = pickle.loads(pickle.dumps(dataset))
+    assert copy.frame_ids == dataset.frame_ids
+    np.testing.assert_array_equal(copy[0].points, dataset[0].points)
+
+
+def test_a_frame_becomes_a_sample(dataset):
+    sample = segmentation_sample(dataset[0], SamplingConfig(), GridConfig(), None, training=False)
+    assert len(sample.inverse) == len(dataset[0].points)
