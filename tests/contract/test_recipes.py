@@ -63,7 +63,7 @@ def test_a_recipe_takes_two_steps(name, data, tmp_path):
     if isinstance(recipe, PretrainRecipe):
         overrides += ["data.workers=0", "teacher_cache=null", "data.sampling.image_size_hw=[28,56]"]
         if recipe.teacher.kind == "vit":
-            overrides.append(f"teacher.model={data / 'vit'}")
+            overrides += [f"teacher.model={data / 'vit'}", "teacher.layers=[-1]"]
         else:
             overrides.append("data.sampling.image_size_hw=[32,64]")
         pretrain(load_recipe(name, tuple(overrides)))
@@ -97,3 +97,13 @@ def test_the_papers_recipes_say_what_the_papers_say():
     assert (scalr.train.precision, plus.train.precision) == ("fp16", "bf16")
     assert plus.data.sampling.image_size_hw == (448, 896)
     assert plus.backbone.checkpointing
+
+
+def test_overriding_one_of_two_aliased_parts_leaves_the_other(tmp_path):
+    write_world(tmp_path)
+    values = probe_values(tmp_path)
+    assert values["data"] is values["evaluation"]
+    recipe = apply_overrides(values, ("evaluation.sets.0.frames=2-3",), source="tiny")
+    assert recipe.evaluation.sets[0].frames == "2-3"
+    assert recipe.data.sets[0].frames is None
+    assert "frames" not in values["data"]["sets"][0]
