@@ -102,7 +102,7 @@ def test_a_run_is_drawn_on_pictures_from_above_and_as_correlation(recipe, checkp
     assert sorted(file.name for file in files) == sorted(
         f"001-{frame:02d}-pandar64-{kind}.png"
         for frame in (0, 2)
-        for kind in ("front", "cameras", "above", "correlation")
+        for kind in ("front", "cameras", "above", "correlation", "correlation-cameras")
     )
     for file in files:
         pixels = _pixels(file)
@@ -115,11 +115,11 @@ def test_the_same_checkpoint_gives_the_same_pictures(recipe, checkpoint, tmp_pat
     names = ("001/01/pandar64",)
     first = write_portrait(recipe, checkpoint, tmp_path / "a", frames=names)
     second = write_portrait(recipe, checkpoint, tmp_path / "b", frames=names)
-    assert len(first) == 4
+    assert len(first) == 5
     assert [f.read_bytes() for f in first] == [f.read_bytes() for f in second]
 
 
-def test_another_point_gives_another_correlation_map_only(recipe, checkpoint, tmp_path):
+def test_another_point_gives_other_correlation_maps_only(recipe, checkpoint, tmp_path):
     names = ("001/01/pandar64",)
     first, second = (
         {
@@ -131,7 +131,9 @@ def test_another_point_gives_another_correlation_map_only(recipe, checkpoint, tm
         for x in (10.0, -10.0)
     )
     changed = {name for name in first if first[name] != second[name]}
-    assert changed == {"001-01-pandar64-correlation.png"}
+    assert changed == {
+        f"001-01-pandar64-{kind}.png" for kind in ("correlation", "correlation-cameras")
+    }
 
 
 def test_frames_without_labels_show_their_intensity(recipe, checkpoint, tmp_path):

@@ -102,6 +102,7 @@ def write_portrait(
         }
         if len(scene.views) > 1:
             sheets["cameras"] = _on_pictures(colored, scene.views)
+            sheets["correlation-cameras"] = _correlation_on_pictures(scene, target)
         stem = scene.frame_id.replace("/", "-").replace("\\", "-")
         written += [write_png(page, output / f"{stem}-{kind}.png") for kind, page in sheets.items()]
     return written
@@ -189,6 +190,28 @@ def _correlation_map(scene: Scene, target: int) -> NDArray[np.uint8]:
     x, y, z = scene.points[target]
     where = f"cosine similarity to the point at the cross ({x:.1f}, {y:.1f}, {z:.1f}) m"
     return sheet(rows, title=f"{scene.frame_id}: {where}")
+
+
+def _correlation_on_pictures(scene: Scene, target: int) -> NDArray[np.uint8]:
+    """Similarity of all points to one on every picture, for student and teacher."""
+    kinds = {"student": scene.student, "teacher": scene.teacher}
+    similar = {
+        name: _similar(scene, features, target, only_seen=name == "teacher")
+        for name, features in kinds.items()
+    }
+    rows = []
+    for view in scene.views:
+        picture, uv = _picture(view), _pixel(scene, view, target)
+        rows.append(
+            [
+                Panel(
+                    image=_mark(_draw(scene, view, picture, colors), uv),
+                    title=f"{name}, {view.name}: {legend}",
+                )
+                for name, (colors, legend) in similar.items()
+            ]
+        )
+    return sheet(rows, title=f"{scene.frame_id}: cosine similarity to the point at the cross")
 
 
 def _headline(scene: Scene) -> str:
