@@ -193,8 +193,8 @@ def _correlation_map(scene: Scene, target: int) -> NDArray[np.uint8]:
 
 
 def _correlation_on_pictures(scene: Scene, target: int) -> NDArray[np.uint8]:
-    """Similarity of all points to one on every picture, for student and teacher."""
-    kinds = {"student": scene.student, "teacher": scene.teacher}
+    """Similarity of all points to one on every picture, for student, backbone and teacher."""
+    kinds = {"student": scene.student, "backbone": scene.backbone, "teacher": scene.teacher}
     similar = {
         name: _similar(scene, features, target, only_seen=name == "teacher")
         for name, features in kinds.items()
