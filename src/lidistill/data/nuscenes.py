@@ -95,8 +95,8 @@ class NuScenes:
         if not tables.is_dir():
             found = sorted(path.name for path in config.root.glob("v1.0-*"))
             msg = (
-                f"{tables} is not a folder; {config.root} holds the versions "
-                f"{', '.join(found) or 'none'}. Set root and version to what is on disk."
+                f"{tables} is not a folder; {config.root} holds "
+                f"{', '.join(found) or 'no version'}. Set root and version to what is on disk."
             )
             raise DatasetNotFoundError(msg)
         self._index: KeyFrames = read_key_frames(tables, config.index_cache)
