@@ -124,7 +124,7 @@ def test_scenes_absent_from_the_tables_are_left_out_only_when_told(fake, caplog)
 def test_a_missing_folder_or_version_names_what_is_there(fake, tmp_path):
     with pytest.raises(DatasetNotFoundError, match=r"holds v1.0-mini"):
         read(fake, version="v1.0-trainval")
-    with pytest.raises(DatasetNotFoundError, match="versions none"):
+    with pytest.raises(DatasetNotFoundError, match="holds no version"):
         NuScenesConfig(root=tmp_path / "nowhere").build()
 
 
