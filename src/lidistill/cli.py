@@ -55,7 +55,7 @@ def demo(output: Path = Path("runs/demo"), *, workers: int = 2, json: bool = Fal
     _out.print(
         "Linear probes on a simulated district that no network has seen; mIoU in percent.\n"
         "random: the same network, untrained. teacher: EfficientNet-Lite2 features read at the\n"
-        "points a camera sees (only those are scored in the last column). backbone: distilled.\n"
+        "points a camera sees, and scored on those. backbone: distilled, from lidar alone.\n"
     )
     _print_pictures(result.pictures)
     _out.print("Your own data: `lidistill data check FOLDER`, then docs/datasets/.")
