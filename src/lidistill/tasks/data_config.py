@@ -11,6 +11,7 @@ from lidistill.data import DatasetConfig, FrameDataset
 from lidistill.data.loader import StepPlan, step_batches
 from lidistill.data.mixture import Concatenation, InMemory
 from lidistill.data.sampling import SamplingConfig, sample_rng
+from lidistill.engine.loop import TrainConfig
 from lidistill.errors import DatasetNotFoundError
 from lidistill.structures import Frame, Sample, collate
 
@@ -84,6 +85,16 @@ class SampleMaker:
     def __call__(self, epoch: int, index: int) -> Sample:
         """The sample of frame ``index`` in an epoch."""
         return self._make(self._dataset[index], rng=sample_rng(self._seed, epoch, index))
+
+
+def step_plan(num_frames: int, train: TrainConfig, seed: int) -> StepPlan:
+    """Which frames every optimiser step of a run sees."""
+    return StepPlan(
+        num_frames=num_frames,
+        batch_size=train.batch_size,
+        micro_batch=train.micro_batch or train.batch_size,
+        seed=seed,
+    )
 
 
 def sample_batches(

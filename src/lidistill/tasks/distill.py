@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from lidistill.backbones import BackboneConfig
 from lidistill.backbones.base import Backbone
 from lidistill.config import Config, Seed
-from lidistill.data.loader import StepPlan
 from lidistill.data.sampling import distillation_sample
 from lidistill.engine.loop import TrainConfig, Training, train
 from lidistill.engine.optim import OptimizerConfig
@@ -31,6 +30,7 @@ from lidistill.tasks.data_config import (
     SampleMaker,
     input_statistics,
     sample_batches,
+    step_plan,
 )
 from lidistill.tasks.targets import TargetReader
 from lidistill.teachers import TeacherConfig
@@ -142,12 +142,7 @@ def pretrain(recipe: PretrainRecipe) -> Path:
     teacher = recipe.teacher.build().to(device)
     sampling = recipe.data.sampling
     reader = TargetReader(teacher, sampling, recipe.teacher_cache)
-    plan = StepPlan(
-        num_frames=len(dataset),
-        batch_size=recipe.train.batch_size,
-        micro_batch=recipe.train.micro_batch or recipe.train.batch_size,
-        seed=recipe.seed,
-    )
+    plan = step_plan(len(dataset), recipe.train, recipe.seed)
     make = functools.partial(
         distillation_sample,
         config=sampling,

@@ -35,6 +35,7 @@ from lidistill.tasks.data_config import (
     SetsConfig,
     input_statistics,
     sample_batches,
+    step_plan,
 )
 from lidistill.tasks.encoders import Encoder, InputEncoder
 from lidistill.tasks.evaluate import labels_of
@@ -212,12 +213,7 @@ def probe(recipe: ProbeRecipe) -> Segmentation:
     dataset = recipe.data.build()
     label_names = dataset.label_map.class_names
     start = build_segmentation(recipe, len(label_names), device)
-    plan = StepPlan(
-        num_frames=len(dataset),
-        batch_size=recipe.train.batch_size,
-        micro_batch=recipe.train.micro_batch or recipe.train.batch_size,
-        seed=recipe.seed,
-    )
+    plan = step_plan(len(dataset), recipe.train, recipe.seed)
     frozen = not recipe.train_backbone
     if frozen and (recipe.cache_features or start.segmenter.backbone is None):
         batches = _bank_batches(recipe, dataset, start, plan)
