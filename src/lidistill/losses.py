@@ -6,6 +6,7 @@ Shape letters: P points, C channels or classes, T classes with a point.
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import FunctionCtx, once_differentiable
 
 from lidistill.labels import IGNORE
 
@@ -13,10 +14,51 @@ _ZERO_NORM = 1e-12
 """Features shorter than this have no direction: they count as zero and get no gradient."""
 
 
-def _unit(x_PC: Tensor) -> Tensor:
+_CHUNK = 512
+"""Pairs at a time, so that the few arrays of a chunk stay in the processor's cache."""
+
+
+def _unit(x_PC: Tensor) -> tuple[Tensor, Tensor]:
+    """Unit vectors, and (P, 1) the reciprocal lengths; zeros where there is no direction."""
     norm_P1 = torch.linalg.vector_norm(x_PC, dim=1, keepdim=True)
-    has_direction = norm_P1 > _ZERO_NORM
-    return x_PC * has_direction / norm_P1.where(has_direction, 1.0)
+    inverse_P1 = torch.where(norm_P1 > _ZERO_NORM, norm_P1.reciprocal(), 0.0)
+    return x_PC * inverse_P1, inverse_P1
+
+
+class _Distances(torch.autograd.Function):
+    """Chunk by chunk; the unit vectors are made again in the backward pass, never kept."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, student_PC: Tensor, teacher_PC: Tensor) -> Tensor:
+        wide = torch.promote_types(student_PC.dtype, torch.float32)
+        distance_P = student_PC.new_empty(len(student_PC), dtype=wide)
+        for rows in _chunks(student_PC):
+            difference_PC = _unit(student_PC[rows].to(wide))[0]
+            difference_PC -= _unit(teacher_PC[rows].to(wide))[0]
+            torch.linalg.vector_norm(difference_PC, dim=1, out=distance_P[rows])
+        ctx.save_for_backward(student_PC, teacher_PC, distance_P)
+        return distance_P
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: FunctionCtx, grad_P: Tensor) -> tuple[Tensor, None]:
+        student_PC, teacher_PC, distance_P = ctx.saved_tensors  # type: ignore[attr-defined]
+        # Where both directions coincide, the gradient of the distance is defined as zero.
+        slope_P = torch.where(distance_P > 0, grad_P / distance_P, 0.0)
+        gradient_PC = torch.empty_like(student_PC)
+        for rows in _chunks(student_PC):
+            unit_PC, inverse_P1 = _unit(student_PC[rows].to(distance_P.dtype))
+            pull_PC = unit_PC - _unit(teacher_PC[rows].to(distance_P.dtype))[0]
+            # Only what is at right angles to the student's direction turns it.
+            along_P1 = (pull_PC * unit_PC).sum(1, keepdim=True)
+            pull_PC.addcmul_(unit_PC, along_P1, value=-1)
+            gradient_PC[rows] = pull_PC.mul_(inverse_P1 * slope_P[rows, None])
+        return gradient_PC, None
+
+
+def _chunks(x_PC: Tensor) -> list[slice]:
+    size = _CHUNK if x_PC.device.type == "cpu" else len(x_PC)
+    return [slice(start, start + size) for start in range(0, len(x_PC), size)]
 
 
 def distillation_distances(student_PC: Tensor, teacher_PC: Tensor) -> Tensor:
@@ -35,10 +77,7 @@ def distillation_distances(student_PC: Tensor, teacher_PC: Tensor) -> Tensor:
             f"{tuple(teacher_PC.shape)}: expected equal shapes and at least one pair"
         )
         raise ValueError(msg)
-    wide = torch.promote_types(student_PC.dtype, torch.float32)
-    difference_PC = _unit(student_PC.to(wide)) - _unit(teacher_PC.detach().to(wide))
-    # Where both coincide, the gradient of this norm is defined as zero.
-    return torch.linalg.vector_norm(difference_PC, dim=1)
+    return _Distances.apply(student_PC, teacher_PC.detach())
 
 
 def cosine_distillation(student_PC: Tensor, teacher_PC: Tensor) -> Tensor:

@@ -114,7 +114,7 @@ class Distiller(nn.Module):
             if self.training:
                 self.center.update(target_PT)
             target_PT = self.center(target_PT)
-        student_PT = self.head(self.backbone(item.batch)[pairs.point]).float()
+        student_PT = self.head(self.backbone(item.batch)[pairs.point])
         distance_P = distillation_distances(student_PT, target_PT)
         with torch.no_grad():
             cosine = 1 - 0.5 * distance_P.square().mean()
