@@ -2,10 +2,12 @@ import numpy as np
 import pytest
 
 from lidistill.data.loader import StepPlan, step_batches
+from lidistill.data.order import FrameOrder
 
 
-def plan(**changes):
-    return StepPlan(**({"num_frames": 10, "batch_size": 4, "micro_batch": 4, "seed": 0} | changes))
+def plan(num_frames=10, batch_size=4, micro_batch=4, seed=0):
+    order = FrameOrder(sizes=(num_frames,), seed=seed)
+    return StepPlan(order=order, batch_size=batch_size, micro_batch=micro_batch)
 
 
 def test_an_epoch_shows_every_frame_at_most_once():

@@ -85,6 +85,12 @@ def test_official_splits_choose_scenes(tmp_path):
     assert set(official_scenes("mini_val")) <= set(official_scenes("val"))
 
 
+def test_the_tuning_scenes_cut_train_in_two():
+    train, fit, tune = (official_scenes(name) for name in ("train", "tune_train", "tune_val"))
+    assert (len(fit), len(tune)) == (600, 100)
+    assert sorted(fit + tune) == sorted(train)
+
+
 def test_train_validation_and_test_share_no_scene():
     train, val, test = (official_scenes(split) for split in ("train", "val", "test"))
     assert (len(train), len(val), len(test)) == (700, 150, 150)

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from lidistill.config import GridConfig
 from lidistill.data.loader import StepPlan, step_batches
+from lidistill.data.order import FrameOrder
 from lidistill.data.sampling import (
     SamplingConfig,
     distillation_sample,
@@ -153,7 +154,7 @@ def test_one_seed_epoch_and_frame_determine_a_sample(frame):
 
 def test_the_number_of_workers_changes_nothing(frame):
     config = SamplingConfig(image_size_hw=HW)
-    plan = StepPlan(num_frames=3, batch_size=2, micro_batch=1, seed=0)
+    plan = StepPlan(order=FrameOrder(sizes=(3,), seed=0), batch_size=2, micro_batch=1)
 
     def make(epoch, index):
         return distillation_sample(frame, config, GRID, sample_rng(0, epoch, index))

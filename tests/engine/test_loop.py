@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from lidistill.data.loader import StepPlan, step_batches
+from lidistill.data.order import FrameOrder
 from lidistill.engine.checkpoint import load_checkpoint
 from lidistill.engine.loop import TrainConfig, Training, step_seed, train
 from lidistill.engine.optim import OptimizerConfig
@@ -45,7 +46,7 @@ def join(items):
 
 
 def training(run, *, steps=12, micro_batch=2, module=None, **options):
-    plan = StepPlan(num_frames=10, batch_size=4, micro_batch=micro_batch, seed=3)
+    plan = StepPlan(order=FrameOrder(sizes=(10,), seed=3), batch_size=4, micro_batch=micro_batch)
     base = Training(
         module=module or Fit(),
         prepare=lambda rows, device: rows.to(device),

@@ -1,4 +1,4 @@
-"""Which frame comes when, and the workers that prepare them.
+"""The frames of every step, and the workers that prepare them.
 
 The order is a function of seed and epoch, a sample one of seed, epoch and frame index. Nothing else
 is remembered, so a run can start at any step and the number of workers changes nothing.
@@ -7,40 +7,35 @@ is remembered, so a run can start at any step and the number of workers changes 
 import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Generic, TypeAlias, TypeVar
+from typing import Generic, TypeVar
 
-import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from lidistill.data.order import FrameOrder, Key
 from lidistill.errors import LidistillError
 
 T = TypeVar("T")
-Key: TypeAlias = tuple[int, int]
-"""Epoch and frame index."""
-
-_ORDER_STREAM = 0x0BDE  # keeps the shuffling apart from the samples' own random numbers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepPlan:
     """Which frames every optimiser step sees.
 
-    An epoch has ``num_frames // batch_size`` steps; what is left over is dropped, as in the papers.
-    A set smaller than one batch gives one step an epoch, in which frames repeat.
+    An epoch has ``order.num_frames // batch_size`` steps; what is left over is dropped, as in the
+    papers. A set smaller than one batch gives one step an epoch, in which frames repeat.
     """
 
-    num_frames: int
+    order: FrameOrder
     batch_size: int
     """Frames of one optimiser step."""
     micro_batch: int
     """Frames of one forward pass; the gradients of a step are accumulated."""
-    seed: int
 
     @property
     def steps_per_epoch(self) -> int:
         """Optimiser steps of an epoch."""
-        return max(1, self.num_frames // self.batch_size)
+        return max(1, self.order.num_frames // self.batch_size)
 
     @property
     def passes_per_step(self) -> int:
@@ -50,13 +45,10 @@ class StepPlan:
     def keys(self, step: int) -> list[Key]:
         """Epoch and frame index of every sample of a step."""
         epoch, within = divmod(step, self.steps_per_epoch)
-        order = np.random.default_rng([_ORDER_STREAM, self.seed, epoch]).permutation(
-            self.num_frames
-        )
         start = within * self.batch_size
-        return [
-            (epoch, int(i)) for i in order.take(range(start, start + self.batch_size), mode="wrap")
-        ]
+        chosen = range(start, start + self.batch_size)
+        keys = self.order.epoch(epoch).take(chosen, axis=0, mode="wrap")
+        return [(passes, index) for passes, index in keys.tolist()]
 
 
 class _Passes(Sampler[list[Key]]):

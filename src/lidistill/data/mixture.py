@@ -42,6 +42,11 @@ class Concatenation:
             raise ConfigError(msg)
         return maps[0]
 
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Frames of each data set."""
+        return tuple(len(dataset) for dataset in self.datasets)
+
     def __len__(self) -> int:
         return self._ends[-1]
 

@@ -21,7 +21,9 @@ from lidistill.structures import CameraView, Frame
 logger = logging.getLogger(__name__)
 
 Version: TypeAlias = Literal["v1.0-trainval", "v1.0-mini", "v1.0-test"]
-Split: TypeAlias = Literal["train", "val", "test", "mini_train", "mini_val", "all"]
+Split: TypeAlias = Literal[
+    "train", "val", "test", "mini_train", "mini_val", "tune_train", "tune_val", "all"
+]
 Camera: TypeAlias = Literal[
     "CAM_FRONT",
     "CAM_FRONT_RIGHT",
@@ -69,9 +71,11 @@ class NuScenes:
         <root>/samples/CAM_FRONT/*.jpg, …
         <root>/lidarseg/v1.0-trainval/<sample_data token>_lidarseg.bin
 
-    Splits: the official scene lists (``data/splits/nuscenes.yaml``). Classes: the 32 of lidarseg
-    become the 16 of its challenge (``label_maps/nuscenes.yaml``). The lidar's own x axis points to
-    the right and y forward; points are not turned, because the published weights saw them so.
+    Splits: the official scene lists (``data/splits/nuscenes.yaml``), and train cut in two for
+    tuning without a look at val (``tune_train``, 600 scenes, and ``tune_val``, 100). Classes: the
+    32 of lidarseg become the 16 of its challenge (``label_maps/nuscenes.yaml``). The lidar's own x
+    axis points to the right and y forward; points are not turned, because the published weights
+    saw them so.
 
     Licence: CC BY-NC-SA 4.0 (Motional).
 
@@ -226,6 +230,10 @@ class NuScenes:
 
 
 def official_scenes(split: str) -> tuple[str, ...]:
-    """Names of the scenes of an official split."""
+    """Names of the scenes of a split: an official one, or ``tune_train`` and ``tune_val`` of it."""
     file = resources.files("lidistill").joinpath("data", "splits", "nuscenes.yaml")
-    return tuple(yaml.safe_load(file.read_text("utf-8"))[split])
+    lists = yaml.safe_load(file.read_text("utf-8"))
+    if split == "tune_train":
+        held_out = set(lists["tune_val"])
+        return tuple(scene for scene in lists["train"] if scene not in held_out)
+    return tuple(lists[split])

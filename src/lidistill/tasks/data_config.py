@@ -1,15 +1,16 @@
 """The data part of a recipe: which sets, how they are sampled, how many workers read them."""
 
 from collections.abc import Callable, Iterator
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, Protocol, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from lidistill.config import Config, GridConfig
 from lidistill.data import DatasetConfig, FrameDataset
 from lidistill.data.loader import StepPlan, step_batches
 from lidistill.data.mixture import Concatenation, InMemory
+from lidistill.data.order import FrameOrder
 from lidistill.data.sampling import SamplingConfig, sample_rng
 from lidistill.engine.loop import TrainConfig
 from lidistill.errors import DatasetNotFoundError
@@ -50,20 +51,47 @@ class SetsConfig(Config):
     sets: Annotated[tuple[DatasetConfig, ...], Field(min_length=1)]
     in_memory: bool = False  # keep decoded frames; for a few drives
 
-    def build(self) -> FrameDataset:
+    def build(self) -> Concatenation:
         """All sets as one.
 
         Raises:
             DatasetNotFoundError: If they hold no frame at all.
         """
-        dataset = Concatenation([config.build() for config in self.sets])
+        built: list[FrameDataset] = [config.build() for config in self.sets]
+        dataset = Concatenation([InMemory(one) for one in built] if self.in_memory else built)
         if len(dataset) == 0:
             msg = "the data sets of this recipe hold no frame; check data.sets (drives, frames)."
             raise DatasetNotFoundError(msg)
-        return InMemory(dataset) if self.in_memory else dataset
+        return dataset
 
 
-class DataConfig(SetsConfig):
+class TrainSetsConfig(SetsConfig):
+    """Data sets to train on: one after the other and shuffled, or mixed by weights."""
+
+    weights: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)] | None = None
+    """Share of each set in what is seen, up to a factor; None: every frame once an epoch."""
+
+    @model_validator(mode="after")
+    def _one_weight_a_set(self) -> Self:
+        if self.weights is not None and len(self.weights) != len(self.sets):
+            msg = f"{len(self.weights)} weights for {len(self.sets)} sets; give one for each"
+            raise ValueError(msg)
+        return self
+
+    def order(self, dataset: Concatenation, seed: int) -> FrameOrder:
+        """Which frame of the built sets comes when.
+
+        Raises:
+            DatasetNotFoundError: If a set with a weight holds no frame.
+        """
+        if self.weights is not None and 0 in dataset.sizes:
+            empty = self.sets[dataset.sizes.index(0)]
+            msg = f"{empty.kind} at {empty.root} holds no frame, so it cannot have a weight."
+            raise DatasetNotFoundError(msg)
+        return FrameOrder(sizes=dataset.sizes, weights=self.weights, seed=seed)
+
+
+class DataConfig(TrainSetsConfig):
     """Data sets, the way from frame to sample, and the workers that walk it."""
 
     sampling: SamplingConfig = SamplingConfig()
@@ -87,13 +115,12 @@ class SampleMaker:
         return self._make(self._dataset[index], rng=sample_rng(self._seed, epoch, index))
 
 
-def step_plan(num_frames: int, train: TrainConfig, seed: int) -> StepPlan:
+def step_plan(order: FrameOrder, train: TrainConfig) -> StepPlan:
     """Which frames every optimiser step of a run sees."""
     return StepPlan(
-        num_frames=num_frames,
+        order=order,
         batch_size=train.batch_size,
         micro_batch=train.micro_batch or train.batch_size,
-        seed=seed,
     )
 
 

@@ -142,7 +142,7 @@ def pretrain(recipe: PretrainRecipe) -> Path:
     teacher = recipe.teacher.build().to(device)
     sampling = recipe.data.sampling
     reader = TargetReader(teacher, sampling, recipe.teacher_cache)
-    plan = step_plan(len(dataset), recipe.train, recipe.seed)
+    plan = step_plan(recipe.data.order(dataset, recipe.seed), recipe.train)
     make = functools.partial(
         distillation_sample,
         config=sampling,

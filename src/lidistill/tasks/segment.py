@@ -33,6 +33,7 @@ from lidistill.tasks.data_config import (
     MAY_MOVE,
     SampleMaker,
     SetsConfig,
+    TrainSetsConfig,
     input_statistics,
     sample_batches,
     step_plan,
@@ -64,7 +65,7 @@ class ProbeRecipe(Config):
     teacher: TeacherConfig | None = None
     """Teacher where no checkpoint says it."""
     teacher_cache: Path | None = None
-    data: SetsConfig
+    data: TrainSetsConfig
     evaluation: SetsConfig
     sampling: SamplingConfig = SamplingConfig()
     cache_features: bool = False
@@ -213,7 +214,7 @@ def probe(recipe: ProbeRecipe) -> Segmentation:
     dataset = recipe.data.build()
     label_names = dataset.label_map.class_names
     start = build_segmentation(recipe, len(label_names), device)
-    plan = step_plan(len(dataset), recipe.train, recipe.seed)
+    plan = step_plan(recipe.data.order(dataset, recipe.seed), recipe.train)
     frozen = not recipe.train_backbone
     if frozen and (recipe.cache_features or start.segmenter.backbone is None):
         batches = _bank_batches(recipe, dataset, start, plan)
