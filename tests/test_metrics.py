@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lidistill.labels import IGNORE
-from lidistill.metrics import confusion_matrix, scores
+from lidistill.metrics import bootstrap_mean_iou, confusion_matrix, scores
 
 ids = st.lists(
     st.tuples(st.sampled_from([0, 1, 2, IGNORE]), st.integers(0, 2)), min_size=1, max_size=40
@@ -52,3 +52,33 @@ def test_lengths_must_agree():
 def test_a_label_out_of_range_is_named():
     with pytest.raises(ValueError, match="label 7 is not one of 2 classes"):
         confusion_matrix(np.array([7]), np.array([0]), 2)
+
+
+def test_a_class_that_is_only_guessed_counts_in_one_mean_and_not_in_the_other():
+    result = scores(np.array([[3, 0, 1], [0, 4, 0], [0, 0, 0]]))
+    assert result.mean_iou == pytest.approx((3 / 4 + 1 + 0) / 3)
+    assert result.mean_iou_of_truth == pytest.approx((3 / 4 + 1) / 2)
+
+
+def test_the_interval_of_equal_units_is_a_point_and_of_different_ones_is_not():
+    good, bad = np.array([[9, 1], [1, 9]]), np.array([[5, 5], [5, 5]])
+    same = bootstrap_mean_iou(np.stack([good] * 8), num_draws=50)
+    assert same.low == pytest.approx(same.high)
+    mixed = bootstrap_mean_iou(np.stack([good, bad] * 20), num_draws=500, seed=1)
+    middle = scores(good + bad).mean_iou
+    assert scores(bad).mean_iou < mixed.low < middle < mixed.high < scores(good).mean_iou
+    again = bootstrap_mean_iou(np.stack([good, bad] * 20), num_draws=500, seed=1)
+    assert (again.low, again.high) == (mixed.low, mixed.high)
+    assert bootstrap_mean_iou(good[None]) is None
+
+
+def test_the_interval_covers_the_true_score_about_as_often_as_it_says():
+    rng = np.random.default_rng(0)
+    hits = 0
+    for trial in range(60):
+        shares = np.clip(rng.normal(0.8, 0.1, 30), 0, 1)  # of right points in each scene
+        right = np.round(100 * shares).astype(int)
+        units = np.array([[[r, 100 - r], [100 - r, r]] for r in right])
+        interval = bootstrap_mean_iou(units, num_draws=200, seed=trial)
+        hits += interval.low <= 0.8 / 1.2 <= interval.high
+    assert hits > 48

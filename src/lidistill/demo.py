@@ -7,11 +7,11 @@ from pathlib import Path
 from lidistill.engine.progress import ProgressBar
 from lidistill.pictures.charts import iou_bars
 from lidistill.recipes import load_recipe
-from lidistill.sim import SimulationConfig, simulate_pandaset
+from lidistill.sim import SimulationConfig, simulate
 from lidistill.tasks.distill import PretrainRecipe
 from lidistill.tasks.pretrain_run import run_pretrain
 from lidistill.tasks.report import ProbeResult, run_probe
-from lidistill.tasks.segment import ProbeRecipe
+from lidistill.tasks.segment_recipe import ProbeRecipe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,10 +40,10 @@ def run_demo(
     """
     root = output / "street"
     changes = overrides or {}
-    config = simulation or SimulationConfig(frames=8, azimuth_step_deg=0.4)
+    config = simulation or SimulationConfig(frames=8, column_step=2)
     total = (config.train_drives + config.val_drives) * config.frames
     with ProgressBar("simulating", total=total) as bar:
-        simulate_pandaset(root, config, workers=workers, progress=lambda done, _: bar.to(done))
+        simulate(root, config, workers=workers, progress=lambda done, _: bar.to(done))
     student = load_recipe(
         "pretrain/debug",
         (

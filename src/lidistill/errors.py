@@ -13,6 +13,9 @@ class LidistillError(Exception):
     The message is one line: what was found, what was expected, what to do.
     """
 
+    exit_status = 2
+    """Of the command that ends with this error."""
+
 
 class ConfigError(LidistillError):
     """A recipe, an override or an argument does not say what it must."""
@@ -44,6 +47,20 @@ class MissingPackageError(LidistillError):
 
 class TrainingError(LidistillError):
     """A run cannot go on: nothing to train on, or numbers that are no longer finite."""
+
+
+class RunStoppedError(LidistillError):
+    """A run was asked to stop, or lost a helper, and can go on from its last checkpoint.
+
+    Args:
+        message: What happened, and that the same command goes on.
+        exit_status: 143 after SIGTERM, 130 after SIGINT; 75 (temporary failure) where a scheduler
+            should start the same command again.
+    """
+
+    def __init__(self, message: str, *, exit_status: int = 75) -> None:
+        super().__init__(message)
+        self.exit_status = exit_status
 
 
 UNREADABLE = (

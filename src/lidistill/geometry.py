@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 Float64: TypeAlias = NDArray[np.float64]
 
+MAX_WORLD = 1e7
+"""Metres from the equator to a pole; no coordinate of a world frame is larger."""
+
 
 def quaternion_to_matrix(quaternion_wxyz: Float64 | list[float] | tuple[float, ...]) -> Float64:
     """(3, 3) rotation matrix of a quaternion (w, x, y, z), which is normalised first.
@@ -31,6 +34,62 @@ def quaternion_to_matrix(quaternion_wxyz: Float64 | list[float] | tuple[float, .
             [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
         ]
     )
+
+
+def check_unit(quaternion_wxyz: Float64 | list[float]) -> None:
+    """Check that a stored quaternion has the length 1; a damaged number changes it.
+
+    Raises:
+        ValueError: If it is off by more than a hundredth.
+    """
+    norm = float(np.linalg.norm(quaternion_wxyz))
+    if not abs(norm - 1) <= 1e-2:
+        msg = f"a rotation quaternion has the length {norm:g}, expected 1"
+        raise ValueError(msg)
+
+
+def check_rigid(T: Float64, *, reach: float) -> None:
+    """Check that a (4, 4) transform turns and shifts, without stretching or mirroring.
+
+    Args:
+        T: The transform.
+        reach: Largest shift, metres.
+
+    Raises:
+        ValueError: If it does anything else.
+    """
+    rotation = T[:3, :3]
+    if not (
+        np.isfinite(T).all()
+        and np.abs(rotation @ rotation.T - np.eye(3)).max() <= 2e-3
+        and np.linalg.det(rotation) > 0
+        and T[3].tolist() == [0, 0, 0, 1]
+    ):
+        msg = f"a transform is no rotation and shift: {T.tolist()}"
+        raise ValueError(msg)
+    shift = float(np.linalg.norm(T[:3, 3]))
+    if not shift <= reach:
+        msg = f"a transform shifts by {shift:g} m, expected at most {reach:g}"
+        raise ValueError(msg)
+
+
+def check_pinhole(K: Float64, size_hw: tuple[int, int]) -> None:
+    """Check that a (3, 3) pinhole matrix belongs to a whole picture of a common camera.
+
+    Args:
+        K: The matrix, pixels.
+        size_hw: Height and width of the picture, which must not be cut out of a larger one.
+
+    Raises:
+        ValueError: If the pixels are far from square, or the optical axis misses the picture.
+    """
+    (height, width), (fx, fy, cx, cy) = size_hw, K[[0, 1, 0, 1], [0, 1, 2, 2]]
+    if not (0 < fx < 2 * fy < 4 * fx < np.inf):
+        msg = f"the focal lengths {fx:g} and {fy:g} px are no camera's"
+        raise ValueError(msg)
+    if not (0 < cx < width and 0 < cy < height):
+        msg = f"the optical axis at ({cx:g}, {cy:g}) misses the picture of {width} x {height}"
+        raise ValueError(msg)
 
 
 def rigid(rotation: Float64, translation: Float64 | list[float] | tuple[float, ...]) -> Float64:

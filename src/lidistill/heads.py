@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from lidistill.collective import SyncedBatchNorm
 from lidistill.config import Config
 
 
@@ -42,7 +43,7 @@ class SegmentationHead(nn.Module):
 
     def __init__(self, in_channels: int, num_classes: int) -> None:
         super().__init__()
-        self.norm = nn.BatchNorm1d(in_channels)
+        self.norm = SyncedBatchNorm(in_channels)
         self.linear = nn.Linear(in_channels, num_classes)
         nn.init.zeros_(self.linear.weight)
         nn.init.zeros_(self.linear.bias)

@@ -1,6 +1,6 @@
 """Segmentation scores from one summed confusion matrix.
 
-Shape letters: N points, C classes.
+Shape letters: N points, C classes, U units of resampling (scenes or frames).
 """
 
 from dataclasses import dataclass
@@ -50,11 +50,14 @@ class Scores:
     accuracy: NDArray[np.float64]
     """(C,) share of a class's points that are found; NaN for a class that does not occur."""
     mean_iou: float
+    """Over the classes in truth or prediction, as the sets' own scripts count."""
+    mean_iou_of_truth: float
+    """Over the classes that occur in the truth, so that no prediction changes their number."""
     mean_accuracy: float
     overall_accuracy: float
 
 
-def scores(confusion: NDArray[np.integer]) -> Scores:
+def scores(confusion: NDArray[np.integer] | NDArray[np.floating]) -> Scores:
     """Scores of a (C, C) confusion matrix with true classes as rows."""
     hits = np.diag(confusion).astype(np.float64)
     truth = confusion.sum(axis=1).astype(np.float64)
@@ -66,9 +69,54 @@ def scores(confusion: NDArray[np.integer]) -> Scores:
         iou=iou,
         accuracy=accuracy,
         mean_iou=_nanmean(iou),
+        mean_iou_of_truth=_nanmean(iou[truth > 0]),
         mean_accuracy=_nanmean(accuracy),
         overall_accuracy=float(hits.sum() / total) if total else float("nan"),
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interval:
+    """Where a score would lie had other units of the same kind been scored, as fractions."""
+
+    low: float
+    high: float
+    level: float
+    """Share of the resampled scores between the two."""
+    num_draws: int
+    seed: int
+
+
+def bootstrap_mean_iou(
+    confusions: NDArray[np.integer], *, num_draws: int = 1000, level: float = 0.95, seed: int = 0
+) -> Interval | None:
+    """Percentile interval of the mean IoU over units drawn with replacement.
+
+    Args:
+        confusions: (U, C, C) confusion matrix of each unit. Frames of a drive resemble each other,
+            so a unit is best a whole scene.
+        num_draws: Resampled sets, each of U units.
+        level: Share of the resampled scores to enclose.
+        seed: Of the draws.
+
+    Returns:
+        None where there is nothing to resample: fewer than two units.
+
+    References:
+        Efron, "Bootstrap Methods: Another Look at the Jackknife", Annals of Statistics 1979.
+    """
+    num_units = len(confusions)
+    if num_units < 2:
+        return None
+    rng = np.random.default_rng(seed)
+    even = np.full(num_units, 1 / num_units)
+    flat = confusions.reshape(num_units, -1).astype(np.float64)
+    means = [
+        scores((rng.multinomial(num_units, even) @ flat).reshape(confusions.shape[1:])).mean_iou
+        for _ in range(num_draws)
+    ]
+    low, high = np.nanquantile(means, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(low=float(low), high=float(high), level=level, num_draws=num_draws, seed=seed)
 
 
 def _nanmean(values: NDArray[np.float64]) -> float:

@@ -6,14 +6,18 @@ B scans of a batch, K neighbours of a point, G grids, H x W picture size.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lidistill.geometry import check_rigid
+
 Array: TypeAlias = NDArray[np.generic]
+
+_MAX_BASELINE: Final = 100.0  # metres from a camera to the lidar, on one vehicle
 
 
 def _check_shape(name: str, array: Array | Tensor, expected: tuple[int | None, ...]) -> None:
@@ -53,6 +57,10 @@ class CameraView:
         _check_shape("T_cam_lidar", self.T_cam_lidar, (4, 4))
         if self.distortion is not None:
             _check_shape("distortion", self.distortion, (5,))
+        if not (np.isfinite(self.K).all() and self.K[0, 0] > 0 and self.K[1, 1] > 0):
+            msg = f"K of {self.name} is {self.K.tolist()}, expected finite, positive focal lengths"
+            raise ValueError(msg)
+        check_rigid(self.T_cam_lidar, reach=_MAX_BASELINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +70,7 @@ class Frame:
     frame_id: str
     """Unique in its data set, stable from run to run, for example ``"002/14/pandar64"``."""
     sensor: str
-    """Key of ``data.sensors.SENSORS``."""
+    """Key of ``data.sensors.SENSORS``, or a name of the user's own with statistics beside it."""
     points: NDArray[np.float32]
     """(N, 3) metres, in the lidar frame of the data set (its page in docs says where x points)."""
     intensity: NDArray[np.float32]
@@ -72,6 +80,8 @@ class Frame:
     views: tuple[CameraView, ...] = ()
     T_world_lidar: NDArray[np.float64] | None = None
     """(4, 4) lidar coordinates to the drive's world coordinates, metres."""
+    intensity_statistics: tuple[float, float] | None = None
+    """Mean and standard deviation of the sensor's intensity; None: those of ``SENSORS``."""
 
     def __post_init__(self) -> None:
         _check_shape("points", self.points, (None, 3))

@@ -7,7 +7,14 @@ from fakes.semantic_kitti import write_sequence
 from fakes.teachers import write_vit
 
 from lidistill.engine.tracking import read_log
-from lidistill.recipes import apply_overrides, load_recipe, recipe_names, recipe_text
+from lidistill.errors import ConfigError
+from lidistill.recipes import (
+    apply_overrides,
+    complete_text,
+    load_recipe,
+    recipe_names,
+    recipe_text,
+)
 from lidistill.tasks.distill import PretrainRecipe, pretrain
 from lidistill.tasks.report import run_probe
 
@@ -45,6 +52,9 @@ def sets(recipe, key, data):
             yield f"{key}.sets.{number}.frames=null"
         if config.kind == "nuscenes":
             yield f"{key}.sets.{number}.index_cache=null"
+            yield f"{key}.sets.{number}.split=all"
+        if config.kind == "semantic_kitti":
+            yield f"{key}.sets.{number}.split=all"
         if config.kind != "pandaset":
             yield f"{key}.sets.{number}.missing=skip"
 
@@ -68,7 +78,9 @@ def test_a_recipe_takes_two_steps(name, data, tmp_path):
             overrides.append("data.sampling.image_size_hw=[32,64]")
         pretrain(load_recipe(name, tuple(overrides)))
     else:
-        overrides += ["checkpoint=null", "features=random", *sets(recipe, "evaluation", data)]
+        overrides += ["checkpoint=null", "features=random", "workers=0"]
+        overrides += [] if recipe.grid is None else [f"grid={GRID}"]
+        overrides += [*sets(recipe, "evaluation", data)]
         run_probe(load_recipe(name, tuple(overrides)))
     records = read_log(tmp_path / "run" / "log.jsonl")
     assert [record["step"] for record in records] == [1, 2]
@@ -107,3 +119,102 @@ def test_overriding_one_of_two_aliased_parts_leaves_the_other(tmp_path):
     assert recipe.evaluation.sets[0].frames == "2-3"
     assert recipe.data.sets[0].frames is None
     assert "frames" not in values["data"]["sets"][0]
+
+
+ROWS = {  # METHOD: lr, weight decay, layer decay, epochs, warm-up epochs, least lr
+    "probe/scalr/nuscenes": (1e-3, 3e-3, None, 20, 2, 1e-5),
+    "probe/scalr/semantic-kitti": (1e-3, 3e-3, None, 20, 2, 1e-5),
+    "probe/scalr/pandar64": (1e-3, 3e-3, None, 50, 2, 1e-5),
+    "probe/scalr/pandargt": (1e-3, 3e-3, None, 50, 2, 1e-5),
+    "finetune/scalr/nuscenes-1": (2e-3, 0, 0.95, 45, 4, 0),
+    "finetune/scalr/nuscenes-10": (2e-3, 0, 0.95, 45, 4, 0),
+    "finetune/scalr/nuscenes": (2e-3, 0, 0.99, 25, 2, 0),
+    "finetune/scalr/semantic-kitti-1": (2e-3, 0, 0.95, 45, 4, 0),
+    "finetune/scalr/semantic-kitti": (2e-3, 0, 0.99, 10, 1, 0),
+    "finetune/scalr/pandar64": (2e-3, 0, 0.99, 25, 2, 0),
+    "finetune/scalr/pandargt": (2e-3, 0, 0.99, 25, 2, 0),
+    "probe/scalr-plus/nuscenes": (1e-3, 3e-3, None, 20, 2, 0),
+    "probe/scalr-plus/semantic-kitti": (1e-3, 3e-3, None, 20, 2, 0),
+    "probe/scalr-plus/pandar64": (1e-3, 3e-3, None, 50, 2, 0),
+    "probe/scalr-plus/pandargt": (1e-3, 3e-3, None, 50, 2, 0),
+    "finetune/scalr-plus/nuscenes-1": (1e-4, 0, 0.99, 45, 4, 0),
+    "finetune/scalr-plus/nuscenes-10": (1e-4, 0, 0.99, 45, 4, 0),
+    "finetune/scalr-plus/nuscenes": (1e-4, 0, 0.99, 25, 2, 0),
+    "finetune/scalr-plus/semantic-kitti-1": (1e-4, 0, 0.99, 45, 4, 0),
+    "finetune/scalr-plus/semantic-kitti": (1e-4, 0, 0.99, 25, 2, 0),
+    "finetune/scalr-plus/pandar64": (1e-4, 0, 0.99, 25, 2, 0),
+    "finetune/scalr-plus/pandargt": (1e-4, 0, 0.99, 25, 2, 0),
+}
+HALF_WIDTH = {  # metres; what is not here has 64
+    "probe/pandar64": 128,
+    "probe/pandargt": 128,
+    "finetune/pandar64": 128,
+    "finetune/pandargt": 96,
+}
+SENSORS = {"nuscenes": "nuscenes", "semantic-kitti": "semantic_kitti"}
+
+
+def test_every_row_of_the_method_is_a_recipe():
+    assert {name for name in recipe_names() if "/scalr" in name and name.count("/") == 2} == {*ROWS}
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_a_downstream_recipe_says_what_the_method_says(name):
+    recipe = load_recipe(name)
+    kind, method, row = name.split("/")
+    sensor, _, percent = row.rpartition("-") if row[-1].isdigit() and "-" in row else (row, "", "")
+    optimizer, schedule = recipe.optimizer, recipe.schedule
+    assert ROWS[name] == (
+        optimizer.lr,
+        optimizer.weight_decay,
+        optimizer.layer_decay,
+        recipe.train.epochs,
+        schedule.warmup_epochs,
+        schedule.min_lr,
+    )
+    assert recipe.kind == kind
+    assert (recipe.train.batch_size, recipe.sampling.max_points) == (8, 20_000)
+    assert recipe.sampling.augmentation.kind == "finetune"
+    assert recipe.sampling.voxel_frame == "lidar"
+    assert recipe.lovasz_weight == 1
+    assert recipe.backbone.activation == ("gelu" if method == "scalr-plus" else "relu")
+    (learned,), (scored,) = recipe.data.sets, recipe.evaluation.sets
+    assert learned.sensor == scored.sensor == SENSORS.get(sensor, sensor)
+    assert (learned.split, scored.split) == ("train", "val")
+    assert getattr(learned, "every", 1) == {"1": 100, "10": 10, "": 1}[percent]
+    assert getattr(scored, "every", 1) == 1
+    half = HALF_WIDTH.get(f"{kind}/{sensor}", 64)
+    grid = recipe.grid or recipe.backbone.grid
+    assert grid.fov_max == (half, half, 8)
+    assert grid.planes == ((4 * half, 4 * half), (4 * half, 32), (4 * half, 32))
+    if kind == "finetune":
+        assert recipe.drop_path == 0.2
+
+
+def test_a_recipe_with_a_base_is_complete_when_it_is_printed(tmp_path):
+    name = "finetune/scalr-plus/nuscenes-1"
+    file = tmp_path / "whole.yaml"
+    file.write_text(complete_text(name))
+    assert "base:" not in complete_text(name)
+    assert load_recipe(str(file)) == load_recipe(name)
+    assert complete_text("probe/debug") == recipe_text("probe/debug")
+
+
+def test_bases_that_lead_in_a_circle_are_refused(tmp_path):
+    first, second = tmp_path / "first.yaml", tmp_path / "second.yaml"
+    first.write_text(f"base: {second}\n")
+    second.write_text(f"base: {first}\n")
+    with pytest.raises(ConfigError, match="lead in a circle"):
+        load_recipe(str(first))
+
+
+def test_a_base_that_does_not_exist_is_named(tmp_path):
+    (tmp_path / "mine.yaml").write_text("base: probe/debgu\nseed: 1\n")
+    with pytest.raises(ConfigError, match="did you mean 'probe/debug'"):
+        load_recipe(str(tmp_path / "mine.yaml"))
+
+
+def test_a_key_that_a_base_does_not_have_is_named(tmp_path):
+    (tmp_path / "mine.yaml").write_text("base: probe/debug\ntrain.stepz: 1\n")
+    with pytest.raises(ConfigError, match=r"train.stepz.*did you mean 'steps'"):
+        load_recipe(str(tmp_path / "mine.yaml"))

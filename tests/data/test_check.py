@@ -7,7 +7,8 @@ import pytest
 from fakes.pandaset import CAMERAS, Camera, Drive, write_drive
 from PIL import Image
 
-from lidistill.data.check import check_dataset, check_root, detect_format
+from lidistill.data.check import check_dataset, check_root
+from lidistill.data.onhand import detect_format
 from lidistill.data.pandaset import PandaSetConfig
 from lidistill.errors import DatasetNotFoundError
 from lidistill.labels import load_label_map
@@ -128,7 +129,7 @@ def test_a_folder_of_no_known_format_is_an_error(drive: Path, tmp_path: Path) ->
     assert detect_format(drive.parent) == "pandaset"
     with pytest.raises(DatasetNotFoundError, match="holds no data set of a known format"):
         detect_format(tmp_path)
-    with pytest.raises(DatasetNotFoundError, match=f"single drive: give {drive.parent}"):
+    with pytest.raises(DatasetNotFoundError, match=f"a single drive: give {drive.parent}"):
         detect_format(drive)
     with pytest.raises(DatasetNotFoundError, match="is not a folder"):
         detect_format(tmp_path / "nowhere")

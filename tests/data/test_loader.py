@@ -1,8 +1,17 @@
+import logging
+import os
+import signal
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from lidistill.data.bad_frames import BadFrames
 from lidistill.data.loader import StepPlan, step_batches
 from lidistill.data.order import FrameOrder
+from lidistill.data.worker import start_worker
+from lidistill.errors import ConfigError, FileFormatError
 
 
 def plan(num_frames=10, batch_size=4, micro_batch=4, seed=0):
@@ -46,7 +55,140 @@ def test_batches_are_the_same_whatever_the_workers_and_wherever_one_starts(worke
 
     whole = run(0)
     assert [len(group) for group in whole] == [2] * 5
-    assert [len(batch) for batch in whole[0]] == [3, 1]
+    assert [len(batch) for batch in whole[0]] == [2, 2]
     assert run(2) == whole[2:]
     expected = [[make(*key)[2] for key in plan().keys(step)] for step in range(5)]
     assert [[item[2] for batch in group for item in batch] for group in whole] == expected
+
+
+@settings(deadline=None)
+@given(
+    st.integers(1, 24), st.integers(1, 24), st.integers(1, 6), st.integers(0, 5), st.integers(1, 40)
+)
+def test_processes_share_a_step_without_gap_or_repeat(batch, micro, ranks, step, num_frames):
+    ranks = min(ranks, batch)
+    order = FrameOrder(sizes=(num_frames,), seed=0)
+    plans = [
+        StepPlan(order=order, batch_size=batch, micro_batch=micro, rank=r, num_ranks=ranks)
+        for r in range(ranks)
+    ]
+    passes = [one.passes(step) for one in plans]
+    assert {len(own) for own in passes} == {plans[0].passes_per_step}
+    assert all(part for own in passes for part in own)
+    dealt = [key for together in zip(*passes, strict=True) for part in together for key in part]
+    assert dealt == plans[0].keys(step)
+    if ranks <= micro and batch // ranks >= -(-batch // micro):
+        assert max(sum(map(len, together)) for together in zip(*passes, strict=True)) <= micro
+
+
+def test_more_processes_than_frames_of_a_step_are_refused():
+    order = FrameOrder(sizes=(10,), seed=0)
+    with pytest.raises(ConfigError, match=r"8 processes cannot share steps of 4 frames"):
+        StepPlan(order=order, batch_size=4, micro_batch=4, num_ranks=8)
+
+
+def test_an_epoch_goes_on_with_each_frame_once_on_another_number_of_processes():
+    order = FrameOrder(sizes=(12,), seed=1)
+
+    def seen(step, ranks):
+        plans = [
+            StepPlan(order=order, batch_size=4, micro_batch=4, rank=r, num_ranks=ranks)
+            for r in range(ranks)
+        ]
+        return [index for one in plans for part in one.passes(step) for _, index in part]
+
+    assert sorted(seen(0, 4) + seen(1, 1) + seen(2, 3)) == list(range(12))
+
+
+def reader(bad):
+    def make(epoch, index):
+        if index in bad:
+            msg = f"frame {index} is broken"
+            raise FileFormatError(msg)
+        return (epoch, index)
+
+    return make
+
+
+def read(bad, bad_frames, *, start=0, workers=0):
+    return list(
+        step_batches(
+            reader(bad), tuple, plan(), start=start, stop=4, workers=workers, bad_frames=bad_frames
+        )
+    )
+
+
+def test_a_bad_frame_stops_the_run_unless_the_recipe_says_else():
+    with pytest.raises(FileFormatError, match="frame 3 is broken"):
+        read({3}, BadFrames())
+
+
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
+def test_a_bad_frame_is_replaced_by_the_same_one_wherever_the_run_starts(caplog, workers):
+    skip = BadFrames(policy="skip")
+    with caplog.at_level(logging.WARNING):
+        whole = read({3, 5}, skip, workers=workers)
+    assert caplog.text.count("frame 3 is broken") == 1
+    assert read({3, 5}, skip, start=2) == whole[2:]
+    sound = read(set(), skip)
+    changed = [
+        (a, b)
+        for old, new in zip(sound, whole, strict=True)
+        for a, b in zip(old[0], new[0], strict=True)
+        if a != b
+    ]
+    assert {key[1] for key, _ in changed} == {3, 5}
+    assert not {key[1] for _, key in changed} & {3, 5}
+
+
+def test_more_bad_frames_than_the_limit_end_the_run():
+    with pytest.raises(FileFormatError, match=r"3 frames cannot be read.*limit=2"):
+        read({1, 3, 5}, BadFrames(policy="skip", limit=2))
+
+
+def test_a_set_without_a_sound_frame_ends_in_the_readers_error():
+    with pytest.raises(FileFormatError, match="is broken"):
+        read(set(range(10)), BadFrames(policy="skip"))
+
+
+def in_child(action):
+    """Exit status of a forked process that does something."""
+    child = os.fork()
+    if child == 0:
+        try:
+            os._exit(action())
+        finally:
+            os._exit(99)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def test_a_worker_ignores_the_signals_that_are_meant_for_the_run():
+    parent = os.getpid()
+
+    def worker():
+        start_worker(parent, 0)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+            os.kill(os.getpid(), number)
+        return 5
+
+    assert in_child(worker) == 5
+
+
+def test_a_worker_ends_with_its_parent():
+    receive, send = os.pipe()
+
+    def run():
+        parent, worker_is_ready = os.getpid(), os.pipe()
+        if os.fork() == 0:
+            start_worker(parent, 0)
+            os.write(worker_is_ready[1], b"x")
+            signal.pause()
+        os.read(worker_is_ready[0], 1)
+        os.kill(os.getpid(), signal.SIGKILL)
+        return 0
+
+    assert in_child(run) == -signal.SIGKILL
+    os.close(send)
+    # The pipe ends when the last process that has it open, the worker, is gone.
+    assert os.read(receive, 1) == b""
+    os.close(receive)

@@ -1,28 +1,43 @@
 import json
+import os
+import shutil
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
 from lidistill.engine.checkpoint import (
+    clean_stale,
     has_checkpoint,
     load_checkpoint,
     load_weights,
+    prune,
     save_checkpoint,
 )
-from lidistill.errors import CheckpointError
+from lidistill.errors import CheckpointError, TrainingError
 
 
-def save(run, step, keep=2):
-    return save_checkpoint(
+def save(run, step, keep=2, weights=None, **changed):
+    path = save_checkpoint(
         run / "checkpoints",
         step=step,
-        weights={"w": torch.full((2,), float(step))},
+        weights=weights or {"w": torch.full((2,), float(step))},
         training={"optimizer": {"state": {}}, "scaler": {}},
         recipe={"kind": "pretrain"},
         meta={"label_names": ["car"]},
-        keep=keep,
+        **changed,
     )
+    prune(run / "checkpoints", keep=keep, best=True)
+    return path
+
+
+def unsign(path):
+    """A checkpoint of the first format, which had no checksums that could hide what is tried."""
+    file = path / "checkpoint.json"
+    record = json.loads(file.read_text()) | {"format": 1}
+    del record["sha256"], record["measure"]
+    file.write_text(json.dumps(record))
 
 
 def test_what_is_saved_comes_back(tmp_path):
@@ -82,6 +97,7 @@ def test_a_record_that_is_none_is_refused(tmp_path, content):
 def test_a_training_state_that_is_none_is_refused(tmp_path, content):
     path = save(tmp_path, 1)
     (path / "training.pt").write_bytes(content)
+    unsign(path)
     with pytest.raises(CheckpointError, match="not a readable training state"):
         load_checkpoint(tmp_path).training_state()
 
@@ -109,6 +125,124 @@ def test_code_in_a_training_state_does_not_run(tmp_path):
             return (open, (str(marker), "w"))
 
     torch.save({"optimizer": Evil()}, path / "training.pt")
+    unsign(path)
     with pytest.raises(CheckpointError, match="not a readable training state"):
         load_checkpoint(tmp_path).training_state()
     assert not marker.exists()
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", "training.pt", "checkpoint.json"])
+def test_one_flipped_bit_is_noticed(tmp_path, name):
+    path = save(tmp_path, 1)
+    data = bytearray((path / name).read_bytes())
+    data[-len(data) // 4] ^= 1
+    (path / name).write_bytes(data)
+    with pytest.raises(CheckpointError, match=r"step-00000001.*not a readable"):
+        load_checkpoint(tmp_path).training_state()
+
+
+def test_the_first_format_had_no_checksums_and_is_still_read(tmp_path):
+    unsign(save(tmp_path, 3))
+    assert load_checkpoint(tmp_path).step == 3
+
+
+def test_an_entry_of_the_future_is_refused_by_its_name(tmp_path):
+    file = save(tmp_path, 1) / "checkpoint.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"tokeniser": "x"}))
+    with pytest.raises(CheckpointError, match="unknown entry 'tokeniser'"):
+        load_checkpoint(tmp_path)
+
+
+def test_the_best_one_is_kept_beside_the_newest(tmp_path):
+    for step, loss in enumerate([3.0, 1.0, 2.0, 4.0, float("nan")], start=1):
+        save(tmp_path, step, measure={"loss": loss})
+    kept = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
+    assert kept == ["best", "step-00000002", "step-00000004", "step-00000005"]
+    assert load_checkpoint(tmp_path / "checkpoints" / "best").step == 2
+    assert load_checkpoint(tmp_path).step == 5
+
+
+def test_of_scores_the_highest_is_the_best(tmp_path):
+    for step, score in enumerate([0.3, 0.9, 0.5, 0.1], start=1):
+        save(tmp_path, step, keep=1, measure={"mean_iou": score})
+    assert load_checkpoint(tmp_path / "checkpoints" / "best").step == 2
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("place", ["weights", "training"])
+def test_what_is_not_finite_is_never_written(tmp_path, value, place):
+    bad = torch.tensor([0.0, value])
+    changed = {"weights": {"w": bad}} if place == "weights" else {}
+    state = {"optimizer": {"state": {0: {"exp_avg": bad if place == "training" else bad[:1]}}}}
+    with pytest.raises(TrainingError, match="is not finite after step 4"):
+        save_checkpoint(
+            tmp_path,
+            step=4,
+            weights=changed.get("weights", {"w": torch.ones(1)}),
+            training=state,
+            recipe={},
+            meta={},
+        )
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_a_killed_run_left_is_cleared(tmp_path):
+    path = save(tmp_path, 5)
+    folder = path.parent
+    shutil.copytree(path, folder / ".writing-step-00000006")
+    shutil.copytree(path, folder / ".replaced-step-00000004")
+    (tmp_path / ".writing-log.jsonl").write_text("x")
+    (folder / ".writing-best").symlink_to(path.name)
+    clean_stale(tmp_path)
+    assert [p.name for p in folder.iterdir()] == ["step-00000005"]
+    assert [p.name for p in tmp_path.iterdir()] == ["checkpoints"]
+    assert load_checkpoint(tmp_path).step == 5
+
+
+def test_a_failed_write_leaves_the_old_checkpoint_and_says_so(tmp_path, monkeypatch):
+    save(tmp_path, 1)
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(CheckpointError, match=r"No space left.*step-00000001 is still there"):
+        save(tmp_path, 2)
+    assert [p.name for p in (tmp_path / "checkpoints").iterdir()] == ["step-00000001"]
+    assert load_checkpoint(tmp_path).step == 1
+
+
+def test_everything_is_on_the_disk_before_it_gets_its_name(tmp_path, monkeypatch):
+    done = []
+    real = os.fsync
+
+    def noted(descriptor):
+        done.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    path = save(tmp_path, 7)
+    side = path.with_name(f".writing-{path.name}")
+    files = {str(side / p.name) for p in path.iterdir()}
+    assert set(done[: len(files)]) == files
+    assert done[len(files) :] == [str(side), str(path.parent)]
+
+
+def test_a_kill_while_an_old_one_is_removed_leaves_no_half_of_it_to_be_found(tmp_path, monkeypatch):
+    for step in (1, 2):
+        save(tmp_path, step)
+
+    class Killed(Exception):
+        pass
+
+    def killed(folder, ignore_errors):
+        (folder / "training.pt").unlink()
+        raise Killed
+
+    monkeypatch.setattr(shutil, "rmtree", killed)
+    with pytest.raises(Killed):
+        prune(tmp_path / "checkpoints", keep=1, best=False)
+    monkeypatch.undo()
+    assert sorted(p.name for p in (tmp_path / "checkpoints").glob("step-*")) == ["step-00000002"]
+    clean_stale(tmp_path)
+    assert [p.name for p in (tmp_path / "checkpoints").iterdir()] == ["step-00000002"]

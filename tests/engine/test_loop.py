@@ -1,4 +1,5 @@
 import dataclasses
+import signal
 
 import numpy as np
 import pytest
@@ -10,9 +11,10 @@ from lidistill.data.order import FrameOrder
 from lidistill.engine.checkpoint import load_checkpoint
 from lidistill.engine.loop import TrainConfig, Training, step_seed, train
 from lidistill.engine.optim import OptimizerConfig
+from lidistill.engine.run_lock import RunLock
 from lidistill.engine.schedules import CosineSchedule
 from lidistill.engine.tracking import read_log
-from lidistill.errors import CheckpointError, TrainingError
+from lidistill.errors import CheckpointError, RunStoppedError, TrainingError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,14 +133,134 @@ def test_what_changes_no_weight_may_differ_on_resume(tmp_path):
     train(training(tmp_path, recipe=recipe, may_change=frozenset({"data.workers"})))
 
 
-def test_a_loss_that_is_not_finite_stops_the_run_and_saves_nothing(tmp_path):
-    class Broken(Fit):
-        def forward(self, rows):
-            return {"loss": super().forward(rows)["loss"] * float("nan")}
+def broken_at(steps, place):
+    """A module with a value that is not finite at some steps, in one of several places."""
 
-    with pytest.raises(TrainingError, match=r"the loss is nan at step 0"):
-        train(training(tmp_path, module=Broken()))
+    class Broken(Fit):
+        def __init__(self):
+            super().__init__()
+            self.norm = nn.BatchNorm1d(3)
+            self.calls, self.bad = -1, 1.0
+            if place == "gradient":
+                self.linear.weight.register_hook(lambda grad: grad * self.bad)
+
+        def forward(self, rows):
+            self.calls += 1
+            bad = float("nan" if self.calls % 2 else "inf") if self.calls in steps else 1.0
+            self.bad = bad
+            x = rows.x * bad if place == "input" else rows.x
+            loss = super().forward(Rows(self.norm(x)))["loss"]
+            return {"loss": loss * (bad if place == "loss" else 1.0)}
+
+    return Broken()
+
+
+@pytest.mark.parametrize("place", ["input", "loss", "gradient"])
+def test_a_step_that_is_not_finite_changes_nothing_and_is_written_down(tmp_path, place):
+    module = broken_at({3, 4}, place)
+    seen = []
+
+    def watched(start, stop):
+        for group in training(tmp_path, micro_batch=4).batches(start, stop):
+            seen.append({k: v.clone() for k, v in module.state_dict().items()})
+            yield group
+
+    train(training(tmp_path, micro_batch=4, module=module, batches=watched))
+    for name, before in seen[3].items():
+        assert torch.equal(seen[5][name], before), name
+    assert not torch.equal(seen[6]["linear.weight"], seen[5]["linear.weight"])
+    assert [r["step"] for r in read_log(tmp_path / "log.jsonl")] == [1, 2, 3, *range(6, 13)]
+    faults = read_log(tmp_path / "faults.jsonl")
+    assert [fault["step"] for fault in faults] == [4, 5]
+    assert all("is nan" in f["reason"] or "is inf" in f["reason"] for f in faults)
+
+
+def test_too_many_bad_steps_in_a_row_end_the_run_and_save_nothing(tmp_path):
+    config = TrainConfig(steps=12, batch_size=4, checkpoint_every=100, max_bad_steps=3)
+    module = broken_at(set(range(20)), "loss")
+    with pytest.raises(TrainingError, match=r"the loss is \w+ at step 2, the 3. step in a row"):
+        train(training(tmp_path, module=module, micro_batch=4, config=config))
     assert not (tmp_path / "checkpoints").exists()
+
+
+def test_bad_steps_are_counted_across_a_resume(tmp_path):
+    config = TrainConfig(steps=12, batch_size=4, checkpoint_every=2, max_bad_steps=3)
+    part = training(tmp_path, module=broken_at({0, 1}, "loss"), micro_batch=4, config=config)
+    with pytest.raises(Stop):
+        train(dataclasses.replace(part, batches=cut_at(2, part.batches)))
+    again = training(tmp_path, module=broken_at({0}, "loss"), micro_batch=4, config=config)
+    with pytest.raises(TrainingError, match=r"at step 2, the 3\. step in a row"):
+        train(again)
+
+
+def test_the_frames_of_a_bad_step_are_named(tmp_path, caplog):
+    @dataclasses.dataclass(frozen=True)
+    class Named(Rows):
+        frame_ids: tuple[str, ...] = ()
+
+        def to(self, device):
+            del device
+            return self
+
+    def named(start, stop):
+        for step, group in enumerate(training(tmp_path).batches(start, stop)):
+            yield [
+                Named(item.x * (float("inf") if (step, i) == (2, 1) else 1), (f"{step}/{i}",))
+                for i, item in enumerate(group)
+            ]
+
+    train(training(tmp_path, batches=named))
+    assert read_log(tmp_path / "faults.jsonl")[0]["frames"] == ["2/1"]
+    assert "step 2 is left out" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGUSR1, 75)]
+)
+def test_a_signal_saves_within_the_step_and_the_run_goes_on_from_there(tmp_path, number, status):
+    part = training(tmp_path / "cut")
+
+    def interrupted(start, stop):
+        for step, group in enumerate(part.batches(start, stop)):
+            if step == 7:
+                signal.raise_signal(number)
+            yield group
+
+    before = signal.getsignal(number)
+    with pytest.raises(RunStoppedError, match=r"step 8 is saved") as error:
+        train(dataclasses.replace(part, batches=interrupted))
+    assert error.value.exit_status == status
+    assert signal.getsignal(number) == before
+    assert load_checkpoint(tmp_path / "cut").step == 8
+    train(training(tmp_path / "cut"))
+    train(training(tmp_path / "whole"))
+    assert losses(tmp_path / "cut") == losses(tmp_path / "whole")
+
+
+def test_the_best_checkpoint_has_the_lowest_mean_loss(tmp_path):
+    config = TrainConfig(
+        steps=12, batch_size=4, checkpoint_every=2, keep_checkpoints=1, keep_best=True
+    )
+    train(training(tmp_path, config=config))
+    curve = np.array(losses(tmp_path)).reshape(-1, 2).mean(axis=1)
+    best = load_checkpoint(tmp_path / "checkpoints" / "best")
+    assert best.step == 2 * (int(curve.argmin()) + 1)
+
+
+def test_one_folder_takes_one_run(tmp_path):
+    with RunLock(tmp_path), pytest.raises(TrainingError, match="in use by another run"):
+        train(training(tmp_path))
+
+
+def test_a_killed_data_worker_ends_the_run_with_a_status_that_asks_for_a_restart(tmp_path):
+    def killed(start, stop):
+        yield from training(tmp_path).batches(start, stop - 1)
+        msg = "DataLoader worker (pid 7) is killed by signal: Killed."
+        raise RuntimeError(msg)
+
+    with pytest.raises(RunStoppedError, match="a data worker was killed") as error:
+        train(training(tmp_path, batches=killed))
+    assert error.value.exit_status == 75
 
 
 def test_clipping_bounds_the_gradient(tmp_path):

@@ -75,12 +75,30 @@ def probe_values(folder, features="backbone"):
     }
 
 
+def finetune_values(folder, features="backbone"):
+    """The probe's recipe, without what only a frozen network has."""
+    values = probe_values(folder, features)
+    del values["cache_features"]
+    return values | {
+        "kind": "finetune",
+        "output": str(folder / f"finetune-{features}"),
+        "drop_path": 0.1,
+        "sampling": {"augmentation": {"kind": "finetune"}},
+        "optimizer": {"lr": 0.01, "weight_decay": 0, "layer_decay": 0.8},
+    }
+
+
 def write_world(folder):
     """A drive, a teacher and both recipes; returns the recipe files."""
     write_street(folder / "set")
     write_vit(folder / "vit")
     files = {}
-    for name, values in (("pretrain", pretrain_values(folder)), ("probe", probe_values(folder))):
+    recipes = {
+        "pretrain": pretrain_values(folder),
+        "probe": probe_values(folder),
+        "finetune": finetune_values(folder),
+    }
+    for name, values in recipes.items():
         files[name] = folder / f"{name}.yaml"
         files[name].write_text(yaml.safe_dump(values))
     return files

@@ -219,7 +219,7 @@ def test_evaluating_a_distillation_is_refused(world, capsys):
     run(capsys, "pretrain", recipes["pretrain"], "train.steps=1")
     status, _, err = run(capsys, "evaluate", folder / "pretrain")
     assert status == 2
-    assert "needs the run of a probe" in err
+    assert "evaluate needs one of `lidistill probe` or `finetune`" in err
 
 
 def test_a_probe_without_its_checkpoint_says_so(world, capsys):

@@ -64,7 +64,7 @@ def test_files_that_the_readme_and_the_docs_link_to_exist():
 @pytest.mark.slow
 def test_the_demo_runs_and_a_second_call_continues(tmp_path):
     simulation = SimulationConfig(
-        frames=2, train_drives=1, val_drives=1, image_size_hw=(68, 120), azimuth_step_deg=2.0
+        frames=2, train_drives=1, val_drives=1, image_size_hw=(68, 120), column_step=10
     )
     overrides = {
         "pretrain/debug": ("train.steps=4", "backbone.width=8", "backbone.depth=3"),

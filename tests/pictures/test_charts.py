@@ -2,7 +2,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lidistill.pictures.charts import confusion_picture, iou_bars, loss_curve, smooth
+from lidistill.pictures.charts import (
+    confusion_picture,
+    iou_bars,
+    loss_curve,
+    matrix_picture,
+    smooth,
+)
 
 
 def _pixels(path):
@@ -107,3 +113,22 @@ def test_results_without_any_score_do_no_harm(tmp_path):
 def test_bars_of_another_number_of_classes_are_an_error(tmp_path, results):
     with pytest.raises(ValueError, match="one IoU for each of 3 classes"):
         iou_bars(results, ["a", "b", "c"], tmp_path / "x.png")
+
+
+def test_a_matrix_is_darker_where_the_score_is_higher_and_empty_cells_are_grey(tmp_path):
+    values = [[0.9, 0.1], [float("nan"), 0.5]]
+    matrix_picture(values, ("a_set", "b"), tmp_path / "m.png", rows="learned", columns="scored")
+    pixels = _pixels(tmp_path / "m.png")
+    grey = (np.ptp(pixels, axis=2) == 0) & (np.abs(pixels[:, :, 0] - 237) < 3)
+    dark_blue = (pixels[:, :, 2] > 100) & (pixels[:, :, 0] < 40)
+    assert grey.sum() > 1000
+    assert dark_blue.sum() > 1000
+    rows, columns = np.nonzero(dark_blue)
+    grey_rows, grey_columns = np.nonzero(grey)
+    assert rows.mean() < grey_rows.mean()
+    assert abs(columns.mean() - grey_columns.mean()) < 20
+
+
+def test_a_matrix_that_does_not_fit_its_names_is_an_error(tmp_path):
+    with pytest.raises(ValueError, match=r"shape \(1, 2\) for 2 names"):
+        matrix_picture([[0.1, 0.2]], ("a", "b"), tmp_path / "m.png", rows="r", columns="c")

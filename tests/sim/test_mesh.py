@@ -3,7 +3,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lidistill.sim.materials import MATERIALS, noise_tile, texture
 from lidistill.sim.mesh import Look, boxes, ellipsoid, loft, merge, quads, tube
 
 LOOK = Look(color=(0.5, 0.5, 0.5))
@@ -48,21 +47,7 @@ def test_moving_turns_before_it_shifts():
     np.testing.assert_allclose(quad.vertices.mean(axis=0), [0, 1, 5], atol=1e-12)
 
 
-def test_noise_is_centred_and_has_unit_spread():
-    assert noise_tile().mean() == pytest.approx(0, abs=1e-4)
-    assert noise_tile().std() == pytest.approx(1, abs=1e-3)
-
-
-@pytest.mark.parametrize("name", sorted(MATERIALS))
-def test_patterns_lose_contrast_where_a_pixel_covers_more_of_them(name):
-    rng = np.random.default_rng(0)
-    position = rng.uniform(0, 20, (4000, 3)).astype(np.float32)
-    normal = np.tile(np.array([0, 1, 0], dtype=np.float32), (4000, 1))
-    material = np.full(4000, list(MATERIALS).index(name), dtype=np.uint8)
-    near, far = (
-        texture(position, normal, material, np.full(4000, width, dtype=np.float32))
-        for width in (0.003, 3.0)
-    )
-    assert np.isfinite(near).all()
-    assert near.min() > 0.1
-    assert far.std() <= near.std() + 1e-6
+def test_an_instance_number_survives_merging_and_moving():
+    thing = boxes([0, 0, 0], [1, 1, 1], LOOK).numbered(7).moved((3, 0, 0))
+    both = merge([quads([5, 5, 5], [1, 0, 0], [0, 1, 0], LOOK), thing])
+    assert both.instance.tolist() == [0, 0] + [7] * 12

@@ -4,6 +4,8 @@ import pytest
 from lidistill.errors import UnknownNameError
 from lidistill.geometry import invert_rigid, transform_points
 from lidistill.labels import load_label_map
+from lidistill.sim import shapes
+from lidistill.sim.classes import Kind, raw_ids
 from lidistill.sim.districts import DISTRICTS
 from lidistill.sim.scene import Bend
 from lidistill.sim.street import build_street
@@ -21,7 +23,8 @@ def street(request):
 
 def test_every_district_has_the_classes_of_a_street(street):
     label_map = load_label_map("pandaset")
-    raw = np.unique(np.concatenate([street.static.label, street.moving(0.0).label]))
+    kinds = np.unique(np.concatenate([street.static.label, street.moving(0.0).label]))
+    raw = raw_ids("pandaset", kinds)
     ids = label_map.apply(raw, source="street")
     assert {label_map.class_names[i] for i in ids} >= ALWAYS
 
@@ -52,13 +55,57 @@ def test_one_seed_gives_one_street():
     assert first.static.vertices.shape != other.static.vertices.shape
 
 
-def test_moving_things_move_and_parked_ones_stay():
+def test_what_moves_keeps_its_speed():
     street = build_street("suburb", seconds=1.0, seed=(5, 0))
-    speeds = [np.hypot(*mover.velocity) for mover in street.movers]
-    assert min(speeds) == 0
-    for mover, speed in zip(street.movers, speeds, strict=True):
+    for mover in street.movers:
+        speed = np.hypot(*mover.velocity)
+        assert speed > 0.5
         way = mover.at(1.0).vertices - mover.at(0.0).vertices
         np.testing.assert_allclose(np.linalg.norm(way, axis=1), speed, atol=1e-9)
+
+
+def test_every_countable_thing_has_a_number_of_its_own():
+    street = build_street("suburb", seconds=1.0, seed=(5, 0))
+    parked = set(np.unique(street.static.instance)) - {0}
+    moving = [np.unique(mover.mesh.instance).tolist() for mover in street.movers]
+    numbers = [number for numbers in moving for number in numbers]
+    assert len(numbers) == len(street.movers) == len(set(numbers))
+    assert len(parked) > 10
+    assert not parked & {0, *numbers}
+    vehicles = np.isin(street.static.label, [Kind.CAR, Kind.PICKUP, Kind.BICYCLE])
+    assert (street.static.instance[vehicles] > 0).all()
+
+
+def test_districts_differ_in_their_trees_houses_and_ground():
+    leafy, firs = (
+        sum(shapes.conifer is kind for kind in trees_of(name)) for name in ("downtown", "suburb")
+    )
+    assert leafy == 0 < firs
+    grounds = {name: build_street(name, seconds=1.0, seed=(1, 0)).static for name in DISTRICTS}
+    ground_of = {
+        name: tuple(np.unique(mesh.material[mesh.label == Kind.TERRAIN]))
+        for name, mesh in grounds.items()
+    }
+    assert len(set(ground_of.values())) >= 3
+
+
+def trees_of(name):
+    """Which functions the trees of a street come from."""
+    made = []
+    kinds = {"tree": shapes.tree, "conifer": shapes.conifer}
+
+    def recorded(kind):
+        def grow(*args, **kwargs):
+            made.append(kinds[kind])
+            return kinds[kind](*args, **kwargs)
+
+        return grow
+
+    with pytest.MonkeyPatch.context() as patch:
+        for kind in kinds:
+            patch.setattr(shapes, kind, recorded(kind))
+        build_street(name, seconds=1.0, seed=(1, 0))
+    return made
 
 
 def test_a_body_on_a_bent_street_faces_along_it():

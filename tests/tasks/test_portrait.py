@@ -67,7 +67,6 @@ def checkpoint(recipe):
         training={},
         recipe=recipe.model_dump(mode="json"),
         meta={},
-        keep=1,
     )
 
 
@@ -180,9 +179,7 @@ def test_a_scene_holds_centred_teacher_features_where_a_camera_sees(recipe, chec
     uncentred = recipe.model_copy(update={"target": TargetConfig(center_batches=0)})
     distiller = build_distiller(uncentred, CHANNELS)
     folder = recipe.output.parent / "raw" / "checkpoints"
-    save_checkpoint(
-        folder, step=1, weights=distiller.state_dict(), training={}, recipe={}, meta={}, keep=1
-    )
+    save_checkpoint(folder, step=1, weights=distiller.state_dict(), training={}, recipe={}, meta={})
     raw = SceneReader(uncentred, folder)(frame)
     difference = raw.teacher[raw.seen] - scene.teacher[scene.seen]
     np.testing.assert_allclose(difference, 0.25, atol=1e-5)

@@ -6,6 +6,7 @@ Shape letters: M points, K neighbours, F input channels, C channels.
 import torch
 from torch import Tensor, nn
 
+from lidistill.collective import pool_moments
 from lidistill.ops.edge_max import edge_max
 
 _MOMENTUM = 0.1
@@ -45,7 +46,7 @@ class Embedding(nn.Module):
             neighbors_MK1: (M, 1 + K) nearest points, the point itself first.
         """
         wide_MF = features_MF.double()
-        scale_F, shift_F = _fold(self.feature_norm, *_moments(wide_MF))
+        scale_F, shift_F = _fold(self.feature_norm, *self._pooled(_moments(wide_MF)))
         point_MC = self.point((wide_MF * scale_F + shift_F).to(features_MF.dtype))
         edges_KMF = features_MF[neighbors_MK1[:, 1:].t()] - features_MF
         affine_CF, bias_C = self._fold_neighbor_branch(edges_KMF, scale_F)
@@ -61,7 +62,7 @@ class Embedding(nn.Module):
 
     def _fold_neighbor_branch(self, edges_KMF: Tensor, scale_F: Tensor) -> tuple[Tensor, Tensor]:
         """Affine map (C, F), (C,) of raw differences up to the ReLU, in float64."""
-        mean_F, cov_FF, count = _covariance(edges_KMF.flatten(0, 1).double())
+        mean_F, cov_FF, count = self._pooled(_covariance(edges_KMF.flatten(0, 1).double()))
         variance_F = cov_FF.diagonal() * scale_F**2
         inner_F, shift_F = _fold(self.difference_norm, mean_F * scale_F, variance_F, count)
         weight_CF = self.difference.weight.double()
@@ -71,6 +72,27 @@ class Embedding(nn.Module):
         variance_C = ((affine_CF @ cov_FF) * affine_CF).sum(1)
         outer_C, shift_C = _fold(self.hidden_norm, mean_C, variance_C, count)
         return affine_CF * outer_C[:, None], constant_C * outer_C + shift_C
+
+    def _pooled(self, moments: tuple[Tensor, Tensor, int]) -> tuple[Tensor, Tensor, int]:
+        """Training takes the statistics of the batch over all processes; evaluation takes none."""
+        return pool_moments(*moments) if self.training else moments
+
+    def _evaluation_neighbor_branch(self, scale_F: Tensor) -> tuple[Tensor, Tensor]:
+        """``_fold_neighbor_branch`` on running statistics: the differences do not matter."""
+        inner_F, shift_F = _running(self.difference_norm)
+        outer_C, shift_C = _running(self.hidden_norm)
+        weight_CF = self.difference.weight.double()
+        affine_CF = weight_CF * (inner_F * scale_F) * outer_C[:, None]
+        return affine_CF, (weight_CF @ shift_F) * outer_C + shift_C
+
+    def evaluation_affine(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """All affine maps before the ReLU on running statistics, float64.
+
+        Returns:
+            Scale and shift (F,) of the features; matrix (C, F) and bias (C,) of raw differences.
+        """
+        scale_F, shift_F = _running(self.feature_norm)
+        return scale_F, shift_F, *self._evaluation_neighbor_branch(scale_F)
 
 
 def _moments(x: Tensor) -> tuple[Tensor, Tensor, int]:
@@ -90,9 +112,16 @@ def _fold(
     """Scale and shift that a BatchNorm amounts to; in training mode its statistics move on."""
     if norm.training:
         _update(norm, mean.detach(), variance.detach(), count)
-    else:
-        mean = norm.get_buffer("running_mean").double()
-        variance = norm.get_buffer("running_var").double()
+        return _scale_and_shift(norm, mean, variance)
+    return _running(norm)
+
+
+def _running(norm: nn.BatchNorm1d) -> tuple[Tensor, Tensor]:
+    mean, variance = norm.get_buffer("running_mean"), norm.get_buffer("running_var")
+    return _scale_and_shift(norm, mean.double(), variance.double())
+
+
+def _scale_and_shift(norm: nn.BatchNorm1d, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
     scale = norm.weight.double() * torch.rsqrt(variance + norm.eps)
     return scale, norm.bias.double() - mean * scale
 

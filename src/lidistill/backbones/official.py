@@ -26,8 +26,8 @@ _MIX = {
     "channel_mix": {"norm": "norm", "mlp.0": "linear1", "mlp.2": "linear2", "scale": "scale"},
 }
 _MIX_NAME = {"spatial_mix": "spatial", "channel_mix": "channel"}
-_WRAPPERS = ("net", "state_dict", "model")
-"""Keys under which training scripts store the weights."""
+_WRAPPERS = ("net", "model_point", "model_points", "state_dict", "model")
+"""Keys under which training scripts store the weights; ``model_points`` is an early ScaLR's."""
 _NORM_BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
 
 
@@ -45,8 +45,8 @@ def from_official(state: Mapping[str, object]) -> NamedWeights:
     """Weights of an authors' checkpoint under our names.
 
     Args:
-        state: What their file holds: the weights, or a dictionary with the weights under
-            ``net``, ``state_dict`` or ``model``; names may begin with ``module.``.
+        state: What their file holds: the weights, or a dictionary with the weights under one of
+            ``_WRAPPERS``; names may begin with ``module.``.
 
     Raises:
         CheckpointError: If there are no WaffleIron weights, or a name is unknown.

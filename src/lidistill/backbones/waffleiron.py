@@ -3,7 +3,7 @@
 Shape letters: M points of a packed batch, B scans, O cells in use, C channels, L layers.
 """
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias, cast
 
 import torch
 import torch.nn.functional as F
@@ -13,14 +13,13 @@ from torch.utils.checkpoint import checkpoint
 
 from lidistill.backbones.base import Backbone
 from lidistill.backbones.embedding import Embedding
+from lidistill.backbones.inference import FoldedEmbedding, FoldedLayer, FoldedWaffleIron
+from lidistill.backbones.planes import build_planes
+from lidistill.collective import SyncedBatchNorm, place_among_ranks
 from lidistill.config import Config, GridConfig
-from lidistill.ops.flatten_inflate import (
-    Flatten,
-    Plane,
-    build_plane,
-    flatten_points,
-    inflate_cells,
-)
+from lidistill.ops.flatten_inflate import Flatten, Plane, flatten_points, inflate_cells
+from lidistill.ops.fused_layer import fused_layer
+from lidistill.ops.layer import LayerForm, LayerWeights
 from lidistill.ops.occupied import Activation, activate, dense_convs, occupied_convs
 from lidistill.structures import Batch
 
@@ -54,7 +53,7 @@ class WaffleIronConfig(Config):
 
 
 def _norm(config: WaffleIronConfig) -> nn.Module:
-    return (nn.LayerNorm if config.norm == "layer" else nn.BatchNorm1d)(config.width)
+    return (nn.LayerNorm if config.norm == "layer" else SyncedBatchNorm)(config.width)
 
 
 def _layer_scale(config: WaffleIronConfig) -> nn.Parameter:
@@ -79,18 +78,20 @@ class SpatialMix(nn.Module):
 
     def forward(self, tokens_MC: Tensor, plane: Plane, keep_B: Tensor | None) -> Tensor:
         """(M, C) residual; ``keep_B`` is the factor of each scan under stochastic depth."""
-        # The layer scale acts on each channel alone, so it can act on the last kernel.
-        scaled = self.conv2.weight * self.scale[:, None, None, None]
-        kernels = torch.stack([self.conv1.weight, scaled]).flatten(2).transpose(1, 2)
-        biases = torch.stack(
-            [self.conv1.get_parameter("bias"), self.conv2.get_parameter("bias") * self.scale]
-        )
+        kernels, biases = self.folded()
         cells_OC = flatten_points(self.norm(tokens_MC), plane)
         with torch.autocast(cells_OC.device.type, enabled=False):
             cells_OC = self.convs(cells_OC, kernels, biases, plane, activation=self.activation)
         if keep_B is not None:
             cells_OC = cells_OC * keep_B[plane.scan, None]
         return inflate_cells(cells_OC, plane)
+
+    def folded(self) -> tuple[Tensor, Tensor]:
+        """Kernels (2, 9, C) and biases (2, C); the layer scale is part of the second."""
+        scaled = self.conv2.weight * self.scale[:, None, None, None]
+        kernels = torch.stack([self.conv1.weight, scaled]).flatten(2).transpose(1, 2)
+        biases = (self.conv1.get_parameter("bias"), self.conv2.get_parameter("bias") * self.scale)
+        return kernels, torch.stack(biases)
 
 
 class ChannelMix(nn.Module):
@@ -111,6 +112,13 @@ class ChannelMix(nn.Module):
         residual_MC = F.linear(hidden_MC, weight, self.linear2.bias * self.scale)
         return residual_MC if keep_M1 is None else residual_MC * keep_M1
 
+    def folded(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Both matrices (C, C), each before its bias (C,), with norm and layer scale inside."""
+        gain, shift = _affine(self.norm)
+        first, bias = self.linear1.weight, self.linear1.bias
+        second, last_bias = self.linear2.weight * self.scale[:, None], self.linear2.bias
+        return first * gain, torch.mv(first, shift) + bias, second, last_bias * self.scale
+
 
 class Layer(nn.Module):
     """Spatial mix, then channel mix, both residual."""
@@ -119,15 +127,52 @@ class Layer(nn.Module):
         super().__init__()
         self.spatial = SpatialMix(config)
         self.channel = ChannelMix(config)
+        self.fusable = config.spatial == "occupied" and config.norm == "layer"
 
     def forward(
         self, tokens_MC: Tensor, plane: Plane, keep_2B: Tensor | None, scan_M: Tensor
     ) -> Tensor:
         """(M, C) tokens; the residual stream stays in float32 under autocast."""
+        dtype = _product_dtype(tokens_MC)
+        if self.fusable and tokens_MC.dtype == torch.float32 and dtype is not None:
+            keep = None if keep_2B is None else (keep_2B[0][plane.scan], keep_2B[1][scan_M])
+            return fused_layer(tokens_MC, self.folded(), plane, self.form(dtype), keep)
         keep_B = None if keep_2B is None else keep_2B[0]
         keep_M1 = None if keep_2B is None else keep_2B[1][scan_M, None]
         tokens_MC = tokens_MC + self.spatial(tokens_MC, plane, keep_B)
         return tokens_MC + self.channel(tokens_MC, keep_M1)
+
+    def form(self, dtype: torch.dtype) -> LayerForm:
+        """What the layer computes, apart from its weights, with its norms folded."""
+        norm = self.channel.norm
+        eps = norm.eps if isinstance(norm, nn.LayerNorm) else -1.0
+        return LayerForm(activation=self.channel.activation, eps=eps, dtype=dtype)
+
+    def folded(self) -> LayerWeights:
+        """Weights with all that is affine folded in; a BatchNorm in its evaluation form."""
+        with torch.autocast(self.channel.scale.device.type, enabled=False):
+            gain, shift = _affine(self.spatial.norm)
+            return LayerWeights(*self.spatial.folded(), gain, shift, *self.channel.folded())
+
+
+def _affine(norm: nn.Module) -> tuple[Tensor, Tensor]:
+    """Gain and shift (C,) of a norm; of a BatchNorm, all there is of it in evaluation."""
+    gain: Tensor = norm.get_parameter("weight")
+    shift: Tensor = norm.get_parameter("bias")
+    if isinstance(norm, nn.BatchNorm1d):
+        gain = gain * torch.rsqrt(norm.get_buffer("running_var") + norm.eps)
+        shift = shift - gain * norm.get_buffer("running_mean")
+    return gain, shift
+
+
+def _product_dtype(tokens: Tensor) -> torch.dtype | None:
+    """Number format that the compiled layer would multiply in; None where it cannot run."""
+    if tokens.device.type != "cpu":
+        return None
+    if not torch.is_autocast_enabled("cpu"):
+        return torch.float32
+    dtype = torch.get_autocast_dtype("cpu")
+    return dtype if dtype == torch.bfloat16 else None
 
 
 class WaffleIron(Backbone):
@@ -147,28 +192,31 @@ class WaffleIron(Backbone):
 
     def planes(self, batch: Batch) -> list[Plane]:
         """Index tables of every plane of the grid, built once per batch."""
-        found, expected = batch.cells.shape[1], len(self.grid.planes)
-        if found != expected:
-            msg = f"the batch has the cells of {found} grids, this backbone needs {expected}"
-            raise ValueError(msg)
-        scan = batch.scan_index()
-        return [
-            build_plane(
-                batch.cells[:, i],
-                scan,
-                num_scans=batch.num_scans,
-                size_hw=size,
-                flatten=self.config.flatten,
-            )
-            for i, size in enumerate(self.grid.planes[: self.num_layers])
-        ]
+        return build_planes(batch, self.grid, self.num_layers, self.config.flatten)
+
+    @torch.no_grad()
+    def for_inference(self, dtype: torch.dtype = torch.float32) -> FoldedWaffleIron:
+        """A copy for evaluation only, with everything affine folded; later training leaves it.
+
+        Args:
+            dtype: Number format of the matrix products; the residual stream stays in float32.
+                The outputs differ from those of ``eval()`` by rounding only.
+        """
+        embed = FoldedEmbedding(self.embed)
+        layers = [cast("Layer", layer) for layer in self.layers]
+        folded = [FoldedLayer(layer.folded(), layer.form(dtype)) for layer in layers]
+        return FoldedWaffleIron(embed, folded, grid=self.grid, flatten=self.config.flatten)
 
     def draw_kept(self, num_scans: int, device: torch.device) -> Tensor:
-        """(2 L, B) one draw per mix and scan: 1 where its residual is kept, 0 where it is not."""
+        """(2 L, B) one draw per mix and scan: 1 where its residual is kept, 0 where it is not.
+
+        Every process draws for the scans of all of them, so that their number changes nothing.
+        """
+        first, total = place_among_ranks(num_scans, device)
         probability = torch.full(
-            (2 * self.num_layers, num_scans), 1 - self.config.drop_path, device=device
+            (2 * self.num_layers, total), 1 - self.config.drop_path, device=device
         )
-        return torch.bernoulli(probability)
+        return torch.bernoulli(probability)[:, first : first + num_scans]
 
     def forward(self, batch: Batch) -> Tensor:
         """See ``Backbone.forward``."""
@@ -177,7 +225,7 @@ class WaffleIron(Backbone):
         keep_L2B: Tensor | None = None
         if self.training and self.config.drop_path > 0:
             kept = self.draw_kept(batch.num_scans, tokens_MC.device)
-            keep_L2B = kept.view(self.num_layers, 2, -1) / (1 - self.config.drop_path)
+            keep_L2B = kept.reshape(self.num_layers, 2, -1) / (1 - self.config.drop_path)
         recompute = self.config.checkpointing and torch.is_grad_enabled()
         for i, layer in enumerate(self.layers):
             inputs = (

@@ -4,6 +4,8 @@ from typing import Annotated, Protocol, TypeAlias
 
 from pydantic import Field
 
+from lidistill.data.folder import FolderConfig
+from lidistill.data.kitti_raw import KittiRawConfig
 from lidistill.data.nuscenes import NuScenesConfig
 from lidistill.data.pandaset import PandaSetConfig
 from lidistill.data.semantic_kitti import SemanticKittiConfig
@@ -34,6 +36,8 @@ class FrameDataset(Protocol):
 
 
 DATASETS = {
+    "folder": FolderConfig,
+    "kitti_raw": KittiRawConfig,
     "nuscenes": NuScenesConfig,
     "pandaset": PandaSetConfig,
     "semantic_kitti": SemanticKittiConfig,
@@ -41,6 +45,7 @@ DATASETS = {
 """Configuration of every data set by its ``kind``."""
 
 DatasetConfig: TypeAlias = Annotated[
-    NuScenesConfig | PandaSetConfig | SemanticKittiConfig, Field(discriminator="kind")
+    FolderConfig | KittiRawConfig | NuScenesConfig | PandaSetConfig | SemanticKittiConfig,
+    Field(discriminator="kind"),
 ]
 """Configuration of any data set."""

@@ -9,9 +9,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from lidistill.errors import DatasetNotFoundError, FileFormatError
+from lidistill.data.files import read_file
+from lidistill.errors import FileFormatError
 
-_FAR: Final = 1e4  # metres; no lidar reaches it, and flipped bits soon do
+MAX_RANGE: Final = 1e4
+"""Metres that no lidar reaches, and flipped bits soon do."""
 
 
 def read_scan(path: Path, num_columns: int) -> NDArray[np.float32]:
@@ -21,7 +23,7 @@ def read_scan(path: Path, num_columns: int) -> NDArray[np.float32]:
         DatasetNotFoundError: If there is no such file.
         FileFormatError: If it is empty, ends within a record, or holds what no lidar measures.
     """
-    content = _read(path)
+    content = read_file(path)
     record = 4 * num_columns
     if not content or len(content) % record:
         msg = (
@@ -30,12 +32,13 @@ def read_scan(path: Path, num_columns: int) -> NDArray[np.float32]:
         )
         raise FileFormatError(msg)
     scan = np.frombuffer(content, dtype="<f4").reshape(-1, num_columns)
-    if not (np.isfinite(scan).all() and np.abs(scan[:, :3]).max() <= _FAR):
-        wrong = ~np.isfinite(scan).all(axis=1) | (np.abs(scan[:, :3]) > _FAR).any(axis=1)
+    if not (np.isfinite(scan).all() and np.abs(scan[:, :3]).max() <= MAX_RANGE):
+        wrong = ~np.isfinite(scan).all(axis=1) | (np.abs(scan[:, :3]) > MAX_RANGE).any(axis=1)
         first = int(np.flatnonzero(wrong)[0])
         msg = (
             f"scan {path}: {wrong.sum()} of its {len(scan)} points are not finite or farther than "
-            f"{_FAR:g} m, first point {first}; it is damaged or of another format. Unpack it again."
+            f"{MAX_RANGE:g} m, first point {first}; it is damaged or of another format. "
+            "Unpack it again."
         )
         raise FileFormatError(msg)
     return scan.astype(np.float32)
@@ -53,7 +56,7 @@ def read_label_ids(path: Path, dtype: str, num_points: int) -> NDArray[np.intege
         DatasetNotFoundError: If there is no such file.
         FileFormatError: If it has not one id for every point.
     """
-    content = _read(path)
+    content = read_file(path)
     expected = num_points * np.dtype(dtype).itemsize
     if len(content) != expected:
         msg = (
@@ -62,11 +65,3 @@ def read_label_ids(path: Path, dtype: str, num_points: int) -> NDArray[np.intege
         )
         raise FileFormatError(msg)
     return np.frombuffer(content, dtype=dtype)
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError as error:
-        msg = f"{path} does not exist any more; unpack its folder again."
-        raise DatasetNotFoundError(msg) from error

@@ -3,32 +3,21 @@
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from lidistill.data.diagnose import Finding, chosen_frames, diagnose
+from lidistill.data.onhand import SensorFrames, detect_format, missing_from, parts_of, read_all
 from lidistill.data.overlays import draw_overlays
 from lidistill.data.pairing import pair_view
-from lidistill.data.pandaset import DEVICE, PandaSet, PandaSetConfig
-from lidistill.data.pandaset_drive import is_drive
 from lidistill.data.pictures import read_picture
-from lidistill.errors import DatasetNotFoundError, LidistillError
+from lidistill.data.sensors import SENSORS, sensor_of
+from lidistill.errors import LidistillError
 from lidistill.labels import IGNORE, LabelMap
 from lidistill.structures import CameraView, Frame
-
-
-class _Frames(Protocol):
-    @property
-    def sensor(self) -> str: ...
-
-    @property
-    def label_map(self) -> LabelMap: ...
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int) -> Frame: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +38,8 @@ class DatasetReport:
     """Share of a frame's points that fall into each camera, mean over the frames that have it."""
     problems: tuple[str, ...]
     """One line for every frame or picture that could not be read."""
+    findings: tuple[Finding, ...]
+    """What looks wrong although it could be read."""
     pictures: tuple[Path, ...]
     """Overlays written."""
 
@@ -79,26 +70,6 @@ class CheckReport:
         return record
 
 
-def detect_format(root: Path) -> str:
-    """Name of the data set that a folder holds, a key of ``data.DATASETS``.
-
-    Raises:
-        DatasetNotFoundError: If there is no such folder, or it holds none that is known.
-    """
-    if not root.is_dir():
-        msg = f"{root} is not a folder; give the one that a data set was unpacked into."
-        raise DatasetNotFoundError(msg)
-    for name, fits in _FORMATS.items():
-        if fits(root):
-            return name
-    drive = f" {root} is a single drive: give {root.parent}." if is_drive(root) else ""
-    msg = (
-        f"{root} holds no data set of a known format ({', '.join(_FORMATS)}). "
-        f"PandaSet has folders like 002/lidar/00.pkl.gz.{drive}"
-    )
-    raise DatasetNotFoundError(msg)
-
-
 def check_root(
     root: Path,
     output: Path | None = None,
@@ -118,24 +89,21 @@ def check_root(
         DatasetNotFoundError: If there is no data set of a known format.
     """
     name = detect_format(root)
-    datasets = [
-        PandaSetConfig.model_validate({"root": root, "sensor": sensor, "split": "all"}).build()
-        for sensor in DEVICE
-    ]
+    datasets = read_all(root)
     return CheckReport(
         root=root,
         format=name,
-        parts=tuple(drive.name for drive in datasets[0].drives),
+        parts=tuple(dict.fromkeys(part for dataset in datasets for part in parts_of(dataset))),
         datasets=tuple(
             check_dataset(dataset, output, max_frames=max_frames, on_frame=on_frame)
             for dataset in datasets
         ),
-        missing=_missing(datasets[0]),
+        missing=tuple(dict.fromkeys(line for one in datasets for line in missing_from(one))),
     )
 
 
 def check_dataset(
-    dataset: _Frames,
+    dataset: SensorFrames,
     output: Path | None = None,
     *,
     max_frames: int | None = None,
@@ -152,9 +120,14 @@ def check_dataset(
     num = len(dataset) if max_frames is None else min(max_frames, len(dataset))
     chosen = np.linspace(0, len(dataset) - 1, num).round().astype(int).tolist()
     tally = _Tally(label_map=dataset.label_map, middle=num // 2)
+    wanted = {chosen[i] for i in chosen_frames(num)}
+    diagnosed: list[Frame] = []
     for index in chosen:
         try:
-            tally.add(dataset[index])
+            frame = dataset[index]
+            tally.add(frame)
+            if index in wanted:
+                diagnosed.append(frame)
         except LidistillError as error:
             tally.problems.append(str(error))
         on_frame()
@@ -171,6 +144,7 @@ def check_dataset(
         class_counts=counts,
         camera_share={name: float(np.mean(share)) for name, share in tally.shares.items()},
         problems=tuple(tally.problems),
+        findings=_findings(diagnosed),
         pictures=pictures,
     )
 
@@ -225,30 +199,6 @@ class _Tally:
         return tuple(written)
 
 
-def _holds_pandaset(root: Path) -> bool:
-    return any(is_drive(folder) for folder in root.iterdir() if folder.is_dir())
-
-
-_FORMATS: Final[dict[str, Callable[[Path], bool]]] = {"pandaset": _holds_pandaset}
-
-
-def _missing(dataset: PandaSet) -> tuple[str, ...]:
-    lines = []
-    for drive in dataset.drives:
-        frames = set(drive.scans)
-        if len(frames) < drive.num_poses:
-            lines.append(f"{drive.name}: points of {len(frames)} of {drive.num_poses} frames")
-        if unlabelled := sorted(frames - drive.labels.keys()):
-            lines.append(f"{drive.name}: no labels of {len(unlabelled)} frames: {_few(unlabelled)}")
-        for name in dataset.cameras:
-            camera = drive.cameras.get(name)
-            without = sorted(frames - camera.pictures.keys()) if camera else ["all"]
-            if without:
-                lines.append(f"{drive.name}/{name}: no picture of the frames {_few(without)}")
-        if drive.latitude is None:
-            lines.append(f"{drive.name}: no meta/gps.json, so its split is unknown")
-    return tuple(lines)
-
-
-def _few(names: list[str]) -> str:
-    return ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
+def _findings(frames: list[Frame]) -> tuple[Finding, ...]:
+    known = frames and (frames[0].sensor in SENSORS or frames[0].intensity_statistics is not None)
+    return diagnose(frames, sensor_of(frames[0]) if known else None)

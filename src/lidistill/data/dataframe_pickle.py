@@ -4,7 +4,6 @@ The few names that such files use become inert records, and plain code reads the
 them: neither pandas nor NumPy is ever called by the file.
 """
 
-import gzip
 import math
 import re
 import zlib
@@ -14,13 +13,14 @@ from typing import Any, Final
 
 import numpy as np
 
+from lidistill.data.files import read_file
 from lidistill.data.inert_pickle import BROKEN, Record, RefusedError, load_inert
-from lidistill.errors import DatasetNotFoundError, FileFormatError
+from lidistill.errors import FileFormatError
 from lidistill.structures import Array
 
-MAX_BYTES: Final = 1 << 30
+MAX_BYTES: Final = 1 << 26
 """Decompressed size at which a file is refused; PandaSet's largest have about 10 MB."""
-_CHUNK: Final = 1 << 24
+_GZIP: Final = 31  # zlib's name for its header and checksum
 _NUMBER = re.compile(r"(b1|[iuf][1248])\Z")
 
 
@@ -131,22 +131,25 @@ def read_dataframe(path: Path, *, max_bytes: int = MAX_BYTES) -> dict[str, Array
 
 
 def _decompress(path: Path, max_bytes: int) -> bytes:
-    chunks, size = [], 0
+    """Content of a gzip file, whose checksum zlib compares; members may follow one another."""
+    packed, left = read_file(path, max_bytes=max_bytes), max_bytes + 1
+    members: list[bytes] = []
     try:
-        with gzip.open(path) as file:
-            while chunk := file.read(_CHUNK):
-                chunks.append(chunk)
-                size += len(chunk)
-                if size > max_bytes:
-                    msg = f"{path}: more than {max_bytes} bytes once decompressed; refused."
-                    raise FileFormatError(msg)
-    except FileNotFoundError as error:
-        msg = f"{path} does not exist; unpack the drive again or leave this frame out."
-        raise DatasetNotFoundError(msg) from error
-    except (OSError, EOFError, zlib.error) as error:
+        while packed or not members:
+            member = zlib.decompressobj(wbits=_GZIP)
+            members.append(member.decompress(packed, left))
+            left -= len(members[-1])
+            if left <= 0:
+                msg = f"{path}: more than {max_bytes} bytes once decompressed; refused."
+                raise FileFormatError(msg)
+            if not member.eof:
+                msg = "it ends too early"
+                raise EOFError(msg)
+            packed = member.unused_data.lstrip(b"\0")
+    except (EOFError, zlib.error) as error:
         msg = f"{path}: truncated or not a gzip file ({error}); copy or download it again."
         raise FileFormatError(msg) from error
-    return b"".join(chunks)
+    return members[0] if len(members) == 1 else b"".join(members)
 
 
 def _columns(root: Any) -> dict[str, Array]:

@@ -2,12 +2,16 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lidistill.errors import DatasetNotFoundError, FileFormatError
-from lidistill.geometry import invert_rigid, rigid
+from lidistill.data.files import read_file
+from lidistill.errors import FileFormatError, first_line
+from lidistill.geometry import MAX_WORLD, check_rigid, invert_rigid, rigid
+
+_MAX_BYTES: Final = 1 << 24
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,22 +69,72 @@ def read_poses(path: Path, calibration: Calibration) -> NDArray[np.float64]:
     return np.array([T_lidar_grey @ pose @ T_grey_lidar for pose in poses]).reshape(-1, 4, 4)
 
 
+def read_raw_calibration(folder: Path, camera: str) -> Calibration:
+    """How one colour camera of a day of KITTI's raw recordings sees the lidar's points.
+
+    Args:
+        folder: Holds ``calib_cam_to_cam.txt`` and ``calib_velo_to_cam.txt``.
+        camera: Number of the camera as the files write it, for example ``"02"``.
+
+    Raises:
+        DatasetNotFoundError: If one of the files is missing.
+        FileFormatError: If a line is missing, or is no calibration.
+    """
+    cameras, lidar = folder / "calib_cam_to_cam.txt", folder / "calib_velo_to_cam.txt"
+    P = _line(cameras, f"P_rect_{camera}", 12).reshape(3, 4)
+    R_rect = _line(cameras, "R_rect_00", 9).reshape(3, 3)
+    T_raw_lidar = rigid(_line(lidar, "R", 9).reshape(3, 3), _line(lidar, "T", 3))
+    T_grey_lidar = rigid(R_rect, np.zeros(3)) @ T_raw_lidar
+    K = P[:, :3]
+    if not (K[0, 0] > 0 and K[1, 1] > 0 and K[2].tolist() == [0, 0, 1] and K[1, 0] == 0):
+        msg = f"{cameras}: P_rect_{camera} is no pinhole projection; unpack the file again."
+        raise FileFormatError(msg)
+    T_cam_grey = rigid(np.eye(3), np.linalg.solve(K, P[:, 3]).astype(np.float64))
+    T_cam_lidar = T_cam_grey @ T_grey_lidar
+    try:
+        check_rigid(T_cam_lidar, reach=MAX_WORLD)
+    except ValueError as error:
+        msg = f"{cameras} and {lidar.name}: {error}; expected rotations. Unpack them again."
+        raise FileFormatError(msg) from error
+    return Calibration(K=K, T_cam_lidar=T_cam_lidar, T_grey_lidar=T_grey_lidar)
+
+
+def _line(path: Path, name: str, count: int) -> NDArray[np.float64]:
+    """The numbers behind ``name:``."""
+    lines = dict(line.partition(":")[::2] for line in _text(path).splitlines() if ":" in line)
+    try:
+        numbers = np.array(lines.get(name, "").split(), dtype=np.float64)
+    except ValueError:
+        numbers = np.zeros(0)
+    if len(numbers) != count or not np.isfinite(numbers).all():
+        msg = (
+            f"{path}: its line {name!r} holds {len(numbers)} numbers, expected {count} finite "
+            "ones; unpack the day's calibration (…_calib.zip) again."
+        )
+        raise FileFormatError(msg)
+    return numbers
+
+
 def _text(path: Path) -> str:
     try:
-        return path.read_text("utf-8")
-    except FileNotFoundError as error:
-        msg = f"{path} does not exist; unpack data_odometry_calib.zip into the same folder."
-        raise DatasetNotFoundError(msg) from error
+        text = read_file(path, max_bytes=_MAX_BYTES).decode("utf-8")
     except UnicodeDecodeError as error:
         msg = f"{path} is not a text file; unpack it again."
         raise FileFormatError(msg) from error
+    words = text.split()
+    lengths = [len(word.lstrip("-")) for word in words if word[-1].isdecimal() and "." in word]
+    # These files give all numbers the same digits and end with a line break.
+    if not text.endswith("\n") and words and len(words[-1].lstrip("-")) < min(lengths, default=0):
+        msg = f"{path} ends within the number {words[-1]!r}; it is cut off. Unpack it again."
+        raise FileFormatError(msg)
+    return text
 
 
 def _matrix(text: str, source: str) -> NDArray[np.float64]:
     try:
         numbers = np.array(text.split(), dtype=np.float64)
     except ValueError as error:
-        msg = f"{source}: {error}; expected 12 numbers. Unpack the file again."
+        msg = f"{source}: {first_line(error)[:100]}; expected 12 numbers. Unpack the file again."
         raise FileFormatError(msg) from error
     if numbers.shape != (12,) or not np.isfinite(numbers).all():
         msg = f"{source} holds {len(numbers)} numbers, expected 12 finite ones; unpack it again."
@@ -90,8 +144,10 @@ def _matrix(text: str, source: str) -> NDArray[np.float64]:
 
 def _rigid(text: str, source: str) -> NDArray[np.float64]:
     matrix = _matrix(text, source)
-    rotation = matrix[:, :3]
-    if not np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-3):
-        msg = f"{source}: its first three columns are no rotation; unpack the file again."
-        raise FileFormatError(msg)
-    return rigid(rotation, matrix[:, 3])
+    T = rigid(matrix[:, :3], matrix[:, 3])
+    try:
+        check_rigid(T, reach=MAX_WORLD)
+    except ValueError as error:
+        msg = f"{source}: {error}; expected a rotation and a shift. Unpack the file again."
+        raise FileFormatError(msg) from error
+    return T

@@ -1,19 +1,22 @@
 """The frames of every step, and the workers that prepare them.
 
 The order is a function of seed and epoch, a sample one of seed, epoch and frame index. Nothing else
-is remembered, so a run can start at any step and the number of workers changes nothing.
+is remembered, so a run can start at any step, and neither the number of workers nor that of the
+processes it is dealt to changes anything.
 """
 
 import functools
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from lidistill.data.bad_frames import STOP, BadFrame, BadFrameCount, BadFrames, attempts
 from lidistill.data.order import FrameOrder, Key
-from lidistill.errors import LidistillError
+from lidistill.data.worker import start_worker
+from lidistill.errors import ConfigError, LidistillError
 
 T = TypeVar("T")
 
@@ -30,7 +33,20 @@ class StepPlan:
     batch_size: int
     """Frames of one optimiser step."""
     micro_batch: int
-    """Frames of one forward pass; the gradients of a step are accumulated."""
+    """At most so many frames, of all processes together, in one forward pass, where that leaves
+    each process one; the gradients of a step are accumulated."""
+    rank: int = 0
+    """Which of the processes this one is."""
+    num_ranks: int = 1
+    """Processes that share every pass; each takes neighbouring frames of it."""
+
+    def __post_init__(self) -> None:
+        if self.batch_size < self.num_ranks:
+            msg = (
+                f"{self.num_ranks} processes cannot share steps of {self.batch_size} frames; set "
+                f"train.batch_size to {self.num_ranks} or more, or start fewer processes."
+            )
+            raise ConfigError(msg)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -39,16 +55,28 @@ class StepPlan:
 
     @property
     def passes_per_step(self) -> int:
-        """Forward passes of an optimiser step."""
-        return -(-self.batch_size // self.micro_batch)
+        """Forward passes of an optimiser step; in each of them every process has a frame."""
+        return min(-(-self.batch_size // self.micro_batch), self.batch_size // self.num_ranks)
 
     def keys(self, step: int) -> list[Key]:
-        """Epoch and frame index of every sample of a step."""
+        """Epoch and frame index of every sample of a step, of all processes."""
         epoch, within = divmod(step, self.steps_per_epoch)
         start = within * self.batch_size
         chosen = range(start, start + self.batch_size)
         keys = self.order.epoch(epoch).take(chosen, axis=0, mode="wrap")
         return [(passes, index) for passes, index in keys.tolist()]
+
+    def passes(self, step: int) -> list[list[Key]]:
+        """The keys of this process, for every pass of a step."""
+        keys, count = self.keys(step), self.passes_per_step
+        parts = [_portion(keys, index, count) for index in range(count)]
+        return [_portion(part, self.rank, self.num_ranks) for part in parts]
+
+
+def _portion(keys: list[Key], index: int, count: int) -> list[Key]:
+    """Neighbouring keys, of which each of so many takers gets as many as the others or one less."""
+    first, stop = (len(keys) * i // count for i in (index, index + 1))
+    return keys[first:stop]
 
 
 class _Passes(Sampler[list[Key]]):
@@ -58,26 +86,41 @@ class _Passes(Sampler[list[Key]]):
         self._plan, self._start, self._stop = plan, start, stop
 
     def __iter__(self) -> Iterator[list[Key]]:
-        size = self._plan.micro_batch
         for step in range(self._start, self._stop):
-            keys = self._plan.keys(step)
-            for first in range(0, len(keys), size):
-                yield keys[first : first + size]
+            yield from self._plan.passes(step)
 
     def __len__(self) -> int:
         return (self._stop - self._start) * self._plan.passes_per_step
 
 
-class _Made(Dataset[T | LidistillError], Generic[T]):
-    def __init__(self, make: Callable[[int, int], T]) -> None:
-        self._make = make
+@dataclass(frozen=True, slots=True)
+class _Sample(Generic[T]):
+    """A sample, and the frames before it that could not be read."""
 
-    def __getitem__(self, key: Key) -> T | LidistillError:
-        # An error that crosses from a worker process would carry that worker's whole traceback.
-        try:
-            return self._make(*key)
-        except LidistillError as error:
-            return error
+    made: T
+    skipped: tuple[BadFrame, ...]
+
+
+class _Made(Dataset["_Sample[T] | LidistillError"], Generic[T]):
+    """Samples by their keys; where a frame cannot be read, what the policy says."""
+
+    def __init__(
+        self, make: Callable[[int, int], T], order: FrameOrder, bad_frames: BadFrames
+    ) -> None:
+        self._make, self._order, self._bad_frames = make, order, bad_frames
+
+    def __getitem__(self, key: Key) -> _Sample[T] | LidistillError:
+        skipped: list[BadFrame] = []
+        last: LidistillError | None = None
+        for attempt in attempts(self._order, key, self._bad_frames):
+            # An error that crosses from a worker process would carry that worker's whole traceback.
+            try:
+                return _Sample(self._make(*attempt), tuple(skipped))
+            except LidistillError as error:
+                skipped.append(BadFrame(number=attempt[1], reason=str(error)))
+                last = error
+        assert last is not None  # noqa: S101  there is always a first attempt
+        return last
 
 
 def step_batches(
@@ -88,8 +131,9 @@ def step_batches(
     start: int,
     stop: int,
     workers: int,
-) -> Iterator[list[object]]:
-    """Batches of every optimiser step, prepared ahead by worker processes.
+    bad_frames: BadFrames = STOP,
+) -> Generator[list[object], None, None]:
+    """This process's batches of every optimiser step, prepared ahead by worker processes.
 
     Args:
         make: Prepares the sample of an epoch and a frame index.
@@ -98,6 +142,7 @@ def step_batches(
         start: First step.
         stop: One past the last step.
         workers: Worker processes; 0 prepares in this one.
+        bad_frames: What to do about frames that cannot be read.
 
     Yields:
         The batches of one optimiser step, one for each forward pass.
@@ -106,33 +151,34 @@ def step_batches(
         LidistillError: What ``make`` raises, also in a worker process.
     """
     loader = DataLoader(
-        _Made(make),
+        _Made(make, plan.order, bad_frames),
         batch_sampler=_Passes(plan, start, stop),
         collate_fn=functools.partial(_collate, collate),
         num_workers=workers,
         prefetch_factor=4 if workers else None,
-        worker_init_fn=_one_thread if workers else None,
+        worker_init_fn=functools.partial(start_worker, os.getpid()) if workers else None,
     )
+    count = BadFrameCount(bad_frames)
     group: list[object] = []
     for batch in loader:
         if isinstance(batch, LidistillError):
             raise batch
-        group.append(batch)
+        packed, skipped = batch
+        count.add(skipped)
+        group.append(packed)
         if len(group) == plan.passes_per_step:
             yield group
             group = []
 
 
 def _collate(
-    collate: Callable[[list[T]], object], items: list[T | LidistillError]
-) -> object | LidistillError:
+    collate: Callable[[list[T]], object], items: list[_Sample[T] | LidistillError]
+) -> tuple[object, list[BadFrame]] | LidistillError:
     made: list[T] = []
+    skipped: list[BadFrame] = []
     for item in items:
         if isinstance(item, LidistillError):
             return item
-        made.append(item)
-    return collate(made)
-
-
-def _one_thread(_worker: int) -> None:
-    torch.set_num_threads(1)
+        made.append(item.made)
+        skipped += item.skipped
+    return collate(made), skipped

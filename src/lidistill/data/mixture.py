@@ -1,4 +1,4 @@
-"""Several data sets as one, and frames kept in memory."""
+"""Several data sets as one, a few frames of one, and frames kept in memory."""
 
 from bisect import bisect_right
 from itertools import accumulate
@@ -85,3 +85,33 @@ class InMemory:
         if index not in self._frames:
             self._frames[index] = self._dataset[index]
         return self._frames[index]
+
+
+class Subset:
+    """Some frames of a data set.
+
+    Args:
+        dataset: The data set that reads.
+        indices: Which of its frames, in the order in which they come.
+    """
+
+    def __init__(self, dataset: FrameDataset, indices: list[int]) -> None:
+        self._dataset, self._indices = dataset, indices
+
+    @property
+    def frame_ids(self) -> tuple[str, ...]:
+        """See ``FrameDataset.frame_ids``."""
+        names = self._dataset.frame_ids
+        return tuple(names[index] for index in self._indices)
+
+    @property
+    def label_map(self) -> LabelMap:
+        """See ``FrameDataset.label_map``."""
+        return self._dataset.label_map
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def __getitem__(self, index: int) -> Frame:
+        """See ``FrameDataset.__getitem__``."""
+        return self._dataset[self._indices[index]]

@@ -12,9 +12,10 @@ from pydantic import Field
 
 from lidistill.data.binary import read_label_ids, read_scan
 from lidistill.data.completeness import CompletenessConfig, FileListing, OnDisk, usable_frames
+from lidistill.data.files import blamed_on
 from lidistill.data.nuscenes_tables import CAMERAS, CHANNELS, KeyFrames, read_key_frames
 from lidistill.errors import DatasetNotFoundError, FileFormatError, suggestion
-from lidistill.geometry import invert_rigid
+from lidistill.geometry import check_pinhole, invert_rigid
 from lidistill.labels import LabelMap, load_label_map
 from lidistill.structures import CameraView, Frame
 
@@ -33,6 +34,8 @@ Camera: TypeAlias = Literal[
     "CAM_FRONT_LEFT",
 ]
 _NUM_COLUMNS: Final = 5  # x, y, z, intensity, ring
+_NUM_RINGS: Final = 32
+_MAX_INTENSITY: Final = 255
 _NEAR_DEPTH: Final = 1.0  # metres
 _BORDER_PX: Final = 1.0
 _LIDAR: Final = 0  # position in CHANNELS
@@ -106,7 +109,7 @@ class NuScenes:
         self._index: KeyFrames = read_key_frames(tables, config.index_cache)
         self._channels = [CHANNELS.index(name) for name in config.cameras or CAMERAS]
         chosen = np.flatnonzero(np.isin(self._index.scene, self._scenes()))[:: config.every]
-        disk = self._on_disk(chosen)
+        self.on_disk = disk = self._on_disk(chosen)
         kept = usable_frames(
             config, disk, lambda i: self._frame_id(int(chosen[i])), source=config.root
         )
@@ -132,11 +135,17 @@ class NuScenes:
         frame = int(self._frames[index])
         path = self.config.root / self._index.filename[frame, _LIDAR].decode()
         scan = read_scan(path, _NUM_COLUMNS)
-        ring = scan[:, 4]
-        if (ring < 0).any() or (ring != np.floor(ring)).any():
+        ring, intensity = scan[:, 4], scan[:, 3]
+        if (ring < 0).any() or (ring != np.floor(ring)).any() or (ring >= _NUM_RINGS).any():
             msg = (
                 f"scan {path}: its fifth column does not count the rings of a lidar; it is damaged "
                 "or of another format. Unpack it again."
+            )
+            raise FileFormatError(msg)
+        if not (intensity.min() >= 0 and intensity.max() <= _MAX_INTENSITY):
+            msg = (
+                f"scan {path}: its fourth column, the intensity, is not in 0 to {_MAX_INTENSITY}; "
+                "it is damaged or of another format. Unpack it again."
             )
             raise FileFormatError(msg)
         T_world_lidar = self._index.T_world_ego(frame, _LIDAR) @ self._index.T_ego_sensor(
@@ -151,6 +160,10 @@ class NuScenes:
             views=self._views(index, T_world_lidar),
             T_world_lidar=T_world_lidar,
         )
+
+    def scan_token(self, index: int) -> str:
+        """Token of a frame's scan in ``sample_data``; label files are named after it."""
+        return self._index.lidar_token[int(self._frames[index])].decode()
 
     def _frame_id(self, frame: int) -> str:
         return f"{self._index.scene[frame]}/{self._index.token[frame].decode()}"
@@ -179,15 +192,20 @@ class NuScenes:
         tables = self._index
         T_world_cam = tables.T_world_ego(frame, channel) @ tables.T_ego_sensor(frame, channel)
         height, width = tables.size_hw[frame, channel].tolist()
-        return CameraView(
-            name=CHANNELS[channel],
-            image_path=self.config.root / tables.filename[frame, channel].decode(),
-            size_hw=(height, width),
-            K=tables.K[tables.calibration[frame, channel]],
-            T_cam_lidar=invert_rigid(T_world_cam) @ T_world_lidar,
-            near_depth=_NEAR_DEPTH,
-            border_px=_BORDER_PX,
-        )
+        K = tables.K[tables.calibration[frame, channel]]
+        folder = self.config.root / self.config.version
+        with blamed_on(folder / "calibrated_sensor.json"):
+            check_pinhole(K, (height, width))
+        with blamed_on(folder / "ego_pose.json"):
+            return CameraView(
+                name=CHANNELS[channel],
+                image_path=self.config.root / tables.filename[frame, channel].decode(),
+                size_hw=(height, width),
+                K=K,
+                T_cam_lidar=invert_rigid(T_world_cam) @ T_world_lidar,
+                near_depth=_NEAR_DEPTH,
+                border_px=_BORDER_PX,
+            )
 
     def _scenes(self) -> list[str]:
         """Names of the wanted scenes, all of them in the tables."""

@@ -15,7 +15,15 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from lidistill.errors import DatasetNotFoundError, FileFormatError
+from lidistill.data.nuscenes_rows import (
+    intrinsics_of,
+    name_below_root,
+    pose_of,
+    read_rows,
+    size_of,
+    time_of,
+)
+from lidistill.errors import DatasetNotFoundError, FileFormatError, first_line
 from lidistill.geometry import quaternion_to_matrix, rigid
 
 logger = logging.getLogger(__name__)
@@ -31,8 +39,6 @@ CAMERAS: Final = (
 )
 CHANNELS: Final = (LIDAR, *CAMERAS)
 _TABLES: Final = ("scene", "sample", "sensor", "calibrated_sensor", "sample_data", "ego_pose")
-_CHUNK: Final = 1 << 23  # characters
-_RETRIES: Final = 8  # pieces that may end within a string, one after the other
 _FORMAT: Final = 1  # of the stored index
 _UNREADABLE: Final = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
 
@@ -88,7 +94,7 @@ def read_key_frames(folder: Path, cache: Path | None = None) -> KeyFrames:
         FileFormatError: If a table is damaged, or speaks of rows that another one lacks.
     """
     for table in _TABLES:
-        if not (folder / f"{table}.json").is_file():
+        if not (folder / f"{table}.json").exists():
             msg = f"{folder} has no table {table}.json; unpack the archive of its metadata again."
             raise DatasetNotFoundError(msg)
     if cache is None:
@@ -117,64 +123,21 @@ def _stored(path: Path) -> KeyFrames:
         return KeyFrames(**dict(arrays))
 
 
-def read_rows(path: Path, chunk: int = _CHUNK) -> Iterator[dict[str, Any]]:
-    """Rows of a table, without ever holding all of a large file.
-
-    A row has no object inside it, so the text can be cut behind any ``}`` that is not part of a
-    string; where it was, parsing fails and the next piece is added.
-
-    Raises:
-        FileFormatError: If it is not a JSON list of objects, to its very end.
-    """
-    pending, num_failed, first = "", 0, True
-    try:
-        with path.open(encoding="utf-8") as file:
-            while piece := file.read(chunk):
-                pending += piece
-                if first:
-                    pending = _without(pending.lstrip(), "[")
-                    first = False
-                cut = pending.rfind("}") + 1
-                try:
-                    rows = _parse(pending[:cut])
-                except ValueError:
-                    num_failed += 1
-                    if num_failed > _RETRIES:
-                        raise
-                    continue
-                yield from rows
-                pending, num_failed = pending[cut:], 0
-        if num_failed or pending.strip() != "]":
-            _parse(pending.strip().removesuffix("]"))
-            _without(pending.strip()[-1:], "]")
-    except ValueError as error:
-        msg = f"{path} is not a readable table ({error}); unpack the archive of its metadata again."
-        raise FileFormatError(msg) from error
-
-
-def _without(text: str, bracket: str) -> str:
-    if not text.startswith(bracket):
-        msg = f"expected {bracket!r}, found {text[:10]!r}"
-        raise ValueError(msg)
-    return text[1:]
-
-
-def _parse(text: str) -> list[dict[str, Any]]:
-    rows = json.loads(f"[{text.lstrip().removeprefix(',')}]")
-    if not all(isinstance(row, dict) for row in rows):
-        msg = "a row is not an object"
-        raise ValueError(msg)
-    return rows
-
-
 def _index(folder: Path) -> KeyFrames:
+    builder = _Builder(folder)
     try:
-        return _Builder(folder).build()
+        return builder.build()
     except KeyError as error:
-        msg = f"{folder}: a table lacks the row or the column {error}; unpack its archive again."
+        msg = (
+            f"{builder.reading}: it or a table it refers to lacks the row or the column "
+            f"{str(error)[:80]}; unpack its archive again."
+        )
         raise FileFormatError(msg) from error
     except (TypeError, ValueError, ArithmeticError) as error:
-        msg = f"{folder}: the tables cannot be used ({error}); unpack their archive again."
+        msg = (
+            f"{builder.reading}: the table cannot be used ({first_line(error)[:200]}); unpack its "
+            "archive again."
+        )
         raise FileFormatError(msg) from error
 
 
@@ -182,10 +145,14 @@ class _Builder:
     """Joins the tables; every dictionary is keyed by tokens."""
 
     def __init__(self, folder: Path) -> None:
+        self.reading = folder
         self._folder = folder
+
+    def _join(self) -> None:
+        """Everything but the key frames themselves."""
         scenes = {row["token"]: str(row["name"]) for row in self._rows("scene")}
         samples = sorted(
-            (scenes[row["scene_token"]], int(row["timestamp"]), str(row["token"]))
+            (scenes[row["scene_token"]], time_of(row), str(row["token"]))
             for row in self._rows("sample")
         )
         self._scene = np.array([scene for scene, _, _ in samples], dtype=np.str_)
@@ -198,13 +165,16 @@ class _Builder:
             channel = channels[row["sensor_token"]]
             if channel in CHANNELS:
                 self._sensor[row["token"]] = (CHANNELS.index(channel), len(self._mounting))
-                self._mounting.append(_pose(row))
-                self._K.append(_intrinsics(row, channel))
+                self._mounting.append(pose_of(row))
+                self._K.append(intrinsics_of(row) if channel != LIDAR else np.zeros((3, 3)))
 
     def _rows(self, table: str) -> Iterator[dict[str, Any]]:
-        return read_rows(self._folder / f"{table}.json")
+        self.reading = self._folder / f"{table}.json"
+        return read_rows(self.reading)
 
     def build(self) -> KeyFrames:
+        """Read all tables."""
+        self._join()
         shape = (len(self._row), len(CHANNELS))
         files = [[""] * shape[1] for _ in range(shape[0])]
         lidar_tokens = [""] * shape[0]
@@ -220,10 +190,10 @@ class _Builder:
                 msg = f"sample {row['sample_token']} has two key frames of {CHANNELS[channel]}"
                 raise ValueError(msg)
             calibration[frame, channel] = number
-            files[frame][channel] = row["filename"]
+            files[frame][channel] = name_below_root(row["filename"])
             taken_at.setdefault(row["ego_pose_token"], []).append((frame, channel))
             if channel:
-                size_hw[frame, channel] = _size(row)
+                size_hw[frame, channel] = size_of(row)
             else:
                 lidar_tokens[frame] = row["token"]
         return KeyFrames(
@@ -245,39 +215,13 @@ class _Builder:
         for row in self._rows("ego_pose"):
             places = taken_at.pop(row["token"], None)
             if places is not None:
-                pose = _pose(row)
+                pose = pose_of(row)
                 for place in places:
                     poses[place] = pose
         if taken_at:
             msg = f"ego_pose.json lacks {len(taken_at)} rows, first {next(iter(taken_at))}"
             raise ValueError(msg)
         return poses
-
-
-def _pose(row: dict[str, Any]) -> NDArray[np.float64]:
-    pose = np.array([*row["translation"], *row["rotation"]], dtype=np.float64)
-    if pose.shape != (7,) or not np.isfinite(pose).all() or not pose[3:].any():
-        msg = f"row {row['token']} has no usable translation and rotation"
-        raise ValueError(msg)
-    return pose
-
-
-def _size(row: dict[str, Any]) -> tuple[int, int]:
-    height, width = int(row["height"]), int(row["width"])
-    if height < 1 or width < 1:
-        msg = f"picture {row['filename']} has the size {width} x {height}"
-        raise ValueError(msg)
-    return height, width
-
-
-def _intrinsics(row: dict[str, Any], channel: str) -> NDArray[np.float64]:
-    if channel == LIDAR:
-        return np.zeros((3, 3))
-    K = np.array(row["camera_intrinsic"], dtype=np.float64)
-    if K.shape != (3, 3) or not np.isfinite(K).all():
-        msg = f"calibrated sensor {row['token']} has no 3 x 3 camera_intrinsic"
-        raise ValueError(msg)
-    return K
 
 
 def _ascii(texts: list[Any]) -> NDArray[np.bytes_]:

@@ -10,13 +10,15 @@ from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
 
 from lidistill.config import Config
-from lidistill.data.dataframe_pickle import read_dataframe
+from lidistill.data.binary import MAX_RANGE
+from lidistill.data.files import blamed_on
 from lidistill.data.pandaset_drive import CameraFiles, DriveFiles, is_drive, read_drive
-from lidistill.data.pictures import picture_size
+from lidistill.data.pandaset_tables import read_classes, read_points
+from lidistill.data.pictures import a_few, size_of_view
 from lidistill.errors import DatasetNotFoundError, FileFormatError
-from lidistill.geometry import invert_rigid, rigid, transform_points
+from lidistill.geometry import check_pinhole, invert_rigid, rigid, transform_points
 from lidistill.labels import LabelMap, load_label_map
-from lidistill.structures import Array, CameraView, Frame
+from lidistill.structures import CameraView, Frame
 
 logger = logging.getLogger(__name__)
 
@@ -162,23 +164,24 @@ class PandaSet:
         """
         drive, frame = self._frames[index]
         path = drive.scans[frame]
-        table = read_dataframe(path)
-        x, y, z, intensity, device = _numbers(table, ("x", "y", "z", "i", "d"), path)
-        own = device == DEVICE[self.sensor]
+        table = read_points(path)
+        own = table.device == DEVICE[self.sensor]
         if not own.any():
             msg = f"{path} has no point of {self.sensor} (d = {DEVICE[self.sensor]}); leave it out."
             raise DatasetNotFoundError(msg)
         T_world_lidar = drive.T_world_ego[frame] @ _T_EGO_LIDAR
-        world = np.stack([x[own], y[own], z[own]], axis=1)
-        points = transform_points(invert_rigid(T_world_lidar), world).astype(np.float32)
-        if not (np.isfinite(points).all() and np.isfinite(intensity[own]).all()):
-            msg = f"{path}: some of its points are not finite numbers; unpack it again."
+        points = transform_points(invert_rigid(T_world_lidar), table.world[own]).astype(np.float32)
+        if np.abs(points).max() > MAX_RANGE:
+            msg = (
+                f"{path}: a point lies {np.abs(points).max():g} m from the vehicle, expected at "
+                f"most {MAX_RANGE:g}; the scan or lidar/poses.json is damaged. Unpack both again."
+            )
             raise FileFormatError(msg)
         return Frame(
             frame_id=self._frame_id(drive, frame),
             sensor=self.sensor,
             points=points,
-            intensity=intensity[own].astype(np.float32),
+            intensity=table.intensity[own],
             labels=self._labels(drive, frame, own),
             views=tuple(
                 _view(drive.cameras[name], frame, T_world_lidar)
@@ -197,17 +200,8 @@ class PandaSet:
         if self.config.labels == "none" or frame not in drive.labels:
             return None
         path = drive.labels[frame]
-        (raw,) = _numbers(read_dataframe(path), ("class",), path)
-        if len(raw) != len(own):
-            msg = (
-                f"{path} has {len(raw)} labels, expected {len(own)}, the number of points in "
-                f"{drive.scans[frame]}; one of the two is of another frame or damaged."
-            )
-            raise FileFormatError(msg)
-        if not np.issubdtype(raw.dtype, np.integer):
-            msg = f"{path}: its class ids have the type {raw.dtype}, expected whole numbers."
-            raise FileFormatError(msg)
-        return self.label_map.apply(raw[own].astype(np.int64), source=str(path))
+        raw = read_classes(path, drive.scans[frame], len(own))
+        return self.label_map.apply(raw[own], source=str(path))
 
     def _find_drives(self) -> tuple[DriveFiles, ...]:
         root, wanted = self.config.root, self.config.drives
@@ -250,6 +244,19 @@ class PandaSet:
 
     def _check_complete(self) -> None:
         """See ``PandaSetConfig.missing`` and ``PandaSetConfig.labels``."""
+        numbers = self.config.frame_numbers()
+        unscanned = [
+            f"{drive.name}/{frame}"
+            for drive in self.drives
+            for frame in sorted(drive.labels.keys() - drive.scans.keys())
+            if numbers is None or int(frame) in numbers
+        ]
+        if unscanned:
+            text = f"{self.config.root}: {len(unscanned)} frames have labels and no scan"
+            if self.config.missing == "error":
+                msg = f"{text}, first {unscanned[0]}; unpack lidar/ again, or set missing=skip."
+                raise DatasetNotFoundError(msg)
+            logger.warning("%s, first %s; they are left out.", text, unscanned[0])
         unlabelled = [
             f"{drive.name}/{frame}" for drive, frame in self._frames if frame not in drive.labels
         ]
@@ -274,25 +281,16 @@ class PandaSet:
             logger.warning("%s; these frames have fewer views.", text)
 
 
-def _numbers(table: dict[str, Array], names: tuple[str, ...], path: Path) -> list[Array]:
-    """The named columns, all of them numbers."""
-    for name in names:
-        if name not in table or table[name].dtype.kind not in "iuf":
-            found = f"not numbers but {table[name].dtype}" if name in table else "missing"
-            msg = (
-                f"{path}: its column {name!r} is {found}, expected the columns {', '.join(names)}; "
-                f"found {', '.join(table) or 'none'}. Is it another data set's file?"
-            )
-            raise FileFormatError(msg)
-    return [table[name] for name in names]
-
-
 def _view(camera: CameraFiles, frame: str, T_world_lidar: NDArray[np.float64]) -> CameraView:
     path = camera.pictures[frame]
-    return CameraView(
-        name=camera.name,
-        image_path=path,
-        size_hw=picture_size(path),
-        K=camera.K,
-        T_cam_lidar=invert_rigid(camera.T_world_cam[frame]) @ T_world_lidar,
-    )
+    size_hw = size_of_view(path, a_few(list(camera.pictures.values())))
+    with blamed_on(camera.folder / "intrinsics.json"):
+        check_pinhole(camera.K, size_hw)
+    with blamed_on(camera.folder / "poses.json"):
+        return CameraView(
+            name=camera.name,
+            image_path=path,
+            size_hw=size_hw,
+            K=camera.K,
+            T_cam_lidar=invert_rigid(camera.T_world_cam[frame]) @ T_world_lidar,
+        )

@@ -1,7 +1,5 @@
 """What lies on disk of one PandaSet drive: frames, pictures, labels and the calibration."""
 
-import json
-import math
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,11 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lidistill.errors import DatasetNotFoundError, FileFormatError
-from lidistill.geometry import quaternion_to_matrix, rigid
+from lidistill.data.files import MAX_JSON_BYTES, parse_json, read_file
+from lidistill.errors import FileFormatError, first_line
+from lidistill.geometry import MAX_WORLD, check_unit, quaternion_to_matrix, rigid
 
 _TABLE = ".pkl.gz"
 _PICTURES = (".jpg", ".jpeg", ".png")
+_UNUSABLE = (LookupError, TypeError, ValueError, ArithmeticError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +22,7 @@ class CameraFiles:
     """One camera of a drive."""
 
     name: str
+    folder: Path
     pictures: dict[str, Path]
     """Picture of every frame (``"00"``, ``"01"``, …) that has one."""
     K: NDArray[np.float64]
@@ -89,12 +90,9 @@ def read_json(path: Path, kind: type) -> Any:
         FileFormatError: If it is no JSON, or holds something else.
     """
     try:
-        content = json.loads(path.read_text("utf-8"))
-    except FileNotFoundError as error:
-        msg = f"{path} does not exist, and the drive cannot be used without it; unpack it again."
-        raise DatasetNotFoundError(msg) from error
+        content = parse_json(read_file(path, max_bytes=MAX_JSON_BYTES).decode("utf-8"))
     except ValueError as error:
-        msg = f"{path} is not readable as JSON ({error}); unpack it again."
+        msg = f"{path} is not readable as JSON ({first_line(error)[:200]}); unpack it again."
         raise FileFormatError(msg) from error
     if not isinstance(content, kind):
         found = type(content).__name__
@@ -120,11 +118,13 @@ def _read_camera(folder: Path) -> CameraFiles:
     intrinsics = read_json(source, dict)
     try:
         fx, fy, cx, cy = (float(intrinsics[key]) for key in ("fx", "fy", "cx", "cy"))
-    except (KeyError, TypeError, ValueError) as error:
-        msg = f"{source}: no usable entry {error}; expected the numbers fx, fy, cx and cy."
+    except _UNUSABLE as error:
+        reason = first_line(error)[:200]
+        msg = f"{source}: no usable entry {reason}; expected the numbers fx, fy, cx and cy."
         raise FileFormatError(msg) from error
     return CameraFiles(
         name=folder.name,
+        folder=folder,
         pictures=pictures,
         K=np.array([[fx, 0.0, cx], [0.0, fy, cy], [0.0, 0.0, 1.0]]),
         T_world_cam=_poses(path, read_json(path, list), list(pictures)),
@@ -159,26 +159,32 @@ def _pose(entry: Any, source: str) -> NDArray[np.float64]:
     try:
         position, heading = entry["position"], entry["heading"]
         translation = [float(position[axis]) for axis in "xyz"]
-        rotation = quaternion_to_matrix([float(heading[axis]) for axis in "wxyz"])
-    except (KeyError, TypeError, ValueError) as error:
-        msg = f"{source}: no usable pose ({error}); expected position x y z and heading w x y z."
+        quaternion = [float(heading[axis]) for axis in "wxyz"]
+        rotation = quaternion_to_matrix(quaternion)
+        check_unit(quaternion)
+    except _UNUSABLE as error:
+        msg = (
+            f"{source}: no usable pose ({first_line(error)[:200]}); expected position x y z and "
+            "heading w x y z."
+        )
         raise FileFormatError(msg) from error
-    if not np.isfinite(translation).all():
-        msg = f"{source}: the position {translation} is not finite; unpack the file again."
+    if not np.abs(translation).max() <= MAX_WORLD:
+        msg = f"{source}: the position {translation} is not finite or on no map; unpack it again."
         raise FileFormatError(msg)
     return rigid(rotation, translation)
 
 
 def _latitude(path: Path) -> float | None:
-    if not path.is_file():
+    if not path.exists():
         return None
     entries = read_json(path, list)
     try:
         latitude = float(entries[0]["lat"])
-    except (LookupError, TypeError, ValueError) as error:
-        msg = f"{path}: its first entry has no usable 'lat' ({error}); unpack it again."
+    except _UNUSABLE as error:
+        reason = first_line(error)[:200]
+        msg = f"{path}: its first entry has no usable 'lat' ({reason}); unpack it again."
         raise FileFormatError(msg) from error
-    if not math.isfinite(latitude):
+    if not abs(latitude) <= 90:
         msg = f"{path}: its first latitude is {latitude}; unpack it again."
         raise FileFormatError(msg)
     return latitude

@@ -3,7 +3,15 @@
 Shape letters: V pictures, H x W their size, h x w the size they are resized to.
 """
 
+import contextlib
+import functools
+import io
+import statistics
+import struct
+import warnings
+from collections.abc import Sequence
 from pathlib import Path
+from typing import BinaryIO, Final
 
 import numpy as np
 import simplejpeg
@@ -13,28 +21,75 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from lidistill.errors import DatasetNotFoundError, FileFormatError
+from lidistill.data.files import open_file, read_file
+from lidistill.errors import FileFormatError, LidistillError, first_line
 
-_UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
-_JPEG = {".jpg", ".jpeg"}
+_UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, struct.error)
+_FORMATS: Final = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "PPM")
+"""What Pillow may decode; others it would hand to programs of their own."""
+_MAX_PIXELS: Final = 1 << 25
+_NUM_SIZED: Final = 5  # pictures whose headers say what size a camera has
+_JPEG_START: Final = b"\xff\xd8"
+_JPEG_SCAN: Final = b"\xff\xda"
+_MAX_SCANS: Final = 64  # passes over a progressive JPEG; programs write about ten
 
 
-def read_picture(path: Path) -> NDArray[np.uint8]:
-    """(H, W, 3) RGB picture of any format Pillow knows.
+def read_picture(path: Path, size_hw: tuple[int, int] | None = None) -> NDArray[np.uint8]:
+    """(H, W, 3) RGB picture: JPEG, PNG, WebP, BMP, TIFF or PPM, whatever its name ends in.
+
+    Args:
+        path: The picture.
+        size_hw: Height and width that its calibration speaks of; None takes any.
 
     Raises:
         DatasetNotFoundError: If there is no such file.
-        FileFormatError: If it does not decode, or not to the end.
+        FileFormatError: If it does not decode to the end, or has another size.
     """
+    content = read_file(path)
     try:
-        if path.suffix.lower() in _JPEG:
-            return simplejpeg.decode_jpeg(path.read_bytes(), colorspace="RGB")
-        with Image.open(path) as picture:
-            return np.array(picture.convert("RGB"))
-    except FileNotFoundError as error:
-        raise _missing(path) from error
+        picture = _decode(content)
     except _UNREADABLE as error:
         raise _undecodable(path, error) from error
+    if size_hw is not None and picture.shape[:2] != tuple(size_hw):
+        msg = (
+            f"picture {path} has {picture.shape[1]} x {picture.shape[0]} pixels, expected "
+            f"{size_hw[1]} x {size_hw[0]} as its calibration says; take the picture as recorded."
+        )
+        raise FileFormatError(msg)
+    return picture
+
+
+def _decode(content: bytes) -> NDArray[np.uint8]:
+    if content.startswith(_JPEG_START):
+        height, width = simplejpeg.decode_jpeg_header(content)[:2]
+        _check_pixels(height, width)
+        if content.count(_JPEG_SCAN) > _MAX_SCANS:
+            msg = f"more than {_MAX_SCANS} passes over the picture"
+            raise ValueError(msg)
+        return simplejpeg.decode_jpeg(content, colorspace="RGB")
+    with _open(io.BytesIO(content)) as picture:
+        if picture.format == "PNG":
+            picture.verify()  # the checksums, which decoding alone does not look at
+    with _open(io.BytesIO(content)) as picture:
+        return np.array(picture.convert("RGB"))
+
+
+def _open(file: BinaryIO) -> Image.Image:
+    with warnings.catch_warnings():
+        # Pillow warns of large pictures; they are refused here.
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        try:
+            picture = Image.open(file, formats=_FORMATS)
+        except Image.DecompressionBombError as error:
+            raise ValueError(first_line(error)) from error
+    _check_pixels(picture.height, picture.width)
+    return picture
+
+
+def _check_pixels(height: int, width: int) -> None:
+    if height * width > _MAX_PIXELS:
+        msg = f"{width} x {height} pixels, expected at most {_MAX_PIXELS} in all"
+        raise ValueError(msg)
 
 
 def picture_size(path: Path) -> tuple[int, int]:
@@ -45,16 +100,46 @@ def picture_size(path: Path) -> tuple[int, int]:
         FileFormatError: If its header does not decode.
     """
     try:
-        with Image.open(path) as picture:
+        with open_file(path) as file, _open(file) as picture:
             return picture.height, picture.width
-    except FileNotFoundError as error:
-        raise _missing(path) from error
     except _UNREADABLE as error:
         raise _undecodable(path, error) from error
 
 
-def _missing(path: Path) -> DatasetNotFoundError:
-    return DatasetNotFoundError(f"picture {path} does not exist; unpack its folder again.")
+def size_of_view(path: Path, camera: tuple[Path, ...]) -> tuple[int, int]:
+    """Height and width of a picture, which are those of most pictures of its camera.
+
+    Args:
+        path: The picture.
+        camera: ``a_few`` of the pictures that share its calibration; looked at once.
+
+    Raises:
+        DatasetNotFoundError: If there is no such file.
+        FileFormatError: If its header does not decode, or it has another size than the others.
+    """
+    size_hw, usual = picture_size(path), _usual_size(camera)
+    if usual not in {None, size_hw}:
+        msg = (
+            f"picture {path} has {size_hw[1]} x {size_hw[0]} pixels, others of its camera in "
+            f"{path.parent} do not, although they share a calibration; unpack the folder again."
+        )
+        raise FileFormatError(msg)
+    return size_hw
+
+
+def a_few(paths: Sequence[Path]) -> tuple[Path, ...]:
+    """At most five of some pictures, evenly spread."""
+    return tuple(paths[:: max(1, -(-len(paths) // _NUM_SIZED))])
+
+
+@functools.lru_cache(maxsize=1024)
+def _usual_size(camera: tuple[Path, ...]) -> tuple[int, int] | None:
+    sizes = []
+    for path in camera:
+        # A picture that cannot be read is reported when its own frame is.
+        with contextlib.suppress(LidistillError):
+            sizes.append(picture_size(path))
+    return statistics.mode(sizes) if sizes else None
 
 
 def _undecodable(path: Path, error: BaseException) -> FileFormatError:

@@ -16,9 +16,9 @@ from torch import Tensor
 from lidistill.config import Config, GridConfig, Size
 from lidistill.data.pairing import PixelPairs, gather_pairs, pair_view
 from lidistill.data.pictures import read_picture, resize
-from lidistill.data.sensors import SENSORS
+from lidistill.data.sensors import sensor_of
 from lidistill.data.transforms import Augmentation, AugmentationConfig, limit_to_nearest
-from lidistill.errors import DatasetNotFoundError, FileFormatError, unknown_name
+from lidistill.errors import DatasetNotFoundError, FileFormatError
 from lidistill.geometry import transform_points
 from lidistill.labels import IGNORE
 from lidistill.ops.cells import cell_indices, crop_mask
@@ -108,7 +108,7 @@ def distillation_sample(
             frame, kept, pixels, views, config=config, grid=grid, draws=draws
         )
         if sample is not None:
-            return replace(sample, images=_pictures(sample, config) if load_images else None)
+            return replace(sample, images=_pictures(sample, frame, config) if load_images else None)
     names = ", ".join(view.name for view in frame.views) or "none"
     msg = (
         f"frame {frame.frame_id}: none of its {len(points)} voxels lies in a picture (cameras: "
@@ -165,6 +165,7 @@ def segmentation_sample(
     rng: np.random.Generator | None = None,
     *,
     training: bool,
+    augmentation: Augmentation | None = None,
 ) -> Sample:
     """Sample with labels and without pictures.
 
@@ -178,6 +179,7 @@ def segmentation_sample(
         grid: Field of view and grids of the backbone.
         rng: All chance comes from here; see ``sample_rng``. Training needs it.
         training: Whether to sample for training or for evaluation.
+        augmentation: In evaluation, of a copy that votes; None: the scan as it is.
 
     Raises:
         ValueError: If training is asked for without ``rng``.
@@ -188,7 +190,7 @@ def segmentation_sample(
         sample = _training_sample(frame, config, grid, rng)
     else:
         kept = voxel_subset(frame, config, None)
-        sample, _ = _crop_and_describe(frame, kept, Augmentation(), config, grid)
+        sample, _ = _crop_and_describe(frame, kept, augmentation or Augmentation(), config, grid)
     if not len(sample):
         msg = (
             f"frame {frame.frame_id}: none of its {len(frame.points)} points lies inside the field "
@@ -213,7 +215,7 @@ def voxel_subset(frame: Frame, config: SamplingConfig, draws: Draws | None) -> N
     points: NDArray[np.floating] = frame.points[finite]
     wanted = config.voxel_frame
     if wanted == "published":
-        wanted = SENSORS[frame.sensor].published_voxel_frame
+        wanted = sensor_of(frame).published_voxel_frame
     if wanted == "world":
         if frame.T_world_lidar is None:
             msg = (
@@ -259,9 +261,7 @@ def _crop_and_describe(
     grid: GridConfig,
 ) -> tuple[Sample, NDArray[np.bool_]]:
     """Sample of the chosen points inside the field of view, and which of them those are."""
-    if frame.sensor not in SENSORS:
-        raise unknown_name("sensor", frame.sensor, SENSORS)
-    sensor = SENSORS[frame.sensor]
+    sensor = sensor_of(frame)
     augmented = augmentation.apply(frame.points[chosen])
     inside = crop_mask(augmented.coords, grid)
     source, coords = chosen[inside], augmented.coords[inside]
@@ -291,9 +291,9 @@ def _with_originals(sample: Sample, frame: Frame) -> Sample:
     return replace(sample, inverse=torch.from_numpy(inverse), full_labels=full_labels)
 
 
-def _pictures(sample: Sample, config: SamplingConfig) -> Tensor:
-    resized = []
+def _pictures(sample: Sample, frame: Frame, config: SamplingConfig) -> Tensor:
+    resized, size_hw = [], {view.image_path: view.size_hw for view in frame.views}
     for path in sample.image_paths:
-        picture = torch.from_numpy(read_picture(path)).permute(2, 0, 1)
+        picture = torch.from_numpy(read_picture(path, size_hw[path])).permute(2, 0, 1)
         resized.append(resize(picture, config.image_size_hw, config.antialias))
     return torch.stack(resized)

@@ -1,6 +1,7 @@
 """SemanticKITTI: the KITTI odometry drives, labelled; one 64-beam lidar, one colour camera used."""
 
 import logging
+import os
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Final, Literal
@@ -12,9 +13,11 @@ from pydantic import Field
 
 from lidistill.data.binary import read_label_ids, read_scan
 from lidistill.data.completeness import CompletenessConfig, FileListing, OnDisk, usable_frames
+from lidistill.data.files import blamed_on
 from lidistill.data.kitti_calibration import read_calibration, read_poses
-from lidistill.data.pictures import picture_size
+from lidistill.data.pictures import a_few, size_of_view
 from lidistill.errors import DatasetNotFoundError, FileFormatError
+from lidistill.geometry import check_pinhole
 from lidistill.labels import LabelMap, load_label_map
 from lidistill.structures import CameraView, Frame
 
@@ -87,20 +90,16 @@ class SemanticKitti:
         self.root = _folder_of_sequences(config.root)
         sequences = self._find_sequences()
         scans = [scan for sequence in sequences for scan in self._scans(sequence)][:: config.every]
-        disk = self._on_disk(scans)
+        self.on_disk = disk = self._on_disk(scans)
         kept = usable_frames(config, disk, lambda i: "/".join(scans[i]), source=self.root)
         self._frames = tuple(scans[i] for i in kept)
         self._has_labels = disk.labels[kept]
         self._has_picture = disk.pictures[kept, 0]
-        posed = {owner for owner, _ in self._frames if self._pose_file(owner).is_file()}
-        seen = {
-            owner
-            for (owner, _), has_picture in zip(self._frames, self._has_picture, strict=True)
-            if has_picture and config.pictures != "none"
-        }
+        posed = {owner for owner, _ in self._frames if os.path.lexists(self._pose_file(owner))}
+        self._seen = self._pictures() if config.pictures != "none" else {}
         self._calibration = {
             sequence: read_calibration(_calibration_file(self.root, sequence))
-            for sequence in sorted(posed | seen)
+            for sequence in sorted(posed | self._seen.keys())
         }
         self._T_world_lidar = {sequence: self._poses(sequence) for sequence in sorted(posed)}
 
@@ -122,10 +121,10 @@ class SemanticKitti:
         sequence, name = self._frames[index]
         path = self._sequence(sequence) / "velodyne" / f"{name}.bin"
         scan = read_scan(path, _NUM_COLUMNS)
-        if (scan[:, 3] < 0).any():
+        if not (scan[:, 3].min() >= 0 and scan[:, 3].max() <= 1):
             msg = (
-                f"scan {path}: its fourth column, the remission, is negative in places; it is "
-                "damaged or of another format. Unpack it again."
+                f"scan {path}: its fourth column, the remission, is not in 0 to 1; it is damaged "
+                "or of another format. Unpack it again."
             )
             raise FileFormatError(msg)
         poses = self._T_world_lidar.get(sequence)
@@ -152,17 +151,28 @@ class SemanticKitti:
             return ()
         sequence, name = self._frames[index]
         path = self._sequence(sequence) / _CAMERA / f"{name}.png"
-        calibration = self._calibration[sequence]
-        view = CameraView(
-            name=_CAMERA,
-            image_path=path,
-            size_hw=picture_size(path),
-            K=calibration.K,
-            T_cam_lidar=calibration.T_cam_lidar,
-            near_x=_NEAR_X,
-            border_px=_BORDER_PX,
-        )
+        calibration, size_hw = self._calibration[sequence], size_of_view(path, self._seen[sequence])
+        with blamed_on(_calibration_file(self.root, sequence)):
+            check_pinhole(calibration.K, size_hw)
+            view = CameraView(
+                name=_CAMERA,
+                image_path=path,
+                size_hw=size_hw,
+                K=calibration.K,
+                T_cam_lidar=calibration.T_cam_lidar,
+                near_x=_NEAR_X,
+                border_px=_BORDER_PX,
+            )
         return (view,)
+
+    def _pictures(self) -> dict[str, tuple[Path, ...]]:
+        """A few pictures of every sequence, which share its calibration."""
+        pictures: dict[str, list[Path]] = {}
+        for (owner, name), has_picture in zip(self._frames, self._has_picture, strict=True):
+            if has_picture:
+                path = self._sequence(owner) / _CAMERA / f"{name}.png"
+                pictures.setdefault(owner, []).append(path)
+        return {owner: a_few(paths) for owner, paths in pictures.items()}
 
     def _sequence(self, sequence: str) -> Path:
         return self.root / "sequences" / sequence
@@ -198,17 +208,22 @@ class SemanticKitti:
         return sorted(wanted & on_disk)
 
     def _scans(self, sequence: str) -> list[tuple[str, str]]:
-        files = (self._sequence(sequence) / "velodyne").glob("*.bin")
-        names = sorted(path.stem for path in files if path.stem.isdecimal())
+        """Frames of a sequence that have a scan, or labels and thus should have one."""
+        folder = self._sequence(sequence)
+        files = list((folder / "velodyne").glob("*.bin"))
+        if self.config.labels != "none":
+            files += (folder / "labels").glob("*.label")
+        names = sorted({path.stem for path in files if path.stem.isdecimal()})
         wanted = None if self.config.frames is None else frozenset(self.config.frames)
         return [(sequence, name) for name in names if wanted is None or int(name) in wanted]
 
     def _on_disk(self, scans: list[tuple[str, str]]) -> OnDisk:
         listing = FileListing(self.root / "sequences")
+        present = [listing.has(f"{sequence}/velodyne/{name}.bin") for sequence, name in scans]
         labels = [listing.has(f"{sequence}/labels/{name}.label") for sequence, name in scans]
         pictures = [listing.has(f"{sequence}/{_CAMERA}/{name}.png") for sequence, name in scans]
         return OnDisk(
-            scan=np.ones(len(scans), dtype=bool),
+            scan=np.array(present, dtype=bool),
             labels=np.array(labels, dtype=bool),
             pictures=np.array(pictures, dtype=bool).reshape(-1, 1),
         )

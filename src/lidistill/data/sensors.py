@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from lidistill.errors import UnknownNameError, suggestion
+from lidistill.structures import Frame
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sensor:
@@ -38,3 +41,22 @@ SENSORS = {
     )
 }
 """Statistics over each training set, as the authors of ScaLR (CVPR 2024) computed them."""
+
+
+def sensor_of(frame: Frame) -> Sensor:
+    """The lidar that a frame comes from, with the statistics to standardise its intensity.
+
+    Raises:
+        UnknownNameError: If it is none of ``SENSORS`` and the frame carries no statistics.
+    """
+    if frame.intensity_statistics is not None:
+        mean, std = frame.intensity_statistics
+        return Sensor(name=frame.sensor, intensity_mean=mean, intensity_std=std)
+    if frame.sensor in SENSORS:
+        return SENSORS[frame.sensor]
+    msg = (
+        f"frame {frame.frame_id}: the sensor {frame.sensor!r} has no intensity statistics; run "
+        "`lidistill data stats ROOT --output ROOT/statistics.yaml` once, or name a known sensor: "
+        f"{suggestion(frame.sensor, SENSORS)}"
+    )
+    raise UnknownNameError(msg)

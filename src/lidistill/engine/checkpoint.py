@@ -1,15 +1,15 @@
 """Checkpoints: folders that explain themselves, written beside and renamed, read without code.
 
 A checkpoint holds ``weights.safetensors``, ``training.pt`` (optimiser and loss scaler) and
-``checkpoint.json`` (format, step, resolved recipe, label names, input statistics, versions).
-The random state needs no file: every random choice is a function of seed, epoch, frame and step.
+``checkpoint.json`` (format, step, resolved recipe, label names, input statistics, versions, and a
+checksum of each file). The random state needs no file: every random choice is a function of seed,
+epoch, frame and step.
 """
 
 import json
-import os
 import platform
-import re
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,11 +21,21 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 import lidistill
-from lidistill.errors import UNREADABLE, CheckpointError, first_line
+from lidistill.engine.checkpoint_record import (
+    FORMAT,
+    RECORD,
+    TRAINING,
+    WEIGHTS,
+    badness,
+    check_sum,
+    read_record,
+    record_sum,
+    step_folders,
+)
+from lidistill.engine.durable import sha256, sync
+from lidistill.errors import UNREADABLE, CheckpointError, TrainingError, first_line
 
-FORMAT = 1
-_FILES = ("weights.safetensors", "checkpoint.json")
-_STEP = re.compile(r"step-(\d+)")
+_STALE = (".writing-*", ".replaced-*", ".removing-*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +49,8 @@ class Checkpoint:
     meta: dict[str, Any]
     """Label names, input statistics, versions, seed."""
     weights: dict[str, Tensor]
+    sha256: dict[str, str]
+    """Checksums of its files, in hexadecimal digits."""
 
     def training_state(self) -> dict[str, Any]:
         """Optimiser and loss scaler.
@@ -47,11 +59,12 @@ class Checkpoint:
             CheckpointError: If they are not there, as in a checkpoint made for inference, or
                 cannot be read as plain tensors and numbers; no code in them is run.
         """
-        file = self.path / "training.pt"
+        file = self.path / TRAINING
         if not file.is_file():
-            msg = f"{self.path} holds no training state (training.pt), so it cannot be resumed."
+            msg = f"{self.path} holds no training state ({TRAINING}), so it cannot be resumed."
             raise CheckpointError(msg)
         try:
+            check_sum(file, self.sha256.get(TRAINING))
             return torch.load(file, map_location="cpu", weights_only=True)
         except UNREADABLE as error:
             msg = (
@@ -69,9 +82,9 @@ def save_checkpoint(
     training: dict[str, Any],
     recipe: dict[str, Any],
     meta: dict[str, Any],
-    keep: int,
+    measure: dict[str, float] | None = None,
 ) -> Path:
-    """Write ``folder/step-NNNNNNNN`` whole or not at all, then drop the oldest ones.
+    """Write ``folder/step-NNNNNNNN`` whole or not at all; ``prune`` drops old ones.
 
     Args:
         folder: The run's ``checkpoints`` folder.
@@ -80,31 +93,69 @@ def save_checkpoint(
         training: State of the optimiser and the loss scaler.
         recipe: Resolved recipe, as JSON values.
         meta: Label names, input statistics, seed.
-        keep: How many of the newest checkpoints stay.
+        measure: How good it is, as one name and number; see ``prune``.
+
+    Raises:
+        TrainingError: If a weight or a number of the optimiser is not finite.
+        CheckpointError: If it cannot be written; what was there before is left as it was.
     """
+    _check_finite(weights | {f"optimiser {name}": x for name, x in _tensors(training)}, step)
     target = folder / f"step-{step:08d}"
-    side = folder / f".writing-step-{step:08d}"
-    shutil.rmtree(side, ignore_errors=True)
-    side.mkdir(parents=True)
-    save_file({k: v.detach().cpu().contiguous() for k, v in weights.items()}, side / _FILES[0])
-    torch.save(training, side / "training.pt")
-    record = {
-        "format": FORMAT,
-        "step": step,
-        "recipe": recipe,
-        "meta": meta,
-        "versions": versions(),
-    }
-    (side / _FILES[1]).write_text(json.dumps(record, indent=1), encoding="utf-8")
-    for file in side.iterdir():
-        _sync(file)
-    _sync(side)
-    shutil.rmtree(target, ignore_errors=True)
-    side.replace(target)
-    _sync(folder)
-    for old in _steps(folder)[:-keep]:
-        shutil.rmtree(old, ignore_errors=True)
+    side = folder / f".writing-{target.name}"
+    try:
+        shutil.rmtree(side, ignore_errors=True)
+        side.mkdir(parents=True)
+        save_file({k: v.detach().cpu().contiguous() for k, v in weights.items()}, side / WEIGHTS)
+        torch.save(training, side / TRAINING)
+        record = {"format": FORMAT, "step": step, "recipe": recipe, "meta": meta}
+        record |= {"versions": versions(), "measure": measure}
+        sums = {name: sha256(side / name) for name in (WEIGHTS, TRAINING)}
+        record["sha256"] = sums | {RECORD: record_sum(record)}
+        (side / RECORD).write_text(json.dumps(record, indent=1), encoding="utf-8")
+        _put_in_place(side, target)
+    except (OSError, RuntimeError, SafetensorError) as error:
+        shutil.rmtree(side, ignore_errors=True)
+        kept = step_folders(folder)
+        last = f"{kept[-1].name} is still there" if kept else "there is none before it"
+        msg = (
+            f"cannot write the checkpoint of step {step} into {folder} ({first_line(error)}); "
+            f"{last}. Make room or give the right to write, then run the same command again."
+        )
+        raise CheckpointError(msg) from error
     return target
+
+
+def prune(folder: Path, *, keep: int, best: bool) -> None:
+    """Drop all but the newest checkpoints, and keep the best one where that is wanted.
+
+    The best has the lowest measure called ``loss``, or the highest of another name. The link
+    ``best`` beside the checkpoints leads to it.
+    """
+    steps = step_folders(folder)
+    measured = [(value, path) for path in steps if (value := badness(path)) is not None]
+    kept = set(steps[-keep:])
+    if best and measured:
+        winner = min(measured, key=lambda pair: pair[0])[1]
+        kept.add(winner)
+        side = folder / ".writing-best"
+        side.unlink(missing_ok=True)
+        side.symlink_to(winner.name)
+        side.replace(folder / "best")
+    for old in steps:
+        if old not in kept:
+            # Whatever is found under its own name is whole, even while it is being removed.
+            shutil.rmtree(old.replace(old.with_name(f".removing-{old.name}")), ignore_errors=True)
+
+
+def clean_stale(run: Path) -> None:
+    """Remove what a run that was killed while it wrote has left behind."""
+    for folder in (run, run / "checkpoints"):
+        for pattern in _STALE:
+            for stale in folder.glob(pattern):
+                if stale.is_dir() and not stale.is_symlink():
+                    shutil.rmtree(stale, ignore_errors=True)
+                else:
+                    stale.unlink(missing_ok=True)
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
@@ -116,31 +167,31 @@ def load_checkpoint(path: Path) -> Checkpoint:
     Raises:
         CheckpointError: If there is none, or it cannot be read.
     """
-    folder = _find(path)
+    folder = newest_checkpoint(path)
     try:
-        record = _read_record(folder / _FILES[1])
-        weights = load_file(folder / _FILES[0])
-    except (OSError, ValueError, SafetensorError) as error:
-        msg = f"{folder} is not a readable checkpoint ({error}); use another one of the run."
-        raise CheckpointError(msg) from error
-    if record.get("format") != FORMAT:
+        record = read_record(folder / RECORD)
+        sums: dict[str, str] = record.get("sha256", {})
+        check_sum(folder / WEIGHTS, sums.get(WEIGHTS))
+        weights = load_file(folder / WEIGHTS)
+    except (OSError, ValueError, RecursionError, SafetensorError) as error:
         msg = (
-            f"{folder} has checkpoint format {record.get('format')}, this lidistill "
-            f"{lidistill.__version__} reads format {FORMAT}; use the version that wrote it."
+            f"{folder} is not a readable checkpoint ({first_line(error)}); use another one of the "
+            "run, or delete it to go on from the one before."
         )
-        raise CheckpointError(msg)
+        raise CheckpointError(msg) from error
     return Checkpoint(
         path=folder,
         step=record["step"],
         recipe=record["recipe"],
         meta=record["meta"] | {"versions": record.get("versions", {})},
         weights=weights,
+        sha256=sums,
     )
 
 
 def has_checkpoint(run: Path) -> bool:
     """Whether a run folder holds a complete checkpoint."""
-    return bool(_steps(run / "checkpoints"))
+    return bool(step_folders(run / "checkpoints"))
 
 
 def load_weights(module: torch.nn.Module, weights: dict[str, Tensor], *, source: Path) -> None:
@@ -179,30 +230,47 @@ def versions() -> dict[str, str]:
     }
 
 
-def _read_record(file: Path) -> dict[str, Any]:
-    record = json.loads(file.read_text(encoding="utf-8"))
-    kinds = {"step": int, "recipe": dict, "meta": dict}
-    if not isinstance(record, dict):
-        msg = f"{file.name} holds {type(record).__name__}, expected an object"
-        raise ValueError(msg)  # noqa: TRY004  load_checkpoint turns it into a CheckpointError
-    wrong = [key for key, kind in kinds.items() if not isinstance(record.get(key), kind)]
-    if wrong and record.get("format") == FORMAT:
-        msg = f"{file.name} has no valid {wrong[0]!r}"
-        raise ValueError(msg)
-    return record
+def _put_in_place(side: Path, target: Path) -> None:
+    """Give a written folder its name, once it is on the disk."""
+    for file in side.iterdir():
+        sync(file)
+    sync(side)
+    replaced = target.with_name(f".replaced-{target.name}")
+    if target.exists():
+        target.replace(replaced)
+    side.replace(target)
+    sync(target.parent)
+    shutil.rmtree(replaced, ignore_errors=True)
 
 
-def _steps(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        return []
-    named = [(m, p) for p in folder.iterdir() if (m := _STEP.fullmatch(p.name))]
-    return [p for m, p in sorted(named, key=lambda pair: int(pair[0][1]))]
+def _tensors(state: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:
+    """Every tensor in nested dictionaries and lists, with the keys that lead to it."""
+    if isinstance(state, Tensor):
+        yield name, state
+    elif isinstance(state, dict | list):
+        for key, value in state.items() if isinstance(state, dict) else enumerate(state):
+            yield from _tensors(value, f"{name}.{key}".lstrip("."))
 
 
-def _find(path: Path) -> Path:
-    if (path / _FILES[1]).is_file():
+def _check_finite(tensors: dict[str, Tensor], step: int) -> None:
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            msg = (
+                f"{name} is not finite after step {step}, so no checkpoint is written; resume "
+                "from the last one with a lower optimizer.lr or with optimizer.clip_norm."
+            )
+            raise TrainingError(msg)
+
+
+def newest_checkpoint(path: Path) -> Path:
+    """Folder of a checkpoint, or of the newest one of a run.
+
+    Raises:
+        CheckpointError: If there is none.
+    """
+    if (path / RECORD).is_file():
         return path
-    steps = _steps(path / "checkpoints") or _steps(path)
+    steps = step_folders(path / "checkpoints") or step_folders(path)
     if not steps:
         found = "an empty or other folder" if path.is_dir() else "nothing"
         msg = (
@@ -211,11 +279,3 @@ def _find(path: Path) -> Path:
         )
         raise CheckpointError(msg)
     return steps[-1]
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

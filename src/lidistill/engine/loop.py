@@ -1,99 +1,35 @@
 """The training loop: one code path, explicit, resumable at any step."""
 
 import contextlib
-import hashlib
 import logging
-import math
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Protocol, Self
+from typing import Any
 
-import torch
 import yaml
-from pydantic import Field, model_validator
-from torch import Tensor, nn
+from torch import nn
 
-from lidistill.config import Config
-from lidistill.engine.checkpoint import (
-    has_checkpoint,
-    load_checkpoint,
-    load_weights,
-    save_checkpoint,
-)
-from lidistill.engine.optim import OptimizerConfig
-from lidistill.engine.precision import Precision, autocast, make_scaler
+from lidistill.engine.checkpoint import clean_stale, newest_checkpoint, prune, save_checkpoint
+from lidistill.engine.distributed import is_first, on_first, share_out, start, whole
+from lidistill.engine.durable import replace_text, sync
+from lidistill.engine.faults import FaultLog
+from lidistill.engine.memory import keep_freed_memory
+from lidistill.engine.precision import make_scaler
 from lidistill.engine.progress import ProgressBar
-from lidistill.engine.schedules import Schedule
-from lidistill.engine.tracking import JsonLinesTracker, TensorBoardTracker, Trackers
-from lidistill.errors import CheckpointError, TrainingError
+from lidistill.engine.resume import Resumed, resume
+from lidistill.engine.run_lock import RunLock
+from lidistill.engine.signals import StopSignals, stopped
+from lidistill.engine.step import Stepper, StepResult, step_seed
+from lidistill.engine.tracking import JsonLinesTracker, TensorBoardTracker, Tracker, Trackers
+from lidistill.engine.training import TrainConfig, Training
+from lidistill.errors import RunStoppedError
+
+__all__ = ["TrainConfig", "Training", "step_seed", "train"]
 
 logger = logging.getLogger(__name__)
 
-
-class TrainConfig(Config):
-    """How long, in what portions, in which precision."""
-
-    epochs: Annotated[float, Field(gt=0)] | None = None
-    steps: Annotated[int, Field(ge=1)] | None = None  # optimiser steps, instead of epochs
-    batch_size: Annotated[int, Field(ge=1)] = 8  # frames of one optimiser step, in all
-    micro_batch: Annotated[int, Field(ge=1)] | None = None  # frames of one forward pass
-    precision: Precision = "fp32"
-    checkpoint_every: Annotated[int, Field(ge=1)] = 1000  # optimiser steps
-    keep_checkpoints: Annotated[int, Field(ge=1)] = 2
-
-    @model_validator(mode="after")
-    def _one_length(self) -> Self:
-        if (self.epochs is None) == (self.steps is None):
-            msg = "give the length of training as epochs or as steps, one of the two"
-            raise ValueError(msg)
-        return self
-
-    def total_steps(self, steps_per_epoch: int) -> int:
-        """Optimiser steps of the whole run."""
-        if self.steps is not None:
-            return self.steps
-        assert self.epochs is not None  # noqa: S101  checked by _one_length
-        return max(1, round(self.epochs * steps_per_epoch))
-
-
-class Item(Protocol):
-    """What one forward pass gets; it can move to a device."""
-
-    def to(self, device: torch.device) -> Self:
-        """Copy on another device."""
-        ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Training:
-    """What to train, with what, and where the results go."""
-
-    module: nn.Module
-    """``forward(item)`` returns ``{"loss": mean over the item, ...}``, all scalars."""
-    prepare: Callable[[Any, torch.device], Any]
-    """From a loaded batch to what ``forward`` gets, on the device."""
-    weight: Callable[[Any], float]
-    """What an item counts in the mean over a step, for example its number of pairs."""
-    batches: Callable[[int, int], Iterator[list[Any]]]
-    """Batches of the steps from one to another; one list for each step."""
-    run: Path
-    """Run folder."""
-    config: TrainConfig
-    optimizer: OptimizerConfig
-    schedule: Schedule
-    steps_per_epoch: int
-    device: torch.device
-    seed: int
-    recipe: dict[str, Any]
-    meta: dict[str, Any]
-    rate_name: str = "items_per_s"
-    """What the sum of the weights a second is called."""
-    may_change: frozenset[str] = frozenset()
-    """Dotted keys of the recipe that may differ when a run is resumed."""
-    may_move: frozenset[str] = frozenset()
-    """Keys whose value may differ, but that may not appear or vanish."""
+_LOG = "log.jsonl"
 
 
 def train(training: Training) -> Path:
@@ -103,146 +39,138 @@ def train(training: Training) -> Path:
         The last checkpoint.
 
     Raises:
-        TrainingError: If the loss is no longer finite.
-        CheckpointError: If the run folder holds a run of another recipe.
+        TrainingError: If too many steps in a row had no finite loss or gradient, or another run
+            has the folder.
+        CheckpointError: If the run folder holds a run of another recipe, or cannot be written.
+        RunStoppedError: If a signal ended the run, after it has saved.
     """
-    config = training.config
-    total = config.total_steps(training.steps_per_epoch)
-    module = training.module.to(training.device)
-    optimizer = training.optimizer.build(module)
-    scaler = make_scaler(training.device, config.precision)
-    start = _resume(training, optimizer, scaler)
-    text = yaml.safe_dump(training.recipe, sort_keys=False)
-    training.run.mkdir(parents=True, exist_ok=True)
-    (training.run / "recipe.yaml").write_text(text, encoding="utf-8")
-    trackers = Trackers(
-        JsonLinesTracker(training.run / "log.jsonl", resume_step=start),
-        TensorBoardTracker(training.run / "tensorboard", resume_step=start),
-    )
-
-    def save(step: int) -> Path:
-        return save_checkpoint(
-            training.run / "checkpoints",
-            step=step,
-            weights=module.state_dict(),
-            training={"optimizer": optimizer.state_dict(), "scaler": scaler.state_dict()},
-            recipe=training.recipe,
-            meta=training.meta | {"seed": training.seed},
-            keep=config.keep_checkpoints,
-        )
-
-    module.train()
-    bar = ProgressBar("training", total=total, done=start)
-    with contextlib.closing(trackers), bar:
+    start(training.device)
+    keep_freed_memory()
+    with contextlib.ExitStack() as stack, _worker_loss():
+        on_first(lambda: _open(training, stack))
+        training.module.to(training.device)
+        begin = resume(training)
+        on_first(lambda: _write_recipe(training))
+        run = _Run(training, begin)
+        total = training.config.total_steps(training.steps_per_epoch)
+        signals = stack.enter_context(StopSignals())
+        bar = stack.enter_context(ProgressBar("training", total=total, done=begin.step))
+        tracker = stack.enter_context(contextlib.closing(_trackers(training.run, begin.step)))
+        groups = stack.enter_context(contextlib.closing(training.batches(begin.step, total)))
         clock = time.monotonic()
-        for step, group in enumerate(training.batches(start, total), start=start):
-            values = _step(training, step, group, optimizer, scaler)
+        for step, group in enumerate(groups, start=begin.step):
+            result = run.step(step, group, signal=signals.received or 0)
+            values = dict(result.values)
             now = time.monotonic()
             values[training.rate_name] = values.pop("weight") / max(now - clock, 1e-9)
             clock = now
-            trackers.log(step + 1, values)
+            if result.fault is None:
+                tracker.log(step + 1, values)
             bar.advance(_text(values))
-            if (step + 1) % config.checkpoint_every == 0 and step + 1 < total:
-                save(step + 1)
-    if start < total:
-        return save(total)
-    return load_checkpoint(training.run).path
+            due = (step + 1) % training.config.checkpoint_every == 0 or step + 1 == total
+            if due or result.signal:
+                run.save(step + 1)
+            if result.signal:
+                raise stopped(result.signal, step + 1)
+    return on_first(lambda: newest_checkpoint(training.run))
 
 
-def step_seed(seed: int, step: int) -> int:
-    """Seed of everything random inside the networks in one step, so that a step can be repeated."""
-    digest = hashlib.sha256(f"{seed}/{step}".encode()).digest()
-    return int.from_bytes(digest[:7], "big")
+class _Run:
+    """A module in training: what steps it, and what of it is saved.
 
+    Args:
+        training: What is trained.
+        begin: Where it goes on.
+    """
 
-def _step(
-    training: Training,
-    step: int,
-    group: list[Any],
-    optimizer: torch.optim.Optimizer,
-    scaler: torch.amp.GradScaler,
-) -> dict[str, float]:
-    """One optimiser step over all items of a group; the loss is the mean over all they count."""
-    lr = training.optimizer.lr
-    total_steps = training.config.total_steps(training.steps_per_epoch)
-    factor = training.schedule.factor(
-        step, total_steps=total_steps, steps_per_epoch=training.steps_per_epoch, lr=lr
-    )
-    for parameters in optimizer.param_groups:
-        parameters["lr"] = lr * factor
-    torch.manual_seed(step_seed(training.seed, step))
-    total = sum(training.weight(item) for item in group)
-    sums: dict[str, Tensor] = {}
-    for item in group:
-        share = training.weight(item) / total
-        with autocast(training.device, training.config.precision):
-            out = training.module(training.prepare(item, training.device))
-        scaler.scale(out["loss"] * share).backward()
-        for name, value in out.items():
-            sums[name] = sums.get(name, 0) + value.detach() * share
-    values = {name: float(value) for name, value in sums.items()}
-    if not math.isfinite(values["loss"]):
-        names = [name for item in group for name in getattr(item, "frame_ids", ())]
-        msg = (
-            f"the loss is {values['loss']} at step {step} (frames {', '.join(names)}); lower "
-            "optimizer.lr, set optimizer.clip_norm, or look at these frames."
+    def __init__(self, training: Training, begin: Resumed) -> None:
+        config = training.config
+        self._training = training
+        self._module: nn.Module = training.module.train()
+        wrapped = share_out(self._module, training.device, config.sharding)
+        self._optimizer = training.optimizer.build(self._module)
+        self._scaler = make_scaler(training.device, config.precision)
+        begin.restore(self._optimizer, self._scaler)
+        self._stepper = Stepper(training, wrapped, self._optimizer, self._scaler)
+        self._faults = FaultLog(
+            training.run / "faults.jsonl" if is_first() else None,
+            in_a_row=begin.bad_in_a_row,
+            limit=config.max_bad_steps,
+            resume_step=begin.step,
         )
-        raise TrainingError(msg)
-    scaler.unscale_(optimizer)
-    if training.optimizer.clip_norm is not None:
-        trained = [p for p in training.module.parameters() if p.grad is not None]
-        norm = nn.utils.clip_grad_norm_(trained, training.optimizer.clip_norm)
-        values["grad_norm"] = float(norm)
-    scaler.step(optimizer)
-    scaler.update()
-    optimizer.zero_grad(set_to_none=True)
-    return values | {"lr": lr * factor, "weight": total}
+        self._losses: list[float] = []
+
+    def step(self, step: int, group: list[Any], *, signal: int) -> StepResult:
+        """Take a step, or note why it could not be taken."""
+        result = self._stepper(step, group, signal=signal)
+        if result.fault is not None:
+            self._faults.bad(step, result.fault)
+        else:
+            self._faults.good()
+            self._losses.append(result.values["loss"])
+        return result
+
+    def save(self, step: int) -> None:
+        """Write a checkpoint; every process calls this, the first one writes."""
+        weights = whole(self._module.state_dict())
+        state = {
+            "optimizer": whole(self._optimizer.state_dict()),
+            "scaler": self._scaler.state_dict(),
+            "bad_in_a_row": self._faults.in_a_row,
+        }
+        measure = {"loss": sum(self._losses) / len(self._losses)} if self._losses else None
+        self._losses = []
+        training, config = self._training, self._training.config
+
+        def write() -> None:
+            sync(training.run / _LOG)  # the log never ends before the checkpoint
+            save_checkpoint(
+                training.run / "checkpoints",
+                step=step,
+                weights=weights,
+                training=state,
+                recipe=training.recipe,
+                meta=training.meta | {"seed": training.seed},
+                measure=measure,
+            )
+            prune(training.run / "checkpoints", keep=config.keep_checkpoints, best=config.keep_best)
+
+        on_first(write)
 
 
-def _resume(
-    training: Training, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler
-) -> int:
-    if not has_checkpoint(training.run):
-        return 0
-    checkpoint = load_checkpoint(training.run)
-    before, now = _flat(checkpoint.recipe), _flat(training.recipe)
-    changed = sorted(
-        key
-        for key in before.keys() | now.keys()
-        if before.get(key) != now.get(key)
-        and not _below(key, training.may_change)
-        and not (key in training.may_move and before.get(key) and now.get(key))
+def _open(training: Training, stack: contextlib.ExitStack) -> None:
+    """Take the run folder, and clear what a killed run has left in it."""
+    stack.enter_context(RunLock(training.run))
+    clean_stale(training.run)
+
+
+def _write_recipe(training: Training) -> None:
+    text = yaml.safe_dump(training.recipe, sort_keys=False)
+    replace_text(training.run / "recipe.yaml", text)
+
+
+def _trackers(run: Path, step: int) -> Tracker:
+    if not is_first():
+        return Trackers()
+    return Trackers(
+        JsonLinesTracker(run / _LOG, resume_step=step),
+        TensorBoardTracker(run / "tensorboard", resume_step=step),
     )
-    if changed:
+
+
+@contextlib.contextmanager
+def _worker_loss() -> Iterator[None]:
+    """Say in one line that a data worker was killed; PyTorch raises that from anywhere."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
         msg = (
-            f"{training.run} holds a run of another recipe (different: {', '.join(changed)}); "
-            "give another output=FOLDER, or delete that one to start anew."
+            f"a data worker was killed ({' '.join(str(error).split())}), often because memory ran "
+            "out; the same command goes on from the last checkpoint, with fewer workers if need be."
         )
-        raise CheckpointError(msg)
-    load_weights(training.module, checkpoint.weights, source=checkpoint.path)
-    state = checkpoint.training_state()
-    optimizer.load_state_dict(state["optimizer"])
-    scaler.load_state_dict(state["scaler"])
-    logger.info("resuming %s at step %d", training.run, checkpoint.step)
-    return checkpoint.step
-
-
-def _flat(values: Any, prefix: str = "") -> dict[str, Any]:
-    """Nested values as dotted keys."""
-    if isinstance(values, dict):
-        items: Any = values.items()
-    elif isinstance(values, list) and values:
-        items = enumerate(values)
-    else:
-        return {prefix: values}
-    flat: dict[str, Any] = {}
-    for key, value in items:
-        flat |= _flat(value, f"{prefix}.{key}" if prefix else str(key))
-    return flat
-
-
-def _below(key: str, parents: frozenset[str]) -> bool:
-    return any(key == parent or key.startswith(f"{parent}.") for parent in parents)
+        raise RunStoppedError(msg) from error
 
 
 def _text(values: dict[str, float]) -> str:

@@ -7,6 +7,8 @@ from typing import Protocol
 
 from torch.utils.tensorboard import SummaryWriter
 
+from lidistill.engine.durable import replace_text
+
 logger = logging.getLogger(__name__)
 
 
@@ -34,7 +36,7 @@ class JsonLinesTracker:
     def __init__(self, path: Path, *, resume_step: int = 0) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         kept = [line for line in _complete_lines(path) if json.loads(line)["step"] <= resume_step]
-        path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+        replace_text(path, "".join(f"{line}\n" for line in kept))
         self._file = path.open("a", encoding="utf-8")
 
     def log(self, step: int, values: dict[str, float]) -> None:

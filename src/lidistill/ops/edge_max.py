@@ -8,6 +8,11 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
+from lidistill.ops import compiled as loops
+from lidistill.ops.compiled import rows
+from lidistill.ops.compiled_gradients import edge_max_backward
+from lidistill.ops.threads import chunks, run_split, split_rows
+
 _CHUNK = 2048
 """Points at a time on the CPU: two buffers of 256 channels stay in the cache."""
 
@@ -37,11 +42,11 @@ class _EdgeMax(torch.autograd.Function):
         best = edges.new_empty(edges.shape[1], len(weight))
         winner = torch.zeros_like(best)
         weight_t = weight.to(dtype).t()
-        for rows in _chunks(edges):
-            top, which = best[rows], winner[rows]
+        for part in _chunks(edges):
+            top, which = best[part], winner[part]
             wins = torch.empty_like(top)
             for k, edge in enumerate(edges):
-                hidden = (edge[rows] @ affine.t()).relu_()
+                hidden = (edge[part] @ affine.t()).relu_()
                 score = (hidden.to(dtype) @ weight_t).to(top.dtype)
                 if k == 0:
                     top.copy_(score)
@@ -62,19 +67,74 @@ class _EdgeMax(torch.autograd.Function):
         weight_low = weight.to(dtype)
         grad_edges = torch.empty_like(edges) if needs_edges else None
         grad_affine_t, grad_weight = torch.zeros_like(affine.t()), torch.zeros_like(weight)
-        for rows in _chunks(edges):
-            wins = torch.empty_like(winner[rows])
+        for part in _chunks(edges):
+            wins = torch.empty_like(winner[part])
             for k, edge in enumerate(edges):
-                hidden = (edge[rows] @ affine.t()).relu_()
-                torch.eq(winner[rows], k, out=wins)
-                routed = wins.mul_(grad[rows]).to(dtype)
+                hidden = (edge[part] @ affine.t()).relu_()
+                torch.eq(winner[part], k, out=wins)
+                routed = wins.mul_(grad[part]).to(dtype)
                 grad_weight += routed.t() @ hidden.to(dtype)
                 grad_hidden = (routed @ weight_low).to(hidden.dtype)
                 grad_hidden = torch.ops.aten.threshold_backward(grad_hidden, hidden, 0)
-                grad_affine_t += edge[rows].t() @ grad_hidden
+                grad_affine_t += edge[part].t() @ grad_hidden
                 if grad_edges is not None:
-                    torch.mm(grad_hidden, affine, out=grad_edges[k, rows])
+                    torch.mm(grad_hidden, affine, out=grad_edges[k, part])
         return grad_edges, grad_affine_t.t(), grad_weight, None
+
+
+class _CompiledEdgeMax(torch.autograd.Function):
+    """The same on the CPU, with compiled loops around the one large product."""
+
+    @staticmethod
+    def forward(
+        ctx: FunctionCtx, edges: Tensor, affine: Tensor, weight: Tensor, dtype: torch.dtype
+    ) -> Tensor:
+        num_points, channels = edges.shape[1], len(weight)
+        best = edges.new_empty(num_points, channels)
+        winner = torch.empty(num_points, channels, dtype=torch.uint8)
+        edges, affine_t = edges.detach().contiguous(), affine.detach().t().contiguous()
+        weight_t, arrays = weight.detach().to(dtype).t(), (rows(edges), rows(affine_t))
+
+        def work(_: int, start: int, stop: int) -> None:
+            buffers = edges.new_empty(2, min(_CHUNK, stop - start), channels, dtype=dtype)
+            for part in chunks(start, stop, _CHUNK):
+                hidden, score = buffers[:, : part.stop - part.start].unbind(0)
+                for k in range(len(edges)):
+                    loops.affine_relu(arrays[0][k, part], arrays[1], rows(hidden))
+                    torch.mm(hidden, weight_t, out=score)
+                    loops.keep_best(rows(score), k, rows(best[part]), rows(winner[part]))
+
+        run_split(num_points, work)
+        ctx.save_for_backward(edges, affine_t, weight, winner)
+        return best
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor | None, ...]:
+        edges, affine_t, weight, winner = ctx.saved_tensors  # type: ignore[attr-defined]
+        needs_edges: bool = ctx.needs_input_grad[0]  # type: ignore[attr-defined]
+        grad_edges = torch.empty_like(edges) if needs_edges else edges.new_empty(0, 0, 0)
+        workers = len(split_rows(len(grad)))
+        grad_affine = affine_t.new_zeros(workers, *affine_t.shape)
+        grad_weight = weight.new_zeros(workers, *weight.shape)
+        grad = grad.contiguous()
+        weights = rows(affine_t), rows(weight.contiguous())
+
+        def work(worker: int, start: int, stop: int) -> None:
+            totals = rows(grad_edges), rows(grad_affine[worker]), rows(grad_weight[worker])
+            span = (start, stop)
+            edge_max_backward(rows(edges), *weights, rows(winner), rows(grad), span, totals)
+
+        run_split(len(grad), work)
+        wanted = grad_edges if needs_edges else None
+        return wanted, grad_affine.sum(0).t(), grad_weight.sum(0), None
+
+
+def _compilable(edges: Tensor, dtype: torch.dtype) -> bool:
+    """Whether the compiled loops are for these: the CPU, float32, a byte for the neighbour."""
+    formats = {torch.float32, torch.bfloat16}
+    is_float = edges.device.type == "cpu" and edges.dtype == torch.float32
+    return is_float and dtype in formats and 0 < len(edges) < 256 and edges.shape[1] > 0
 
 
 def _chunks(edges: Tensor) -> list[slice]:
@@ -95,4 +155,5 @@ def edge_max(edges: Tensor, affine: Tensor, bias: Tensor, weight: Tensor) -> Ten
         # A constant channel carries the bias, so that one product gives both gradients.
         edges = F.pad(edges, (0, 1), value=1.0)
         affine = torch.cat([affine, bias[:, None]], dim=1)
-        return _EdgeMax.apply(edges, affine, weight, dtype)
+        function = _CompiledEdgeMax if _compilable(edges, dtype) else _EdgeMax
+        return function.apply(edges, affine, weight, dtype)

@@ -42,6 +42,10 @@ class Plane:
     """(E,) float32 ``share`` in the order of ``fills``."""
     taps: Tensor
     """(9, O) int64 position in the R cells of each tap of a 3x3 kernel; R outside the grid."""
+    sources: Tensor
+    """(9, R) int64 position in the O cells whose tap each R cell is; O where there is none."""
+    filled: Tensor
+    """(O,) float32 sum of the shares of each cell's points: 1, or 0 where nothing fills it."""
     spread_order: Tensor
     """(S,) int64 positions in the flattened ``taps``, sorted by the cell they point to."""
     spread_offsets: Tensor
@@ -112,6 +116,8 @@ def build_plane(
         share=share,
         fills_share=share[fills],
         taps=taps,
+        sources=_sources(taps, len(spread_offsets) - 2),
+        filled=num_fills * weight,
         spread_order=spread_order,
         spread_offsets=spread_offsets,
     )
@@ -144,6 +150,14 @@ def _ring(
     counts[num_near] = 0
     order = torch.argsort(taps.flatten(), stable=True)[: int(inside.sum())]
     return taps, order, _offsets(counts)
+
+
+def _sources(taps: Tensor, num_near: int) -> Tensor:
+    """The way back of ``taps``: which cell in use reads a near one at each tap."""
+    num_cells = taps.shape[1]
+    sources = taps.new_full((9, num_near + 1), num_cells)
+    sources.scatter_(1, taps, torch.arange(num_cells, device=taps.device).expand(9, -1))
+    return sources[:, :num_near].contiguous()
 
 
 def segment_sum(

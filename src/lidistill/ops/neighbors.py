@@ -3,9 +3,15 @@
 Shape letters: M points of a sample, N points of a query, K neighbours of a point.
 """
 
+from typing import Final
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
+
+from lidistill.ops import neighbor_search
+
+_WORTH_COMPILING: Final = 2000  # points; the tests and the demo stay without a compiler's wait
 
 
 def nearest_neighbors(points: NDArray[np.floating], k: int) -> NDArray[np.int64]:
@@ -18,11 +24,19 @@ def nearest_neighbors(points: NDArray[np.floating], k: int) -> NDArray[np.int64]
     Returns:
         (M, 1 + K) indices. The point itself comes first even where others lie on the same spot.
         With fewer than K other points the row is filled up with the point itself, whose
-        difference to itself is zero.
+        difference to itself is zero. Points on exactly the same distance come in any order.
     """
     num_points = len(points)
     if not num_points:
         return np.zeros((0, 1 + k), dtype=np.int64)
+    if neighbor_search.AVAILABLE and k and num_points >= _WORTH_COMPILING:
+        return neighbor_search.search(points, k)
+    return nearest_by_scipy(points, k)
+
+
+def nearest_by_scipy(points: NDArray[np.floating], k: int) -> NDArray[np.int64]:
+    """The definition of ``nearest_neighbors``, and its way where numba is not installed."""
+    num_points = len(points)
     itself = np.arange(num_points, dtype=np.int64)
     ranks = np.arange(1, k + 2)  # a list of ranks keeps the column axis where k is 0
     _, found = _tree(points).query(points, k=ranks, workers=1)

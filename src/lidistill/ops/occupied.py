@@ -6,7 +6,7 @@ them only: a cell further away cannot reach a cell in use through two 3x3 kernel
 Shape letters: O cells in use, R cells of these and of the ring, C channels, H x W cells.
 """
 
-from typing import Literal, TypeAlias
+from typing import Literal, Protocol, TypeAlias
 
 import torch
 import torch.nn.functional as F
@@ -18,12 +18,29 @@ from lidistill.ops.flatten_inflate import Plane, segment_sum
 Activation: TypeAlias = Literal["relu", "gelu"]
 
 
+class Convolutions(Protocol):
+    """``occupied_convs`` or its twin ``dense_convs``."""
+
+    def __call__(
+        self,
+        cells: Tensor,
+        kernels: Tensor,
+        biases: Tensor,
+        plane: Plane,
+        *,
+        activation: Activation,
+    ) -> Tensor:
+        """See ``occupied_convs``."""
+        ...
+
+
 def activate(x: Tensor, activation: Activation) -> Tensor:
     """Apply an activation by its name."""
     return F.relu(x) if activation == "relu" else F.gelu(x)
 
 
-def _activate_backward(grad: Tensor, before: Tensor, activation: Activation) -> Tensor:
+def activate_backward(grad: Tensor, before: Tensor, activation: Activation) -> Tensor:
+    """Gradient before an activation; after a ReLU, ``before`` may be what came out of it."""
     if activation == "relu":
         return torch.ops.aten.threshold_backward(grad, before, 0)
     return torch.ops.aten.gelu_backward(grad, before)
@@ -76,7 +93,7 @@ class _OccupiedConvs(torch.autograd.Function):
         activation: Activation = ctx.activation  # type: ignore[attr-defined]
         between = activate(before, activation)
         between[-1] = 0
-        grad_before = _activate_backward(_spread(grad, kernels[1], plane), before, activation)
+        grad_before = activate_backward(_spread(grad, kernels[1], plane), before, activation)
         grad_kernels = torch.stack(
             [_correlate(cells, grad_before, plane).flip(0), _correlate(grad, between, plane)]
         )

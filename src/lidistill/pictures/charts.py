@@ -116,6 +116,43 @@ def confusion_picture(
     _save(figure, path)
 
 
+def matrix_picture(
+    values: Sequence[Sequence[float]], names: Sequence[str], path: Path, *, rows: str, columns: str
+) -> None:
+    """Draw a square matrix of fractions as percent, for example scores from set to set.
+
+    Args:
+        values: One row for each name, one column for each.
+        names: Of rows and columns.
+        path: PNG file to write.
+        rows: What a row stands for.
+        columns: What a column stands for.
+
+    Raises:
+        ValueError: If the matrix is not square, or has other than one row for each name.
+    """
+    table = 100 * np.asarray(values, dtype=np.float64)
+    if table.shape != (len(names), len(names)):
+        msg = f"a matrix of shape {table.shape} for {len(names)} names"
+        raise ValueError(msg)
+    size = 2.5 + 0.9 * len(names)
+    figure = _figure(size + 1, size)
+    axis = figure.subplots()
+    colors = matplotlib.colormaps["Blues"].with_extremes(bad="0.93")
+    axis.imshow(np.ma.masked_invalid(table), cmap=colors, vmin=0, vmax=100)
+    for row, column in np.argwhere(~np.isnan(table)):
+        value = table[row, column]
+        shade = "white" if value > 55 else "black"
+        axis.text(column, row, f"{value:.1f}", ha="center", va="center", color=shade)
+    labels = [_plain(name) for name in names]
+    axis.set_xticks(range(len(names)), labels, rotation=30, ha="right")
+    axis.set_yticks(range(len(names)), labels)
+    axis.set_ylabel(rows)
+    axis.set_xlabel(columns)
+    axis.set_title("mIoU, percent")
+    _save(figure, path)
+
+
 def iou_bars(
     results: Mapping[str, NDArray[np.floating]], class_names: Sequence[str], path: Path
 ) -> None:

@@ -1,5 +1,11 @@
-"""Complete, named runs: one YAML file each, found by its path, and how they are loaded."""
+"""Complete, named runs: one YAML file each, found by its path, and how they are loaded.
 
+A file is complete, or it begins with ``base: NAME`` and says what differs: every other key is
+dotted as on the command line (``train.epochs: 45``). What runs, is printed and is saved with a run
+is the whole recipe.
+"""
+
+import itertools
 import re
 import types
 import typing
@@ -13,11 +19,18 @@ from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from lidistill.errors import ConfigError, suggestion, unknown_name
 from lidistill.tasks.distill import PretrainRecipe
-from lidistill.tasks.segment import ProbeRecipe
+from lidistill.tasks.segment_recipe import FinetuneRecipe, ProbeRecipe
 
-Recipe: TypeAlias = PretrainRecipe | ProbeRecipe
-_RECIPES: dict[str, type[BaseModel]] = {"pretrain": PretrainRecipe, "probe": ProbeRecipe}
+Recipe: TypeAlias = PretrainRecipe | ProbeRecipe | FinetuneRecipe
+_RECIPES: dict[str, type[BaseModel]] = {
+    "pretrain": PretrainRecipe,
+    "probe": ProbeRecipe,
+    "finetune": FinetuneRecipe,
+}
 _ADAPTER: TypeAdapter[Recipe] = TypeAdapter(Annotated[Recipe, Field(discriminator="kind")])
+
+
+_MAX_PARTS = 100_000
 
 
 class _Loader(yaml.SafeLoader):
@@ -61,6 +74,16 @@ def recipe_text(name: str) -> str:
     return (_folder() / f"{name}.yaml").read_text(encoding="utf-8")
 
 
+def complete_text(name: str) -> str:
+    """The YAML of a recipe as it is written; with its base filled in where it has one."""
+    text = recipe_text(name)
+    base = _read(name).get("base")
+    if base is None:
+        return text
+    first, values = text.splitlines()[0], recipe_values(name)
+    return f"{first}\n# ({base}, with its own changes)\n{yaml.safe_dump(values, sort_keys=False)}"
+
+
 def load_recipe(name: str, overrides: tuple[str, ...] = (), *, kind: str | None = None) -> Recipe:
     """Read, override and check a recipe.
 
@@ -73,14 +96,7 @@ def load_recipe(name: str, overrides: tuple[str, ...] = (), *, kind: str | None 
     Raises:
         ConfigError: If anything in it is unknown or of the wrong type.
     """
-    try:
-        values = yaml.load(recipe_text(name), Loader=_Loader)  # noqa: S506  a SafeLoader
-    except yaml.YAMLError as error:
-        msg = f"recipe {name} is not valid YAML: {' '.join(str(error).split())}"
-        raise ConfigError(msg) from error
-    if not isinstance(values, dict):
-        msg = f"recipe {name} holds {type(values).__name__}, expected keys and values."
-        raise ConfigError(msg)
+    values = recipe_values(name)
     if kind is not None and values.get("kind") != kind:
         fitting = [n for n in recipe_names() if n.startswith(f"{kind}/")]
         msg = (
@@ -89,6 +105,43 @@ def load_recipe(name: str, overrides: tuple[str, ...] = (), *, kind: str | None 
         )
         raise ConfigError(msg)
     return apply_overrides(values, overrides, source=f"recipe {name}")
+
+
+def recipe_values(name: str) -> dict[str, Any]:
+    """The keys and values of a recipe, not checked, with those of its base filled in.
+
+    Raises:
+        ConfigError: If it, or what it is based on, is not YAML of that form.
+    """
+    chain: list[tuple[str, dict[str, Any]]] = []
+    wanted = name
+    while wanted not in {seen for seen, _ in chain}:
+        values = _read(wanted)
+        chain.append((wanted, values))
+        if "base" not in values:
+            break
+        wanted = str(values["base"])
+    else:
+        msg = f"recipe {name}: its bases lead in a circle to {wanted}; one must be complete."
+        raise ConfigError(msg)
+    _, merged = chain.pop()
+    for _, changes in reversed(chain):
+        for key, value in changes.items():
+            if key != "base":
+                _set(merged, key, _copy(value))
+    return merged
+
+
+def _read(name: str) -> dict[str, Any]:
+    try:
+        values = yaml.load(recipe_text(name), Loader=_Loader)  # noqa: S506  a SafeLoader
+    except (yaml.YAMLError, RecursionError) as error:
+        msg = f"recipe {name} is not valid YAML: {' '.join(str(error).split())}"
+        raise ConfigError(msg) from error
+    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
+        msg = f"recipe {name} holds {type(values).__name__}, expected keys and values."
+        raise ConfigError(msg)
+    return values
 
 
 def apply_overrides(values: dict[str, Any], overrides: tuple[str, ...], *, source: str) -> Recipe:
@@ -110,11 +163,19 @@ def _folder() -> Path:
     return Path(str(resources.files("lidistill.recipes")))
 
 
-def _copy(node: Any) -> Any:
-    """A deep copy in which no two places share a part, as YAML's aliases do."""
+def _copy(node: Any, count: Iterator[int] | None = None) -> Any:
+    """A deep copy in which no two places share a part, as YAML's aliases do.
+
+    Raises:
+        ConfigError: If there are too many parts: aliases of aliases can fill any memory.
+    """
+    count = itertools.count() if count is None else count
+    if next(count) > _MAX_PARTS:
+        msg = f"a recipe of more than {_MAX_PARTS} parts is none; write it out without aliases."
+        raise ConfigError(msg)
     if isinstance(node, dict):
-        return {key: _copy(value) for key, value in node.items()}
-    return [_copy(value) for value in node] if isinstance(node, list) else node
+        return {key: _copy(value, count) for key, value in node.items()}
+    return [_copy(value, count) for value in node] if isinstance(node, list) else node
 
 
 def _apply(values: dict[str, Any], override: str) -> None:
@@ -122,15 +183,20 @@ def _apply(values: dict[str, Any], override: str) -> None:
     if not equals or not key:
         msg = f"{override!r} is not an override; write key=value, for example train.steps=100."
         raise ConfigError(msg)
-    *parents, last = key.split(".")
-    node: Any = values
-    for part in parents:
-        node = _child(node, part, key)
     try:
         value = yaml.load(text, Loader=_Loader)  # noqa: S506  a SafeLoader
     except yaml.YAMLError as error:
         msg = f"the value of {override!r} is not valid YAML."
         raise ConfigError(msg) from error
+    _set(values, key, value)
+
+
+def _set(values: dict[str, Any], key: str, value: Any) -> None:
+    """Put a value under a dotted key."""
+    *parents, last = key.split(".")
+    node: Any = values
+    for part in parents:
+        node = _child(node, part, key)
     if isinstance(node, list):
         node[_position(node, last, key)] = value
     else:

@@ -4,9 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lidistill.sim.classes import Kind
 from lidistill.sim.mesh import Color, Look, Mesh, boxes, loft, merge, quads
-
-BUILDING = 41
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,11 +29,11 @@ class Architecture:
 def house(width: float, depth: float, style: Architecture, rng: np.random.Generator) -> Mesh:
     """One building, centred along x, with its body at y < 0."""
     material, color = style.walls[rng.integers(len(style.walls))]
-    wall = Look(color=color, material=material, label=BUILDING).tinted(rng.uniform(0.85, 1.12))
+    wall = Look(color=color, material=material, label=Kind.BUILDING).tinted(rng.uniform(0.85, 1.12))
     floors = int(rng.integers(style.floors[0], style.floors[1] + 1))
     storey = rng.uniform(2.9, 3.5)
     height = floors * storey + 0.7
-    trim = Look(color=(0.82, 0.8, 0.76), material="stucco", label=BUILDING)
+    trim = Look(color=(0.82, 0.8, 0.76), material="stucco", label=Kind.BUILDING)
     trim = trim.tinted(rng.choice([0.35, 0.8, 1.0]))
     parts = [boxes([0, -depth / 2, height / 2 - 0.5], [width, depth, height + 1.0], wall)]
     front = _windows(width, floors, storey, style, trim)
@@ -53,8 +52,8 @@ def _windows(width: float, floors: int, storey: float, style: Architecture, trim
     grid = np.stack(np.meshgrid(x, z), axis=-1).reshape(-1, 2)
     center = np.stack([grid[:, 0], np.zeros(len(grid)), grid[:, 1]], axis=1)
     half_w, half_h = style.bay * style.window_share / 2, 0.27 * storey
-    glass = Look(color=(0.1, 0.12, 0.14), material="glass", label=BUILDING)
-    curtain = Look(color=(0.5, 0.48, 0.44), material="glass", label=BUILDING)
+    glass = Look(color=(0.1, 0.12, 0.14), material="glass", label=Kind.BUILDING)
+    curtain = Look(color=(0.5, 0.48, 0.44), material="glass", label=Kind.BUILDING)
     lit = (np.arange(len(center)) * 7) % 5 < 1
     up, left = [0, 0, half_h], [-half_w, 0, 0]
     panes = [
@@ -84,25 +83,25 @@ def _ground_floor(
 
 def _door(bay: float, storey: float, trim: Look, rng: np.random.Generator) -> Mesh:
     color = ((0.35, 0.12, 0.08), (0.1, 0.2, 0.16), (0.15, 0.15, 0.2), (0.45, 0.33, 0.2))
-    wood = Look(color=color[rng.integers(4)], material="plastic", label=BUILDING)
-    glass = Look(color=(0.1, 0.12, 0.14), material="glass", label=BUILDING)
+    wood = Look(color=color[rng.integers(4)], material="plastic", label=Kind.BUILDING)
+    glass = Look(color=(0.1, 0.12, 0.14), material="glass", label=Kind.BUILDING)
     shift = 0.25 * bay
     return merge([
         quads([-shift, 0.02, 1.25], [-0.65, 0, 0], [0, 0, 1.25], trim),
         quads([-shift, 0.05, 1.15], [-0.5, 0, 0], [0, 0, 1.1], wood),
         boxes([-shift, 0.35, 0.08], [1.5, 0.7, 0.16], Look(
-            color=(0.55, 0.54, 0.52), material="curb", label=BUILDING)),
+            color=(0.55, 0.54, 0.52), material="curb", label=Kind.BUILDING)),
         quads([shift, 0.02, 0.55 * storey], [-0.75, 0, 0], [0, 0, 0.3 * storey], trim),
         quads([shift, 0.05, 0.55 * storey], [-0.65, 0, 0], [0, 0, 0.3 * storey - 0.1], glass),
     ])  # fmt: skip
 
 
 def _shop(bay: float, storey: float, trim: Look, rng: np.random.Generator) -> Mesh:
-    glass = Look(color=(0.09, 0.11, 0.12), material="glass", label=BUILDING)
+    glass = Look(color=(0.09, 0.11, 0.12), material="glass", label=Kind.BUILDING)
     colors: tuple[Color, ...] = (
         (0.6, 0.12, 0.12), (0.1, 0.3, 0.22), (0.15, 0.2, 0.4), (0.75, 0.6, 0.2), (0.8, 0.78, 0.72),
     )  # fmt: skip
-    paint = Look(color=colors[rng.integers(5)], material="cloth", label=BUILDING)
+    paint = Look(color=colors[rng.integers(5)], material="cloth", label=Kind.BUILDING)
     half = 0.43 * bay
     top = 0.8 * storey
     parts = [
@@ -121,7 +120,7 @@ def _shop(bay: float, storey: float, trim: Look, rng: np.random.Generator) -> Me
 
 def _garage(bay: float, storey: float, trim: Look, rng: np.random.Generator) -> Mesh:
     color = ((0.75, 0.74, 0.7), (0.4, 0.42, 0.42), (0.5, 0.36, 0.26))[rng.integers(3)]
-    gate = Look(color=color, material="siding", label=BUILDING)
+    gate = Look(color=color, material="siding", label=Kind.BUILDING)
     half, top = min(0.42 * bay, 1.7), 0.72 * storey
     return merge([
         quads([0, 0.02, top / 2 + 0.08], [-half - 0.15, 0, 0], [0, 0, top / 2 + 0.08], trim),
@@ -136,11 +135,11 @@ def _roof(width: float, depth: float, height: float, style: Architecture, trim: 
     if not style.pitched:
         ledge = [[0, 0.08, height - 0.15], [0, -depth - 0.08, height - 0.15]]
         cornice = boxes(ledge, [width + 0.2, 0.4, 0.5], trim)
-        plant = Look(color=(0.5, 0.5, 0.5), material="metal", label=BUILDING)
+        plant = Look(color=(0.5, 0.5, 0.5), material="metal", label=Kind.BUILDING)
         return merge(
             [cornice, boxes([0.2 * width, -0.5 * depth, height + 0.8], [3, 3, 1.8], plant)]
         )
-    tiles = Look(color=(0.27, 0.23, 0.21), material="shingle", label=BUILDING)
+    tiles = Look(color=(0.27, 0.23, 0.21), material="shingle", label=Kind.BUILDING)
     over, rise = 0.5, 0.28 * depth
     gable = [
         [(x, over, height - 0.2), (x, -depth / 2, height + rise), (x, -depth - over, height - 0.2)]

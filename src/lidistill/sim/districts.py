@@ -35,6 +35,8 @@ class District:
     yard: tuple[str, Color]
     """Material and colour of the ground between pavement and houses."""
     leaf: Color
+    conifers: float
+    """Share of the trees that are conifers."""
     utility_poles: bool
     clouds: float
     """Covered share of the sky."""
@@ -55,7 +57,7 @@ DISTRICTS: dict[str, District] = {
         ),
         lanes=1, sidewalk=3.0, setback=(1.0, 2.5), gap=0.06, parked=0.75, tree_spacing=14.0,
         hedge=0.45, pedestrians=5.0, traffic=2.2, center_line=_YELLOW, asphalt=(0.36, 0.36, 0.37),
-        yard=_GRASS, leaf=(0.26, 0.35, 0.15), utility_poles=True, clouds=0.35,
+        yard=_GRASS, leaf=(0.26, 0.35, 0.15), conifers=0.08, utility_poles=True, clouds=0.35,
         sun_height=(35, 55),
     ),
     "industrial": District(
@@ -67,8 +69,8 @@ DISTRICTS: dict[str, District] = {
         ),
         lanes=2, sidewalk=2.2, setback=(3.0, 8.0), gap=0.22, parked=0.5, tree_spacing=34.0,
         hedge=0.2, pedestrians=2.0, traffic=2.0, center_line=_YELLOW, asphalt=(0.42, 0.41, 0.4),
-        yard=("soil", (0.47, 0.42, 0.35)), leaf=(0.33, 0.36, 0.19), utility_poles=True, clouds=0.55,
-        sun_height=(22, 40),
+        yard=("soil", (0.47, 0.42, 0.35)), leaf=(0.33, 0.36, 0.19), conifers=0.3,
+        utility_poles=True, clouds=0.55, sun_height=(22, 40),
     ),
     "suburb": District(
         architecture=Architecture(
@@ -79,7 +81,7 @@ DISTRICTS: dict[str, District] = {
         ),
         lanes=1, sidewalk=2.0, setback=(5.0, 8.0), gap=0.12, parked=0.35, tree_spacing=12.0,
         hedge=0.65, pedestrians=2.5, traffic=1.6, center_line=_YELLOW, asphalt=(0.4, 0.4, 0.41),
-        yard=_GRASS, leaf=(0.23, 0.35, 0.15), utility_poles=False, clouds=0.2,
+        yard=_GRASS, leaf=(0.23, 0.35, 0.15), conifers=0.35, utility_poles=False, clouds=0.2,
         sun_height=(40, 60),
     ),
     "downtown": District(
@@ -91,8 +93,8 @@ DISTRICTS: dict[str, District] = {
         ),
         lanes=2, sidewalk=4.0, setback=(0.0, 0.6), gap=0.04, parked=0.65, tree_spacing=18.0,
         hedge=0.1, pedestrians=9.0, traffic=2.6, center_line=_WHITE, asphalt=(0.33, 0.33, 0.35),
-        yard=("concrete", (0.58, 0.57, 0.54)), leaf=(0.27, 0.33, 0.16), utility_poles=False,
-        clouds=0.45, sun_height=(45, 62),
+        yard=("concrete", (0.58, 0.57, 0.54)), leaf=(0.27, 0.33, 0.16), conifers=0.0,
+        utility_poles=False, clouds=0.45, sun_height=(45, 62),
     ),
 }  # fmt: skip
 

@@ -1,102 +1,219 @@
-"""Lidar scans of a street: beams, intensity, range noise, and pulses that do not come back.
+"""Lidar scans of a street: beams that turn while everything moves, intensity, noise, lost pulses.
 
-Shape letters: N pulses or returns.
+A sweep is cast in slices. Within one, what moves on the street stands still; the vehicle that
+carries the lidar moves from column to column.
+
+Shape letters: C columns of a sweep or a slice, B beams, N pulses or returns.
 """
 
+import dataclasses
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lidistill.sim.classes import Kind
 from lidistill.sim.materials import material_table
-from lidistill.sim.raycast import Hits, RayScene
-from lidistill.sim.rig import LidarModel
+from lidistill.sim.rig import LidarModel, Roof
+from lidistill.sim.stage import Echoes, Sector, Stage
 
 Float32: TypeAlias = NDArray[np.float32]
 Float64: TypeAlias = NDArray[np.float64]
+Poses: TypeAlias = Callable[[float], Float64]
+"""(4, 4) body to street at a time of the street's clock."""
+
+_SLICES_PER_TURN: Final = 16
+_NOTICED: Final = 0.12  # light of a white wall is 1; this much, at full range, is mostly noticed
+_STRAY: Final = 15.0  # mean intensity that is stored with lost pulses
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scan:
-    """The returns of one sweep, in firing order."""
+    """What one sweep stores, in firing order."""
 
     points: Float64
-    """(N, 3) metres, street frame."""
+    """(N, 3) metres, street frame, each where it was met; so the vehicle's motion is taken out."""
     intensity: Float32
-    """(N,) 0 to 255."""
-    label: NDArray[np.uint8]
-    """(N,) raw class ids."""
-    phase: Float64
-    """(N,) when in the sweep each pulse was sent, 0 to 1."""
+    """(N,) in the sensor's own scale."""
+    kind: NDArray[np.uint8]
+    """(N,) values of ``Kind``."""
+    instance: NDArray[np.uint16]
+    """(N,) number of the countable thing, 0 where there is none."""
+    moving: NDArray[np.bool_]
+    """(N,) whether it lies on something that moves."""
+    beam: NDArray[np.uint8]
+    """(N,) position in the lidar's elevations."""
+    delay_s: Float64
+    """(N,) when each pulse was sent, seconds after the scan's time stamp; mostly before it."""
+
+    def take(self, order: NDArray[np.int64] | NDArray[np.bool_]) -> "Scan":
+        """The same scan with chosen points, in that order."""
+        parts = {field.name: getattr(self, field.name)[order] for field in dataclasses.fields(self)}
+        return Scan(**parts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Pulses:
+    """A slice of a sweep, before anything is met."""
+
+    own: Float64
+    """(N, 3) unit directions, lidar frame."""
+    origin: Float32
+    """(N, 3) metres, street frame."""
+    direction: Float32
+    """(N, 3) unit, street frame."""
+    beam: NDArray[np.uint8]
+    delay_s: Float64
+    sector: Sector
 
 
 def sweep(
-    scene: RayScene, lidar: LidarModel, T_street_body: Float64, *, azimuth_step_deg: float,
-    rng: np.random.Generator,
+    stage: Stage, lidar: LidarModel, T_street_body: Poses, *, time_s: float,
+    rng: np.random.Generator, column_step: int = 1, wetness: float = 0.0,
 ) -> Scan:  # fmt: skip
     """Scan the street once.
 
     Args:
-        scene: The street.
+        stage: The street.
         lidar: The sensor.
-        T_street_body: (4, 4) rig to street.
-        azimuth_step_deg: Angle between two firings of a beam, before ``azimuth_share``.
-        rng: For noise and drop-outs.
+        T_street_body: Where the vehicle is, by time.
+        time_s: Time stamp of the scan, on the clock of the street.
+        rng: For noise and lost pulses.
+        column_step: Only every so many-th column is fired.
+        wetness: 0 dry to 1 a film of water on all that lies flat, which mirrors pulses away.
     """
-    body_rays, phase = _beams(lidar, azimuth_step_deg * lidar.azimuth_share)
-    rotation = T_street_body[:3, :3]
-    rays = (body_rays @ rotation.T).astype(np.float32)
-    eye = (rotation @ np.asarray(lidar.position) + T_street_body[:3, 3]).astype(np.float32)
-    hits = scene.cast(np.broadcast_to(eye, rays.shape), rays)
-    intensity, returned = _answer(scene, lidar, hits, rng)
-    ray = hits.ray[returned]
-    error = rng.normal(0, lidar.range_noise, len(ray))
-    distance = hits.distance[returned].astype(np.float64) + error
-    return Scan(
-        points=eye.astype(np.float64) + distance[:, None] * rays[ray].astype(np.float64),
-        intensity=intensity[returned],
-        label=scene.label[hits.face[returned]],
-        phase=phase[ray],
-    )
+    parts = [
+        _returns(stage, lidar, pulses, wetness, rng)
+        for pulses in _slices(lidar, T_street_body, time_s, column_step)
+    ]
+    names = [field.name for field in dataclasses.fields(Scan)]
+    return Scan(**{name: np.concatenate([getattr(p, name) for p in parts]) for name in names})
 
 
-def _beams(lidar: LidarModel, step_deg: float) -> tuple[Float64, Float64]:
-    """(N, 3) unit directions in the body frame, and when each is fired."""
+def _slices(
+    lidar: LidarModel, T_street_body: Poses, time_s: float, column_step: int
+) -> Iterator[_Pulses]:
     start, end = lidar.azimuth_deg
-    num = max(1, round((end - start) / step_deg))
-    turn = np.arange(num) / num
-    azimuth = np.radians(start + (end - start) * turn)[:, None]
-    elevation = np.radians(lidar.elevations_deg)[None, :]
-    rays = np.stack(
+    num = max(1, round(abs(end - start) / 360 * _SLICES_PER_TURN))
+    columns = np.arange(0, lidar.num_columns, column_step)
+    for part in np.array_split(columns, min(num, len(columns))):
+        turn = part / lidar.num_columns
+        delay = (turn - lidar.stamp) * lidar.sweep_s
+        first, last = (T_street_body(time_s + d) @ lidar.T_body_lidar for d in delay[[0, -1]])
+        share = np.linspace(0, 1, len(part))[:, None, None]
+        T_street_lidar = (1 - share) * first + share * last  # (C, 4, 4), over milliseconds
+        own = _directions(lidar, np.radians(start + (end - start) * turn))
+        direction = np.einsum("cij,cbj->cbi", T_street_lidar[:, :3, :3], own)
+        num_beams = own.shape[1]
+        yield _Pulses(
+            own=own.reshape(-1, 3),
+            origin=np.repeat(T_street_lidar[:, :3, 3], num_beams, axis=0).astype(np.float32),
+            direction=direction.reshape(-1, 3).astype(np.float32),
+            beam=np.tile(np.arange(num_beams, dtype=np.uint8), len(part)),
+            delay_s=np.repeat(delay, num_beams),
+            sector=_sector(direction, T_street_lidar, time_s + float(delay.mean()), lidar),
+        )
+
+
+def _directions(lidar: LidarModel, azimuth: Float64) -> Float64:
+    """(C, B, 3) unit directions in the lidar frame."""
+    elevation = np.radians(lidar.elevations_deg)
+    return np.stack(
         [
-            np.cos(elevation) * np.cos(azimuth),
-            np.cos(elevation) * np.sin(azimuth),
-            np.broadcast_to(np.sin(elevation), (num, elevation.shape[1])),
+            np.cos(azimuth)[:, None] * np.cos(elevation),
+            np.sin(azimuth)[:, None] * np.cos(elevation),
+            np.broadcast_to(np.sin(elevation), (len(azimuth), len(elevation))),
         ],
         axis=-1,
     )
-    return rays.reshape(-1, 3), np.repeat(turn, elevation.shape[1])
+
+
+def _sector(
+    direction: Float64, T_street_lidar: Float64, time_s: float, lidar: LidarModel
+) -> Sector:
+    """The wedge of a slice; a little wider, since the sensor is not exactly upright."""
+    heading = np.arctan2(direction[..., 1], direction[..., 0])
+    middle = direction[len(direction) // 2].mean(axis=0)
+    center = math.atan2(middle[1], middle[0])
+    aside = np.abs((heading - center + np.pi) % (2 * np.pi) - np.pi)
+    return Sector(
+        time_s=time_s,
+        eye=T_street_lidar[len(T_street_lidar) // 2, :3, 3],
+        heading=center,
+        half_angle=float(aside.max()) + 0.01,
+        reach=lidar.max_range,
+    )
+
+
+def _returns(
+    stage: Stage, lidar: LidarModel, pulses: _Pulses, wetness: float, rng: np.random.Generator
+) -> Scan:
+    echoes = stage.shoot(pulses.origin, pulses.direction, pulses.sector)
+    light, noticed = _answer(lidar, echoes, wetness, rng)
+    num, seen = len(pulses.beam), echoes.ray[noticed]
+    distance = np.zeros(num)  # lost pulses stay at the sensor
+    distance[seen] = echoes.distance[noticed] + rng.normal(0, lidar.range_noise, len(seen))
+    intensity = np.floor(rng.exponential(_STRAY, num)).astype(np.float32)
+    intensity[seen] = light[noticed]
+    kind = np.zeros(num, dtype=np.uint8)
+    kind[seen] = echoes.kind[noticed]
+    instance = np.zeros(num, dtype=np.uint16)
+    instance[seen] = echoes.instance[noticed]
+    moving = np.zeros(num, dtype=np.bool_)
+    moving[seen] = echoes.moving[noticed]
+    if lidar.roof is not None:
+        own, on_roof = _roof_distance(lidar.roof, pulses.own)
+        distance[own] = on_roof + rng.normal(0, lidar.range_noise, len(own))
+        intensity[own] = rng.gamma(3.0, lidar.response.top / 28, len(own)).round()
+        kind[own], instance[own], moving[own] = Kind.EGO, 0, False
+    scan = Scan(
+        points=pulses.origin + distance[:, None] * pulses.direction,
+        intensity=intensity,
+        kind=kind,
+        instance=instance,
+        moving=moving,
+        beam=pulses.beam,
+        delay_s=pulses.delay_s,
+    )
+    return scan if lidar.lost == "stored" else scan.take(distance > 0)
+
+
+def _roof_distance(roof: Roof, own: Float64) -> tuple[NDArray[np.int64], Float64]:
+    """Which (N, 3) rays of the lidar frame meet the vehicle's roof, and at what distance."""
+    down = np.flatnonzero(own[:, 2] < -1e-3)
+    distance = -roof.below / own[down, 2]
+    x, y = (distance[:, None] * own[down, :2]).T
+    met = (np.abs(x) <= roof.half_width) & (np.abs(y) <= roof.half_length)
+    return down[met], distance[met]
 
 
 def _answer(
-    scene: RayScene, lidar: LidarModel, hits: Hits, rng: np.random.Generator
+    lidar: LidarModel, echoes: Echoes, wetness: float, rng: np.random.Generator
 ) -> tuple[Float32, NDArray[np.bool_]]:
-    """(N,) intensity of each hit, and whether it is strong enough to be noticed."""
-    table = material_table()
-    material = scene.material[hits.face]
+    """(H,) intensity of each echo, and whether it is strong enough to be noticed."""
+    table, response = material_table(), lidar.response
+    material, cosine = echoes.material, echoes.cosine
     tint, gloss = table["tint"][material], table["gloss"][material]
-    white = table["reflectance"][material]
-    share = white * (1 - tint + tint * scene.brightness[hits.face])
-    # Smooth surfaces throw a slanting pulse away from the sensor.
-    facing = hits.cosine ** (np.float32(lidar.incidence_power) + np.float32(12) * gloss)
-    mirror = 8 * gloss * np.clip(hits.cosine - np.float32(0.97), 0, 1) / np.float32(0.03)
+    share = table["reflectance"][material] * (1 - tint + tint * echoes.brightness)
+    # Smooth surfaces throw a slanting pulse away from the sensor, and so does water.
+    gloss = np.maximum(gloss, np.float32(0.08 * wetness) * echoes.level)
+    share = share * (1 - np.float32(0.5 * wetness) * echoes.level)
+    facing = cosine ** (np.float32(response.incidence_power) + np.float32(12) * gloss)
+    mirror = 8 * gloss * np.clip(cosine - np.float32(0.97), 0, 1) / np.float32(0.03)
     back = share * facing + table["retro"][material] * np.float32(3) + mirror
     speckle = 1 + np.float32(0.15) * rng.standard_normal(len(back), dtype=np.float32)
-    near = np.clip(hits.distance / np.float32(4), 0.4, 1)
-    fade = near / (1 + np.square(hits.distance / np.float32(180)))
-    intensity = np.clip(lidar.gain * back * speckle * fade, 0, 255)
-    strength = back * np.square(lidar.max_range / (hits.distance + 1))
-    chance = (1 - np.exp(-strength / np.float32(0.12))) * (1 - table["clear"][material])
-    returned = rng.random(len(back)) < np.clip(chance, 0, 0.995)
-    return np.floor(intensity).astype(np.float32), returned & (hits.distance < lidar.max_range)
+    near = np.clip(echoes.distance / np.float32(4), 0.4, 1)
+    fade = near / (1 + np.square(echoes.distance / np.float32(response.fade_range)))
+    light = response.gain * back ** np.float32(response.contrast) * speckle * fade
+    intensity = np.clip(light, 0, response.top)
+    steps = np.floor(intensity / np.float32(response.step) + np.float32(1e-4))
+    strength = back * np.square(lidar.max_range / (echoes.distance + 1))
+    chance = (1 - np.exp(-strength / np.float32(_NOTICED))) * (1 - table["clear"][material])
+    noticed = rng.random(len(back)) < np.clip(chance, 0, 0.995)
+    return (
+        (steps * np.float32(response.step)).astype(np.float32),
+        noticed & (echoes.distance < lidar.max_range),
+    )

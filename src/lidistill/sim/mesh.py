@@ -13,6 +13,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from lidistill.sim.classes import Kind
 from lidistill.sim.materials import MATERIALS
 
 Float64: TypeAlias = NDArray[np.float64]
@@ -27,8 +28,8 @@ class Look:
     """sRGB, 0 to 1."""
     material: str = "plastic"
     """Key of ``MATERIALS``."""
-    label: int = 42
-    """Raw class id of PandaSet."""
+    label: int = Kind.OTHER_OBJECT
+    """A value of ``Kind``."""
 
     def tinted(self, factor: float) -> "Look":
         """The same surface, brighter or darker."""
@@ -49,7 +50,9 @@ class Mesh:
     material: NDArray[np.uint8]
     """(F,) position in ``MATERIALS``."""
     label: NDArray[np.uint8]
-    """(F,) raw class id."""
+    """(F,) values of ``Kind``."""
+    instance: NDArray[np.uint16]
+    """(F,) which countable thing a face belongs to; 0 where it is part of none."""
 
     def __len__(self) -> int:
         return len(self.faces)
@@ -63,6 +66,10 @@ class Mesh:
     def bent(self, vertices: Float64) -> "Mesh":
         """Copy with other vertex positions."""
         return dataclasses.replace(self, vertices=vertices)
+
+    def numbered(self, instance: int) -> "Mesh":
+        """The same mesh as one countable thing."""
+        return dataclasses.replace(self, instance=np.full(len(self), instance, dtype=np.uint16))
 
 
 _INDEX = {name: i for i, name in enumerate(MATERIALS)}
@@ -78,6 +85,7 @@ def surface(vertices: ArrayLike, faces: ArrayLike, look: Look) -> Mesh:
         color=np.tile(np.asarray(look.color, dtype=np.float32), (num, 1)),
         material=np.full(num, _INDEX[look.material], dtype=np.uint8),
         label=np.full(num, look.label, dtype=np.uint8),
+        instance=np.zeros(num, dtype=np.uint16),
     )
 
 
@@ -93,6 +101,7 @@ def merge(meshes: Iterable[Mesh]) -> Mesh:
         color=np.concatenate([part.color for part in parts]),
         material=np.concatenate([part.material for part in parts]),
         label=np.concatenate([part.label for part in parts]),
+        instance=np.concatenate([part.instance for part in parts]),
     )
 
 

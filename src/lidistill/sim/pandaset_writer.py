@@ -1,123 +1,87 @@
-"""PandaSet's files as PandaSet has them; every file is written beside its place and renamed.
+"""PandaSet's files as PandaSet has them.
 
-Shape letters: T frames of a drive, N points of a frame.
+Shape letters: T frames of a drive.
 """
 
 import gzip
 import io
-import json
-import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import numpy as np
-import simplejpeg
 from numpy.typing import NDArray
 
 from lidistill.errors import require
 from lidistill.labels import load_label_map
-from lidistill.sim.rig import CameraModel
+from lidistill.sim.classes import raw_ids
+from lidistill.sim.files import quaternion, write, write_jpeg, write_json
+from lidistill.sim.plan import Drive
+from lidistill.sim.recording import DriveLog, FrameRecord
 
 Float64: TypeAlias = NDArray[np.float64]
+Array: TypeAlias = NDArray[np.generic]
+
+_LATITUDE: Final = {"train": 37.77, "val": 37.45}  # degrees; the splits are told apart by it
+_LONGITUDE: Final = -122.4
+_METRES_PER_DEGREE: Final = 111_320.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DriveTables:
-    """What is known of a drive besides its scans and pictures."""
+class PandaSetWriter:
+    """One folder per drive; points of both lidars together, in world coordinates."""
 
-    T_world_ego: Float64
-    """(T, 4, 4) ego poses; x right, y forward, z up."""
-    timestamps: Float64
-    """(T,) seconds."""
-    cameras: tuple[CameraModel, ...]
-    latitude: float
-    """Degrees; over 37.6 the drive belongs to the training split."""
-    longitude: float = -122.4
+    def is_complete(self, root: Path, drive: Drive, index: int) -> bool:
+        """Whether that frame has been written to its end."""
+        return _labels(root, drive, index).is_file()
 
+    def write_frame(self, root: Path, log: DriveLog, record: FrameRecord) -> None:
+        """Write one frame; its labels come last, so that they tell whether it is complete."""
+        folder, scans = root / log.drive.name, record.scans
+        for name, image in record.images.items():
+            write_jpeg(folder / "camera" / name / f"{record.index:02d}.jpg", image)
+        points = np.concatenate([scan.points for scan in scans]).astype(np.float32)
+        stamp = log.start_s + log.time_s[record.index]
+        columns: dict[str, Array] = {axis: points[:, i] for i, axis in enumerate("xyz")}
+        columns |= {
+            "i": np.concatenate([scan.intensity for scan in scans]),
+            "t": stamp + np.concatenate([scan.delay_s for scan in scans]),
+            "d": np.repeat(np.arange(len(scans)), [len(scan.points) for scan in scans]),
+        }
+        _write_table(folder / "lidar" / f"{record.index:02d}.pkl.gz", columns)
+        kind = np.concatenate([scan.kind for scan in scans])
+        labels = {"class": raw_ids("pandaset", kind).astype(np.int64)}
+        _write_table(_labels(root, log.drive, record.index), labels)
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FrameRecord:
-    """The measurements of one moment."""
-
-    points: Float64
-    """(N, 3) metres, world."""
-    intensity: NDArray[np.float32]
-    """(N,) 0 to 255."""
-    time: Float64
-    """(N,) seconds."""
-    sensor: NDArray[np.int64]
-    """(N,) 0 for Pandar64, 1 for PandarGT."""
-    label: NDArray[np.uint8]
-    """(N,) raw class ids."""
-    images: Mapping[str, NDArray[np.uint8]]
-    """(H, W, 3) sRGB of each camera."""
-
-
-def write_tables(folder: Path, tables: DriveTables) -> None:
-    """Write calibration, poses, timestamps, positions and class names of a drive."""
-    times = tables.timestamps.tolist()
-    for part in ("lidar", "meta"):
-        _write_json(folder / part / "timestamps.json", times)
-    _write_json(folder / "lidar" / "poses.json", [_pose(T) for T in tables.T_world_ego])
-    for camera in tables.cameras:
-        place = folder / "camera" / camera.name
-        poses = [_pose(T @ camera.T_body_camera) for T in tables.T_world_ego]
-        intrinsics = dict(zip(("fx", "fy"), np.diag(camera.K)[:2].tolist(), strict=True))
-        intrinsics |= {"cx": float(camera.K[0, 2]), "cy": float(camera.K[1, 2])}
-        _write_json(place / "poses.json", poses)
-        _write_json(place / "intrinsics.json", intrinsics)
-        _write_json(place / "timestamps.json", times)
-    names = {str(i): name for i, name in load_label_map("pandaset").raw_names.items() if i > 0}
-    _write_json(folder / "annotations" / "semseg" / "classes.json", names)
-    _write_json(folder / "meta" / "gps.json", _positions(tables))
+    def write_tables(self, root: Path, logs: list[DriveLog]) -> None:
+        """Write calibration, poses, time stamps, positions and class names of every drive."""
+        names = {str(i): name for i, name in load_label_map("pandaset").raw_names.items() if i > 0}
+        for log in logs:
+            folder = root / log.drive.name
+            times = log.start_s + log.time_s
+            write_json(folder / "lidar" / "timestamps.json", times.tolist())
+            write_json(folder / "lidar" / "poses.json", [_pose(T) for T in log.T_world_body])
+            for camera in log.rig.cameras:
+                place = folder / "camera" / camera.name
+                poses = [_pose(T @ camera.T_body_camera) for T in log.T_world_body_of[camera.name]]
+                fx, fy, cx, cy = (float(camera.K[k]) for k in ((0, 0), (1, 1), (0, 2), (1, 2)))
+                write_json(place / "poses.json", poses)
+                write_json(place / "intrinsics.json", {"fx": fx, "fy": fy, "cx": cx, "cy": cy})
+                write_json(place / "timestamps.json", (times + camera.delay_s).tolist())
+            write_json(folder / "annotations" / "semseg" / "classes.json", names)
+            write_json(folder / "meta" / "timestamps.json", times.tolist())
+            write_json(folder / "meta" / "gps.json", _positions(log))
 
 
-def write_frame(folder: Path, index: int, record: FrameRecord) -> None:
-    """Write one frame; its labels come last, so that they tell whether it is complete."""
-    pandas = require("pandas", extra="sim")
-    for name, image in record.images.items():
-        jpeg = simplejpeg.encode_jpeg(np.ascontiguousarray(image), quality=92)
-        _write(folder / "camera" / name / f"{index:02d}.jpg", jpeg)
-    columns: dict[str, NDArray[np.generic]] = {
-        axis: record.points[:, i].astype(np.float32) for i, axis in enumerate("xyz")
-    }
-    columns |= {"i": record.intensity, "t": record.time, "d": record.sensor}
-    for parent, table in (
-        (folder / "lidar", columns),
-        (folder / "annotations" / "semseg", {"class": record.label.astype(np.int64)}),
-    ):
-        frame = pandas.DataFrame(table)
-        frame.columns = frame.columns.astype(object)  # plain strings, also where pyarrow is there
-        pickled = io.BytesIO()
-        frame.to_pickle(pickled, compression=None, protocol=4)
-        packed = gzip.compress(pickled.getvalue(), compresslevel=1, mtime=0)
-        _write(parent / f"{index:02d}.pkl.gz", packed)
+def _labels(root: Path, drive: Drive, index: int) -> Path:
+    return root / drive.name / "annotations" / "semseg" / f"{index:02d}.pkl.gz"
 
 
-def is_complete(folder: Path, index: int) -> bool:
-    """Whether that frame has been written to its end."""
-    return (folder / "annotations" / "semseg" / f"{index:02d}.pkl.gz").is_file()
-
-
-def quaternion(rotation: Float64) -> Float64:
-    """(4,) quaternion (w, x, y, z), w >= 0, of a (3, 3) rotation.
-
-    References:
-        I. Y. Bar-Itzhack, "New method for extracting the quaternion from a rotation matrix", 2000.
-    """
-    r = rotation
-    symmetric = np.array(
-        [
-            [r[0, 0] - r[1, 1] - r[2, 2], r[1, 0] + r[0, 1], r[2, 0] + r[0, 2], r[2, 1] - r[1, 2]],
-            [r[1, 0] + r[0, 1], r[1, 1] - r[0, 0] - r[2, 2], r[2, 1] + r[1, 2], r[0, 2] - r[2, 0]],
-            [r[2, 0] + r[0, 2], r[2, 1] + r[1, 2], r[2, 2] - r[0, 0] - r[1, 1], r[1, 0] - r[0, 1]],
-            [r[2, 1] - r[1, 2], r[0, 2] - r[2, 0], r[1, 0] - r[0, 1], np.trace(r)],
-        ]
-    )
-    x, y, z, w = np.linalg.eigh(symmetric)[1][:, -1]
-    return np.array([w, x, y, z]) * (1.0 if w >= 0 else -1.0)
+def _write_table(path: Path, columns: Mapping[str, Array]) -> None:
+    frame = require("pandas", extra="sim").DataFrame(columns)
+    frame.columns = frame.columns.astype(object)  # plain strings, also where pyarrow is there
+    pickled = io.BytesIO()
+    frame.to_pickle(pickled, compression=None, protocol=4)
+    write(path, gzip.compress(pickled.getvalue(), compresslevel=1, mtime=0))
 
 
 def _pose(T: Float64) -> dict[str, dict[str, float]]:
@@ -127,31 +91,20 @@ def _pose(T: Float64) -> dict[str, dict[str, float]]:
     }
 
 
-def _positions(tables: DriveTables) -> list[dict[str, float]]:
-    metres_per_degree = 111_320.0
-    position = tables.T_world_ego[:, :3, 3]
+def _positions(log: DriveLog) -> list[dict[str, float]]:
+    latitude = _LATITUDE[log.drive.split]
+    position = log.T_world_body[:, :3, 3]
     velocity = np.zeros_like(position)
     if len(position) > 1:
-        velocity = np.gradient(position, tables.timestamps, axis=0)
-    shrink = np.cos(np.radians(tables.latitude))
+        velocity = np.gradient(position, log.time_s, axis=0)
+    shrink = np.cos(np.radians(latitude))
     return [
         {
-            "lat": float(tables.latitude + p[1] / metres_per_degree),
-            "long": float(tables.longitude + p[0] / metres_per_degree / shrink),
+            "lat": float(latitude + p[1] / _METRES_PER_DEGREE),
+            "long": float(_LONGITUDE + p[0] / _METRES_PER_DEGREE / shrink),
             "height": float(p[2]),
             "xvel": float(v[0]),
             "yvel": float(v[1]),
         }
         for p, v in zip(position, velocity, strict=True)
     ]
-
-
-def _write_json(path: Path, content: object) -> None:
-    _write(path, json.dumps(content).encode())
-
-
-def _write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    side = path.with_name(f".{path.name}.{os.getpid()}")
-    side.write_bytes(content)
-    side.replace(path)

@@ -1,17 +1,15 @@
-"""Sensors on a car: what PandaSet's vehicle carries, rounded from its published calibration.
+"""What a sensor is: cameras, scanning lidars, and the vehicle that carries them.
 
-The body frame of a rig is the ego frame of its data set. PandaSet's points x right, y forward,
-z up and lies 0.15 m over the road.
+Frames: the body of a rig is the frame in which its data set gives vehicle poses; the ego frame of
+``sim.scene`` has x forward, y left and its origin on the road.
 """
 
 import dataclasses
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-
-from lidistill.geometry import rigid
 
 Float64: TypeAlias = NDArray[np.float64]
 
@@ -26,6 +24,8 @@ class CameraModel:
     """(3, 3) pixels."""
     T_body_camera: Float64
     """(4, 4) camera (x right, y down, z forward) to body."""
+    delay_s: float = 0.0
+    """When its picture is taken, seconds after the time stamp of the scan; mostly before it."""
 
     def resized(self, size_hw: tuple[int, int]) -> "CameraModel":
         """The same camera with another number of pixels."""
@@ -43,25 +43,56 @@ class CameraModel:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Response:
+    """How a lidar turns the light that comes back into the numbers it stores."""
+
+    gain: float
+    """Intensity of a white wall seen head-on."""
+    contrast: float
+    """Exponent over the returned light: under 1, dark and bright surfaces come closer."""
+    incidence_power: float
+    """How the light falls with the cosine of the incidence angle."""
+    fade_range: float
+    """Distance at which a surface has lost half of its intensity, metres."""
+    top: float = 255.0
+    """Largest intensity."""
+    step: float = 1.0
+    """Intensities are multiples of it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Roof:
+    """The part of the vehicle's own roof that a lidar sees: a level rectangle under it, metres."""
+
+    below: float
+    half_width: float
+    half_length: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LidarModel:
-    """A scanning lidar on a rig; the body's axes are its own."""
+    """A scanning lidar on a rig."""
 
     name: str
     elevations_deg: Float64
-    """(beams,) angles over the horizon."""
+    """(beams,) angles over the horizon, in the order in which the data set numbers its beams."""
     azimuth_deg: tuple[float, float]
-    """Where a sweep begins and ends, counter-clockwise from the body's x axis."""
-    azimuth_share: float
-    """Azimuth step relative to the configured one."""
-    position: tuple[float, float, float]
-    """Body frame, metres."""
+    """Where a sweep begins and ends, counter-clockwise from the lidar's x axis."""
+    num_columns: int
+    """Firings of every beam in a sweep."""
+    T_body_lidar: Float64
+    """(4, 4) lidar to body."""
+    sweep_s: float
+    """Duration of a sweep, seconds."""
+    stamp: float
+    """Where in the sweep its time stamp lies: 0 at the first firing, 1 at the last."""
     max_range: float
     range_noise: float
     """Standard deviation, metres."""
-    gain: float
-    """Intensity of a white wall seen head-on."""
-    incidence_power: float
-    """How the intensity falls with the cosine of the incidence angle."""
+    response: Response
+    lost: Literal["dropped", "stored"] = "dropped"
+    """Whether pulses that do not come back are stored, as points at the sensor itself."""
+    roof: Roof | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,57 +102,12 @@ class Rig:
     cameras: tuple[CameraModel, ...]
     lidars: tuple[LidarModel, ...]
     T_ego_body: Float64
-    """(4, 4) body to the ego frame of ``sim.scene``: x forward, y left, on the road."""
+    """(4, 4) body to the ego frame of ``sim.scene``."""
+    picture_hw: tuple[int, int]
+    """Height and width of the pictures where the configuration names none."""
 
-
-def _camera(
-    name: str, K: tuple[float, float, float], position: tuple[float, float, float],
-    *, heading_deg: float, pitch_deg: float,
-) -> CameraModel:  # fmt: skip
-    """Camera that looks ``heading_deg`` counter-clockwise from the body's x axis."""
-    heading, pitch = np.radians([heading_deg, pitch_deg])
-    forward = np.array(
-        [np.cos(heading) * np.cos(pitch), np.sin(heading) * np.cos(pitch), np.sin(pitch)]
-    )
-    right = np.array([np.sin(heading), -np.cos(heading), 0.0])
-    focal, cx, cy = K
-    return CameraModel(
-        name=name,
-        size_hw=(540, 960),
-        K=np.array([[focal, 0, cx], [0, focal, cy], [0, 0, 1.0]]),
-        T_body_camera=rigid(np.stack([right, np.cross(forward, right), forward], 1), position),
-    )
-
-
-_PANDAR64_DEG = np.array(
-    [15, 11, 8, 5, 3, *np.linspace(2, -6, 49), *range(-7, -15, -1), -19, -25], dtype=np.float64
-)
-
-PANDASET = Rig(
-    cameras=(
-        _camera("front_camera", (985, 485, 242), (0, 0.7, 1.81), heading_deg=90, pitch_deg=0.2),
-        _camera("front_left_camera", (465, 486, 254), (-0.64, 1.4, 1.53),
-                heading_deg=147.7, pitch_deg=0.3),
-        _camera("front_right_camera", (465, 482, 232), (0.6, 1.4, 1.6),
-                heading_deg=32.2, pitch_deg=0.8),
-        _camera("left_camera", (465, 496, 271), (-0.53, 0.5, 1.58),
-                heading_deg=-178.4, pitch_deg=1.0),
-        _camera("right_camera", (461, 472, 259), (0.7, 0.55, 1.55),
-                heading_deg=1.4, pitch_deg=0.9),
-        _camera("back_camera", (467, 448, 254), (0.03, -0.4, 1.65),
-                heading_deg=-88.3, pitch_deg=0.2),
-    ),
-    lidars=(
-        LidarModel(
-            name="pandar64", elevations_deg=_PANDAR64_DEG, azimuth_deg=(-90.0, 270.0),
-            azimuth_share=1.0, position=(0.0, 0.55, 2.0), max_range=200.0, range_noise=0.02,
-            gain=90.0, incidence_power=0.4,
-        ),
-        LidarModel(
-            name="pandargt", elevations_deg=np.linspace(8.0, -12.0, 150), azimuth_deg=(60.0, 120.0),
-            azimuth_share=0.75, position=(0.0, 1.1, 1.9), max_range=300.0, range_noise=0.03,
-            gain=110.0, incidence_power=0.05,
-        ),
-    ),
-    T_ego_body=rigid(np.array([[0.0, 1, 0], [-1, 0, 0], [0, 0, 1]]), (0.0, 0.0, 0.15)),
-)  # fmt: skip
+    def with_pictures(self, size_hw: tuple[int, int] | None) -> "Rig":
+        """The same rig with cameras of ``size_hw`` pixels, or of ``picture_hw`` where None."""
+        size = size_hw or self.picture_hw
+        cameras = tuple(camera.resized(size) for camera in self.cameras)
+        return dataclasses.replace(self, cameras=cameras)

@@ -6,15 +6,15 @@ import numpy as np
 
 from lidistill.sim import shapes
 from lidistill.sim.buildings import house
+from lidistill.sim.classes import Kind
 from lidistill.sim.mesh import Color, Look, Mesh, boxes, merge, quads, surface
 from lidistill.sim.scene import LANE_WIDTH, PARKING_WIDTH, Layout
 from lidistill.sim.vehicles import excavator
 
-GROUND, ROAD, LANE_LINE, STOP_LINE, OTHER_MARKING, SIDEWALK, DRIVEWAY = 6, 7, 8, 9, 10, 11, 12
 CURB_HEIGHT = 0.14
 _WHITE = (0.8, 0.8, 0.78)
-_RIBBON = Look(color=(0.12, 0.14, 0.16), material="glass", label=41)
-_PAVING = Look(color=(0.6, 0.59, 0.56), material="concrete", label=SIDEWALK)
+_RIBBON = Look(color=(0.12, 0.14, 0.16), material="glass", label=Kind.BUILDING)
+_PAVING = Look(color=(0.6, 0.59, 0.56), material="concrete", label=Kind.SIDEWALK)
 
 
 def strip(x: tuple[float, float], y: tuple[float, float], z: float, look: Look) -> Mesh:
@@ -34,8 +34,8 @@ def strip(x: tuple[float, float], y: tuple[float, float], z: float, look: Look) 
 def surfaces(layout: Layout) -> list[Mesh]:
     """Ground, carriageways, markings, pavements and kerbs."""
     style, curb, x0, x1 = layout.district, layout.curb, layout.first, layout.last
-    asphalt = Look(color=style.asphalt, material="asphalt", label=ROAD)
-    yard = Look(color=style.yard[1], material=style.yard[0], label=GROUND)
+    asphalt = Look(color=style.asphalt, material="asphalt", label=Kind.ROAD)
+    yard = Look(color=style.yard[1], material=style.yard[0], label=Kind.TERRAIN)
     cross = (layout.crossing - layout.crossing_half, layout.crossing + layout.crossing_half)
     parts = [
         strip((x0 - 60, x1 + 60), (-110, 110), -0.06, yard),
@@ -54,7 +54,7 @@ def surfaces(layout: Layout) -> list[Mesh]:
 
 
 def _pavement(layout: Layout, side: int, a: float, b: float) -> list[Mesh]:
-    curb = Look(color=(0.66, 0.65, 0.62), material="curb", label=SIDEWALK)
+    curb = Look(color=(0.66, 0.65, 0.62), material="curb", label=Kind.SIDEWALK)
     num = max(1, int((b - a) / 4))
     x = a + (np.arange(num) + 0.5) * (b - a) / num
     stones = np.stack([x, np.full(num, side * (layout.curb + 0.09)), 0 * x], axis=1)
@@ -66,7 +66,7 @@ def _pavement(layout: Layout, side: int, a: float, b: float) -> list[Mesh]:
 
 
 def _dashes(start: float, end: float, y: float, color: Color, *, dashed: bool) -> Mesh:
-    look = Look(color=color, material="marking", label=LANE_LINE)
+    look = Look(color=color, material="marking", label=Kind.LANE_LINE)
     if not dashed:
         return strip((start, end), (y - 0.06, y + 0.06), 0.012, look)
     x = np.arange(start + 2, end - 3, 7.5)
@@ -89,8 +89,8 @@ def _markings(layout: Layout) -> list[Mesh]:
 
 
 def _crossing_markings(layout: Layout) -> list[Mesh]:
-    stop = Look(color=_WHITE, material="marking", label=STOP_LINE)
-    other = Look(color=_WHITE, material="marking", label=OTHER_MARKING)
+    stop = Look(color=_WHITE, material="marking", label=Kind.STOP_LINE)
+    other = Look(color=_WHITE, material="marking", label=Kind.OTHER_MARKING)
     inner = layout.curb - PARKING_WIDTH
     parts = []
     for side in (-1, 1):
@@ -154,11 +154,18 @@ def _empty_plot(layout: Layout, x: float, width: float, rng: np.random.Generator
     yield _driveway(layout, x + width / 2 - 1.9, y + 14)
     for _ in range(2):
         spot = (x + rng.uniform(-0.4, 0.4) * width, y + rng.uniform(6, 14), 0)
-        yield shapes.tree(rng, height=rng.uniform(5, 9), leaf=layout.district.leaf).moved(spot)
+        yield _any_tree(layout, (5, 9), rng).moved(spot)
+
+
+def _any_tree(layout: Layout, height: tuple[float, float], rng: np.random.Generator) -> Mesh:
+    """A tree of the district, between two heights in metres."""
+    style = layout.district
+    kind = shapes.conifer if rng.random() < style.conifers else shapes.tree
+    return kind(rng, height=rng.uniform(*height), leaf=style.leaf)
 
 
 def _driveway(layout: Layout, x: float, back: float) -> Mesh:
-    look = Look(color=(0.5, 0.49, 0.47), material="curb", label=DRIVEWAY)
+    look = Look(color=(0.5, 0.49, 0.47), material="curb", label=Kind.DRIVEWAY)
     return merge([
         quads([x, (layout.curb + back) / 2 + 0.1, CURB_HEIGHT + 0.012], [1.6, 0, 0],
               [0, (back - layout.curb) / 2 - 0.1, 0], look),
@@ -180,14 +187,13 @@ def _front_garden(
         yield _driveway(layout, x + 0.5 * width - 1.8, front)
     if depth > 3.5 and rng.random() < 0.5:
         spot = (x + rng.uniform(-0.3, 0.2) * width, layout.plots + depth * 0.55, 0)
-        yield shapes.tree(rng, height=rng.uniform(4, 7), leaf=style.leaf).moved(spot)
+        yield _any_tree(layout, (4, 7), rng).moved(spot)
 
 
 def _pavement_row(layout: Layout, a: float, b: float, rng: np.random.Generator) -> Iterator[Mesh]:
     style, y = layout.district, layout.curb + 0.65
     for x in np.arange(a + rng.uniform(2, 8), b - 3, style.tree_spacing):
-        height = rng.uniform(5.0, 8.5)
-        yield shapes.tree(rng, height=height, leaf=style.leaf).moved((x, y, CURB_HEIGHT))
+        yield _any_tree(layout, (5.0, 8.5), rng).moved((x, y, CURB_HEIGHT))
     pole = "utility pole" if style.utility_poles else "street light"
     for kind, spacing in ((pole, 32.0), ("sign", 21.0), ("bin", 27.0), ("hydrant", 45.0)):
         for x in np.arange(a + rng.uniform(1, spacing), b - 1, spacing * rng.uniform(0.8, 1.2)):
@@ -219,7 +225,9 @@ def _far_away(layout: Layout, rng: np.random.Generator) -> Iterator[Mesh]:
     floors = layout.district.architecture.floors[1]
     for i in range(46):
         material, color = walls[rng.integers(len(walls))]
-        look = Look(color=color, material=material, label=41).tinted(rng.uniform(0.7, 1.0))
+        look = Look(color=color, material=material, label=Kind.BUILDING).tinted(
+            rng.uniform(0.7, 1.0)
+        )
         height = rng.uniform(0.7, 1.6) * (3.2 * floors + 2)
         if i < 34:
             x = rng.uniform(layout.first - 40, layout.last + 40)

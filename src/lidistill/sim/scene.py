@@ -50,7 +50,7 @@ class Bend:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mover:
-    """Something that moves along the street, or across it, at constant speed."""
+    """Something that moves along the street, or across it, at constant speed, or is parked."""
 
     mesh: Mesh
     """In its own frame, x forward."""
@@ -60,15 +60,20 @@ class Mover:
     """Metres per second."""
     z: float = 0.0
 
+    @property
+    def is_parked(self) -> bool:
+        """Whether it never moves."""
+        return self.velocity == (0.0, 0.0)
+
     def at(self, time_s: float) -> Mesh:
         """Its mesh in straight coordinates."""
         x, y = (s + v * time_s for s, v in zip(self.start, self.velocity, strict=True))
         return self.mesh.moved((x, y, self.z), yaw=float(np.arctan2(*self.velocity[::-1])))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Sky:
-    """Light of a drive."""
+    """Light of a drive; compared by identity, since pictures of it are cached."""
 
     to_sun: Float64
     """(3,) unit vector, street frame."""
@@ -114,8 +119,9 @@ class Street:
     """Everything a drive meets."""
 
     static: Mesh
-    """Street frame."""
+    """All that never moves, parked vehicles too; street frame."""
     movers: tuple[Mover, ...]
+    """What does move; every one has its own instance number in its mesh."""
     bend: Bend
     sky: Sky
     ego_start: tuple[float, float]

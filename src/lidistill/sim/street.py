@@ -1,5 +1,7 @@
 """Builds a whole street from the name of a district and a seed."""
 
+import dataclasses
+
 import numpy as np
 
 from lidistill.sim.districts import District, district
@@ -29,10 +31,18 @@ def build_street(district_name: str, *, seconds: float, seed: tuple[int, ...]) -
         upward=(rng.uniform(0.1, 0.7), 1 / rng.uniform(45, 70), rng.uniform(0, 6.28)),
     )
     lane = -(layout.curb - PARKING_WIDTH - LANE_WIDTH / 2)
-    static = merge([*surfaces(layout), *furnish(layout, rng)])
+    fixed = [*surfaces(layout), *furnish(layout, rng)]
+    things = [
+        dataclasses.replace(thing, mesh=thing.mesh.numbered(number))
+        for number, thing in enumerate(
+            populate(layout, ego_lane=lane, ego_speed=speed, rng=rng), start=1
+        )
+    ]
+    parked = [thing.at(0.0) for thing in things if thing.is_parked]
+    static = merge([*fixed, *parked])
     return Street(
         static=static.bent(bend.apply(static.vertices)),
-        movers=tuple(populate(layout, ego_lane=lane, ego_speed=speed, rng=rng)),
+        movers=tuple(thing for thing in things if not thing.is_parked),
         bend=bend,
         sky=_sky(style, rng),
         ego_start=(0.0, lane),

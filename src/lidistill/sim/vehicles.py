@@ -5,9 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lidistill.sim.classes import Kind
 from lidistill.sim.mesh import Color, Look, Mesh, boxes, ellipsoid, loft, merge, quads, tube
-
-CAR, PICKUP, TRUCK, SEMI, MOTORCYCLE, CONSTRUCTION, BUS, BICYCLE = 13, 14, 15, 16, 18, 19, 23, 26
 
 PAINTS: tuple[Color, ...] = (
     (0.86, 0.87, 0.88), (0.8, 0.8, 0.8), (0.62, 0.64, 0.66), (0.3, 0.31, 0.33), (0.1, 0.1, 0.11),
@@ -36,7 +35,7 @@ class CarBody:
     """Front and rear end of the roof, shares from the nose."""
     tail: float
     """Where the rear window ends, share from the nose."""
-    label: int = CAR
+    label: int = Kind.CAR
     bed: bool = False
     """Whether an open load bed follows the cabin."""
 
@@ -56,7 +55,7 @@ BODIES: dict[str, CarBody] = {
     ),
     "pickup": CarBody(
         length=5.6, width=2.0, height=1.85, belt=1.1, hood=0.25, roof=(0.36, 0.55), tail=0.6,
-        label=PICKUP, bed=True,
+        label=Kind.PICKUP, bed=True,
     ),
 }  # fmt: skip
 
@@ -157,9 +156,9 @@ def _car_details(body: CarBody) -> list[Mesh]:
 
 def box_truck(rng: np.random.Generator) -> Mesh:
     """A delivery truck with a tall box."""
-    label = TRUCK
+    label = Kind.TRUCK
     cab = Look(color=PAINTS[rng.integers(4)], material="paint", label=label)
-    cargo = Look(color=PAINTS[rng.integers(3)], material="siding", label=label)
+    cargo = Look(color=PAINTS[rng.integers(3)], material="paint", label=label)
     dark = Look(color=(0.05, 0.05, 0.05), label=label)
     return merge([
         boxes([-0.9, 0, 2.05], [5.2, 2.35, 2.5], cargo),
@@ -171,7 +170,7 @@ def box_truck(rng: np.random.Generator) -> Mesh:
 
 def semi_truck(rng: np.random.Generator) -> Mesh:
     """A tractor with a long trailer."""
-    label = SEMI
+    label = Kind.SEMI
     cab = Look(color=PAINTS[rng.integers(len(PAINTS))], material="paint", label=label)
     cargo = Look(color=(0.78, 0.78, 0.77), material="corrugated", label=label)
     dark = Look(color=(0.05, 0.05, 0.05), label=label)
@@ -203,7 +202,7 @@ def _cab(x: float, width: float, height: float, paint: Look) -> list[Mesh]:
 
 def bus(rng: np.random.Generator) -> Mesh:
     """A city bus with a row of windows."""
-    label = BUS
+    label = Kind.BUS
     color = ((0.85, 0.86, 0.86), (0.75, 0.3, 0.12), (0.2, 0.4, 0.6))[rng.integers(3)]
     paint = Look(color=color, material="paint", label=label)
     stripe = Look(color=(0.6, 0.12, 0.12), material="paint", label=label)
@@ -223,7 +222,7 @@ def bus(rng: np.random.Generator) -> Mesh:
 
 def excavator(rng: np.random.Generator) -> Mesh:
     """A small yellow digger on tracks."""
-    label = CONSTRUCTION
+    label = Kind.CONSTRUCTION_VEHICLE
     yellow = Look(color=(0.88, 0.62, 0.06), material="paint", label=label)
     dark = Look(color=(0.08, 0.08, 0.08), material="rubber", label=label)
     glass = Look(color=_GLASS, material="glass", label=label)
@@ -251,8 +250,8 @@ def _ring_wheel(x: float, radius: float, thick: float, label: int) -> Mesh:
 
 def bicycle(rng: np.random.Generator) -> Mesh:
     """A bicycle without a rider."""
-    frame = Look(color=PAINTS[5 + rng.integers(7)], material="paint", label=BICYCLE)
-    black = Look(color=(0.05, 0.05, 0.05), label=BICYCLE)
+    frame = Look(color=PAINTS[5 + rng.integers(7)], material="paint", label=Kind.BICYCLE)
+    black = Look(color=(0.05, 0.05, 0.05), label=Kind.BICYCLE)
     joints = {"rear": (-0.52, 0, 0.36), "pedal": (-0.05, 0, 0.3), "seat": (-0.2, 0, 0.86)}
     joints |= {"head": (0.36, 0, 0.84), "front": (0.55, 0, 0.36), "bar": (0.33, 0, 1.02)}
     pairs = ("rear pedal", "pedal seat", "seat head", "pedal head", "rear seat", "head front")
@@ -260,25 +259,26 @@ def bicycle(rng: np.random.Generator) -> Mesh:
         tube([joints[a], joints[b]], 0.022, frame, sides=5)
         for a, b in (*(pair.split() for pair in pairs), ("head", "bar"))
     ]
-    wheels = [_ring_wheel(x, 0.33, 0.022, BICYCLE) for x in (-0.52, 0.55)]
+    wheels = [_ring_wheel(x, 0.33, 0.022, Kind.BICYCLE) for x in (-0.52, 0.55)]
     handle = tube([[0.36, -0.28, 1.03], [0.36, 0.28, 1.03]], 0.02, black, sides=5)
     return merge([*tubes, *wheels, handle, boxes([-0.22, 0, 0.93], [0.26, 0.13, 0.06], black)])
 
 
 def motorcycle(rng: np.random.Generator) -> Mesh:
     """A motorcycle without a rider."""
-    paint = Look(color=PAINTS[3 + rng.integers(9)], material="paint", label=MOTORCYCLE)
-    black = Look(color=(0.05, 0.05, 0.05), label=MOTORCYCLE)
-    metal = Look(color=(0.45, 0.45, 0.46), material="metal", label=MOTORCYCLE)
+    paint = Look(color=PAINTS[3 + rng.integers(9)], material="paint", label=Kind.MOTORCYCLE)
+    black = Look(color=(0.05, 0.05, 0.05), label=Kind.MOTORCYCLE)
+    metal = Look(color=(0.45, 0.45, 0.46), material="metal", label=Kind.MOTORCYCLE)
+    lamp = Look(color=(0.9, 0.9, 0.85), label=Kind.MOTORCYCLE)
     return merge([
-        *(_ring_wheel(x, 0.25, 0.07, MOTORCYCLE) for x in (-0.68, 0.72)),
+        *(_ring_wheel(x, 0.25, 0.07, Kind.MOTORCYCLE) for x in (-0.68, 0.72)),
         boxes([0.0, 0, 0.5], [0.62, 0.34, 0.42], metal),
         ellipsoid([0.18, 0, 0.84], [0.34, 0.17, 0.16], paint),
         ellipsoid([-0.35, 0, 0.8], [0.42, 0.16, 0.09], black),
         ellipsoid([-0.75, 0, 0.78], [0.22, 0.1, 0.08], paint),
         tube([[0.72, 0, 0.33], [0.5, 0, 1.05]], 0.05, metal, sides=6),
         tube([[0.46, -0.38, 1.06], [0.46, 0.38, 1.06]], 0.025, black, sides=5),
-        ellipsoid([0.62, 0, 0.9], [0.1, 0.1, 0.1], Look(color=(0.9, 0.9, 0.85), label=MOTORCYCLE)),
+        ellipsoid([0.62, 0, 0.9], [0.1, 0.1, 0.1], lamp),
     ])  # fmt: skip
 
 

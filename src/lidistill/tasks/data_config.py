@@ -1,19 +1,21 @@
 """The data part of a recipe: which sets, how they are sampled, how many workers read them."""
 
-from collections.abc import Callable, Iterator
-from typing import Annotated, Any, Protocol, Self
+from collections.abc import Callable, Generator
+from typing import Annotated, Any, Literal, Protocol, Self
 
 import numpy as np
 from pydantic import Field, model_validator
 
-from lidistill.config import Config, GridConfig
+from lidistill.collective import num_ranks, rank
+from lidistill.config import Config, GridConfig, Seed
 from lidistill.data import DatasetConfig, FrameDataset
+from lidistill.data.bad_frames import BadFrames
 from lidistill.data.loader import StepPlan, step_batches
-from lidistill.data.mixture import Concatenation, InMemory
+from lidistill.data.mixture import Concatenation, InMemory, Subset
 from lidistill.data.order import FrameOrder
 from lidistill.data.sampling import SamplingConfig, sample_rng
 from lidistill.engine.loop import TrainConfig
-from lidistill.errors import DatasetNotFoundError
+from lidistill.errors import ConfigError, DatasetNotFoundError
 from lidistill.structures import Frame, Sample, collate
 
 MAY_CHANGE = frozenset(
@@ -26,8 +28,13 @@ MAY_CHANGE = frozenset(
         "data.in_memory",
         "pictures",
         "evaluation",
+        "votes",
         "train.checkpoint_every",
         "train.keep_checkpoints",
+        "train.keep_best",
+        "train.max_bad_steps",
+        "train.sharding",
+        "data.bad_frames",
     }
 )
 """Keys of a recipe in which a resumed run may differ: none changes what is learned, but for the
@@ -49,6 +56,9 @@ class SetsConfig(Config):
     """Data sets, one after the other."""
 
     sets: Annotated[tuple[DatasetConfig, ...], Field(min_length=1)]
+    num_frames: Annotated[int, Field(ge=1)] | None = None  # of each set; None: all
+    pick: Literal["even", "random"] = "even"  # which ones: spread over the set, or drawn
+    pick_seed: Seed = 0
     in_memory: bool = False  # keep decoded frames; for a few drives
 
     def build(self) -> Concatenation:
@@ -56,13 +66,29 @@ class SetsConfig(Config):
 
         Raises:
             DatasetNotFoundError: If they hold no frame at all.
+            ConfigError: If a set has fewer frames than ``num_frames``.
         """
-        built: list[FrameDataset] = [config.build() for config in self.sets]
+        built: list[FrameDataset] = [self._picked(config.build()) for config in self.sets]
         dataset = Concatenation([InMemory(one) for one in built] if self.in_memory else built)
         if len(dataset) == 0:
             msg = "the data sets of this recipe hold no frame; check data.sets (drives, frames)."
             raise DatasetNotFoundError(msg)
         return dataset
+
+    def _picked(self, dataset: FrameDataset) -> FrameDataset:
+        """The frames of one set that are wanted."""
+        wanted, size = self.num_frames, len(dataset)
+        if wanted is None:
+            return dataset
+        if wanted > size:
+            msg = f"num_frames={wanted}, but a set holds {size} frames; ask for at most that many."
+            raise ConfigError(msg)
+        if self.pick == "even":
+            # The middle of each of k equal parts: never the ends, one frame is the middle one.
+            chosen = (2 * np.arange(wanted) + 1) * size // (2 * wanted)
+        else:
+            chosen = np.random.default_rng(self.pick_seed).permutation(size)[:wanted]
+        return Subset(dataset, np.sort(chosen).tolist())
 
 
 class TrainSetsConfig(SetsConfig):
@@ -70,6 +96,8 @@ class TrainSetsConfig(SetsConfig):
 
     weights: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)] | None = None
     """Share of each set in what is seen, up to a factor; None: every frame once an epoch."""
+    bad_frames: BadFrames = BadFrames()
+    """What to do about frames that cannot be read."""
 
     @model_validator(mode="after")
     def _one_weight_a_set(self) -> Self:
@@ -121,16 +149,20 @@ def step_plan(order: FrameOrder, train: TrainConfig) -> StepPlan:
         order=order,
         batch_size=train.batch_size,
         micro_batch=train.micro_batch or train.batch_size,
+        rank=rank(),
+        num_ranks=num_ranks(),
     )
 
 
 def sample_batches(
-    maker: SampleMaker, plan: StepPlan, *, workers: int
-) -> Callable[[int, int], Iterator[list[Any]]]:
+    maker: SampleMaker, plan: StepPlan, *, workers: int, bad_frames: BadFrames
+) -> Callable[[int, int], Generator[list[Any], None, None]]:
     """What ``engine.loop.Training.batches`` wants: the batches between two steps."""
 
-    def batches(start: int, stop: int) -> Iterator[list[Any]]:
-        return step_batches(maker, collate, plan, start=start, stop=stop, workers=workers)
+    def batches(start: int, stop: int) -> Generator[list[Any], None, None]:
+        return step_batches(
+            maker, collate, plan, start=start, stop=stop, workers=workers, bad_frames=bad_frames
+        )
 
     return batches
 

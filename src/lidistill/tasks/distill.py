@@ -14,8 +14,10 @@ from torch import Tensor, nn
 
 from lidistill.backbones import BackboneConfig
 from lidistill.backbones.base import Backbone
+from lidistill.collective import sum_over_ranks
 from lidistill.config import Config, Seed
 from lidistill.data.sampling import distillation_sample
+from lidistill.engine import distributed
 from lidistill.engine.loop import TrainConfig, Training, train
 from lidistill.engine.optim import OptimizerConfig
 from lidistill.engine.precision import pick_device
@@ -112,7 +114,7 @@ class Distiller(nn.Module):
         target_PT = item.target
         if self.center is not None:
             if self.training:
-                self.center.update(target_PT)
+                self.center.update(target_PT, sum_over_ranks)
             target_PT = self.center(target_PT)
         student_PT = self.head(self.backbone(item.batch)[pairs.point])
         distance_P = distillation_distances(student_PT, target_PT)
@@ -138,6 +140,7 @@ def pretrain(recipe: PretrainRecipe) -> Path:
         The last checkpoint.
     """
     device = pick_device(recipe.device)
+    distributed.start(device)
     dataset = recipe.data.build()
     teacher = recipe.teacher.build().to(device)
     sampling = recipe.data.sampling
@@ -160,7 +163,9 @@ def pretrain(recipe: PretrainRecipe) -> Path:
             module=build_distiller(recipe, teacher.num_channels),
             prepare=prepare,
             weight=lambda batch: len(batch.pairs),
-            batches=sample_batches(maker, plan, workers=recipe.data.workers),
+            batches=sample_batches(
+                maker, plan, workers=recipe.data.workers, bad_frames=recipe.data.bad_frames
+            ),
             run=recipe.output,
             config=recipe.train,
             optimizer=recipe.optimizer,

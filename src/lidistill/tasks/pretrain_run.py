@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from lidistill.engine.distributed import on_first
 from lidistill.engine.tracking import read_log
 from lidistill.pictures.charts import loss_curve
 from lidistill.tasks.distill import PretrainRecipe, pretrain
@@ -24,6 +25,10 @@ def run_pretrain(recipe: PretrainRecipe) -> PretrainResult:
     if recipe.pictures.enabled:
         locate_frames(recipe, recipe.pictures.frames)
     checkpoint = pretrain(recipe)
+    return on_first(lambda: _draw(recipe, checkpoint))
+
+
+def _draw(recipe: PretrainRecipe, checkpoint: Path) -> PretrainResult:
     records = read_log(recipe.output / "log.jsonl")
     folder = recipe.output / "pictures"
     curve = folder / "loss.png"

@@ -1,4 +1,4 @@
-"""Runs that end in a score: train a probe, evaluate it, write the numbers and the pictures."""
+"""Runs that end in a score: train on labels, evaluate, write the numbers and the pictures."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -9,14 +9,20 @@ import torch
 from pydantic import TypeAdapter
 
 from lidistill.backbones import BackboneConfig
-from lidistill.engine.checkpoint import Checkpoint, load_weights, versions
+from lidistill.engine.checkpoint import Checkpoint, load_weights, newest_checkpoint, versions
+from lidistill.engine.checkpoint_record import WEIGHTS
+from lidistill.engine.distributed import on_first, start
+from lidistill.engine.durable import sha256
 from lidistill.engine.precision import pick_device
 from lidistill.engine.tracking import read_log
 from lidistill.errors import ConfigError
 from lidistill.labels import LabelMap
 from lidistill.pictures.charts import confusion_picture, loss_curve
 from lidistill.tasks.evaluate import Evaluation, evaluate, write_evaluation
-from lidistill.tasks.segment import ProbeRecipe, Segmentation, build_segmentation, probe
+from lidistill.tasks.score_table import markdown_table
+from lidistill.tasks.segment import Segmentation, build_segmentation, train_on_labels
+from lidistill.tasks.segment_recipe import LabelRecipe, ProbeRecipe
+from lidistill.tasks.votes import predict_by_votes
 from lidistill.teachers import TeacherConfig
 
 
@@ -31,13 +37,14 @@ class ProbeResult:
     pictures: tuple[Path, ...]
 
 
-def run_probe(recipe: ProbeRecipe) -> ProbeResult:
+def run_probe(recipe: LabelRecipe) -> ProbeResult:
     """Train a probe and score it on the recipe's evaluation frames."""
-    check_classes(recipe.data.build().label_map, recipe.evaluation.build().label_map)
-    segmentation = probe(recipe)
+    learned = recipe.data.build().label_map
+    check_classes(learned.class_names, repr(learned.name), recipe.evaluation.build().label_map)
+    segmentation = train_on_labels(recipe)
     curve = recipe.output / "pictures" / "loss.png"
-    loss_curve(read_log(recipe.output / "log.jsonl"), curve)
-    result = score(segmentation, recipe)
+    on_first(lambda: loss_curve(read_log(recipe.output / "log.jsonl"), curve))
+    result = score(segmentation, recipe, newest_checkpoint(recipe.output))
     return ProbeResult(
         name=result.name,
         evaluation=result.evaluation,
@@ -46,7 +53,7 @@ def run_probe(recipe: ProbeRecipe) -> ProbeResult:
     )
 
 
-def evaluate_run(recipe: ProbeRecipe, checkpoint: Checkpoint) -> ProbeResult:
+def evaluate_run(recipe: LabelRecipe, checkpoint: Checkpoint) -> ProbeResult:
     """Score the networks of a probe's checkpoint on the recipe's evaluation frames.
 
     Args:
@@ -56,57 +63,86 @@ def evaluate_run(recipe: ProbeRecipe, checkpoint: Checkpoint) -> ProbeResult:
     Raises:
         CheckpointError: If the weights do not fit the recipe.
     """
+    segmentation = restored(recipe, checkpoint)
+    learned = tuple(checkpoint.meta["label_names"])
+    check_classes(learned, str(checkpoint.path), recipe.evaluation.build().label_map)
+    return score(segmentation, recipe, checkpoint.path)
+
+
+def restored(recipe: LabelRecipe, checkpoint: Checkpoint) -> Segmentation:
+    """The trained networks of a probe or a fine-tuning, ready to predict.
+
+    Args:
+        recipe: The run's own recipe.
+        checkpoint: Its checkpoint; nothing but it is needed.
+
+    Raises:
+        CheckpointError: If the weights do not fit the recipe.
+    """
     stored: dict[str, Any] = checkpoint.meta["networks"]
-    teacher = stored["teacher"]
-    alone = recipe.model_copy(
-        update={
-            "checkpoint": None,
-            "features": "random" if recipe.features == "backbone" else recipe.features,
-            "backbone": TypeAdapter(BackboneConfig).validate_python(stored["backbone"]),
-            "teacher": None
-            if teacher is None
-            else TypeAdapter(TeacherConfig).validate_python(teacher),
-        }
-    )
+    changes: dict[str, Any] = {
+        "checkpoint": None,
+        "features": "random" if recipe.features == "backbone" else recipe.features,
+        "backbone": TypeAdapter(BackboneConfig).validate_python(stored["backbone"]),
+    }
+    if stored["teacher"] is not None and isinstance(recipe, ProbeRecipe):
+        changes["teacher"] = TypeAdapter(TeacherConfig).validate_python(stored["teacher"])
+    alone = recipe.model_copy(update=changes)
     device = pick_device(recipe.device)
-    label_map = recipe.data.build().label_map
-    check_classes(label_map, recipe.evaluation.build().label_map)
-    segmentation = build_segmentation(alone, label_map.num_classes, device)
+    start(device)
+    segmentation = build_segmentation(alone, len(checkpoint.meta["label_names"]), device)
     load_weights(segmentation.segmenter, checkpoint.weights, source=checkpoint.path)
     segmentation.segmenter.to(device)
-    return score(dataclasses.replace(segmentation, description=checkpoint.meta["start"]), recipe)
+    return dataclasses.replace(segmentation, description=checkpoint.meta["start"])
 
 
-def check_classes(learned: LabelMap, scored: LabelMap) -> None:
+def check_classes(learned: tuple[str, ...], source: str, scored: LabelMap) -> None:
     """Refuse to score classes other than those that were learned.
 
     Raises:
         ConfigError: If the label tables differ.
     """
-    if learned.class_names != scored.class_names:
+    if learned != scored.class_names:
         msg = (
-            f"the probe learns the {learned.num_classes} classes of {learned.name!r}, but the "
-            f"evaluation frames have the {scored.num_classes} of {scored.name!r}; use data sets "
-            "with one label table."
+            f"the run learns the {len(learned)} classes of {source}, but the evaluation frames "
+            f"have the {scored.num_classes} of {scored.name!r}; use data sets with one label "
+            "table, or `lidistill gap`."
         )
         raise ConfigError(msg)
 
 
 @torch.no_grad()
-def score(segmentation: Segmentation, recipe: ProbeRecipe) -> ProbeResult:
-    """Evaluate and write ``results.json`` and the picture of the confusion matrix."""
-    evaluation = evaluate(
-        segmentation.predict, recipe.evaluation.build(), recipe.sampling, segmentation.grid
+def score(segmentation: Segmentation, recipe: LabelRecipe, checkpoint: Path) -> ProbeResult:
+    """Evaluate and write ``results.json``, ``results.md`` and the confusion matrix's picture.
+
+    Args:
+        segmentation: Trained networks.
+        recipe: Says what they are scored on.
+        checkpoint: Folder that holds their weights.
+    """
+    predict = predict_by_votes(
+        segmentation.class_scores, recipe.votes, recipe.sampling, segmentation.grid
     )
+    evaluation = evaluate(predict, recipe.evaluation.build(), recipe.sampling, segmentation.grid)
+    return on_first(lambda: _write(evaluation, segmentation, recipe, checkpoint))
+
+
+def _write(
+    evaluation: Evaluation, segmentation: Segmentation, recipe: LabelRecipe, checkpoint: Path
+) -> ProbeResult:
     results = recipe.output / "results.json"
     write_evaluation(
         evaluation,
         results,
         name=recipe.name,
         start=segmentation.description,
+        seed=recipe.seed,
+        checkpoint={"path": str(checkpoint), "sha256": sha256(checkpoint / WEIGHTS)},
         recipe=recipe.model_dump(mode="json"),
         versions=versions(),
     )
+    table = f"# {recipe.name}\n\n{segmentation.description}\n\n{markdown_table(evaluation)}"
+    results.with_suffix(".md").write_text(table, encoding="utf-8")
     picture = recipe.output / "pictures" / "confusion.png"
     confusion_picture(evaluation.confusion, evaluation.class_names, picture)
     return ProbeResult(

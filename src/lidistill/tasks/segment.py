@@ -1,29 +1,26 @@
-"""Segmentation on top of a backbone: the linear probe, and training from labels.
+"""Segmentation on top of a backbone: linear probe and fine-tuning, by one code path.
 
 Shape letters: M points, C channels.
 """
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Any
 
 import torch
-from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from lidistill.backbones import BackboneConfig
 from lidistill.backbones.base import Backbone
-from lidistill.config import Config, GridConfig, Seed
+from lidistill.collective import gather_over_ranks
+from lidistill.config import GridConfig
 from lidistill.data import FrameDataset
 from lidistill.data.loader import StepPlan, step_batches
 from lidistill.data.sampling import SamplingConfig, sample_rng, segmentation_sample
-from lidistill.engine.loop import TrainConfig, Training, train
-from lidistill.engine.optim import OptimizerConfig
+from lidistill.engine import distributed
+from lidistill.engine.loop import Training, train
 from lidistill.engine.precision import pick_device
 from lidistill.engine.progress import track
-from lidistill.engine.schedules import CosineSchedule, Schedule
 from lidistill.heads import SegmentationHead
 from lidistill.labels import IGNORE
 from lidistill.losses import cross_entropy_lovasz
@@ -32,62 +29,14 @@ from lidistill.tasks.data_config import (
     MAY_CHANGE,
     MAY_MOVE,
     SampleMaker,
-    SetsConfig,
-    TrainSetsConfig,
     input_statistics,
     sample_batches,
     step_plan,
 )
 from lidistill.tasks.encoders import Encoder, InputEncoder
 from lidistill.tasks.evaluate import labels_of
+from lidistill.tasks.segment_recipe import FinetuneRecipe, LabelRecipe, ProbeRecipe
 from lidistill.tasks.start import start_from
-from lidistill.teachers import TeacherConfig
-
-
-class ProbeRecipe(Config):
-    """A complete run of a linear probe, or of training from labels."""
-
-    kind: Literal["probe"]
-    name: str
-    output: Path
-    """Run folder."""
-    seed: Seed = 0
-    device: str = "auto"
-    checkpoint: Path | None = None
-    """Run folder or checkpoint of a distillation."""
-    features: Literal["backbone", "random", "input", "teacher"] = "backbone"
-    """What the probe stands on: the checkpoint's backbone, the same network with random weights,
-    the input channels, or the checkpoint's teacher read at the points."""
-    train_backbone: bool = False
-    """Train everything: from scratch with features=random, fine-tuning with features=backbone."""
-    backbone: BackboneConfig | None = None
-    """Network where no checkpoint says it."""
-    teacher: TeacherConfig | None = None
-    """Teacher where no checkpoint says it."""
-    teacher_cache: Path | None = None
-    data: TrainSetsConfig
-    evaluation: SetsConfig
-    sampling: SamplingConfig = SamplingConfig()
-    cache_features: bool = False
-    """Compute the frozen features once, without augmentation; many times faster."""
-    workers: Annotated[int, Field(ge=0)] = 0
-    lovasz_weight: Annotated[float, Field(ge=0)] = 1.0
-    optimizer: OptimizerConfig = OptimizerConfig(lr=1e-3, weight_decay=3e-3)
-    schedule: Schedule = CosineSchedule(warmup_epochs=2)
-    train: TrainConfig
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if self.train_backbone and self.features not in {"backbone", "random"}:
-            msg = f"train_backbone=true needs a network, but features={self.features} has none"
-            raise ValueError(msg)
-        if self.cache_features and self.train_backbone:
-            msg = "cache_features=true cannot go with train_backbone=true: features would change"
-            raise ValueError(msg)
-        if self.cache_features and self.sampling.augmentation.kind != "none":
-            msg = "cache_features=true leaves no room for sampling.augmentation; set its kind: none"
-            raise ValueError(msg)
-        return self
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,6 +84,18 @@ class Segmenter(nn.Module):
         if backbone is not None:
             backbone.requires_grad_(train_backbone)
 
+    @property
+    def num_layers(self) -> int:
+        """See ``engine.optim.Layered``."""
+        return 0 if self.backbone is None else self.backbone.num_layers
+
+    def layer_of(self, parameter_name: str) -> int:
+        """See ``engine.optim.Layered``."""
+        part, _, name = parameter_name.partition(".")
+        if part == "backbone" and self.backbone is not None:
+            return self.backbone.layer_of(name)
+        return self.num_layers + 1
+
     def train(self, mode: bool = True) -> "Segmenter":  # noqa: FBT001  torch's signature
         """Switch the head, and the backbone only if it learns."""
         super().train(mode)
@@ -155,7 +116,9 @@ class Segmenter(nn.Module):
         """Cross-entropy plus Lovasz-softmax, and the share of points that are right."""
         labels_M = item.labels
         assert labels_M is not None  # noqa: S101  made by labelled samples only
-        logits = self.logits(item).float()
+        # The Lovász loss is no mean over points, so it needs those of all processes.
+        logits = gather_over_ranks(self.logits(item).float())
+        labels_M = gather_over_ranks(labels_M)
         loss = cross_entropy_lovasz(logits, labels_M, lovasz_weight=self._lovasz_weight)
         with torch.no_grad():
             counted = labels_M != IGNORE
@@ -177,26 +140,31 @@ class Segmentation:
     networks: dict[str, Any]
     """Configurations of backbone and teacher, as JSON values."""
 
-    @torch.no_grad()
     def predict(self, frame: Frame, sample: Sample) -> tuple[Tensor, Tensor]:
         """(M,) classes of a sample, and (M,) whether a point has features."""
+        scores, valid = self.class_scores(frame, sample)
+        return scores.argmax(1), valid
+
+    @torch.no_grad()
+    def class_scores(self, frame: Frame, sample: Sample) -> tuple[Tensor, Tensor]:
+        """(M, classes) probabilities, and (M,) whether a point has features."""
         self.segmenter.eval()
         encoded = self.encoder(frame, sample)
         device = next(self.segmenter.parameters()).device
         item = LabelledFeatures(
             features=encoded.features, labels=torch.empty(0), frame_ids=(frame.frame_id,)
         ).to(device)
-        return self.segmenter.logits(item).argmax(1).cpu(), encoded.valid
+        return self.segmenter.logits(item).float().softmax(1).cpu(), encoded.valid
 
 
-def build_segmentation(recipe: ProbeRecipe, num_classes: int, device: torch.device) -> Segmentation:
+def build_segmentation(recipe: LabelRecipe, num_classes: int, device: torch.device) -> Segmentation:
     """The networks of a recipe, before training."""
     start = start_from(recipe, device)
     torch.manual_seed(recipe.seed)
     segmenter = Segmenter(
         start.backbone,
         SegmentationHead(start.encoder.num_channels, num_classes),
-        train_backbone=recipe.train_backbone,
+        train_backbone=isinstance(recipe, FinetuneRecipe),
         lovasz_weight=recipe.lovasz_weight,
     )
     return Segmentation(
@@ -208,15 +176,17 @@ def build_segmentation(recipe: ProbeRecipe, num_classes: int, device: torch.devi
     )
 
 
-def probe(recipe: ProbeRecipe) -> Segmentation:
-    """Train a linear probe (or everything) on labels."""
+def train_on_labels(recipe: LabelRecipe) -> Segmentation:
+    """Train a linear probe, or backbone and head."""
     device = pick_device(recipe.device)
+    distributed.start(device)
     dataset = recipe.data.build()
     label_names = dataset.label_map.class_names
     start = build_segmentation(recipe, len(label_names), device)
     plan = step_plan(recipe.data.order(dataset, recipe.seed), recipe.train)
-    frozen = not recipe.train_backbone
-    if frozen and (recipe.cache_features or start.segmenter.backbone is None):
+    if isinstance(recipe, ProbeRecipe) and (
+        recipe.cache_features or start.segmenter.backbone is None
+    ):
         batches = _bank_batches(recipe, dataset, start, plan)
     else:
         batches = _point_batches(recipe, dataset, start.grid, plan)
@@ -240,6 +210,7 @@ def probe(recipe: ProbeRecipe) -> Segmentation:
                 "start": start.description,
                 "networks": start.networks,
             },
+            loss_is_shared=True,
             rate_name="points_per_s",
             may_change=MAY_CHANGE,
             may_move=MAY_MOVE,
@@ -249,15 +220,20 @@ def probe(recipe: ProbeRecipe) -> Segmentation:
 
 
 def _point_batches(
-    recipe: ProbeRecipe, dataset: FrameDataset, grid: GridConfig, plan: StepPlan
-) -> Callable[[int, int], Iterator[list[Any]]]:
+    recipe: LabelRecipe, dataset: FrameDataset, grid: GridConfig, plan: StepPlan
+) -> Callable[[int, int], Generator[list[Any], None, None]]:
     make = functools.partial(segmentation_sample, config=recipe.sampling, grid=grid, training=True)
-    return sample_batches(SampleMaker(dataset, make, recipe.seed), plan, workers=recipe.workers)
+    return sample_batches(
+        SampleMaker(dataset, make, recipe.seed),
+        plan,
+        workers=recipe.workers,
+        bad_frames=recipe.data.bad_frames,
+    )
 
 
 def _bank_batches(
-    recipe: ProbeRecipe, dataset: FrameDataset, start: Segmentation, plan: StepPlan
-) -> Callable[[int, int], Iterator[list[Any]]]:
+    recipe: LabelRecipe, dataset: FrameDataset, start: Segmentation, plan: StepPlan
+) -> Callable[[int, int], Generator[list[Any], None, None]]:
     """Features of every frame computed once; each step draws ``max_points`` of them a frame."""
     bank = [
         _encode(start.encoder, dataset[i], recipe.sampling, start.grid)
@@ -275,7 +251,7 @@ def _bank_batches(
             frame_ids=item.frame_ids,
         )
 
-    def batches(first: int, stop: int) -> Iterator[list[Any]]:
+    def batches(first: int, stop: int) -> Generator[list[Any], None, None]:
         return step_batches(draw, _join, plan, start=first, stop=stop, workers=0)
 
     return batches

@@ -1,4 +1,4 @@
-"""Where a probe starts from: a checkpoint, random weights, the inputs or the teacher."""
+"""Where training on labels starts from: a checkpoint, random weights, the inputs or the teacher."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +29,10 @@ class StartRecipe(Protocol):
     def seed(self) -> int: ...  # noqa: D102
     @property
     def backbone(self) -> BackboneConfig | None: ...  # noqa: D102
+    @property
+    def grid(self) -> GridConfig | None: ...  # noqa: D102
+    @property
+    def drop_path(self) -> float | None: ...  # noqa: D102
     @property
     def teacher(self) -> TeacherConfig | None: ...  # noqa: D102
     @property
@@ -115,13 +119,15 @@ def backbone_weights(checkpoint: Checkpoint) -> dict[str, torch.Tensor]:
 
 
 def _backbone_config(recipe: StartRecipe, checkpoint: Checkpoint | None) -> BackboneConfig:
-    if recipe.backbone is not None:
-        return recipe.backbone
-    stored = _stored(checkpoint, "backbone")
-    if stored is None:
-        msg = "which network? Give checkpoint=RUN, or a backbone in the recipe."
-        raise ConfigError(msg)
-    return TypeAdapter(BackboneConfig).validate_python(stored)
+    config = recipe.backbone
+    if config is None:
+        stored = _stored(checkpoint, "backbone")
+        if stored is None:
+            msg = "which network? Give checkpoint=RUN, or a backbone in the recipe."
+            raise ConfigError(msg)
+        config = TypeAdapter(BackboneConfig).validate_python(stored)
+    wanted = {"grid": recipe.grid, "drop_path": recipe.drop_path}
+    return config.model_copy(update={k: v for k, v in wanted.items() if v is not None})
 
 
 def _teacher_config(recipe: StartRecipe, checkpoint: Checkpoint | None) -> TeacherConfig | None:

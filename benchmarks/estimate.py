@@ -1,0 +1,96 @@
+"""What ``lidistill estimate`` predicts against what a training step takes on this processor.
+
+python benchmarks/estimate.py --width 64 128 256 --depth 6 12 --points 5000
+"""
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import torch
+
+from lidistill import estimate
+from lidistill.recipes import load_recipe
+from lidistill.tasks.distill import PretrainRecipe, build_distiller
+
+_CHANNELS = 384
+
+
+def main() -> None:
+    """One forked process for every size, so that each has a peak of its own."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--width", type=int, nargs="+", default=[64, 128])
+    parser.add_argument("--depth", type=int, nargs="+", default=[6, 12])
+    parser.add_argument("--points", type=int, default=5000)
+    parser.add_argument("--output", type=Path, default=Path("runs/estimate.json"))
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    rows = []
+    for width in options.width:
+        for depth in options.depth:
+            recipe = _recipe(width, depth, options.points)
+            predicted, measured = (_apart(part, recipe) for part in (_predict, _measure))
+            rows.append({"width": width, "depth": depth} | predicted | measured)
+            print(rows[-1], flush=True)
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    options.output.write_text(json.dumps(rows, indent=1), encoding="utf-8")
+
+
+def _apart(
+    part: Callable[[PretrainRecipe], dict[str, float]], recipe: PretrainRecipe
+) -> dict[str, float]:
+    """The result of a forked process, whose peak of memory is its own."""
+    receive, send = os.pipe()
+    if os.fork() == 0:
+        os.write(send, json.dumps(part(recipe)).encode())
+        os._exit(0)
+    os.close(send)
+    with os.fdopen(receive, "rb") as pipe:
+        result: dict[str, float] = json.loads(pipe.read())
+    os.wait()
+    return result
+
+
+def _recipe(width: int, depth: int, points: int) -> PretrainRecipe:
+    changes = {"backbone.width": width, "backbone.depth": depth, "data.sampling.max_points": points}
+    overrides = tuple(f"{key}={value}" for key, value in changes.items())
+    recipe = load_recipe("pretrain/debug", overrides, kind="pretrain")
+    if not isinstance(recipe, PretrainRecipe):
+        raise TypeError(recipe)
+    return recipe
+
+
+def _predict(recipe: PretrainRecipe) -> dict[str, float]:
+    cost = estimate.predict_student(recipe, _CHANNELS, torch.device("cpu"))
+    parameters = sum(p.numel() for p in build_distiller(recipe, _CHANNELS).parameters())
+    return {"predicted_mib": (cost.saved + 16 * parameters) / 2**20, "predicted_s": cost.seconds}
+
+
+def _measure(recipe: PretrainRecipe) -> dict[str, float]:
+    device = torch.device("cpu")
+    grid, neighbors = recipe.backbone.grid, recipe.data.sampling.num_neighbors
+    points = recipe.data.sampling.max_points
+    item = estimate.made_up(grid, points, neighbors, _CHANNELS, device)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    student = build_distiller(recipe, _CHANNELS).train()
+    optimizer = recipe.optimizer.build(student)
+    seconds = []
+    for _ in range(3):
+        began = time.perf_counter()
+        estimate.backward(student, item, recipe, device)
+        seconds.append(time.perf_counter() - began)
+        optimizer.step()
+        optimizer.zero_grad()
+    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
+    return {"measured_mib": grown / 2**20, "measured_s": statistics.median(seconds)}
+
+
+if __name__ == "__main__":
+    main()

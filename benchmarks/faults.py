@@ -1,0 +1,144 @@
+"""What faults cost a run: the table of docs/results.md.
+
+    python benchmarks/faults.py --output runs/faults --scale 1
+
+``--scale 1`` runs the full numbers (about an hour on a quiet machine with two cores), 0.1 a tenth
+of them. ``--only`` takes names from the list that ``--help`` shows. Filling a disk needs the right
+to mount a file system in memory; without it those rows are left out, and that is said.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np
+import torch
+from fakes import faults, faults_disk, faults_hostile, faults_numbers, faults_ranks
+from fakes.faults import Tally, World
+from fakes.faults_tasks import three_tasks
+
+from lidistill.engine.checkpoint import versions
+
+FULL = {
+    "kill": 100,
+    "resume": 40,
+    "ranks": 3,
+    "kill-rank": 20,
+    "kill-worker": 20,
+    "sigterm": 50,
+    "file-size": 8,
+    "disk-full": 8,
+    "read-only": 4,
+    "numbers": 50,
+    "hostile": 60,
+}
+
+
+def main() -> int:
+    """Run the trials, print the table, write it as JSON."""
+    options = _options()
+    torch.set_num_threads(1)
+    options.output.mkdir(parents=True, exist_ok=True)
+    tallies = []
+    with tempfile.TemporaryDirectory(prefix="faults-") as work:
+        world = faults.build_world(Path(work) / "world")
+        for name, trials in _rows(world, options).items():
+            if options.only and name not in options.only:
+                continue
+            began = time.monotonic()
+            tally = trials()
+            if tally is None:
+                print(f"{name}: left out, no file system can be mounted here", flush=True)
+                continue
+            tally.facts["seconds in all"] = time.monotonic() - began
+            tallies.append(tally)
+            print(_line(tally), flush=True)
+            for failure in tally.failures[:5]:
+                print(f"    {failure}", flush=True)
+            record = {"versions": versions(), "rows": [asdict(each) for each in tallies]}
+            file = options.output / "faults.json"
+            file.write_text(json.dumps(record, indent=1), encoding="utf-8")
+    return 1 if any(tally.failures for tally in tallies) else 0
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--output", type=Path, default=Path("runs/faults"))
+    parser.add_argument("--scale", type=float, default=1.0, help="share of the full numbers")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", nargs="*", choices=FULL, help="rows to run; all where empty")
+    return parser.parse_args()
+
+
+def _rows(world: World, options: argparse.Namespace) -> dict[str, Callable[[], Tally | None]]:
+    rng = np.random.default_rng(options.seed)
+    n = {name: max(1, round(count * options.scale)) for name, count in FULL.items()}
+    long = 100 if options.scale >= 1 else 20
+
+    def resume() -> Tally:
+        longer = faults.build_world(world.folder / "long", steps=long, every=5)
+        return faults.resumed(longer, 5, (0, 2))
+
+    def on_disk(fault: str) -> Callable[[], Tally | None]:
+        def trials() -> Tally | None:
+            with _disk(world.folder / "disk") as mounted:
+                if mounted is None:
+                    return None
+                disk, remount = mounted
+                if fault == "disk-full":
+                    return faults_disk.full_disk(world, disk, n[fault], rng)
+                return faults_disk.read_only(world, disk, remount, n[fault])
+
+        return trials
+
+    return {
+        "numbers": lambda: faults_numbers.not_finite(world, n["numbers"], rng),
+        "kill": lambda: faults.killed(world, n["kill"], rng),
+        "sigterm": lambda: faults.stopped(world, n["sigterm"], rng),
+        "resume": resume,
+        "file-size": lambda: faults_disk.small_files(world, n["file-size"], rng),
+        "disk-full": on_disk("disk-full"),
+        "read-only": on_disk("read-only"),
+        "hostile": lambda: faults_hostile.hostile(world, n["hostile"]),
+        "ranks": lambda: faults_ranks.two_as_one(world, three_tasks(world)),
+        "kill-rank": lambda: faults_ranks.killed_rank(world, n["kill-rank"], rng),
+        "kill-worker": lambda: faults_ranks.killed_worker(world, n["kill-worker"], rng),
+    }
+
+
+@contextmanager
+def _disk(folder: Path) -> Iterator[tuple[Path, Callable[[str], object]] | None]:
+    """A file system of a few megabytes, and how to mount it anew; None where that is forbidden."""
+    folder.mkdir(exist_ok=True)
+
+    def mount(*options: str) -> int:
+        command = ["mount", *options, str(folder)]
+        return subprocess.run(command, check=False, capture_output=True).returncode  # noqa: S603
+
+    if mount("-t", "tmpfs", "-o", "size=8M", "none"):
+        yield None
+        return
+    try:
+        yield folder, lambda mode: mount("-o", f"remount,{mode}")
+    finally:
+        subprocess.run(["umount", str(folder)], check=False)  # noqa: S603, S607
+
+
+def _line(tally: Tally) -> str:
+    facts = ", ".join(f"{name} {value:.3g}" for name, value in tally.facts.items())
+    return f"| {tally.fault} | {tally.trials} | {len(tally.failures)} | {facts} |"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,142 @@
+"""How long a frame takes from disk to the sample that is distilled, part by part, on one core.
+
+Reads frames of whatever data sets lie under a folder, several times, and gives the median CPU time
+of warm reads, which other programs on the machine do not disturb:
+
+    python benchmarks/reading.py ../shared/data --output runs/reading
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from lidistill.config import GridConfig
+from lidistill.data import FrameDataset
+from lidistill.data.files import read_file
+from lidistill.data.nuscenes import NuScenesConfig
+from lidistill.data.pairing import pair_view
+from lidistill.data.pandaset import PandaSetConfig
+from lidistill.data.pictures import read_picture, resize
+from lidistill.data.sampling import (
+    SamplingConfig,
+    distillation_sample,
+    draw,
+    sample_rng,
+    voxel_subset,
+)
+from lidistill.data.semantic_kitti import SemanticKittiConfig
+from lidistill.errors import DatasetNotFoundError
+from lidistill.ops.neighbors import nearest_neighbors
+from lidistill.structures import Frame
+
+_CONFIGS: dict[str, Callable[[Path, str], object]] = {
+    "pandaset": lambda root, labels: PandaSetConfig(root=root, split="all", labels=labels),
+    "nuscenes": lambda root, labels: NuScenesConfig(
+        root=root, version="v1.0-mini", split="all", missing="skip", labels=labels
+    ),
+    "semantic_kitti": lambda root, labels: SemanticKittiConfig(
+        root=root, split="all", missing="skip", pictures="required", labels=labels
+    ),
+}
+"""Every data set by its folder; a new one adds a line."""
+
+
+def main() -> None:
+    """Measure, print the table, write it as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("root", type=Path, help="folder with pandaset, nuscenes, semantic_kitti")
+    parser.add_argument("--repeats", type=int, default=15)
+    parser.add_argument("--output", type=Path, help="folder for reading.md and reading.json")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    found = {}
+    for name, config in _CONFIGS.items():
+        try:
+            datasets = [
+                config(options.root / name, labels).build() for labels in ("optional", "none")
+            ]
+        except DatasetNotFoundError as error:
+            print(f"{name}: left out ({error})")
+            continue
+        found[name] = dict(_parts(*datasets, repeats=options.repeats))
+    text = _table(found)
+    print(text)
+    if options.output is not None:
+        options.output.mkdir(parents=True, exist_ok=True)
+        machine = {
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "numpy": np.__version__,
+            "machine": platform.processor() or platform.machine(),
+            "cores": os.cpu_count(),
+        }
+        record = {"machine": machine, "repeats": options.repeats, "milliseconds": found}
+        (options.output / "reading.json").write_text(json.dumps(record, indent=1))
+        (options.output / "reading.md").write_text(text)
+
+
+def _parts(
+    labelled: FrameDataset, unlabelled: FrameDataset, *, repeats: int
+) -> Iterator[tuple[str, tuple[float, float]]]:
+    """Name, median and spread in CPU milliseconds of every part of reading the first frame."""
+
+    def timed(action: Callable[[], object]) -> tuple[float, float]:
+        action()
+        seconds = []
+        for _ in range(repeats):
+            start = time.process_time()
+            action()
+            seconds.append(1000 * (time.process_time() - start))
+        low, _, high = statistics.quantiles(seconds, n=4)
+        return statistics.median(seconds), high - low
+
+    frame = labelled[0]
+    config, grid = SamplingConfig(), GridConfig()
+    sample = distillation_sample(frame, config, grid, sample_rng(0, 0, 0))
+    path = sample.image_paths[0]
+    view = next(view for view in frame.views if view.image_path == path)
+    picture = torch.from_numpy(read_picture(path)).permute(2, 0, 1)
+    draws = draw(frame, config, sample_rng(0, 0, 0))
+    kept = frame.points[voxel_subset(frame, config, draws)]
+    cached = dataclasses.replace(frame, views=(view,))
+    yield "frame: all files", timed(lambda: labelled[0])
+    yield "frame: without labels", timed(lambda: unlabelled[0])
+    yield "picture: file", timed(lambda: read_file(path))
+    yield "picture: file and decode", timed(lambda: read_picture(path))
+    yield "picture: resize", timed(lambda: resize(picture, config.image_size_hw, antialias=False))
+    yield "sample: draws", timed(lambda: draw(frame, config, sample_rng(0, 0, 0)))
+    yield "sample: voxels", timed(lambda: voxel_subset(frame, config, draws))
+    yield "sample: pairs", timed(lambda: pair_view(kept, view, config.image_size_hw))
+    coords = sample.coords.numpy()
+    yield "sample: neighbours", timed(lambda: nearest_neighbors(coords, config.num_neighbors))
+    for title, pictures in (("without picture", False), ("in all", True)):
+        yield (
+            f"sample: {title}",
+            timed(lambda pictures=pictures: _sample(cached, config, grid, load_images=pictures)),
+        )
+
+
+def _sample(frame: Frame, config: SamplingConfig, grid: GridConfig, *, load_images: bool) -> object:
+    return distillation_sample(frame, config, grid, sample_rng(0, 0, 0), load_images=load_images)
+
+
+def _table(found: dict[str, dict[str, tuple[float, float]]]) -> str:
+    lines = [f"| CPU ms, median (quartiles' range) | {' | '.join(found)} |"]
+    lines.append("|---" * (len(found) + 1) + "|")
+    for part in next(iter(found.values()), {}):
+        cells = [f"{found[name][part][0]:.1f} ({found[name][part][1]:.1f})" for name in found]
+        lines.append(f"| {part} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,126 @@
+"""A WaffleIron for evaluation only: everything affine is folded, and no gradients are kept.
+
+Shape letters: M points of a packed batch, K neighbours, F input channels, C channels.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from lidistill.backbones.base import Backbone
+from lidistill.backbones.embedding import Embedding
+from lidistill.backbones.planes import build_planes
+from lidistill.config import GridConfig
+from lidistill.ops.edge_max import edge_max
+from lidistill.ops.flatten_inflate import Flatten, Plane
+from lidistill.ops.fused_layer import layer_in_place
+from lidistill.ops.layer import LayerForm, LayerWeights, plain_layer
+from lidistill.ops.occupied import occupied_convs
+from lidistill.structures import Batch
+
+
+class FoldedEmbedding(nn.Module):
+    """Three matrices instead of three BatchNorms and four linear layers.
+
+    The point branch has no activation before the merge, so both are one small matrix.
+
+    Args:
+        embed: In whatever mode; its running statistics count.
+    """
+
+    def __init__(self, embed: Embedding) -> None:
+        super().__init__()
+        scale_F, shift_F, affine_CF, bias_C = embed.evaluation_affine()
+        left_CC, right_CC = embed.merge.weight.double().chunk(2, dim=1)
+        point_CF = left_CC @ embed.point.weight.double()
+        constant_C = point_CF @ shift_F + left_CC @ embed.point.bias.double()
+        matrices = {
+            "point": point_CF * scale_F,
+            "point_bias": constant_C + embed.merge.bias.double(),
+            "difference": affine_CF,
+            "difference_bias": bias_C,
+            "neighbor": embed.neighbor.weight,
+            "merge": right_CC,
+        }
+        for name, matrix in matrices.items():
+            self.register_buffer(name, matrix.to(embed.merge.weight.dtype, copy=True))
+
+    def forward(self, features_MF: Tensor, neighbors_MK1: Tensor, dtype: torch.dtype) -> Tensor:
+        """(M, C) embedding; see ``Embedding.forward``."""
+        get = self.get_buffer
+        point_MC = torch.addmm(get("point_bias"), features_MF, get("point").t())
+        edges_KMF = features_MF[neighbors_MK1[:, 1:].t()] - features_MF
+        device = features_MF.device.type
+        with torch.autocast(device, dtype=dtype, enabled=dtype != features_MF.dtype):
+            affine = get("difference"), get("difference_bias")
+            near_MC = edge_max(edges_KMF, *affine, get("neighbor"))
+        return point_MC.add_(near_MC.to(dtype) @ get("merge").to(dtype).t())
+
+
+class FoldedLayer(nn.Module):
+    """Spatial mix and channel mix of one layer.
+
+    Args:
+        weights: Folded weights.
+        form: Activation, norms and number format.
+    """
+
+    def __init__(self, weights: LayerWeights, form: LayerForm) -> None:
+        super().__init__()
+        self.form = form
+        matrices = ("first", "second")
+        for name, tensor in weights._asdict().items():
+            dtype = form.dtype if name in matrices else tensor.dtype
+            self.register_buffer(name, tensor.detach().to(dtype, copy=True))
+
+    def forward(self, tokens_MC: Tensor, plane: Plane) -> Tensor:
+        """(M, C) points; on the CPU the given ones are overwritten."""
+        weights = LayerWeights(*(self.get_buffer(name) for name in LayerWeights._fields))
+        if tokens_MC.device.type == "cpu" and tokens_MC.dtype == torch.float32:
+            layer_in_place(tokens_MC, weights, plane, self.form)
+            return tokens_MC
+        low = self.form.dtype != tokens_MC.dtype
+        with torch.autocast(tokens_MC.device.type, dtype=self.form.dtype, enabled=low):
+            return plain_layer(tokens_MC, weights, plane, self.form, convs=occupied_convs)
+
+
+class FoldedWaffleIron(Backbone):
+    """What ``WaffleIron.for_inference`` returns.
+
+    Args:
+        embed: First stage.
+        layers: All others.
+        grid: Field of view and grids.
+        flatten: How points become cells.
+    """
+
+    def __init__(
+        self,
+        embed: FoldedEmbedding,
+        layers: list[FoldedLayer],
+        *,
+        grid: GridConfig,
+        flatten: Flatten,
+    ) -> None:
+        super().__init__()
+        self.embed = embed
+        self.layers = nn.ModuleList(layers)
+        self.grid = grid
+        self.flatten = flatten
+        self.num_layers = len(layers)
+        self.num_channels = len(embed.get_buffer("merge"))
+        self.dtype = layers[0].form.dtype
+        self.eval()
+
+    @torch.no_grad()
+    def forward(self, batch: Batch) -> Tensor:
+        """See ``Backbone.forward``; without gradients."""
+        with torch.autocast(batch.features.device.type, enabled=False):
+            tokens_MC = self.embed(batch.features, batch.neighbors, self.dtype)
+            planes = build_planes(batch, self.grid, self.num_layers, self.flatten)
+            for i, layer in enumerate(self.layers):
+                tokens_MC = layer(tokens_MC, planes[i % len(planes)])
+        return tokens_MC
+
+    def layer_of(self, parameter_name: str) -> int:
+        """See ``Backbone.layer_of``; there is nothing to train here."""
+        raise KeyError(parameter_name)

@@ -1,0 +1,167 @@
+"""Commands about finished runs: compare baselines, domain gap, published weights, submissions."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from rich.table import Table
+
+from lidistill.cli.output import OUT, Folder, Overrides, print_json, print_pictures
+from lidistill.compare import Plan, table_rows
+from lidistill.compare import compare as run_comparison
+from lidistill.domain_gap import domain_gap
+from lidistill.engine.checkpoint import load_checkpoint
+from lidistill.errors import CheckpointError
+from lidistill.import_checkpoint import import_checkpoint as run_import
+from lidistill.recipes import apply_overrides
+from lidistill.tasks.report import restored
+from lidistill.tasks.segment_recipe import FinetuneRecipe, ProbeRecipe
+from lidistill.tasks.submission import check_submission, write_submission
+from lidistill.tasks.votes import predict_by_votes
+
+_File = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FILE")]
+_Runs = Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+_DEFAULT = Plan(output=Path("runs/compare"))
+
+
+def compare(
+    changes: Overrides = (),
+    /,
+    *,
+    recipes: tuple[str, str, str] = (_DEFAULT.pretrain, _DEFAULT.probe, _DEFAULT.finetune),
+    rows: tuple[str, ...] = _DEFAULT.rows,
+    frames: tuple[int, ...] = (),
+    seeds: tuple[int, ...] = (0,),
+    output: Path = _DEFAULT.output,
+    json: bool = False,
+) -> None:
+    """Random, input, teacher, distilled, from scratch, fine-tuned: one budget, one table.
+
+    Example: lidistill compare finetune.train.steps=500 --frames 1 3 10 --seeds 0 1 2
+    --recipes pretrain/pandaset-002 probe/pandaset-002 finetune/pandaset-002
+
+    Args:
+        changes: Overrides of the recipes: pretrain., probe., finetune. or all. before the key.
+        recipes: Of the distillation, of every probe, and of training from scratch or fine-tuning.
+        rows: What to compare.
+        frames: Numbers of labelled frames to fine-tune with, besides all.
+        seeds: One distillation and one run of each row for each.
+        output: Folder of all runs; a second call runs only what is not done.
+        json: Print one JSON object instead of text.
+    """
+    pretrain, probe, finetune = recipes
+    lines = run_comparison(
+        Plan(
+            output=output,
+            pretrain=pretrain,
+            probe=probe,
+            finetune=finetune,
+            rows=rows,
+            frames=frames,
+            seeds=seeds,
+            changes=changes,
+        )
+    )
+    if json:
+        print_json({line.name: line.scores for line in lines})
+        return
+    table = Table("run", "mIoU %", "spread", "classes in the truth", "points in a picture")
+    for row in table_rows(lines):
+        table.add_row(*row)
+    OUT.print(table)
+    OUT.print(f"results     {output / 'comparison.json'}")
+
+
+def gap(runs: _Runs, /, *, output: Path = Path("runs/domain-gap"), json: bool = False) -> None:
+    """Score every run on the frames of every other, in the classes that their sets share.
+
+    Example: lidistill gap runs/probe/pandar64 runs/probe/pandargt
+
+    Args:
+        runs: Run folders of probes or fine-tunings.
+        output: Folder for matrix, table and picture.
+        json: Print one JSON object instead of text.
+    """
+    result = domain_gap(runs, output)
+    if json:
+        print_json({"names": result.names, "mean_iou_of_truth": result.mean_iou})
+        return
+    table = Table("learned on, mIoU %", *(f"on {name}" for name in result.names))
+    for name, row in zip(result.names, result.mean_iou, strict=True):
+        table.add_row(name, *(f"{100 * value:.1f}" for value in row))
+    OUT.print(table)
+    OUT.print(f"results     {result.results}")
+    print_pictures((result.picture,))
+
+
+def import_checkpoint(
+    file: _File, output: Folder, /, *, recipe: str | None = None, json: bool = False
+) -> None:
+    """Convert a published checkpoint of ScaLR, ScaLR+ or WaffleIron; no code in it is run.
+
+    Example: lidistill import-checkpoint model.tar.gz runs/published --recipe probe/scalr/nuscenes
+    Then: lidistill evaluate runs/published evaluation.sets.0.root=/data/nuscenes
+
+    Args:
+        file: The .pth, or the .tar.gz that it comes in.
+        output: Run folder to write.
+        recipe: What it was trained by; needed where the file holds classes.
+        json: Print one JSON object instead of text.
+    """
+    result = run_import(file, output, recipe=recipe)
+    if json:
+        print_json({"checkpoint": str(result.checkpoint), "recipe": result.recipe})
+        return
+    OUT.print(
+        f"WI-{result.depth}-{result.width}, {result.num_parameters / 1e6:.1f} M parameters, "
+        f"head {result.head}, recipe {result.recipe}"
+    )
+    OUT.print(f"checkpoint  {result.checkpoint}")
+
+
+def submission(
+    run: Folder,
+    output: Folder,
+    overrides: Overrides = (),
+    /,
+    *,
+    check_only: bool = False,
+    json: bool = False,
+) -> None:
+    """Predict a test set in its server's format, and say what the server would refuse.
+
+    Example: lidistill submission RUN submit evaluation.sets.0.split=test
+    Then zip the content of the folder. Exit status 2 says that something is wrong with it.
+
+    Args:
+        run: Run folder of a probe or a fine-tuning on nuscenes or semantic_kitti.
+        output: Folder to hand in.
+        overrides: Changes to the run's recipe; evaluation.sets.0 are the frames to predict.
+        check_only: Predict nothing; look at what lies there.
+        json: Print one JSON object instead of text.
+    """
+    checkpoint = load_checkpoint(run)
+    unlabelled = ("evaluation.sets.0.labels=none", "evaluation.sets.0.pictures=none")
+    recipe = apply_overrides(
+        checkpoint.recipe, (*unlabelled, *overrides), source=f"recipe of {run}"
+    )
+    if not isinstance(recipe, ProbeRecipe | FinetuneRecipe):
+        msg = f"{run} is a {recipe.kind} run; a submission needs one that has learned classes."
+        raise CheckpointError(msg)
+    dataset = recipe.evaluation.sets[0].build()
+    if not check_only:
+        network = restored(recipe, checkpoint)
+        predict = predict_by_votes(
+            network.class_scores, recipe.votes, recipe.sampling, network.grid
+        )
+        write_submission(predict, dataset, output, sampling=recipe.sampling, grid=network.grid)
+    problems = check_submission(dataset, output)
+    if json:
+        print_json({"folder": str(output), "frames": len(dataset), "problems": problems})
+    else:
+        for problem in problems:
+            OUT.print(f"problem     {problem}")
+        OUT.print(f"{len(dataset)} frames in {output}, {len(problems)} problems")
+    if problems:
+        sys.exit(2)

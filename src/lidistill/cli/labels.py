@@ -1,0 +1,89 @@
+"""Commands that learn from labels and score: probe, finetune, evaluate."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.table import Table
+
+from lidistill.cli.output import OUT, Folder, Overrides, RecipeName, print_json, print_pictures
+from lidistill.engine.checkpoint import load_checkpoint
+from lidistill.errors import CheckpointError
+from lidistill.recipes import apply_overrides, load_recipe
+from lidistill.tasks.report import ProbeResult, evaluate_run, run_probe
+from lidistill.tasks.score_table import class_rows, summary_rows
+from lidistill.tasks.segment_recipe import FinetuneRecipe, ProbeRecipe
+
+
+def probe(recipe: RecipeName, overrides: Overrides = (), /, *, json: bool = False) -> None:
+    """Train a linear probe on labels and score it: how good are the features?
+
+    Example: lidistill probe probe/pandaset-002 checkpoint=runs/pretrain/pandaset-002
+    The yardsticks: the same with features=random, features=input or features=teacher.
+
+    Args:
+        recipe: A name from `lidistill recipes`, or a YAML file.
+        overrides: Changes to it, with dots between keys.
+        json: Print one JSON object instead of text.
+    """
+    loaded = load_recipe(recipe, overrides, kind="probe")
+    assert isinstance(loaded, ProbeRecipe)  # noqa: S101  load_recipe has checked the kind
+    _print_result(run_probe(loaded), as_json=json)
+
+
+def finetune(recipe: RecipeName, overrides: Overrides = (), /, *, json: bool = False) -> None:
+    """Train backbone and head on labels, many or few, and score them.
+
+    Example: lidistill finetune finetune/pandaset-002 checkpoint=RUN data.num_frames=3
+    From scratch: features=random. Votes of turned copies: votes.num_votes=12.
+
+    Args:
+        recipe: A name from `lidistill recipes`, or a YAML file.
+        overrides: Changes to it, with dots between keys.
+        json: Print one JSON object instead of text.
+    """
+    loaded = load_recipe(recipe, overrides, kind="finetune")
+    assert isinstance(loaded, FinetuneRecipe)  # noqa: S101  load_recipe has checked the kind
+    _print_result(run_probe(loaded), as_json=json)
+
+
+def evaluate(run: Folder, overrides: Overrides = (), /, *, json: bool = False) -> None:
+    """Score a finished probe or fine-tuning again, on its own evaluation frames or on others.
+
+    Example: lidistill evaluate runs/probe/pandaset-002 votes.num_votes=12
+    Writes into RUN/evaluation, or where output=FOLDER says.
+
+    Args:
+        run: Run folder of `lidistill probe` or `lidistill finetune`, or one of its checkpoints.
+        overrides: Changes to the run's recipe, with dots between keys.
+        json: Print one JSON object instead of text.
+    """
+    checkpoint = load_checkpoint(run)
+    if checkpoint.recipe.get("kind") not in {"probe", "finetune"}:
+        kind = checkpoint.recipe.get("kind")
+        msg = f"{run} is a {kind} run; evaluate needs one of `lidistill probe` or `finetune`."
+        raise CheckpointError(msg)
+    beside = f"output={Path(checkpoint.recipe['output']) / 'evaluation'}"
+    loaded = apply_overrides(checkpoint.recipe, (beside, *overrides), source=f"recipe of {run}")
+    assert isinstance(loaded, ProbeRecipe | FinetuneRecipe)  # noqa: S101  its kind is one of both
+    _print_result(evaluate_run(loaded, checkpoint), as_json=json)
+
+
+def comparison(results: Sequence[ProbeResult]) -> Table:
+    """One column a result, one row a class, in percent."""
+    table = Table("IoU %", *[result.name for result in results])
+    evaluations = [result.evaluation for result in results]
+    for name, columns in class_rows(evaluations):
+        table.add_row(name, *columns)
+    table.add_section()
+    for name, columns in summary_rows(evaluations):
+        table.add_row(name, *columns, style="bold" if name == "mIoU" else None)
+    return table
+
+
+def _print_result(result: ProbeResult, *, as_json: bool) -> None:
+    if as_json:
+        print_json(result.evaluation.to_json() | {"results": str(result.results)})
+        return
+    OUT.print(comparison((result,)))
+    OUT.print(f"results     {result.results}")
+    print_pictures(result.pictures)

@@ -1,0 +1,60 @@
+"""``lidistill simulate``: labelled drives of several sensors, in real data sets' formats."""
+
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from lidistill.cli.output import OUT, Folder, Overrides, print_json
+from lidistill.engine.progress import ProgressBar
+from lidistill.errors import ConfigError, unknown_name
+from lidistill.sim import SimulationConfig
+from lidistill.sim import simulate as write_drives
+
+
+def simulate(
+    root: Folder, settings: Overrides = (), /, *, workers: int = 2, json: bool = False
+) -> None:
+    """Drive through simulated streets; write scans, pictures and labels in a real set's format.
+
+    Example: lidistill simulate runs/street format=nuscenes train_drives=3 frames=20
+
+    Args:
+        root: Folder of the data set; a second call continues.
+        settings: format=pandaset, nuscenes or semantic_kitti, seed, train_drives, val_drives,
+            frames, frame_rate, image_size_hw, column_step, wetness, train_districts, val_districts.
+        workers: Processes that simulate.
+        json: Print one JSON object instead of text.
+    """
+    config = _config(settings)
+    total = (config.train_drives + config.val_drives) * config.frames
+    with ProgressBar("simulating", total=total) as bar:
+        write_drives(root, config, workers=workers, progress=lambda done, _: bar.to(done))
+    if json:
+        print_json({"root": str(root), "frames": total, "settings": config.model_dump(mode="json")})
+        return
+    OUT.print(f"simulated {total} frames as {config.format} in {root}")
+    OUT.print(f"Look at them: lidistill data check {root}")
+
+
+def _config(settings: tuple[str, ...]) -> SimulationConfig:
+    values: dict[str, Any] = {}
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals:
+            msg = f"found {setting!r}, expected key=value, for example format=nuscenes"
+            raise ConfigError(msg)
+        if key not in SimulationConfig.model_fields:
+            raise unknown_name("setting", key, SimulationConfig.model_fields)
+        try:
+            values[key] = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            msg = f"the value of {setting!r} is not YAML; put quotes around it."
+            raise ConfigError(msg) from error
+    try:
+        return SimulationConfig.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        msg = f"simulate: {where or 'settings'}: {first['msg']}; found {first['input']!r}."
+        raise ConfigError(msg) from error

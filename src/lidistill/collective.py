@@ -1,0 +1,144 @@
+"""What the processes of one run add up or put together; with one process each does nothing.
+
+Networks need these, so they stand low in the order of imports: ``engine.distributed`` starts the
+processes, deals out the work and is what everything else asks. All are collective: every process
+calls them, in the same order.
+
+Shape letters: N rows of this process, R rows of all, C channels.
+"""
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.autograd.function import FunctionCtx, once_differentiable
+
+
+def num_ranks() -> int:
+    """Processes of this run."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def rank() -> int:
+    """Number of this process, from 0."""
+    return dist.get_rank() if num_ranks() > 1 else 0
+
+
+class _Sum(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: FunctionCtx, x: Tensor) -> Tensor:
+        del ctx
+        total = x.detach().clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: FunctionCtx, grad: Tensor) -> Tensor:
+        del ctx
+        # Every process's loss depends on every process's summand.
+        total = grad.clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(total)
+        return total
+
+
+def sum_over_ranks(x: Tensor) -> Tensor:
+    """Sum of a tensor of one shape over all processes; gradients flow to all of them."""
+    return x if num_ranks() == 1 else _Sum.apply(x)
+
+
+class _Gather(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: FunctionCtx, x: Tensor, counts: list[int]) -> Tensor:
+        first = sum(counts[: rank()])
+        ctx.rows = slice(first, first + len(x))  # type: ignore[attr-defined]
+        # Not every backend gathers different sizes, so all send as much as the longest.
+        padded = x.new_zeros(max(counts), *x.shape[1:])
+        padded[: len(x)] = x.detach()
+        parts = [torch.empty_like(padded) for _ in counts]
+        dist.all_gather(parts, padded)
+        return torch.cat([part[:count] for part, count in zip(parts, counts, strict=True)])
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor, None]:
+        total = grad.clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(total)
+        return total[ctx.rows], None  # type: ignore[attr-defined]
+
+
+def gather_over_ranks(x: Tensor) -> Tensor:
+    """The rows of all processes, (N, ...) to (R, ...), in the order of their numbers."""
+    return x if num_ranks() == 1 else _Gather.apply(x, _counts(len(x), x.device))
+
+
+def place_among_ranks(count: int, device: torch.device) -> tuple[int, int]:
+    """Where this process's rows begin among those of all, and how many all have."""
+    if num_ranks() == 1:
+        return 0, count
+    counts = _counts(count, device)
+    return sum(counts[: rank()]), sum(counts)
+
+
+def _counts(count: int, device: torch.device) -> list[int]:
+    counts = torch.zeros(num_ranks(), dtype=torch.int64, device=device)
+    counts[rank()] = count
+    dist.all_reduce(counts)
+    return [int(n) for n in counts.tolist()]
+
+
+def pool_moments(mean: Tensor, spread: Tensor, count: int) -> tuple[Tensor, Tensor, int]:
+    """Mean and variance (or covariance) of the rows of all processes, from those of each.
+
+    Args:
+        mean: (C,) float64 mean of this process's rows.
+        spread: (C,) variance or (C, C) covariance of them, without Bessel's correction.
+        count: N.
+
+    Returns:
+        The same three over the R rows of all.
+    """
+    if num_ranks() == 1:
+        return mean, spread, count
+    square = mean.square() if spread.dim() == 1 else torch.outer(mean, mean)
+    parts = torch.cat([mean, (spread + square).flatten(), torch.ones_like(mean[:1])])
+    # A process without rows has no mean, which must not make everybody's NaN.
+    sums = sum_over_ranks((parts if count else torch.nan_to_num(parts)) * count)
+    total = sums[-1]
+    pooled = sums[: len(mean)] / total
+    square = pooled.square() if spread.dim() == 1 else torch.outer(pooled, pooled)
+    second = (sums[len(mean) : -1] / total).view_as(spread)
+    return pooled, second - square, int(total)
+
+
+def _moments(x_NC: Tensor) -> tuple[Tensor, Tensor]:
+    """(C,) variance and mean; zeros without rows, which still pass gradients on."""
+    if len(x_NC) == 0:
+        return x_NC.sum(0), x_NC.sum(0)
+    return torch.var_mean(x_NC, dim=0, correction=0)
+
+
+class SyncedBatchNorm(nn.BatchNorm1d):
+    """BatchNorm over the (N, C) rows of all processes, on any device.
+
+    With one process, and in evaluation, it is ``torch.nn.BatchNorm1d``.
+    """
+
+    def forward(self, x_NC: Tensor) -> Tensor:
+        """(N, C) normalised rows."""
+        if num_ranks() == 1 or not self.training:
+            return super().forward(x_NC)
+        variance_C, mean_C = _moments(x_NC.float())
+        mean_C, variance_C, count = pool_moments(mean_C.double(), variance_C.double(), len(x_NC))
+        self._follow(mean_C.detach(), variance_C.detach() * (count / max(count - 1, 1)))
+        scale_C = self.weight * torch.rsqrt(variance_C + self.eps).float()
+        centred_NC = x_NC - mean_C.float()
+        return centred_NC * scale_C + self.bias
+
+    @torch.no_grad()
+    def _follow(self, mean_C: Tensor, variance_C: Tensor) -> None:
+        """Move the running statistics towards those of this batch."""
+        self.get_buffer("num_batches_tracked").add_(1)
+        momentum = 0.1 if self.momentum is None else self.momentum
+        for name, value_C in (("running_mean", mean_C), ("running_var", variance_C)):
+            buffer = self.get_buffer(name)
+            buffer.lerp_(value_C.to(buffer.dtype), momentum)

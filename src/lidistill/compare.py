@@ -1,0 +1,206 @@
+"""Every baseline with the same budget, in one table: what are the distilled features worth?"""
+
+import json
+import statistics
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from lidistill.engine.checkpoint import versions
+from lidistill.errors import ConfigError, unknown_name
+from lidistill.recipes import load_recipe
+from lidistill.tasks.distill import PretrainRecipe
+from lidistill.tasks.pretrain_run import run_pretrain
+from lidistill.tasks.report import run_probe
+from lidistill.tasks.segment_recipe import FinetuneRecipe, ProbeRecipe
+
+ROWS: Final = {
+    "random": "probe",
+    "input": "probe",
+    "teacher": "probe",
+    "distilled": "probe",
+    "scratch": "finetune",
+    "finetuned": "finetune",
+}
+"""What can be compared, and which of the recipes runs it. random: a network without training;
+input: no network; teacher: the 2D features read at the points; scratch: all from labels."""
+_FEATURES: Final = {"distilled": "backbone", "scratch": "random", "finetuned": "backbone"}
+_ONCE: Final = frozenset({"input", "teacher"})
+"""What no seed of the distillation changes: run for the first seed only."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What to compare, with which recipes."""
+
+    output: Path
+    pretrain: str = "pretrain/debug"
+    probe: str = "probe/debug"
+    finetune: str = "finetune/debug"
+    rows: tuple[str, ...] = tuple(ROWS)
+    frames: tuple[int, ...] = ()
+    """Numbers of labelled frames for scratch and finetuned, besides all of them."""
+    seeds: tuple[int, ...] = (0,)
+    changes: tuple[str, ...] = ()
+    """``probe.key=value``: overrides, after the recipe that they are for; ``all.`` for each."""
+
+    def __post_init__(self) -> None:
+        for row in self.rows:
+            if row not in ROWS:
+                raise unknown_name("row", row, ROWS)
+        for change in self.changes:
+            recipe = change.partition(".")[0]
+            if recipe not in {"pretrain", "probe", "finetune", "all"}:
+                msg = f"{change!r} must begin with pretrain., probe., finetune. or all."
+                raise ConfigError(msg)
+        if not self.seeds or not self.rows:
+            msg = "nothing to compare: give at least one seed and one row."
+            raise ConfigError(msg)
+
+    def changes_of(self, kind: str) -> Iterator[str]:
+        """The overrides for one kind of run."""
+        for change in self.changes:
+            recipe, _, override = change.partition(".")
+            if recipe in {kind, "all"}:
+                yield override
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """Scores of one row of the table, over its seeds, in percent."""
+
+    name: str
+    scores: dict[str, list[float]] = field(default_factory=dict)
+    """By ``mean_iou``, ``mean_iou_of_truth`` and ``seen``; one number for each seed."""
+
+    def mean(self, score: str) -> float:
+        """Mean over the seeds."""
+        return statistics.mean(self.scores[score])
+
+    def spread(self, score: str) -> float | None:
+        """Standard deviation over the seeds; None for a single one."""
+        values = self.scores[score]
+        return statistics.stdev(values) if len(values) > 1 else None
+
+
+def compare(plan: Plan) -> list[Line]:
+    """Run what is not done yet, and write ``comparison.json`` and ``comparison.md``.
+
+    All runs of one seed start from one distillation; teacher features are computed once for all of
+    them. Scratch and finetuned share one recipe, and so the number of steps and the batch size; so
+    do the probes. A finished run is not run again unless its recipe has changed.
+    """
+    lines: dict[str, Line] = {}
+    for seed in plan.seeds:
+        student = _distillation(plan, seed)
+        for row, frames in _runs(plan, first=seed == plan.seeds[0]):
+            name = row if frames is None else f"{row}, {frames} frames"
+            record = _scored(_recipe(plan, row, frames, seed, student))
+            line = lines.setdefault(name, Line(name=name))
+            for score, value in _percentages(record).items():
+                line.scores.setdefault(score, []).append(value)
+    result = list(lines.values())
+    record = {
+        "table": {
+            line.name: {
+                score: {"mean": line.mean(score), "std": line.spread(score), "single": values}
+                for score, values in line.scores.items()
+            }
+            for line in result
+        },
+        "recipes": {"pretrain": plan.pretrain, "probe": plan.probe, "finetune": plan.finetune},
+        "changes": list(plan.changes),
+        "seeds": list(plan.seeds),
+        "versions": versions(),
+    }
+    text = json.dumps(record, indent=1)
+    (plan.output / "comparison.json").write_text(text, encoding="utf-8")
+    (plan.output / "comparison.md").write_text(markdown(result), encoding="utf-8")
+    return result
+
+
+def table_rows(lines: Sequence[Line]) -> list[tuple[str, ...]]:
+    """Name, mean IoU, its spread, mean IoU over classes in the truth, and over seen points."""
+    return [
+        (
+            line.name,
+            f"{line.mean('mean_iou'):.1f}",
+            "–" if (spread := line.spread("mean_iou")) is None else f"± {spread:.1f}",
+            f"{line.mean('mean_iou_of_truth'):.1f}",
+            f"{line.mean('seen'):.1f}",
+        )
+        for line in lines
+    ]
+
+
+def markdown(lines: Sequence[Line]) -> str:
+    """The comparison as a Markdown table."""
+    rows = [
+        "| run | mIoU % | spread | classes in the truth | points in a picture |",
+        "|---|---|---|---|---|",
+    ]
+    return "\n".join(rows + [f"| {' | '.join(row)} |" for row in table_rows(lines)]) + "\n"
+
+
+def _runs(plan: Plan, *, first: bool) -> Iterator[tuple[str, int | None]]:
+    for row in plan.rows:
+        if row in _ONCE and not first:
+            continue
+        if ROWS[row] == "finetune":
+            yield from ((row, frames) for frames in plan.frames)
+        yield row, None
+
+
+def _distillation(plan: Plan, seed: int) -> Path:
+    """Run folder of the distillation with a seed."""
+    output = plan.output / f"distilled-{seed}"
+    common = (f"output={json.dumps(str(output))}", f"seed={seed}", _cache(plan))
+    recipe = load_recipe(plan.pretrain, (*common, *plan.changes_of("pretrain")), kind="pretrain")
+    assert isinstance(recipe, PretrainRecipe)  # noqa: S101  load_recipe has checked the kind
+    run_pretrain(recipe)
+    return recipe.output
+
+
+def _recipe(
+    plan: Plan, row: str, frames: int | None, seed: int, student: Path
+) -> ProbeRecipe | FinetuneRecipe:
+    kind = ROWS[row]
+    output = plan.output / f"{row}-{'all' if frames is None else frames}-{seed}"
+    overrides = [
+        f"name={row}",
+        f"output={json.dumps(str(output))}",
+        f"seed={seed}",
+        f"checkpoint={json.dumps(str(student))}",
+        f"features={_FEATURES.get(row, row)}",
+    ]
+    overrides += [_cache(plan)] if kind == "probe" else []
+    overrides += [] if frames is None else [f"data.num_frames={frames}"]
+    name = plan.probe if kind == "probe" else plan.finetune
+    recipe = load_recipe(name, (*overrides, *plan.changes_of(kind)), kind=kind)
+    assert isinstance(recipe, ProbeRecipe | FinetuneRecipe)  # noqa: S101  its kind says so
+    return recipe
+
+
+def _cache(plan: Plan) -> str:
+    return f"teacher_cache={json.dumps(str(plan.output / 'teacher'))}"
+
+
+def _scored(recipe: ProbeRecipe | FinetuneRecipe) -> dict[str, Any]:
+    """The results of a run, from its folder where it is done."""
+    file = recipe.output / "results.json"
+    if file.is_file():
+        record = json.loads(file.read_text(encoding="utf-8"))
+        if record["recipe"] == recipe.model_dump(mode="json"):
+            return record
+    results = run_probe(recipe).results
+    return json.loads(results.read_text(encoding="utf-8"))
+
+
+def _percentages(record: dict[str, Any]) -> dict[str, float]:
+    points, seen = record["all_points"], record["seen_by_a_camera"]
+    return {
+        "mean_iou": points["mean_iou"],
+        "mean_iou_of_truth": points["mean_iou_of_truth"],
+        "seen": float("nan") if seen["mean_iou"] is None else seen["mean_iou"],
+    }

@@ -1,0 +1,92 @@
+"""How any file of a data set is opened: a regular file, of a bounded size, or one clear line."""
+
+import json
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+from lidistill.errors import DatasetNotFoundError, FileFormatError, first_line
+
+MAX_BYTES: Final = 1 << 28
+"""Size at which a file is refused; the largest scans and pictures of all sets have a tenth."""
+MAX_JSON_BYTES: Final = 1 << 22
+"""Size at which a JSON file is refused that is parsed in one piece: objects take 25 times that."""
+_AGAIN: Final = "it is damaged or another program's file. Unpack it again."
+
+
+@contextmanager
+def open_file(path: Path, *, max_bytes: int = MAX_BYTES) -> Iterator[BinaryIO]:
+    """A regular file, open for reading.
+
+    Links are followed, wherever they lead: data sets are often put together from several disks.
+    Pipes and devices, which may never end, are refused.
+
+    Raises:
+        DatasetNotFoundError: If there is no such file.
+        FileFormatError: If it is no regular file, too large, or may not be read.
+    """
+    try:
+        # Opening a pipe without this flag waits for somebody who writes into it.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    except FileNotFoundError as error:
+        msg = f"{path} does not exist; unpack its archive again."
+        raise DatasetNotFoundError(msg) from error
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+        msg = f"{path} cannot be read ({error}); check its permissions, or copy it again."
+        raise FileFormatError(msg) from error
+    state = os.fstat(descriptor)
+    if not stat.S_ISREG(state.st_mode) or state.st_size > max_bytes:
+        os.close(descriptor)
+        found = "is a folder, a pipe or a device, not a file"
+        if stat.S_ISREG(state.st_mode):
+            found = f"has {state.st_size} bytes, expected at most {max_bytes}"
+        msg = f"{path} {found}; {_AGAIN}"
+        raise FileFormatError(msg)
+    with os.fdopen(descriptor, "rb") as file:
+        yield file
+
+
+def read_file(path: Path, *, max_bytes: int = MAX_BYTES) -> bytes:
+    """Content of a regular file; see ``open_file``."""
+    with open_file(path, max_bytes=max_bytes) as file:
+        return file.read()
+
+
+@contextmanager
+def blamed_on(path: Path) -> Iterator[None]:
+    """A check that fails inside becomes an error that names the file whose content failed it.
+
+    Raises:
+        FileFormatError: For every ``ValueError`` inside.
+    """
+    try:
+        yield
+    except ValueError as error:
+        msg = f"{path}: {first_line(error)[:300]}; {_AGAIN}"
+        raise FileFormatError(msg) from error
+
+
+def parse_json(text: str) -> Any:
+    """Value of a JSON text in which no object has a key twice.
+
+    Raises:
+        ValueError: If it is none, or nested deeper than any file of a data set.
+    """
+    try:
+        return json.loads(text, object_pairs_hook=_object)
+    except RecursionError as error:
+        msg = "nested too deeply"
+        raise ValueError(msg) from error
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    unique = dict(pairs)
+    if len(unique) != len(pairs):
+        names = [name for name, _ in pairs]
+        repeated = next(name for name in unique if names.count(name) > 1)
+        msg = f"the key {repeated[:40]!r} stands twice in an object"
+        raise ValueError(msg)
+    return unique

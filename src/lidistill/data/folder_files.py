@@ -1,0 +1,210 @@
+"""The YAML files of a user's own recordings: calibration, labels, statistics.
+
+Everything is read with bounds: no links, no keys that are not known, and no more than fits.
+"""
+
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Self, TypeAlias, TypeVar
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+from pydantic import (
+    BaseModel,
+    Field,
+    FiniteFloat,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
+
+from lidistill.config import Config, Size
+from lidistill.data.files import read_file
+from lidistill.errors import FileFormatError, first_line
+from lidistill.geometry import check_pinhole, check_rigid, rigid
+from lidistill.labels import IGNORE, LabelMap, load_label_map
+
+Name: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")]
+"""Name of a folder: no separator, and no dot in front."""
+Row: TypeAlias = tuple[FiniteFloat, ...]
+Model = TypeVar("Model", bound=BaseModel)
+
+_MAX_BYTES: Final = 1 << 18
+_MAX_VALUES: Final = 20_000
+_MAX_BASELINE: Final = 100.0  # metres
+_SHIPPED: Final = ("nuscenes", "pandaset", "semantic_kitti")
+
+
+class CameraCalibration(Config):
+    """One camera: how it draws, and where it sits."""
+
+    size_hw: Size  # of the stored pictures, pixels
+    K: tuple[Row, Row, Row]  # pinhole matrix of pictures of that size, pixels
+    T_cam_lidar: Annotated[tuple[Row, ...], Field(min_length=3, max_length=4)]  # metres
+    distortion: Annotated[Row, Field(min_length=4, max_length=5)] | None = None
+    """k1, k2, p1, p2 and, if there is a fifth, k3: radial-tangential, OpenCV's order."""
+    time_offset: FiniteFloat = 0.0  # seconds to add to the pictures' times to get the lidar's clock
+    near_depth: Annotated[FiniteFloat, Field(ge=0)] = 0.1  # metres; nearer points are not paired
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if [len(row) for row in self.K] != [3, 3, 3] or self.K[2] != (0, 0, 1) or self.K[1][0] != 0:
+            msg = f"K {self.K} is not [[fx, 0, cx], [0, fy, cy], [0, 0, 1]]"
+            raise ValueError(msg)
+        check_pinhole(np.array(self.K), self.size_hw)
+        if {len(row) for row in self.T_cam_lidar} != {4} or self.T_cam_lidar[3:] not in (
+            (),
+            ((0, 0, 0, 1),),
+        ):
+            msg = "T_cam_lidar has not three rows of four numbers, or a fourth that is not 0 0 0 1"
+            raise ValueError(msg)
+        check_rigid(self.transform, reach=_MAX_BASELINE)
+        return self
+
+    @property
+    def transform(self) -> NDArray[np.float64]:
+        """(4, 4) ``T_cam_lidar`` of a standing vehicle, metres."""
+        matrix = np.array(self.T_cam_lidar[:3])
+        return rigid(matrix[:, :3], matrix[:, 3])
+
+    @property
+    def coefficients(self) -> NDArray[np.float64] | None:
+        """(5,) k1, k2, p1, p2, k3, or None."""
+        if self.distortion is None:
+            return None
+        return np.array((*self.distortion, 0.0)[:5])
+
+
+class Calibration(Config):
+    """``calibration.yaml``: cameras, and how pictures find their scan."""
+
+    cameras: dict[Name, CameraCalibration] = Field(default_factory=dict)
+    match: Literal["name", "time"] = "name"
+    """name: scan and picture have the same name; time: the picture nearest in time."""
+    tolerance: Annotated[FiniteFloat, Field(gt=0, le=1)] = 0.05  # seconds, between the two
+    intensity: str | None = None
+    """Column to take as intensity; none: scans have none, and zero is taken."""
+    mounting_height: Annotated[FiniteFloat, Field(gt=0, lt=20)] | None = (
+        None  # metres over the road
+    )
+
+
+class LabelTable(Config):
+    """``labels.yaml``: which class a raw id stands for."""
+
+    table: str | None = None  # one that is shipped
+    classes: tuple[str, ...] = ()  # names; training ids count from 0
+    ids: dict[int, str] = Field(default_factory=dict)  # raw id: class, or ignore
+    column: str | None = None  # of the scan files; None: files in labels/
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if (self.table is None) == (not self.classes):
+            msg = "give either classes and ids, or table"
+            raise ValueError(msg)
+        if self.table is not None and self.table not in _SHIPPED:
+            msg = f"table {self.table!r} is none of {', '.join(_SHIPPED)}"
+            raise ValueError(msg)
+        known = {*self.classes, "ignore"}
+        if len(known) != len(self.classes) + 1 or len(self.classes) > IGNORE:
+            msg = f"classes must be at most {IGNORE} names of their own, none of them 'ignore'"
+            raise ValueError(msg)
+        strange = sorted(set(self.ids.values()) - known)
+        if strange or (self.classes and not self.ids):
+            msg = f"ids name the class {strange[0]!r}" if strange else "there are no ids"
+            msg = f"{msg}, expected raw ids, each with one of {', '.join(sorted(known))}"
+            raise ValueError(msg)
+        return self
+
+    def label_map(self, name: str) -> LabelMap:
+        """The table that readers apply."""
+        if self.table is not None:
+            return load_label_map(self.table)
+        train_id = {class_name: i for i, class_name in enumerate(self.classes)} | {"ignore": IGNORE}
+        return LabelMap(
+            name=name,
+            class_names=self.classes,
+            raw_to_train={raw: train_id[class_name] for raw, class_name in self.ids.items()},
+            raw_names=dict(self.ids),
+        )
+
+
+class _Statistics(BaseModel):
+    intensity_mean: FiniteFloat
+    intensity_std: Annotated[FiniteFloat, Field(gt=0)]
+
+
+def read_calibration(path: Path) -> Calibration:
+    """Read and check a ``calibration.yaml``.
+
+    Raises:
+        DatasetNotFoundError: If there is no such file.
+        FileFormatError: If a key is unknown or missing, or a value is none that a camera has.
+    """
+    return _read(path, Calibration)
+
+
+def read_label_table(path: Path) -> LabelTable:
+    """Read and check a ``labels.yaml``; raises as ``read_calibration``."""
+    return _read(path, LabelTable)
+
+
+def read_statistics(path: Path) -> tuple[float, float]:
+    """Mean and standard deviation of a ``statistics.yaml``, as ``lidistill data stats`` writes it.
+
+    Raises:
+        FileFormatError: If one of the two is missing or no number.
+    """
+    statistics = _read(path, _Statistics)
+    return statistics.intensity_mean, statistics.intensity_std
+
+
+class _Loader(yaml.SafeLoader):
+    """Plain YAML; a key that stands twice, or merges (``<<``), is an error."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001
+        counts = Counter(str(key.value) for key, _ in node.value)
+        wrong = [key for key, num in counts.items() if num > 1 or key == "<<"]
+        if wrong:
+            msg = f"the key {wrong[0][:40]!r} stands there twice, or merges others"
+            raise yaml.YAMLError(msg)
+        return super().construct_mapping(node, deep)
+
+
+def _read(path: Path, model: type[Model]) -> Model:
+    if path.is_symlink():
+        raise linked(path)
+    try:
+        values: Any = yaml.load(read_file(path, max_bytes=_MAX_BYTES), Loader=_Loader)  # noqa: S506
+        _check_extent(values)
+        return model.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        msg = f"{path}: {where}: {first['msg'].removeprefix('Value error, ')}; mend it."
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        reason = " ".join(str(error).split()) or first_line(error)
+        msg = f"{path} is no YAML that can be used: {reason[:300]}; mend it."
+    raise FileFormatError(msg)
+
+
+def _check_extent(values: Any) -> None:
+    """Refuse a file whose aliases make it stand for more than anybody writes."""
+    stack, num_values = [values], 1
+    while stack:
+        value = stack.pop()
+        parts = list(value.values()) if isinstance(value, dict) else value
+        if not isinstance(parts, list):
+            continue
+        num_values += len(parts)
+        if num_values > _MAX_VALUES:
+            msg = f"it stands for more than {_MAX_VALUES} values"
+            raise ValueError(msg)
+        stack.extend(parts)
+
+
+def linked(path: Path) -> FileFormatError:
+    """Error for a link inside of a data set."""
+    msg = f"{path} is a link, which may lead anywhere; put the files themselves below root."
+    return FileFormatError(msg)

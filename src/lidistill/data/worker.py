@@ -1,0 +1,30 @@
+"""How a data worker lives: with one thread, deaf to signals, and no longer than its parent."""
+
+import ctypes
+import os
+import signal
+import sys
+
+import torch
+
+_PR_SET_PDEATHSIG = 1  # from Linux's prctl.h
+
+
+def start_worker(parent: int, worker: int) -> None:
+    """Set up a worker process, as PyTorch's loader calls it.
+
+    A signal to a whole process group must reach the run only: it still needs its workers for the
+    step that it finishes. A run that is killed cannot end its workers, so the system does.
+
+    Args:
+        parent: Process id of the run.
+        worker: Number of the worker.
+    """
+    del worker
+    torch.set_num_threads(1)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_IGN)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL))
+    if os.getppid() != parent:  # it ended before it was asked for
+        os._exit(1)

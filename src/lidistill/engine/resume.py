@@ -1,0 +1,89 @@
+"""Going on with a run: its newest checkpoint, and whether it is of the same recipe."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from lidistill.engine.checkpoint import (
+    has_checkpoint,
+    load_checkpoint,
+    load_weights,
+    newest_checkpoint,
+)
+from lidistill.engine.distributed import load_optimizer, on_first
+from lidistill.engine.training import Training
+from lidistill.errors import CheckpointError
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resumed:
+    """Where a run goes on."""
+
+    step: int = 0
+    """Steps that are done."""
+    bad_in_a_row: int = 0
+    """Bad steps that came last."""
+    state: Mapping[str, Any] | None = None
+    """Optimiser and loss scaler; None at the beginning."""
+
+    def restore(self, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler) -> None:
+        """Give optimiser and loss scaler the state they had."""
+        if self.state is not None:
+            load_optimizer(optimizer, self.state["optimizer"])
+            scaler.load_state_dict(self.state["scaler"])
+
+
+def resume(training: Training) -> Resumed:
+    """Load the weights of the run's newest checkpoint, where there is one.
+
+    Raises:
+        CheckpointError: If it is of another recipe, or cannot be read.
+    """
+    newest = on_first(
+        lambda: newest_checkpoint(training.run) if has_checkpoint(training.run) else None
+    )
+    if newest is None:
+        return Resumed()
+    checkpoint = load_checkpoint(newest)
+    before, now = _flat(checkpoint.recipe), _flat(training.recipe)
+    changed = sorted(
+        key
+        for key in before.keys() | now.keys()
+        if before.get(key) != now.get(key)
+        and not _below(key, training.may_change)
+        and not (key in training.may_move and before.get(key) and now.get(key))
+    )
+    if changed:
+        msg = (
+            f"{training.run} holds a run of another recipe (different: {', '.join(changed)}); "
+            "give another output=FOLDER, or delete that one to start anew."
+        )
+        raise CheckpointError(msg)
+    load_weights(training.module, checkpoint.weights, source=checkpoint.path)
+    state = checkpoint.training_state()
+    logger.info("resuming %s at step %d", training.run, checkpoint.step)
+    bad = state.get("bad_in_a_row", 0)
+    return Resumed(step=checkpoint.step, bad_in_a_row=bad, state=state)
+
+
+def _flat(values: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested values as dotted keys."""
+    if isinstance(values, dict):
+        items: Any = values.items()
+    elif isinstance(values, list) and values:
+        items = enumerate(values)
+    else:
+        return {prefix: values}
+    flat: dict[str, Any] = {}
+    for key, value in items:
+        flat |= _flat(value, f"{prefix}.{key}" if prefix else str(key))
+    return flat
+
+
+def _below(key: str, parents: frozenset[str]) -> bool:
+    return any(key == parent or key.startswith(f"{parent}.") for parent in parents)

@@ -1,0 +1,105 @@
+import struct
+
+import numpy as np
+import pytest
+from fakes.scan_writers import cloud
+
+from lidistill.data.scanfile import read_scan
+from lidistill.errors import FileFormatError, MissingPackageError
+
+
+def las(path, table, point_format=6):
+    laspy = pytest.importorskip("laspy")
+    header = laspy.LasHeader(point_format=point_format, version="1.4")
+    header.scales = [0.001] * 3
+    data = laspy.LasData(header)
+    for axis in "xyz":
+        data[axis] = table[axis]
+    data.intensity = table["intensity"].astype(np.uint16)
+    data.classification = (table["ring"] % 32).astype(np.uint8)
+    data.write(str(path))
+    return path
+
+
+def e57(path, table, num_scans=1):
+    pye57 = pytest.importorskip("pye57")
+    columns = {f"cartesian{axis.upper()}": table[axis].astype(np.float64) for axis in "xyz"}
+    columns["intensity"] = table["intensity"].astype(np.float32)
+    archive = pye57.E57(str(path), mode="w")
+    turn, shift = np.array([0, 0, 0, 1.0]), np.array([5.0, 0, 0])
+    for _ in range(num_scans):
+        archive.write_scan_raw(columns, rotation=turn, translation=shift)
+    archive.close()
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".las", ".laz"])
+@pytest.mark.parametrize("point_format", [1, 6])
+def test_las_and_laz_give_back_what_was_written(tmp_path, suffix, point_format):
+    table = cloud()
+    scan = read_scan(las(tmp_path / f"x{suffix}", table, point_format))
+    for axis, values in zip("xyz", scan.points.T, strict=True):
+        np.testing.assert_allclose(values, table[axis], atol=6e-4)
+    np.testing.assert_array_equal(scan.intensity, table["intensity"])
+    np.testing.assert_array_equal(scan.columns["classification"], table["ring"] % 32)
+
+
+def test_e57_is_read_in_the_frame_of_its_scanner(tmp_path):
+    table = cloud()
+    scan = read_scan(e57(tmp_path / "x.e57", table))
+    np.testing.assert_allclose(scan.points[:, 0], table["x"])
+    np.testing.assert_array_equal(scan.intensity, table["intensity"])
+
+
+def test_an_e57_file_of_several_scans_is_an_error(tmp_path):
+    with pytest.raises(FileFormatError, match="2 scans in one file, expected 1"):
+        read_scan(e57(tmp_path / "x.e57", cloud(), num_scans=2))
+
+
+@pytest.mark.parametrize("suffix", [".las", ".laz", ".e57"])
+def test_cut_empty_and_foreign_files_are_an_error(tmp_path, suffix):
+    path = tmp_path / f"x{suffix}"
+    content = (e57 if suffix == ".e57" else las)(path, cloud(400)).read_bytes()
+    for changed in (content[:-100], content[: len(content) // 2], content[:90], b"", b"x" * 4096):
+        path.write_bytes(changed)
+        with pytest.raises(FileFormatError, match=str(path)):
+            read_scan(path)
+
+
+@pytest.mark.parametrize("suffix", [".las", ".laz"])
+@pytest.mark.parametrize(
+    ("offset", "code", "value"),
+    [(247, "<Q", 10**12), (100, "<I", 2**32 - 1), (243, "<I", 2**31), (96, "<I", 2**32 - 1)],
+)
+def test_las_headers_that_count_too_much_are_an_error(tmp_path, suffix, offset, code, value):
+    path = las(tmp_path / f"x{suffix}", cloud())
+    content = bytearray(path.read_bytes())
+    struct.pack_into(code, content, offset, value)
+    path.write_bytes(content)
+    with pytest.raises(FileFormatError, match=str(path)):
+        read_scan(path)
+
+
+@pytest.mark.parametrize(("suffix", "package"), [(".las", "laspy"), (".e57", "pye57")])
+def test_a_missing_package_is_named(tmp_path, monkeypatch, suffix, package):
+    monkeypatch.setitem(__import__("sys").modules, package, None)
+    path = tmp_path / f"x{suffix}"
+    path.write_bytes(b"")
+    with pytest.raises(MissingPackageError, match=rf"lidistill\[{suffix[1:]}\]"):
+        read_scan(path)
+
+
+@pytest.mark.parametrize("suffix", [".las", ".laz", ".e57"])
+def test_flipped_bits_end_in_a_clear_error_or_a_scan(tmp_path, suffix):
+    path = tmp_path / f"x{suffix}"
+    content = (e57 if suffix == ".e57" else las)(path, cloud(100)).read_bytes()
+    rng = np.random.default_rng(0)
+    for _ in range(30):
+        changed = bytearray(content)
+        place = int(rng.integers(len(content) if rng.uniform() < 0.5 else 400))
+        changed[place] ^= 1 << int(rng.integers(8))
+        path.write_bytes(changed)
+        try:
+            assert len(read_scan(path).points) <= 100
+        except FileFormatError as error:
+            assert str(path) in str(error)  # noqa: PT017  both ends are right

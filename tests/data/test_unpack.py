@@ -1,0 +1,141 @@
+import numpy as np
+import pytest
+import yaml
+from fakes.bag import NUM_SCANS, PACKED, POINTS, RAW, BagMaker, picture
+from fakes.folder import T_CAM_LIDAR, K
+from fakes.scan_writers import cloud
+
+from lidistill.data.folder import FolderConfig
+from lidistill.data.pictures import read_picture
+from lidistill.data.unpack import camera_name, unpack_bag
+from lidistill.errors import ConfigError, DatasetNotFoundError, FileFormatError, MissingPackageError
+
+pytest.importorskip("rosbags")
+BAGS = {"ros1": (1, "drive.bag", {}), "sqlite": (2, "drive", {}), "mcap": (2, "m", {"mcap": True})}
+
+
+@pytest.fixture(params=sorted(BAGS))
+def bag(request, tmp_path):
+    version, name, options = BAGS[request.param]
+    path = BagMaker(version).write(tmp_path / name, **options)
+    return next(path.glob("*.mcap")) if request.param == "mcap" else path
+
+
+def unpack(bag, tmp_path, **changes):
+    options = {"points": POINTS, "images": (RAW, PACKED)} | changes
+    return unpack_bag(bag, tmp_path / "out", **options)
+
+
+def test_a_bag_becomes_a_folder_that_is_read(bag, tmp_path):
+    report = unpack(bag, tmp_path)
+    assert report.num_scans == NUM_SCANS
+    assert report.num_pictures == {"front": NUM_SCANS, "back": NUM_SCANS}
+    assert [line.split(": ")[1] for line in report.to_do] == ["cameras.back"] * 2
+    path = report.root / "calibration.yaml"
+    values = yaml.safe_load(path.read_text())
+    with pytest.raises(FileFormatError, match=r"cameras\.back\.size_hw: Field required"):
+        FolderConfig(root=report.root).build()
+    values["cameras"]["back"] = values["cameras"]["front"]
+    path.write_text(yaml.safe_dump(values))
+    dataset = FolderConfig(root=report.root, pictures="required").build()
+    assert len(dataset) == NUM_SCANS
+    for number, frame in enumerate(dataset):
+        table = cloud(seed=number)
+        np.testing.assert_array_equal(frame.points[:, 1], table["y"])
+        np.testing.assert_array_equal(frame.intensity, table["intensity"])
+        back, front = frame.views
+        np.testing.assert_array_equal(read_picture(front.image_path), picture())
+        assert back.image_path.suffix == ".jpg"
+        np.testing.assert_allclose(front.T_cam_lidar[:3], T_CAM_LIDAR, atol=1e-12)
+        np.testing.assert_allclose(front.K, K)
+        np.testing.assert_allclose(front.distortion, [-0.1, 0.01, 0, 0, 0])
+
+
+def test_a_topic_that_is_not_there_is_an_error(bag, tmp_path):
+    with pytest.raises(ConfigError, match=rf"'/lidar/point' is not in the bag.*{POINTS}"):
+        unpack(bag, tmp_path, points="/lidar/point")
+    with pytest.raises(ConfigError, match="is a PointCloud2, expected Image"):
+        unpack(bag, tmp_path, images=(POINTS,))
+
+
+def test_a_damaged_bag_is_an_error(bag, tmp_path):
+    path = next(bag.glob("*.db3")) if bag.is_dir() else bag
+    content = path.read_bytes()
+    for number, changed in enumerate((content[: len(content) // 2], b"", b"x" * 5000)):
+        path.write_bytes(changed)
+        with pytest.raises(FileFormatError, match=str(bag)):
+            unpack(bag, tmp_path / str(number))
+
+
+def test_output_that_is_not_empty_is_left_alone(bag, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "notes.txt").write_text("mine")
+    with pytest.raises(ConfigError, match="is not an empty folder"):
+        unpack(bag, tmp_path)
+
+
+def test_a_bag_that_does_not_exist_is_an_error(tmp_path):
+    with pytest.raises(DatasetNotFoundError, match="does not exist"):
+        unpack(tmp_path / "gone.bag", tmp_path)
+
+
+def test_the_missing_package_is_named(bag, tmp_path, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "rosbags.highlevel", None)
+    with pytest.raises(MissingPackageError, match=r"lidistill\[ros\]"):
+        unpack(bag, tmp_path)
+
+
+def one_message(tmp_path, topic, message):
+    maker = BagMaker(2)
+    messages = [*maker.messages(), (topic, 1_700_000_001_000_000_000, message(maker))]
+    return maker.write(tmp_path / "one", messages=messages)
+
+
+def broken(**changes):
+    def make(maker):
+        message = maker.points(0, cloud())
+        for name, value in changes.items():
+            setattr(message, name, value)
+        return message
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"point_step": 20}, "lies outside of the 20 bytes"),
+        ({"width": 10**9}, "1000000000 points each"),
+        ({"height": 0}, "bytes for 0 rows"),
+        ({"data": np.zeros(7, dtype=np.uint8)}, "7 bytes for 2 rows"),
+    ],
+)
+def test_clouds_that_contradict_themselves_are_an_error(tmp_path, changes, said):
+    bag = one_message(tmp_path, POINTS, broken(**changes))
+    with pytest.raises(FileFormatError, match=f"a message of {POINTS} has .*{said}"):
+        unpack(bag, tmp_path)
+
+
+def test_pictures_of_an_unknown_encoding_are_an_error(tmp_path):
+    bag = one_message(tmp_path, RAW, lambda maker: maker.image(0, encoding="bayer_rggb8"))
+    with pytest.raises(FileFormatError, match="'bayer_rggb8', expected one of rgb8"):
+        unpack(bag, tmp_path)
+
+
+def test_a_lens_that_is_not_known_is_left_to_the_user(tmp_path):
+    bag = one_message(tmp_path, "/front/camera_info", lambda maker: maker.info(0, "equidistant"))
+    report = unpack(bag, tmp_path)
+    assert any("'equidistant' with 5 coefficients" in line for line in report.to_do)
+
+
+@pytest.mark.parametrize(
+    ("topic", "name"),
+    [
+        ("/front/image_raw", "front"),
+        ("/cam/left/image_raw/compressed", "cam_left"),
+        ("/image", "image"),
+        ("/../../etc/image_raw", "______etc"),
+    ],
+)
+def test_folders_are_named_after_topics(topic, name):
+    assert camera_name(topic) == name

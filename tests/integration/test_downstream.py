@@ -1,0 +1,222 @@
+import json
+
+import pytest
+import torch
+from fakes.runs import GRID, finetune_values, pretrain_values, probe_values, write_world
+
+from lidistill.cli import main
+from lidistill.engine.checkpoint import load_checkpoint
+from lidistill.engine.tracking import read_log
+from lidistill.errors import ConfigError
+from lidistill.recipes import apply_overrides
+from lidistill.tasks.distill import pretrain
+from lidistill.tasks.report import evaluate_run, run_probe
+from lidistill.tasks.segment import build_segmentation
+
+WIDE = GRID | {"fov_max": [64, 64, 8], "fov_min": [-64, -64, -8], "planes": [[64, 64]] * 3}
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("world")
+    files = write_world(folder)
+    pretrain(apply_overrides(pretrain_values(folder), (), source="tiny"))
+    return folder, files
+
+
+def recipe(world, *overrides, values=finetune_values):
+    return apply_overrides(values(world[0]), overrides, source="tiny")
+
+
+def test_training_from_scratch_learns_the_labels(world, tmp_path):
+    result = run_probe(recipe(world, "features=random", f"output={tmp_path / 'scratch'}"))
+    assert result.evaluation.scores.overall_accuracy > 0.9
+
+
+def test_fine_tuning_starts_from_the_distilled_weights_and_moves_every_one(world, tmp_path):
+    run_probe(recipe(world, f"output={tmp_path / 'run'}", "train.steps=5"))
+    before, after = load_checkpoint(world[0] / "pretrain"), load_checkpoint(tmp_path / "run")
+    rates = after.training_state()["optimizer"]["param_groups"]
+    assert {round(group["lr_scale"], 6) for group in rates} == {
+        round(0.8**power, 6) for power in range(5)
+    }
+    assert after.meta["networks"]["backbone"]["drop_path"] == 0.1
+    distances = {
+        name: float((after.weights[name] - weight).abs().max())
+        for name, weight in before.weights.items()
+        if name.startswith("backbone.") and weight.is_floating_point() and "running" not in name
+    }
+    # A bias in front of a BatchNorm has no gradient; nothing else stays where it was.
+    still = [name for name, distance in distances.items() if distance == 0]
+    assert still in ([], ["backbone.embed.difference_norm.bias"])
+    assert max(distances.values()) < 0.2
+
+
+def test_a_fine_tuning_cut_in_two_equals_an_uncut_one(world, tmp_path):
+    common = ("train.steps=4", "train.checkpoint_every=2", "train.keep_checkpoints=5")
+    run_probe(recipe(world, *common, f"output={tmp_path / 'whole'}"))
+    run_probe(recipe(world, *common, f"output={tmp_path / 'cut'}"))
+    for name in ("results.json", "checkpoints/step-00000004/weights.safetensors"):
+        (tmp_path / "cut" / name).unlink()
+    (tmp_path / "cut" / "checkpoints" / "step-00000004").rename(tmp_path / "gone")
+    run_probe(recipe(world, *common, f"output={tmp_path / 'cut'}"))
+    whole, cut = load_checkpoint(tmp_path / "whole"), load_checkpoint(tmp_path / "cut")
+    assert all(torch.equal(cut.weights[name], w) for name, w in whole.weights.items())
+    rates = [[row["lr"] for row in read_log(tmp_path / n / "log.jsonl")] for n in ("whole", "cut")]
+    assert rates[0] == rates[1]
+
+
+def test_a_network_sees_a_larger_field_of_view_with_the_same_weights(world, tmp_path):
+    device = torch.device("cpu")
+    narrow = build_segmentation(recipe(world), 17, device)
+    wide = build_segmentation(recipe(world, f"grid={json.dumps(WIDE)}"), 17, device)
+    assert wide.grid.fov_max == (64, 64, 8)
+    assert narrow.grid.fov_max == (32, 32, 8)
+    for name, weight in narrow.segmenter.state_dict().items():
+        assert torch.equal(wide.segmenter.state_dict()[name], weight)
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (("data.num_frames=1",), [2]),
+        (("data.num_frames=2",), [1, 3]),
+        (("data.num_frames=4",), [0, 1, 2, 3]),
+    ],
+)
+def test_few_frames_are_spread_evenly(world, change, expected):
+    names = recipe(world, *change).data.build().frame_ids
+    assert names == tuple(f"001/{i:02d}/pandar64" for i in expected)
+
+
+def test_few_frames_can_be_drawn_by_a_seed(world):
+    def drawn(seed):
+        changes = ("data.num_frames=2", "data.pick=random", f"data.pick_seed={seed}")
+        return recipe(world, *changes).data.build().frame_ids
+
+    assert drawn(0) == drawn(0)
+    assert len({drawn(seed) for seed in range(12)}) > 2
+
+
+def test_more_frames_than_there_are_cannot_be_had(world):
+    with pytest.raises(ConfigError, match="num_frames=5, but a set holds 4"):
+        recipe(world, "data.num_frames=5").data.build()
+
+
+def test_a_fine_tuned_network_is_scored_again_with_votes(world, tmp_path):
+    first = run_probe(recipe(world, f"output={tmp_path / 'run'}"))
+    checkpoint = load_checkpoint(tmp_path / "run")
+    changes = (f"output={tmp_path / 'again'}", "votes.num_votes=3")
+    again = apply_overrides(checkpoint.recipe, changes, source="run")
+    voted = evaluate_run(again, checkpoint)
+    assert voted.evaluation.fingerprint == first.evaluation.fingerprint
+    assert voted.evaluation.scores.overall_accuracy > 0.85
+    record = json.loads(voted.results.read_text())
+    assert record["recipe"]["votes"]["num_votes"] == 3
+    stored = json.loads((tmp_path / "run" / "results.json").read_text())["checkpoint"]
+    assert record["checkpoint"]["sha256"] == stored["sha256"]
+    assert "| mIoU |" in voted.results.with_suffix(".md").read_text()
+
+
+def run(capsys, *arguments):
+    try:
+        main([str(argument) for argument in arguments])
+        status = 0
+    except SystemExit as stop:
+        status = stop.code
+    printed = capsys.readouterr()
+    return status, printed.out, printed.err
+
+
+def test_compare_runs_every_row_once_and_tells_means_and_spread(world, tmp_path, capsys):
+    _, files = world
+    command = (
+        "compare",
+        "pretrain.train.steps=1",
+        "probe.train.steps=2",
+        "finetune.train.steps=2",
+        "--recipes",
+        *(files[kind] for kind in ("pretrain", "probe", "finetune")),
+        "--frames",
+        1,
+        "--seeds",
+        0,
+        1,
+        "--output",
+        tmp_path,
+    )
+    status, out, _ = run(capsys, *command, "--json")
+    assert status == 0
+    scores = {name: len(line["mean_iou"]) for name, line in json.loads(out).items()}
+    assert scores == {
+        "random": 2,
+        "input": 1,
+        "teacher": 1,
+        "distilled": 2,
+        "scratch, 1 frames": 2,
+        "scratch": 2,
+        "finetuned, 1 frames": 2,
+        "finetuned": 2,
+    }
+    record = json.loads((tmp_path / "comparison.json").read_text())
+    assert record["table"]["distilled"]["mean_iou"]["std"] is not None
+    assert record["table"]["input"]["mean_iou"]["std"] is None
+    assert len(list((tmp_path / "teacher").rglob("*.safetensors"))) == 1  # shared by all seeds
+    times = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("results.json")}
+    status, out, _ = run(capsys, *command)
+    assert status == 0
+    assert "scratch, 1 frames" in out
+    assert times == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("results.json")}
+
+
+def test_compare_refuses_rows_and_changes_that_mean_nothing(tmp_path, capsys):
+    status, _, err = run(capsys, "compare", "--rows", "distiled", "--output", tmp_path)
+    assert status == 2
+    assert "did you mean 'distilled'" in err
+    status, _, err = run(capsys, "compare", "train.steps=2", "--output", tmp_path)
+    assert status == 2
+    assert "must begin with" in err
+
+
+def test_the_gap_between_two_lidars_is_a_matrix(world, tmp_path, capsys):
+    runs = []
+    for sensor in ("pandar64", "pandargt"):
+        output = tmp_path / sensor
+        sets = [f"{part}.sets.0.sensor={sensor}" for part in ("data", "evaluation")]
+        changes = ("features=input", f"name={sensor}", f"output={output}", *sets)
+        run_probe(recipe(world, *changes, values=probe_values))
+        runs.append(output)
+    status, out, _ = run(capsys, "gap", *runs, "--output", tmp_path / "gap")
+    assert status == 0
+    assert "pandargt" in out
+    record = json.loads((tmp_path / "gap" / "gap.json").read_text())
+    assert record["names"] == ["pandar64", "pandargt"]
+    matrix = record["mean_iou_of_truth"]
+    assert [len(row) for row in matrix] == [2, 2]
+    classes = record["evaluations"][0][1]["classes"]
+    assert classes[0] == "road"
+    assert record["evaluations"][0][1]["num_points"][classes.index("car")] > 0
+    assert (tmp_path / "gap" / "gap.png").is_file()
+    assert "| pandar64 |" in (tmp_path / "gap" / "gap.md").read_text()
+    status, _, err = run(capsys, "gap", runs[0], "--output", tmp_path / "one")
+    assert status == 2
+    assert "two runs or more" in err
+    status, _, err = run(capsys, "gap", world[0] / "pretrain", runs[0])
+    assert status == 2
+    assert "is a pretrain run" in err
+
+
+def test_finetune_and_submission_are_commands(world, tmp_path, capsys):
+    _, files = world
+    output = f"output={tmp_path / 'run'}"
+    status, out, _ = run(capsys, "finetune", files["finetune"], output, "train.steps=1")
+    assert status == 0
+    assert "95 % interval" in out
+    status, _, err = run(capsys, "finetune", files["probe"], output)
+    assert status == 2
+    assert "this command runs 'finetune' recipes" in err
+    status, _, err = run(
+        capsys, "submission", tmp_path / "run", tmp_path / "out", "evaluation.sets.0.labels=none"
+    )
+    assert status == 2
+    assert err

@@ -1,0 +1,38 @@
+import subprocess
+
+import pytest
+import torch
+from fakes import faults
+from fakes.faults_ranks import environment, torchrun, two_as_one
+from fakes.faults_tasks import three_tasks
+
+from lidistill.engine.checkpoint import load_checkpoint
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    torch.set_num_threads(1)
+    return faults.build_world(tmp_path_factory.mktemp("ranks"), steps=6)
+
+
+def test_two_processes_train_and_score_as_one_does(world):
+    assert two_as_one(world, three_tasks(world)).failures == []
+
+
+def test_a_run_with_split_weights_goes_on_in_one_process(world, tmp_path):
+    pretrain = three_tasks(world)["pretrain"]
+    run = tmp_path / "split"
+    first = [*pretrain, f"output={run}", "train.sharding=full", "train.checkpoint_every=5"]
+    done = subprocess.run(
+        torchrun(first, ranks=2), env=environment("split"), capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stderr.decode(errors="replace")[-2000:]
+    whole = load_checkpoint(run)
+    last = run / "checkpoints" / "step-00000010"
+    last.rename(tmp_path / "last")
+    status, text = faults.finish(faults.start([*pretrain, f"output={run}"]))
+    assert status == 0, text
+    for name, weight in load_checkpoint(run).weights.items():
+        torch.testing.assert_close(weight, whole.weights[name], atol=1e-6, rtol=0)

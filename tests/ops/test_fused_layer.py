@@ -1,0 +1,105 @@
+import pytest
+import torch
+
+from lidistill.ops.flatten_inflate import build_plane
+from lidistill.ops.fused_layer import fused_layer, layer_in_place
+from lidistill.ops.layer import LayerForm, LayerWeights, plain_layer
+from lidistill.ops.occupied import occupied_convs
+
+
+@pytest.fixture(params=[1, 2], ids=["one-thread", "two-threads"])
+def _threads(request):
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield
+    torch.set_num_threads(before)
+
+
+def random_case(num_points, *, channels=16, num_scans=2, size_hw=(14, 9), only_read=False):
+    rng = torch.Generator().manual_seed(num_points)
+    cells = torch.randint(size_hw[0] * size_hw[1], (num_points,), generator=rng)
+    if only_read:
+        cells[::3] = -1 - cells[::3]
+    scan = torch.randint(num_scans, (num_points,), generator=rng).sort()[0]
+    plane = build_plane(cells, scan, num_scans=num_scans, size_hw=size_hw)
+
+    def draw(*shape):
+        return torch.randn(*shape, generator=rng)
+
+    matrix, vector = (channels, channels), (channels,)
+    shapes = ((2, 9, channels), (2, channels), vector, vector, matrix, vector, matrix, vector)
+    return draw(num_points, channels), LayerWeights(*(draw(*shape) for shape in shapes)), plane
+
+
+def random_keep(plane, num_points):
+    return torch.rand(plane.num_cells) * 2, torch.rand(num_points) * 2
+
+
+def values_and_gradients(function, tokens, weights, *rest):
+    inputs = [tensor.clone().requires_grad_() for tensor in (tokens, *weights)]
+    out = function(inputs[0], LayerWeights(*inputs[1:]), *rest)
+    direction = torch.randn(out.shape, generator=torch.Generator().manual_seed(1))
+    return out.detach(), *torch.autograd.grad((out * direction).sum(), inputs)
+
+
+def worst(found, expected):
+    return max(
+        float((fast - plain).norm() / plain.norm().clamp(min=1e-3))
+        for fast, plain in zip(found, expected, strict=True)
+    )
+
+
+@pytest.mark.usefixtures("_threads")
+@pytest.mark.parametrize("activation", ["relu", "gelu"])
+@pytest.mark.parametrize("eps", [1e-5, -1.0], ids=["norms", "no-norms"])
+@pytest.mark.parametrize("num_points", [1, 2, 70, 3000])
+def test_values_and_gradients_equal_the_plain_version(activation, eps, num_points):
+    tokens, weights, plane = random_case(num_points, only_read=num_points > 2)
+    form = LayerForm(activation=activation, eps=eps)
+    for keep in (None, random_keep(plane, num_points)):
+        case = (tokens, weights, plane, form, keep)
+        found = values_and_gradients(fused_layer, *case)
+        assert worst(found, values_and_gradients(plain_layer, *case)) < 1e-5
+
+
+@pytest.mark.parametrize("activation", ["relu", "gelu"])
+def test_lower_precision_stays_close_in_values_and_gradients(activation):
+    tokens, weights, plane = random_case(500)
+    form = LayerForm(activation=activation, eps=1e-5, dtype=torch.bfloat16)
+    found = values_and_gradients(fused_layer, tokens, weights, plane, form)
+    expected = values_and_gradients(plain_layer, tokens, weights, plane, form)
+    assert found[0].dtype == torch.float32
+    assert 1e-5 < worst(found, expected) < 0.02
+
+
+@pytest.mark.usefixtures("_threads")
+def test_200_000_points_with_most_cells_empty_equal_the_plain_version():
+    tokens, weights, plane = random_case(200_000, channels=4, num_scans=3, size_hw=(40, 30))
+    form = LayerForm(activation="relu", eps=1e-5)
+    found = values_and_gradients(fused_layer, tokens, weights, plane, form)
+    expected = values_and_gradients(plain_layer, tokens, weights, plane, form)
+    assert worst(found, expected) < 1e-5
+
+
+def test_the_plain_layer_is_the_same_on_occupied_cells():
+    tokens, weights, plane = random_case(60)
+    form = LayerForm(activation="gelu", eps=1e-5)
+    dense = plain_layer(tokens, weights, plane, form)
+    occupied = plain_layer(tokens, weights, plane, form, convs=occupied_convs)
+    torch.testing.assert_close(occupied, dense)
+
+
+def test_a_step_repeats_bit_for_bit():
+    tokens, weights, plane = random_case(3000)
+    case = (tokens, weights, plane, LayerForm(activation="relu", eps=1e-5))
+    first, second = (values_and_gradients(fused_layer, *case) for _ in range(2))
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+def test_a_layer_in_place_gives_the_same_and_the_other_leaves_its_input_alone():
+    tokens, weights, plane = random_case(300)
+    form, before = LayerForm(activation="relu", eps=1e-5), tokens.clone()
+    out = fused_layer(tokens, weights, plane, form)
+    assert torch.equal(tokens, before)
+    layer_in_place(tokens, weights, plane, form)
+    torch.testing.assert_close(tokens, out)

@@ -1,0 +1,247 @@
+import io
+import tarfile
+
+import pytest
+import torch
+from golden_cases import golden_files
+
+from golden_networks import build_net, padded_batch, read_case, stored_weights
+from lidistill.backbones import WaffleIronConfig
+from lidistill.backbones.official import NamedWeights, to_official
+from lidistill.config import GridConfig
+from lidistill.engine.checkpoint import load_checkpoint
+from lidistill.errors import CheckpointError
+from lidistill.heads import LinearHead, MLPHead, SegmentationHead
+from lidistill.import_checkpoint import import_checkpoint
+from lidistill.recipes import apply_overrides
+from lidistill.tasks.distill import PretrainRecipe
+from lidistill.tasks.start import backbone_weights
+
+GRID = GridConfig(planes=((8, 8), (8, 4), (8, 4)))
+HEADS = {
+    "linear": lambda: LinearHead(6, 10),
+    "mlp": lambda: MLPHead(6, 10, hidden_channels=7),
+    "16 classes": lambda: SegmentationHead(6, 16),
+    "16 plain": lambda: LinearHead(6, 16),
+}
+
+
+def official(head=None, norm="layer", **options):
+    torch.manual_seed(0)
+    net = WaffleIronConfig(width=6, depth=2, norm=norm, grid=GRID, **options).build()
+    head_state = {} if head is None else HEADS[head]().state_dict()
+    return to_official(NamedWeights(backbone=net.state_dict(), head=head_state))
+
+
+def write_pth(path, state):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torch.save(state, path)
+    return path
+
+
+def write_tar(path, *members):
+    with tarfile.open(path, "w:gz") as archive:
+        for name, content in members:
+            info = content if isinstance(content, tarfile.TarInfo) else tarfile.TarInfo(name)
+            data = b"" if content is info else content
+            info.name, info.size = name, len(data)
+            archive.addfile(info, io.BytesIO(data))
+    return path
+
+
+def pth_bytes(state):
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    return buffer.getvalue()
+
+
+def link(kind):
+    info = tarfile.TarInfo()
+    info.type, info.linkname = kind, "/etc/passwd"
+    return info
+
+
+@pytest.mark.parametrize("wrapper", ["model_point", "model_points"])
+@pytest.mark.parametrize("prefix", ["", "module."])
+@pytest.mark.parametrize(
+    ("head", "recipe"), [("linear", "pretrain/scalr"), ("mlp", "pretrain/scalr-plus")]
+)
+def test_a_distillation_tells_its_recipe_by_its_head(tmp_path, wrapper, prefix, head, recipe):
+    state = official(head)
+    named = {f"{prefix}{name}": tensor for name, tensor in state.items()}
+    file = write_pth(tmp_path / "model.pth", {wrapper: named, "epoch": 24, "optim": {}})
+    result = import_checkpoint(file, tmp_path / "run")
+    checkpoint = load_checkpoint(tmp_path / "run")
+    assert (result.recipe, result.width, result.depth) == (recipe, 6, 2)
+    loaded = apply_overrides(checkpoint.recipe, (), source="imported")
+    assert isinstance(loaded, PretrainRecipe)
+    net = loaded.backbone.build()
+    net.load_state_dict(backbone_weights(checkpoint))
+    back = to_official(NamedWeights(backbone=net.state_dict()))
+    assert all(torch.equal(tensor, state[name]) for name, tensor in back.items())
+    assert loaded.backbone.activation == ("gelu" if recipe.endswith("plus") else "relu")
+    loaded.head.build(6, 10).load_state_dict(
+        {n.removeprefix("head."): t for n, t in checkpoint.weights.items() if "head." in n}
+    )
+
+
+def test_an_archive_is_read_without_unpacking_its_names(tmp_path):
+    content = pth_bytes({"model_point": official("mlp")})
+    parts = [("logs/a/README", b"text"), ("logs/a/ckpt_last.pth", content)]
+    file = write_tar(tmp_path / "model.tar.gz", *parts)
+    assert import_checkpoint(file, tmp_path / "run").head == "mlp 10"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model.tar.gz", "run"]
+
+
+def test_class_heads_carry_the_names_of_the_recipes_classes(tmp_path):
+    file = write_pth(tmp_path / "model.pth", {"net": official("16 classes")})
+    import_checkpoint(file, tmp_path / "run", recipe="finetune/scalr-plus/nuscenes")
+    checkpoint = load_checkpoint(tmp_path / "run")
+    assert checkpoint.recipe["backbone"]["activation"] == "gelu"
+    assert checkpoint.recipe["backbone"]["width"] == 6
+    assert checkpoint.recipe["checkpoint"] is None
+    assert checkpoint.meta["label_names"][0] == "barrier"
+
+
+def test_a_waffleiron_without_a_batchnorm_before_its_classes_predicts_the_same(tmp_path):
+    state = official("16 plain", norm="batch")
+    file = write_pth(tmp_path / "model.pth", {"net": state})
+    import_checkpoint(file, tmp_path / "run", recipe="finetune/scalr/nuscenes")
+    checkpoint = load_checkpoint(tmp_path / "run")
+    assert checkpoint.recipe["backbone"]["norm"] == "batch"
+    head = SegmentationHead(6, 16).eval()
+    own = {n.removeprefix("head."): t for n, t in checkpoint.weights.items() if "head." in n}
+    head.load_state_dict(own)
+    features = torch.randn(20, 6)
+    plain = features @ state["classif.weight"][..., 0].t() + state["classif.bias"]
+    assert torch.allclose(head(features), plain, atol=1e-5)
+
+
+@pytest.mark.parametrize("head", ["16 classes", "16 plain", None])
+def test_what_weights_do_not_say_has_to_be_said(tmp_path, head):
+    file = write_pth(tmp_path / "model.pth", {"net": official(head)})
+    with pytest.raises(CheckpointError, match=r"which activation.*give --recipe.*probe/scalr/nu"):
+        import_checkpoint(file, tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("state", "reason"),
+    [
+        ([1, 2], "holds list, expected weights by their names"),
+        ({"net": {"layer.weight": torch.zeros(2)}}, "no WaffleIron weights"),
+        ({}, "no WaffleIron weights"),
+        ({"net": {"waffleiron.channel_mix.0.norm.weight": torch.ones(3)}}, "no embedding"),
+    ],
+)
+def test_other_checkpoints_are_refused(tmp_path, state, reason):
+    file = write_pth(tmp_path / "model.pth", state)
+    with pytest.raises(CheckpointError, match=reason):
+        import_checkpoint(file, tmp_path / "run", recipe="pretrain/scalr")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("missing", ["embed.final.weight", "waffleiron.spatial_mix.0.scale.weight"])
+def test_a_checkpoint_that_lacks_a_weight_is_refused(tmp_path, missing):
+    state = official("mlp")
+    del state[missing]
+    file = write_pth(tmp_path / "model.pth", {"model_point": state})
+    with pytest.raises(CheckpointError, match="is missing"):
+        import_checkpoint(file, tmp_path / "run")
+
+
+def test_a_head_of_other_classes_is_refused(tmp_path):
+    file = write_pth(tmp_path / "model.pth", {"net": official("16 classes")})
+    with pytest.raises(CheckpointError, match="tells 19 classes apart"):
+        import_checkpoint(file, tmp_path / "run", recipe="probe/scalr/semantic-kitti")
+
+
+def test_code_in_a_checkpoint_is_not_run(tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return (tmp_path.joinpath("made").mkdir, ())
+
+    file = write_pth(tmp_path / "model.pth", {"net": Evil()})
+    with pytest.raises(CheckpointError, match="not a checkpoint of plain tensors"):
+        import_checkpoint(file, tmp_path / "run")
+    assert not (tmp_path / "made").exists()
+
+
+@pytest.mark.parametrize(
+    "member",
+    [
+        ("../out.pth", b""),
+        ("/abs.pth", b""),
+        ("link.pth", link(tarfile.SYMTYPE)),
+        ("hard.pth", link(tarfile.LNKTYPE)),
+        ("pipe.pth", link(tarfile.FIFOTYPE)),
+    ],
+)
+def test_an_archive_that_reaches_out_is_refused(tmp_path, member):
+    good = ("a/model.pth", pth_bytes({"model_point": official("mlp")}))
+    file = write_tar(tmp_path / "model.tar.gz", good, member)
+    with pytest.raises(CheckpointError, match="not an archive to trust"):
+        import_checkpoint(file, tmp_path / "run")
+
+
+def test_an_archive_beyond_the_limit_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("lidistill.import_checkpoint.MAX_BYTES", 1000)
+    file = write_tar(tmp_path / "model.tar.gz", ("big.bin", b"0" * 1001))
+    with pytest.raises(CheckpointError, match="not an archive to trust"):
+        import_checkpoint(file, tmp_path / "run")
+
+
+def test_a_damaged_archive_and_one_without_weights_are_refused(tmp_path):
+    file = write_tar(tmp_path / "empty.tar.gz", ("README", b"text"))
+    with pytest.raises(CheckpointError, match="0 files of weights"):
+        import_checkpoint(file, tmp_path / "run")
+    whole = write_tar(
+        tmp_path / "cut.tar.gz", ("m.pth", pth_bytes({"model_point": official("mlp")}))
+    )
+    whole.write_bytes(whole.read_bytes()[:-3000])
+    with pytest.raises(CheckpointError, match="damaged archive"):
+        import_checkpoint(whole, tmp_path / "run")
+    with pytest.raises(CheckpointError, match="is not a file"):
+        import_checkpoint(tmp_path / "nothing.pth", tmp_path / "run")
+
+
+@pytest.mark.parametrize("file", golden_files("waffleiron/*_a.safetensors"))
+def test_a_published_form_gives_the_reference_outputs(file, tmp_path):
+    check_outputs(file, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("file", golden_files("waffleiron/*_full48_*.safetensors"))
+def test_a_published_form_of_full_size_gives_the_reference_outputs(file, tmp_path):
+    check_outputs(file, tmp_path)
+
+
+def check_outputs(file, tmp_path):
+    case = read_case(file)
+    state = {f"module.{k}": v for k, v in stored_weights(case, build_net(case)).items()}
+    pth = write_pth(tmp_path / "ckpt_last.pth", {"model_point": state, "epoch": 1})
+    import_checkpoint(pth, tmp_path / "run")
+    checkpoint = load_checkpoint(tmp_path / "run")
+    loaded = apply_overrides(checkpoint.recipe, (), source="imported")
+    net = build_net(case)
+    config = loaded.backbone.model_copy(update={"grid": net["backbone"].grid})
+    imported = config.build().eval()
+    imported.load_state_dict(backbone_weights(checkpoint))
+    batch = padded_batch(case)
+    with torch.no_grad():
+        assert torch.equal(imported(batch), net["backbone"].eval()(batch))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [256, 768])
+def test_networks_of_published_size_are_imported(tmp_path, width):
+    backbone = WaffleIronConfig(width=width, depth=48, activation="gelu").build()
+    head = MLPHead(width, 1024, hidden_channels=2048)
+    state = to_official(NamedWeights(backbone=backbone.state_dict(), head=head.state_dict()))
+    named = {f"module.{name}": tensor for name, tensor in state.items()}
+    content = pth_bytes({"model_point": named})
+    file = write_tar(tmp_path / "published.tar.gz", ("logs/ckpt_last.pth", content))
+    result = import_checkpoint(file, tmp_path / "run")
+    assert (result.width, result.depth) == (width, 48)
+    assert result.num_parameters == sum(p.numel() for p in backbone.parameters())
+    weights = backbone_weights(load_checkpoint(tmp_path / "run"))
+    assert all(torch.equal(weights[n], t) for n, t in backbone.state_dict().items())
