@@ -47,7 +47,7 @@ class _Run:
 def domain_gap(runs: Sequence[Path], output: Path) -> Gap:
     """Score every run on the evaluation frames of all of them.
 
-    Classes are brought to ``label_maps/common.yaml``. A network is not told where it is: it sees
+    Classes are brought to ``tasks/common_classes.yaml``. A network is not told where it is: it sees
     the other sensor through that sensor's own intensity statistics and its own field of view.
 
     Args:

@@ -209,7 +209,7 @@ def test_bases_that_lead_in_a_circle_are_refused(tmp_path):
 
 
 def test_a_base_that_does_not_exist_is_named(tmp_path):
-    (tmp_path / "mine.yaml").write_text("base: probe/debgu\nseed: 1\n")
+    (tmp_path / "mine.yaml").write_text("base: probe/debu\nseed: 1\n")
     with pytest.raises(ConfigError, match="did you mean 'probe/debug'"):
         load_recipe(str(tmp_path / "mine.yaml"))
 

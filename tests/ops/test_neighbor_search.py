@@ -4,8 +4,6 @@ import pytest
 from lidistill.ops import neighbor_search
 from lidistill.ops.neighbors import nearest_by_scipy, nearest_neighbors
 
-pytestmark = pytest.mark.skipif(not neighbor_search.AVAILABLE, reason="needs numba")
-
 
 def distances(points: np.ndarray, index: np.ndarray) -> np.ndarray:
     precise = points.astype(np.float64)

@@ -47,12 +47,12 @@ def test_the_ego_vehicle_drives_on_the_road(street):
 
 
 def test_one_seed_gives_one_street():
-    first, again, other = (
+    coniferst, again, other = (
         build_street("suburb", seconds=1.0, seed=(seed, 0)) for seed in (5, 5, 6)
     )
-    np.testing.assert_array_equal(first.static.vertices, again.static.vertices)
-    np.testing.assert_array_equal(first.moving(0.5).color, again.moving(0.5).color)
-    assert first.static.vertices.shape != other.static.vertices.shape
+    np.testing.assert_array_equal(coniferst.static.vertices, again.static.vertices)
+    np.testing.assert_array_equal(coniferst.moving(0.5).color, again.moving(0.5).color)
+    assert coniferst.static.vertices.shape != other.static.vertices.shape
 
 
 def test_what_moves_keeps_its_speed():
@@ -77,10 +77,10 @@ def test_every_countable_thing_has_a_number_of_its_own():
 
 
 def test_districts_differ_in_their_trees_houses_and_ground():
-    leafy, firs = (
+    leafy, conifers = (
         sum(shapes.conifer is kind for kind in trees_of(name)) for name in ("downtown", "suburb")
     )
-    assert leafy == 0 < firs
+    assert leafy == 0 < conifers
     grounds = {name: build_street(name, seconds=1.0, seed=(1, 0)).static for name in DISTRICTS}
     ground_of = {
         name: tuple(np.unique(mesh.material[mesh.label == Kind.TERRAIN]))

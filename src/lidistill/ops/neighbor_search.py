@@ -1,16 +1,16 @@
 """Exact nearest neighbours by a k-d tree whose buckets are searched together, compiled.
 
 The definition is ``neighbors.nearest_by_scipy``; this finds the same distances in little more than
-half the time where numba is installed. Points of one bucket need nearly the same other buckets, so
+half the time. Points of one bucket need nearly the same other buckets, so
 the tree is walked once for all of them.
 
 Shape letters: M points, T nodes of the tree, K neighbours of a point.
 """
 
-import importlib.util
 from collections.abc import Callable
 from typing import Any, Final, TypeAlias, TypeVar, cast
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,17 +18,11 @@ F = TypeVar("F", bound=Callable[..., Any])
 Float: TypeAlias = NDArray[np.float64]
 Int: TypeAlias = NDArray[np.int64]
 
-AVAILABLE: Final = importlib.util.find_spec("numba") is not None
-"""Whether the loops below are compiled; without numba they would take minutes."""
 _BUCKET: Final = 12  # points of a leaf, at most
 _FIRST: Final = 3  # a bucket first looks at so many times K points around itself
 
 
 def _compiled(function: F) -> F:
-    if not AVAILABLE:
-        return function
-    import numba  # noqa: PLC0415  optional package
-
     return cast("F", numba.njit(cache=True, nogil=True)(function))
 
 

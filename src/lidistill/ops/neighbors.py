@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from lidistill.ops import neighbor_search
+from lidistill.ops.neighbor_search import search
 
 _WORTH_COMPILING: Final = 2000  # points; the tests and the demo stay without a compiler's wait
 
@@ -29,13 +29,13 @@ def nearest_neighbors(points: NDArray[np.floating], k: int) -> NDArray[np.int64]
     num_points = len(points)
     if not num_points:
         return np.zeros((0, 1 + k), dtype=np.int64)
-    if neighbor_search.AVAILABLE and k and num_points >= _WORTH_COMPILING:
-        return neighbor_search.search(points, k)
+    if k and num_points >= _WORTH_COMPILING:
+        return search(points, k)
     return nearest_by_scipy(points, k)
 
 
 def nearest_by_scipy(points: NDArray[np.floating], k: int) -> NDArray[np.int64]:
-    """The definition of ``nearest_neighbors``, and its way where numba is not installed."""
+    """The definition of ``nearest_neighbors``, and its way with few points."""
     num_points = len(points)
     itself = np.arange(num_points, dtype=np.int64)
     ranks = np.arange(1, k + 2)  # a list of ranks keeps the column axis where k is 0

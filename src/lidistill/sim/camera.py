@@ -10,7 +10,6 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from lidistill.errors import require
 from lidistill.sim.compiled import compiled
 from lidistill.sim.daylight import horizon_color, no_shade, shade_of, sky_table, sun_color
 from lidistill.sim.materials import material_table, pattern_numbers
@@ -57,7 +56,6 @@ def render(
     Raises:
         MissingPackageError: If the extra ``sim`` is not installed.
     """
-    require("numba", extra="sim")
     seen = look(scene, camera, T_street_camera)
     light = np.empty((*camera.size_hw, 3), dtype=np.float32)
     day = _daylight(sky)

@@ -1,11 +1,9 @@
-"""Compilation of the simulator's inner loops.
-
-Importing this never fails: where numba is not installed, ``require("numba", extra="sim")`` at the
-point of use tells the user, before a loop would run at the speed of plain Python.
-"""
+"""Compilation of the simulator's inner loops."""
 
 from collections.abc import Callable
 from typing import TypeVar, cast
+
+import numba
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -16,8 +14,4 @@ def compiled(function: F) -> F:
     No reordering and one thread: the same input gives the same bytes. The plain Python function
     stays reachable as ``py_func``.
     """
-    try:
-        import numba  # noqa: PLC0415  optional package
-    except ImportError:
-        return function
     return cast("F", numba.njit(cache=True, nogil=True, error_model="numpy")(function))

@@ -21,7 +21,7 @@ Progress: TypeAlias = Callable[[int, int], None]
 Result = TypeVar("Result")
 
 _RECORD: Final = "simulation.json"
-_PACKAGES: Final = ("embreex", "numba", "pandas")
+_PACKAGES: Final = ("embreex", "pandas")
 
 
 class Writer(Protocol):

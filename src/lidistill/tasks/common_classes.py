@@ -20,12 +20,12 @@ from lidistill.tasks.votes import ClassScores
 
 
 def common_map(label_map: LabelMap) -> LabelMap:
-    """From the training ids of a set to the common classes (``label_maps/common.yaml``).
+    """From the training ids of a set to the common classes (``tasks/common_classes.yaml``).
 
     Raises:
         UnknownNameError: If the table does not speak of the set, or of one of its classes.
     """
-    file = resources.files("lidistill").joinpath("label_maps", "common.yaml")
+    file = resources.files("lidistill").joinpath("tasks", "common_classes.yaml")
     table = yaml.safe_load(file.read_text("utf-8"))
     if label_map.name not in table["sets"]:
         raise unknown_name("label table", label_map.name, table["sets"])
