@@ -258,7 +258,7 @@ def test_a_folder_with_other_files_is_refused(tmp_path):
     assert (tmp_path / "holiday.txt").read_text() == "keep me"
 
 
-@pytest.mark.parametrize("package", ["embreex", "numba", "pandas"])
+@pytest.mark.parametrize("package", ["embreex", "pandas"])
 def test_a_missing_package_is_named_with_its_extra(tmp_path, monkeypatch, package):
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(MissingPackageError, match=r"lidistill\[sim\]"):

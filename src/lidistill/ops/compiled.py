@@ -34,9 +34,10 @@ def compiled(function: Callable[P, R]) -> Callable[P, R]:
 def rows(tensor: Tensor) -> Any:
     """Array on a tensor's memory; bfloat16 as its bits."""
     tensor = tensor.detach()
+    # Tensor.numpy() would fix the size of the memory for good, which sharded weights cannot have.
     if tensor.dtype == torch.bfloat16:
-        return tensor.view(torch.int16).numpy().view(np.uint16)
-    return tensor.numpy()
+        return np.from_dlpack(tensor.view(torch.int16)).view(np.uint16)
+    return np.from_dlpack(tensor)
 
 
 def widen(value: Any) -> Any:
