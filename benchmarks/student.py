@@ -29,7 +29,6 @@ from torch import Tensor, nn
 from lidistill.backbones import WaffleIron, WaffleIronConfig
 from lidistill.backbones.official import NamedWeights, to_official
 from lidistill.engine.checkpoint import versions
-from lidistill.engine.memory import keep_freed_memory
 from lidistill.ops.cells import cell_indices, crop_mask
 from lidistill.ops.neighbors import nearest_neighbors
 from lidistill.ops.voxel import voxel_first
@@ -217,10 +216,8 @@ def main() -> None:
     parser.add_argument("--precisions", nargs="+", choices=list(DTYPES), default=list(DTYPES))
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--default-malloc", action="store_true", help="leave the C library as is")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    kept = not arguments.default_malloc and keep_freed_memory()
     batch = read_batch(arguments.scan, arguments.points)
     cases = [
         run_case(batch, width, mode, precision, arguments)
@@ -235,7 +232,6 @@ def main() -> None:
         "occupied_cells": [len(batch.cells[:, i].unique()) for i in range(len(GRID.planes))],
         "depth": arguments.depth,
         "threads": arguments.threads,
-        "freed_memory_is_kept": kept,
         "versions": versions(),
         "machine": machine,
     }

@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from lidistill.engine.progress import ProgressBar
 from lidistill.pictures.charts import iou_bars
@@ -11,15 +12,23 @@ from lidistill.sim import SimulationConfig, simulate
 from lidistill.tasks.distill import PretrainRecipe
 from lidistill.tasks.pretrain_run import run_pretrain
 from lidistill.tasks.report import ProbeResult, run_probe
-from lidistill.tasks.segment_recipe import ProbeRecipe
+from lidistill.tasks.segment_recipe import FinetuneRecipe, ProbeRecipe
+
+_ROWS: Final = {
+    "random": ("probe/debug", "random"),
+    "teacher": ("probe/debug", "teacher"),
+    "from scratch": ("finetune/debug", "random"),
+    "distilled": ("probe/debug", "backbone"),
+}
+"""What is compared: the recipe, and the features it stands on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoResult:
     """What the demo has to show."""
 
-    probes: tuple[ProbeResult, ...]
-    """Random weights, the teacher read at the points, distilled; in this order."""
+    results: tuple[ProbeResult, ...]
+    """Scores of ``_ROWS``, in this order."""
     pictures: tuple[Path, ...]
 
 
@@ -30,13 +39,14 @@ def run_demo(
     simulation: SimulationConfig | None = None,
     overrides: dict[str, tuple[str, ...]] | None = None,
 ) -> DemoResult:
-    """Simulate, distil and probe with the ``debug`` recipes, all in one folder.
+    """Simulate two sensors, distil, probe and train from scratch with the ``debug`` recipes.
 
     Args:
         output: Folder for the drives, the runs and the pictures; a second call continues.
         workers: Processes that simulate.
         simulation: What to simulate; the demo's own three drives where None.
-        overrides: Changes to the recipes, by their names ``pretrain/debug`` and ``probe/debug``.
+        overrides: Changes to the recipes, by their names (``pretrain/debug``, ``probe/debug``,
+            ``finetune/debug``).
     """
     root = output / "street"
     changes = overrides or {}
@@ -49,36 +59,36 @@ def run_demo(
         (
             _path("output", output / "pretrain"),
             _path("data.sets.0.root", root),
+            _path("data.sets.1.root", root),
             _path("teacher_cache", output / "teacher"),
             *changes.get("pretrain/debug", ()),
         ),
     )
     assert isinstance(student, PretrainRecipe)  # noqa: S101  the recipe shipped with the package
     pictures = list(run_pretrain(student).pictures)
-    probes = []
-    for features in ("random", "teacher", "backbone"):
+    scored = []
+    for row, (name, features) in _ROWS.items():
         recipe = load_recipe(
-            "probe/debug",
+            name,
             (
-                f"name={features}",
+                f"name={row}",
                 f"features={features}",
                 _path("checkpoint", student.output),
-                f"output={output / f'probe-{features}'}",
+                _path("output", output / row.replace(" ", "-")),
                 _path("data.sets.0.root", root),
                 _path("evaluation.sets.0.root", root),
-                _path("teacher_cache", output / "teacher"),
-                *changes.get("probe/debug", ()),
+                *((_path("teacher_cache", output / "teacher"),) if features == "teacher" else ()),
+                *changes.get(name, ()),
             ),
         )
-        assert isinstance(recipe, ProbeRecipe)  # noqa: S101  the recipe shipped with the package
-        probes.append(run_probe(recipe))
-        pictures += probes[-1].pictures
+        assert isinstance(recipe, ProbeRecipe | FinetuneRecipe)  # noqa: S101  shipped
+        scored.append(run_probe(recipe))
+        pictures += scored[-1].pictures
     bars = output / "comparison.png"
-    evaluations = {probe.name: probe.evaluation for probe in probes}
+    evaluations = {result.name: result.evaluation for result in scored}
     names = evaluations["random"].class_names
     iou_bars({name: e.scores.iou for name, e in evaluations.items()}, names, bars)
-    pictures.append(bars)
-    return DemoResult(probes=tuple(probes), pictures=tuple(pictures))
+    return DemoResult(results=tuple(scored), pictures=(bars, *pictures))
 
 
 def _path(key: str, path: Path) -> str:

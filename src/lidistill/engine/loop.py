@@ -14,7 +14,6 @@ from lidistill.engine.checkpoint import clean_stale, newest_checkpoint, prune, s
 from lidistill.engine.distributed import is_first, on_first, share_out, start, whole
 from lidistill.engine.durable import replace_text, sync
 from lidistill.engine.faults import FaultLog
-from lidistill.engine.memory import keep_freed_memory
 from lidistill.engine.precision import make_scaler
 from lidistill.engine.progress import ProgressBar
 from lidistill.engine.resume import Resumed, resume
@@ -45,7 +44,6 @@ def train(training: Training) -> Path:
         RunStoppedError: If a signal ended the run, after it has saved.
     """
     start(training.device)
-    keep_freed_memory()
     with contextlib.ExitStack() as stack, _worker_loss():
         on_first(lambda: _open(training, stack))
         training.module.to(training.device)
