@@ -109,7 +109,7 @@ def recipes(name: Annotated[str, tyro.conf.Positional] = "", *, json: bool = Fal
     OUT.print(table)
 
 
-_COMMANDS = (
+_FUNCTIONS = (
     demo,
     simulate,
     pretrain,
@@ -124,6 +124,8 @@ _COMMANDS = (
     recipes,
     data,
 )
+COMMANDS = {function.__name__.replace("_", "-"): function for function in _FUNCTIONS}
+"""Every command by its name."""
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -142,10 +144,9 @@ def main(argv: list[str] | None = None) -> None:
         OUT.quiet = True
     for noisy in ("httpx", "matplotlib", "PIL", "transformers"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
-    commands = {f.__name__.replace("_", "-"): f for f in _COMMANDS}
     try:
         tyro.extras.subcommand_cli_from_dict(
-            commands,
+            COMMANDS,
             args=arguments,
             prog="lidistill",
             description="Strong lidar features without labels, distilled from vision foundation "
