@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from lidistill.errors import UnknownNameError, suggestion
+from lidistill.errors import UnknownNameError
 from lidistill.structures import Frame
 
 
@@ -56,7 +56,7 @@ def sensor_of(frame: Frame) -> Sensor:
         return SENSORS[frame.sensor]
     msg = (
         f"frame {frame.frame_id}: the sensor {frame.sensor!r} has no intensity statistics; run "
-        "`lidistill data stats ROOT --output ROOT/statistics.yaml` once, or name a known sensor: "
-        f"{suggestion(frame.sensor, SENSORS)}"
+        "`lidistill data stats ROOT --output ROOT/statistics.yaml` once, or name one whose "
+        f"statistics are shipped ({', '.join(SENSORS)})."
     )
     raise UnknownNameError(msg)
