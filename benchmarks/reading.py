@@ -31,7 +31,6 @@ from lidistill.data.sampling import (
     distillation_sample,
     draw,
     sample_rng,
-    voxel_subset,
 )
 from lidistill.data.semantic_kitti import SemanticKittiConfig
 from lidistill.errors import DatasetNotFoundError
@@ -106,7 +105,7 @@ def _parts(
     view = next(view for view in frame.views if view.image_path == path)
     picture = torch.from_numpy(read_picture(path)).permute(2, 0, 1)
     draws = draw(frame, config, sample_rng(0, 0, 0))
-    kept = frame.points[voxel_subset(frame, config, draws)]
+    kept = frame.points[config.voxels(frame, draws.permutation)]
     cached = dataclasses.replace(frame, views=(view,))
     yield "frame: all files", timed(lambda: labelled[0])
     yield "frame: without labels", timed(lambda: unlabelled[0])
@@ -114,7 +113,7 @@ def _parts(
     yield "picture: file and decode", timed(lambda: read_picture(path))
     yield "picture: resize", timed(lambda: resize(picture, config.image_size_hw, antialias=False))
     yield "sample: draws", timed(lambda: draw(frame, config, sample_rng(0, 0, 0)))
-    yield "sample: voxels", timed(lambda: voxel_subset(frame, config, draws))
+    yield "sample: voxels", timed(lambda: config.voxels(frame, draws.permutation))
     yield "sample: pairs", timed(lambda: pair_view(kept, view, config.image_size_hw))
     coords = sample.coords.numpy()
     yield "sample: neighbours", timed(lambda: nearest_neighbors(coords, config.num_neighbors))

@@ -133,6 +133,17 @@ def test_too_many_points_are_limited_around_one_that_a_camera_sees(frame, points
         assert 0 in sample.pairs.point.tolist()
 
 
+def test_a_centre_with_nothing_but_far_points_around_gives_way_to_another(make_frame):
+    rng = np.random.default_rng(0)
+    points = rng.uniform(-2, 2, (NUM_POINTS, 3)).astype(np.float32)
+    points[:, 0] += np.where(np.arange(NUM_POINTS) < 0.9 * NUM_POINTS, 150, 20)
+    config = PLAIN.model_copy(update={"max_points": 50})
+    for seed in range(12):
+        sample = distil(make_frame(points=points), config, seed=seed)
+        assert 0 < len(sample) <= 50
+        assert (sample.coords[:, 0] < 64).all()
+
+
 def test_pictures_are_not_opened_where_none_are_wanted(frame):
     for view in frame.views:
         view.image_path.unlink()

@@ -15,7 +15,7 @@ from golden_cases import golden_files, read_tensors
 from lidistill.config import GridConfig
 from lidistill.data.pairing import PixelPairs, pair_view, resize_pixels
 from lidistill.data.pictures import read_picture, resize
-from lidistill.data.sampling import Draws, SamplingConfig, sample_from_pairs, voxel_subset
+from lidistill.data.sampling import Draws, SamplingConfig, sample_from_pairs
 from lidistill.data.transforms import Augmentation
 from lidistill.geometry import (
     invert_rigid,
@@ -233,7 +233,7 @@ def recorded_sample(file):
     unplaced = Draws(
         permutation=permutation, view_order=(), centre=0.0, augmentation=Augmentation()
     )
-    kept = voxel_subset(frame, config, unplaced)
+    kept = config.voxels(frame, unplaced.permutation)
 
     def pairs_of(view):
         # The reference's own pairs: their rounding was compared above.

@@ -191,3 +191,11 @@ def _interpolate(images: Tensor, size_hw: tuple[int, int], *, antialias: bool) -
     batch = batch.contiguous(memory_format=torch.channels_last)
     resized = F.interpolate(batch, size=size_hw, mode="bilinear", antialias=antialias).contiguous()
     return resized if images.ndim == 4 else resized[0]
+
+
+def resize_all(
+    pictures: Sequence[NDArray[np.uint8]], size_hw: tuple[int, int], *, antialias: bool
+) -> Tensor:
+    """(V, 3, H, W) uint8 of pictures of any sizes; see ``resize``."""
+    channels_first = [torch.from_numpy(picture).permute(2, 0, 1) for picture in pictures]
+    return torch.stack([resize(picture, size_hw, antialias) for picture in channels_first])

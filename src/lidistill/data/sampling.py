@@ -3,7 +3,6 @@
 Shape letters: N points of the scan, V points after voxelisation, M points of the sample.
 """
 
-import logging
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
@@ -11,30 +10,30 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import Field
-from torch import Tensor
 
 from lidistill.config import Config, GridConfig, Size
 from lidistill.data.pairing import PixelPairs, gather_pairs, pair_view
-from lidistill.data.pictures import read_picture, resize
+from lidistill.data.pictures import read_picture, resize_all
 from lidistill.data.sensors import sensor_of
-from lidistill.data.transforms import Augmentation, AugmentationConfig, limit_to_nearest
+from lidistill.data.thinning import VoxelFrame, finite_points, voxel_subset
+from lidistill.data.transforms import (
+    Augmentation,
+    AugmentationConfig,
+    centres,
+    limit_to_nearest,
+)
 from lidistill.errors import DatasetNotFoundError, FileFormatError
-from lidistill.geometry import transform_points
 from lidistill.labels import IGNORE
 from lidistill.ops.cells import cell_indices, crop_mask
 from lidistill.ops.neighbors import nearest_index, nearest_neighbors
-from lidistill.ops.voxel import voxel_first, voxel_permuted
 from lidistill.structures import CameraView, Frame, Sample
-
-logger = logging.getLogger(__name__)
 
 
 class SamplingConfig(Config):
     """How a frame becomes a sample."""
 
     voxel_size: Annotated[float, Field(gt=0)] = 0.1  # metres
-    voxel_frame: Literal["lidar", "world", "published"] = "lidar"
-    """Coordinates that voxels are counted in; published: for each sensor those of ScaLR."""
+    voxel_frame: VoxelFrame = "lidar"
     cameras: Literal["one", "all"] = "one"  # one: drawn at random for every sample
     points: Literal["paired", "all"] = "paired"  # paired: only those some chosen camera sees
     max_points: Annotated[int, Field(ge=1)] = 20_000  # in training
@@ -42,6 +41,13 @@ class SamplingConfig(Config):
     image_size_hw: Size = (224, 448)
     antialias: bool = False
     augmentation: AugmentationConfig = AugmentationConfig()
+
+    def voxels(
+        self, frame: Frame, permutation: NDArray[np.int64] | None = None
+    ) -> NDArray[np.int64]:
+        """(V,) one point of every voxel; see ``voxel_subset``."""
+        size, counted_in = self.voxel_size, self.voxel_frame
+        return voxel_subset(frame, voxel_size=size, voxel_frame=counted_in, permutation=permutation)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +72,7 @@ def sample_rng(seed: int, epoch: int, frame_index: int) -> np.random.Generator:
 def draw(frame: Frame, config: SamplingConfig, rng: np.random.Generator) -> Draws:
     """Draw what one sample of a frame leaves to chance."""
     return Draws(
-        permutation=rng.permutation(len(_finite(frame))),
+        permutation=rng.permutation(len(finite_points(frame))),
         view_order=tuple(int(view) for view in rng.permutation(len(frame.views))),
         centre=float(rng.uniform()),
         augmentation=config.augmentation.draw(rng),
@@ -97,7 +103,7 @@ def distillation_sample(
         FileFormatError: If no camera sees a point, or a picture does not decode.
     """
     draws = draw(frame, config, rng)
-    kept = voxel_subset(frame, config, draws)
+    kept = config.voxels(frame, draws.permutation)
     points = frame.points[kept]
     order = draws.view_order
     one = config.cameras == "one" or not order
@@ -108,7 +114,14 @@ def distillation_sample(
             frame, kept, pixels, views, config=config, grid=grid, draws=draws
         )
         if sample is not None:
-            return replace(sample, images=_pictures(sample, frame, config) if load_images else None)
+            if not load_images:
+                return sample
+            size_of = {view.image_path: view.size_hw for view in views}
+            pictures = [read_picture(path, size_of[path]) for path in sample.image_paths]
+            return replace(
+                sample,
+                images=resize_all(pictures, config.image_size_hw, antialias=config.antialias),
+            )
     names = ", ".join(view.name for view in frame.views) or "none"
     msg = (
         f"frame {frame.frame_id}: none of its {len(points)} voxels lies in a picture (cameras: "
@@ -144,18 +157,21 @@ def sample_from_pairs(
     seen = np.unique(np.concatenate([pairs.index for pairs in pixels]))
     if not len(seen):
         return None
-    chosen = seen if config.points == "paired" else np.arange(len(kept))
-    if len(chosen) > config.max_points:
-        centre = int(np.searchsorted(chosen, seen[int(draws.centre * len(seen))]))
-        near = limit_to_nearest(frame.points[kept[chosen]], centre, config.max_points)
-        chosen = chosen[near]
-    sample, inside = _crop_and_describe(frame, kept[chosen], draws.augmentation, config, grid)
-    position = np.full(len(kept), -1)
-    position[chosen[inside]] = np.arange(len(sample))
-    pairs, used = gather_pairs(position, pixels)
-    if not used:
-        return None
-    return replace(sample, pairs=pairs, image_paths=tuple(views[view].image_path for view in used))
+    candidates = seen if config.points == "paired" else np.arange(len(kept))
+    points = frame.points[kept[candidates]]
+    for choice in centres(draws.centre, len(seen)):
+        centre = int(np.searchsorted(candidates, seen[choice]))
+        chosen = candidates[limit_to_nearest(points, centre, config.max_points)]
+        sample, inside = _crop_and_describe(frame, kept[chosen], draws.augmentation, config, grid)
+        position = np.full(len(kept), -1)
+        position[chosen[inside]] = np.arange(len(sample))
+        pairs, used = gather_pairs(position, pixels)
+        if used:
+            paths = tuple(views[view].image_path for view in used)
+            return replace(sample, pairs=pairs, image_paths=paths)
+        if len(chosen) == len(candidates):
+            break
+    return None
 
 
 def segmentation_sample(
@@ -189,7 +205,7 @@ def segmentation_sample(
     if training:
         sample = _training_sample(frame, config, grid, rng)
     else:
-        kept = voxel_subset(frame, config, None)
+        kept = config.voxels(frame)
         sample, _ = _crop_and_describe(frame, kept, augmentation or Augmentation(), config, grid)
     if not len(sample):
         msg = (
@@ -198,40 +214,6 @@ def segmentation_sample(
         )
         raise FileFormatError(msg)
     return sample if training else _with_originals(sample, frame)
-
-
-def voxel_subset(frame: Frame, config: SamplingConfig, draws: Draws | None) -> NDArray[np.int64]:
-    """(V,) one point of every voxel: the first in drawn order, or in the scan's without draws.
-
-    Points with a coordinate or an intensity that is not finite are dropped before.
-
-    Raises:
-        FileFormatError: If world coordinates are asked for and the frame has no pose.
-    """
-    finite = _finite(frame)
-    num_dropped = len(frame.points) - len(finite)
-    if num_dropped:
-        logger.info("frame %s: dropped %d points that are not finite", frame.frame_id, num_dropped)
-    points: NDArray[np.floating] = frame.points[finite]
-    wanted = config.voxel_frame
-    if wanted == "published":
-        wanted = sensor_of(frame).published_voxel_frame
-    if wanted == "world":
-        if frame.T_world_lidar is None:
-            msg = (
-                f"frame {frame.frame_id} has no world pose, which voxel_frame 'world' needs; "
-                "set voxel_frame to 'lidar'."
-            )
-            raise FileFormatError(msg)
-        points = transform_points(frame.T_world_lidar, points)
-    if draws is None:
-        return finite[voxel_first(points, config.voxel_size)]
-    return finite[voxel_permuted(points, config.voxel_size, draws.permutation)]
-
-
-def _finite(frame: Frame) -> NDArray[np.int64]:
-    columns = (*frame.points.T, frame.intensity)
-    return np.flatnonzero(np.logical_and.reduce([np.isfinite(column) for column in columns]))
 
 
 def _training_sample(
@@ -247,9 +229,12 @@ def _training_sample(
         )
         raise DatasetNotFoundError(msg)
     draws = draw(frame, config, rng)
-    kept = voxel_subset(frame, config, draws)
-    near = limit_to_nearest(frame.points[kept], int(draws.centre * len(kept)), config.max_points)
-    sample, _ = _crop_and_describe(frame, kept[near], draws.augmentation, config, grid)
+    kept = config.voxels(frame, draws.permutation)
+    for centre in centres(draws.centre, len(kept)):
+        near = limit_to_nearest(frame.points[kept], centre, config.max_points)
+        sample, _ = _crop_and_describe(frame, kept[near], draws.augmentation, config, grid)
+        if len(sample) or len(near) == len(kept):
+            break
     return sample
 
 
@@ -281,7 +266,7 @@ def _crop_and_describe(
 
 
 def _with_originals(sample: Sample, frame: Frame) -> Sample:
-    finite = _finite(frame)
+    finite = finite_points(frame)
     inverse = np.zeros(len(frame.points), dtype=np.int64)
     inverse[finite] = nearest_index(frame.points[finite], frame.points[sample.source.numpy()])
     full_labels = None
@@ -289,11 +274,3 @@ def _with_originals(sample: Sample, frame: Frame) -> Sample:
         full_labels = torch.full((len(frame.points),), IGNORE)
         full_labels[finite] = torch.from_numpy(frame.labels[finite]).long()
     return replace(sample, inverse=torch.from_numpy(inverse), full_labels=full_labels)
-
-
-def _pictures(sample: Sample, frame: Frame, config: SamplingConfig) -> Tensor:
-    resized, size_hw = [], {view.image_path: view.size_hw for view in frame.views}
-    for path in sample.image_paths:
-        picture = torch.from_numpy(read_picture(path, size_hw[path])).permute(2, 0, 1)
-        resized.append(resize(picture, config.image_size_hw, config.antialias))
-    return torch.stack(resized)

@@ -3,14 +3,18 @@
 Shape letters: N points. Points are metres in the lidar frame, angles radians.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
 from lidistill.config import Config
+
+_GOLDEN_RATIO: Final = (5**0.5 - 1) / 2  # its multiples spread over the unit interval
+_MAX_CENTRES: Final = 16
 
 
 def rotate(
@@ -50,6 +54,20 @@ def limit_to_nearest(
         return np.arange(len(points))
     distance2 = np.square(points - points[centre_index]).sum(axis=1)
     return np.argsort(distance2, kind="stable")[:max_points].astype(np.int64, copy=False)
+
+
+def centres(share: float, count: int) -> Iterator[int]:
+    """Which of so many points may be the centre of a limit: the drawn one, then others, spread out.
+
+    A long-range lidar has points far outside the field of view, and all neighbours of such a point
+    may lie there, too; the next is for a sample that would be empty.
+
+    Args:
+        share: In [0, 1), drawn.
+        count: Number of points, at least one.
+    """
+    for attempt in range(_MAX_CENTRES):
+        yield int((share + attempt * _GOLDEN_RATIO) % 1.0 * count)
 
 
 def with_radius(points: NDArray[np.floating]) -> NDArray[np.floating]:

@@ -1,0 +1,68 @@
+"""Which points of a scan are sampled: one of every voxel, and none that is not finite.
+
+Shape letters: N points of the scan, V voxels.
+"""
+
+import logging
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lidistill.data.sensors import sensor_of
+from lidistill.errors import FileFormatError
+from lidistill.geometry import transform_points
+from lidistill.ops.voxel import voxel_first, voxel_permuted
+from lidistill.structures import Frame
+
+VoxelFrame: TypeAlias = Literal["lidar", "world", "published"]
+"""Coordinates that voxels are counted in; published: for each sensor those of ScaLR."""
+
+logger = logging.getLogger(__name__)
+
+
+def voxel_subset(
+    frame: Frame,
+    *,
+    voxel_size: float,
+    voxel_frame: VoxelFrame,
+    permutation: NDArray[np.int64] | None,
+) -> NDArray[np.int64]:
+    """(V,) one point of every voxel: the first in the scan's order, or in that of a permutation.
+
+    Points with a coordinate or an intensity that is not finite are dropped before.
+
+    Args:
+        frame: The scan.
+        voxel_size: Metres.
+        voxel_frame: Coordinates that voxels are counted in.
+        permutation: Order of the finite points, or None.
+
+    Raises:
+        FileFormatError: If world coordinates are asked for and the frame has no pose.
+    """
+    finite = finite_points(frame)
+    num_dropped = len(frame.points) - len(finite)
+    if num_dropped:
+        logger.info("frame %s: dropped %d points that are not finite", frame.frame_id, num_dropped)
+    points: NDArray[np.floating] = frame.points[finite]
+    wanted = voxel_frame
+    if wanted == "published":
+        wanted = sensor_of(frame).published_voxel_frame
+    if wanted == "world":
+        if frame.T_world_lidar is None:
+            msg = (
+                f"frame {frame.frame_id} has no world pose, which voxel_frame 'world' needs; "
+                "set voxel_frame to 'lidar'."
+            )
+            raise FileFormatError(msg)
+        points = transform_points(frame.T_world_lidar, points)
+    if permutation is None:
+        return finite[voxel_first(points, voxel_size)]
+    return finite[voxel_permuted(points, voxel_size, permutation)]
+
+
+def finite_points(frame: Frame) -> NDArray[np.int64]:
+    """(at most N,) points whose coordinates and intensity are finite."""
+    columns = (*frame.points.T, frame.intensity)
+    return np.flatnonzero(np.logical_and.reduce([np.isfinite(column) for column in columns]))
