@@ -10,7 +10,7 @@ from lidistill.engine.checkpoint import load_checkpoint
 from lidistill.errors import CheckpointError
 from lidistill.recipes import apply_overrides, load_recipe
 from lidistill.tasks.report import ProbeResult, evaluate_run, run_probe
-from lidistill.tasks.score_table import class_rows, summary_rows
+from lidistill.tasks.score_table import class_rows, group_rows, summary_rows
 from lidistill.tasks.segment_recipe import FinetuneRecipe, ProbeRecipe
 
 
@@ -68,8 +68,8 @@ def evaluate(run: Folder, overrides: Overrides = (), /, *, json: bool = False) -
     _print_result(evaluate_run(loaded, checkpoint), as_json=json)
 
 
-def comparison(results: Sequence[ProbeResult]) -> Table:
-    """One column a result, one row a class, in percent."""
+def comparison(results: Sequence[ProbeResult], *, groups: bool = False) -> Table:
+    """One column a result, one row a class, in percent; if wanted also one a group of points."""
     table = Table("IoU %", *[result.name for result in results])
     evaluations = [result.evaluation for result in results]
     for name, columns in class_rows(evaluations):
@@ -77,6 +77,10 @@ def comparison(results: Sequence[ProbeResult]) -> Table:
     table.add_section()
     for name, columns in summary_rows(evaluations):
         table.add_row(name, *columns, style="bold" if name == "mIoU" else None)
+    if groups:
+        table.add_section()
+        for name, columns in group_rows(evaluations):
+            table.add_row(name, *columns)
     return table
 
 
@@ -84,6 +88,6 @@ def _print_result(result: ProbeResult, *, as_json: bool) -> None:
     if as_json:
         print_json(result.evaluation.to_json() | {"results": str(result.results)})
         return
-    OUT.print(comparison((result,)))
+    OUT.print(comparison((result,), groups=True))
     OUT.print(f"results     {result.results}")
     print_pictures(result.pictures)

@@ -20,9 +20,9 @@ def class_rows(evaluations: Sequence[Evaluation]) -> list[tuple[str, list[str]]]
 
 
 def summary_rows(evaluations: Sequence[Evaluation]) -> list[tuple[str, list[str]]]:
-    """Means, confidence interval, accuracy, and mean IoU of every group of points."""
+    """Means, confidence interval and accuracy."""
     scored = [evaluation.scores for evaluation in evaluations]
-    rows = [
+    return [
         ("mIoU", [percent(s.mean_iou) for s in scored]),
         ("95 % interval", [_interval(e.interval) for e in evaluations]),
         ("mIoU, classes in the truth", [percent(s.mean_iou_of_truth) for s in scored]),
@@ -30,6 +30,11 @@ def summary_rows(evaluations: Sequence[Evaluation]) -> list[tuple[str, list[str]
         ("accuracy", [percent(s.overall_accuracy) for s in scored]),
         ("mean accuracy", [percent(s.mean_accuracy) for s in scored]),
     ]
+
+
+def group_rows(evaluations: Sequence[Evaluation]) -> list[tuple[str, list[str]]]:
+    """Mean IoU of every group of points: by distance, and by how many lie close together."""
+    rows = []
     for key in BREAKDOWNS:
         groups = [evaluation.group_scores(key) for evaluation in evaluations]
         title = "within 1 m" if key == "points_in_1m" else "away"
@@ -48,7 +53,8 @@ def markdown_table(evaluation: Evaluation) -> str:
         found = f"{percent(scored.iou[i])} | {percent(scored.accuracy[i])}"
         lines.append(f"| {name} | {found} | {points[i]:,} |")
     lines += ["", "| over all | % |", "|---|---|"]
-    lines += [f"| {name} | {column} |" for name, (column,) in summary_rows([evaluation])]
+    whole = [*summary_rows([evaluation]), *group_rows([evaluation])]
+    lines += [f"| {name} | {column} |" for name, (column,) in whole]
     return "\n".join(lines) + "\n"
 
 
