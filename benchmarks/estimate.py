@@ -19,8 +19,10 @@ import torch
 from lidistill import estimate
 from lidistill.recipes import load_recipe
 from lidistill.tasks.distill import PretrainRecipe, build_distiller
+from lidistill.teachers import ChannelGroup
 
 _CHANNELS = 384
+_GROUPS = (ChannelGroup(num_channels=_CHANNELS),)
 
 
 def main() -> None:
@@ -68,8 +70,8 @@ def _recipe(width: int, depth: int, points: int) -> PretrainRecipe:
 
 
 def _predict(recipe: PretrainRecipe) -> dict[str, float]:
-    cost = estimate.predict_student(recipe, _CHANNELS, torch.device("cpu"))
-    parameters = sum(p.numel() for p in build_distiller(recipe, _CHANNELS).parameters())
+    cost = estimate.predict_student(recipe, _GROUPS, torch.device("cpu"))
+    parameters = sum(p.numel() for p in build_distiller(recipe, _GROUPS).parameters())
     return {"predicted_mib": (cost.saved + 16 * parameters) / 2**20, "predicted_s": cost.seconds}
 
 
@@ -79,7 +81,7 @@ def _measure(recipe: PretrainRecipe) -> dict[str, float]:
     points = recipe.data.sampling.max_points
     item = estimate.made_up(grid, points, neighbors, _CHANNELS, device)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    student = build_distiller(recipe, _CHANNELS).train()
+    student = build_distiller(recipe, _GROUPS).train()
     optimizer = recipe.optimizer.build(student)
     seconds = []
     for _ in range(3):

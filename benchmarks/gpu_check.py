@@ -23,6 +23,8 @@ from lidistill.ops.cells import cell_indices
 from lidistill.ops.neighbors import nearest_neighbors
 from lidistill.structures import Batch, Pairs, Sample, collate
 from lidistill.tasks.distill import Distiller, DistillItem
+from lidistill.tasks.matching import Matching
+from lidistill.teachers import ChannelGroup
 
 TEACHER_CHANNELS = 1024
 
@@ -55,7 +57,9 @@ def build(width: int, depth: int) -> Distiller:
     """A student of the paper's form, the same for every call."""
     torch.manual_seed(0)
     backbone = WaffleIronConfig(width=width, depth=depth).build()
-    return Distiller(backbone, LinearHeadConfig().build(width, TEACHER_CHANNELS), None)
+    head = LinearHeadConfig().build(width, TEACHER_CHANNELS)
+    matching = Matching(groups=(ChannelGroup(num_channels=TEACHER_CHANNELS),))
+    return Distiller(backbone, head, None, matching=matching)
 
 
 def item_of(batch: Batch, device: torch.device) -> DistillItem:

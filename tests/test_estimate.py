@@ -5,6 +5,7 @@ from fakes.runs import pretrain_values, write_world
 from lidistill.estimate import backward, estimate, made_up, predict_student
 from lidistill.recipes import apply_overrides
 from lidistill.tasks.distill import build_distiller
+from lidistill.teachers import ChannelGroup
 
 
 @pytest.fixture(scope="module")
@@ -20,9 +21,9 @@ def recipe(values, *overrides):
 
 def test_what_a_deep_network_keeps_is_what_the_shallow_ones_predict(values):
     deep = recipe(values, "backbone.depth=12", "backbone.width=16")
-    cpu = torch.device("cpu")
-    predicted = predict_student(deep, 12, cpu).saved
-    student = build_distiller(deep, 12).train()
+    cpu, groups = torch.device("cpu"), (ChannelGroup(num_channels=12),)
+    predicted = predict_student(deep, groups, cpu).saved
+    student = build_distiller(deep, groups).train()
     item = made_up(deep.backbone.grid, 400, deep.data.sampling.num_neighbors, 12, cpu)
     kept = {}
 
@@ -40,8 +41,7 @@ def test_what_a_deep_network_keeps_is_what_the_shallow_ones_predict(values):
 def test_an_estimate_counts_what_is_on_disk_and_shares_it_among_processes(values):
     alone = estimate(recipe(values))
     assert alone.steps_per_epoch == 2  # four frames, two a step
-    channels = recipe(values).teacher.build().num_channels
-    student = build_distiller(recipe(values), channels)
+    student = build_distiller(recipe(values), recipe(values).teacher.build().groups)
     assert alone.parameters == sum(p.numel() for p in student.parameters())
     assert alone.model_bytes == 16 * alone.parameters
     assert alone.teacher_bytes > 0

@@ -1,8 +1,8 @@
 """What recipes are made of: the strict base model, and the grids that data and backbones share."""
 
-from typing import Annotated, Self, TypeAlias
+from typing import Annotated, Any, Self, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 Size: TypeAlias = tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]
 Seed: TypeAlias = Annotated[int, Field(ge=0, lt=2**63)]
@@ -12,6 +12,17 @@ class Config(BaseModel):
     """Base of every configuration: frozen, and an unknown key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+def with_defaults(model: type[Config], values: dict[str, Any]) -> dict[str, Any]:
+    """Values as an older version wrote them, with the defaults of keys that came later.
+
+    Where they no longer make a configuration they come back as they are.
+    """
+    try:
+        return model.model_validate(values).model_dump(mode="json")
+    except ValidationError:
+        return values
 
 
 class GridConfig(Config):

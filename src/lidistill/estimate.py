@@ -21,6 +21,7 @@ from lidistill.engine.precision import autocast, pick_device
 from lidistill.ops.cells import cell_indices, crop_mask
 from lidistill.structures import Batch, Pairs
 from lidistill.tasks.distill import Distiller, DistillItem, PretrainRecipe, build_distiller
+from lidistill.teachers import ChannelGroup
 
 _POINTS = 4096  # of the made-up scan, at most
 _REPEATS = 3
@@ -84,12 +85,12 @@ def estimate(
     where = pick_device(recipe.device if device is None else device)
     teacher = recipe.teacher.build()
     num_frames = len(recipe.data.build()) if frames is None else frames
-    whole = predict_student(recipe, teacher.num_channels, where)
+    whole = predict_student(recipe, teacher.groups, where)
     share = -(-recipe.train.batch_size // ranks)  # frames of a step
     passes = -(-recipe.train.batch_size // (recipe.train.micro_batch or recipe.train.batch_size))
     scans = -(-share // passes)
     with torch.device("meta"):
-        student = build_distiller(recipe, teacher.num_channels)
+        student = build_distiller(recipe, teacher.groups)
     parameters = sum(p.numel() for p in student.parameters())
     parts = ranks if recipe.train.sharding == "full" else 1
     return Estimate(
@@ -104,18 +105,20 @@ def estimate(
     )
 
 
-def predict_student(recipe: PretrainRecipe, channels: int, device: torch.device) -> Cost:
+def predict_student(
+    recipe: PretrainRecipe, groups: tuple[ChannelGroup, ...], device: torch.device
+) -> Cost:
     """Cost of a step on one scan of ``max_points``, from two shallow networks on fewer points.
 
     Args:
         recipe: Width, depth, precision and sampling.
-        channels: T.
+        groups: What the teacher's channels are.
         device: Where to measure.
     """
     planes = len(recipe.backbone.grid.planes)
     depths = (planes, 2 * planes)
     points = min(_POINTS, recipe.data.sampling.max_points)
-    first, second = (_measure(recipe, depth, points, channels, device) for depth in depths)
+    first, second = (_measure(recipe, depth, points, groups, device) for depth in depths)
     scale = recipe.data.sampling.max_points / points
     further = (recipe.backbone.depth - depths[0]) / (depths[1] - depths[0])
     return Cost(
@@ -125,12 +128,17 @@ def predict_student(recipe: PretrainRecipe, channels: int, device: torch.device)
 
 
 def _measure(
-    recipe: PretrainRecipe, depth: int, points: int, channels: int, device: torch.device
+    recipe: PretrainRecipe,
+    depth: int,
+    points: int,
+    groups: tuple[ChannelGroup, ...],
+    device: torch.device,
 ) -> Cost:
     """Cost of a step of a network of the recipe's width on one made-up scan."""
     config = recipe.backbone.model_copy(update={"depth": depth})
     shallow = recipe.model_copy(update={"backbone": config})
-    student = build_distiller(shallow, channels).to(device).train()
+    student = build_distiller(shallow, groups).to(device).train()
+    channels = sum(group.num_channels for group in groups)
     item = made_up(config.grid, points, recipe.data.sampling.num_neighbors, channels, device)
     step = functools.partial(backward, student, item, recipe, device)
     saved = _saved_bytes(student, step)

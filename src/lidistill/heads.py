@@ -3,8 +3,10 @@
 Shape letters: P points, C channels of the backbone, D channels of the output.
 """
 
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Literal, TypeAlias
 
+import torch
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
@@ -38,6 +40,22 @@ class MLPHead(nn.Module):
         return self.linear2(F.relu(self.linear1(features_PC)))
 
 
+class SeparateHeads(nn.Module):
+    """One head for each group of output channels, side by side.
+
+    Args:
+        heads: In the order of the groups.
+    """
+
+    def __init__(self, heads: Iterable[nn.Module]) -> None:
+        super().__init__()
+        self.heads = nn.ModuleList(heads)
+
+    def forward(self, features_PC: Tensor) -> Tensor:
+        """(P, D) outputs of all groups."""
+        return torch.cat([head(features_PC) for head in self.heads], dim=1)
+
+
 class SegmentationHead(nn.Module):
     """BatchNorm and a linear layer that starts at zero, for probes and fine-tuning."""
 
@@ -53,7 +71,14 @@ class SegmentationHead(nn.Module):
         return self.linear(self.norm(features_PC))
 
 
-class LinearHeadConfig(Config):
+class _DistillationHeadConfig(Config):
+    """What all heads between a backbone and a teacher share."""
+
+    per_layer: bool = False
+    """A head and a distance for each layer or stride of the teacher, not one for all together."""
+
+
+class LinearHeadConfig(_DistillationHeadConfig):
     """See ``LinearHead``."""
 
     kind: Literal["linear"] = "linear"
@@ -63,7 +88,7 @@ class LinearHeadConfig(Config):
         return LinearHead(in_channels, out_channels)
 
 
-class MLPHeadConfig(Config):
+class MLPHeadConfig(_DistillationHeadConfig):
     """See ``MLPHead``."""
 
     kind: Literal["mlp"] = "mlp"
@@ -76,6 +101,19 @@ class MLPHeadConfig(Config):
 
 HeadConfig: TypeAlias = Annotated[LinearHeadConfig | MLPHeadConfig, Field(discriminator="kind")]
 """Any head between a backbone and a teacher."""
+
+
+def build_head(config: HeadConfig, in_channels: int, widths: Sequence[int]) -> nn.Module:
+    """A head for several groups of output channels.
+
+    Args:
+        config: Kind of each head.
+        in_channels: C.
+        widths: Channels of each group; a single one gives the plain head.
+    """
+    heads = [config.build(in_channels, width) for width in widths]
+    return heads[0] if len(heads) == 1 else SeparateHeads(heads)
+
 
 HEADS = {
     "linear": LinearHeadConfig,

@@ -3,12 +3,18 @@
 Shape letters: P points, C channels or classes, T classes with a point.
 """
 
+from collections.abc import Sequence
+from typing import Literal, TypeAlias
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
 from lidistill.labels import IGNORE
+
+LossForm: TypeAlias = Literal["distance", "cosine"]
+"""The Euclidean distance of unit features, or one minus their cosine: half of its square."""
 
 _ZERO_NORM = 1e-12
 """Features shorter than this have no direction: they count as zero and get no gradient."""
@@ -78,6 +84,51 @@ def distillation_distances(student_PC: Tensor, teacher_PC: Tensor) -> Tensor:
         )
         raise ValueError(msg)
     return _Distances.apply(student_PC, teacher_PC.detach())
+
+
+def distillation_loss(
+    student_PC: Tensor,
+    teacher_PC: Tensor,
+    *,
+    widths: Sequence[int],
+    form: LossForm = "distance",
+    weight_P: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Loss over groups of channels, each of which has a direction and a distance of its own.
+
+    Args:
+        student_PC: Features of the student.
+        teacher_PC: What they are to agree with; no gradient flows into it.
+        widths: Channels of each group, C in all.
+        form: What is averaged.
+        weight_P: How much each row counts; None: all alike.
+
+    Returns:
+        Two scalars, the loss and the cosine without gradient: means over rows, then over groups.
+
+    Raises:
+        ValueError: If the shapes differ or there is not a single row.
+
+    References:
+        ScaLR (CVPR 2024), equation 1: one group and ``form="distance"``.
+    """
+    losses, cosines = [], []
+    for student, teacher in zip(
+        _groups(student_PC, widths), _groups(teacher_PC, widths), strict=True
+    ):
+        distance_P = distillation_distances(student, teacher)
+        half_square_P = 0.5 * distance_P.square()
+        losses.append(_mean(distance_P if form == "distance" else half_square_P, weight_P))
+        cosines.append(1 - _mean(half_square_P.detach(), weight_P))
+    return torch.stack(losses).mean(), torch.stack(cosines).mean()
+
+
+def _groups(x_PC: Tensor, widths: Sequence[int]) -> Sequence[Tensor]:
+    return [x_PC] if len(widths) == 1 else x_PC.split(widths, dim=1)  # a split costs a copy
+
+
+def _mean(x_P: Tensor, weight_P: Tensor | None) -> Tensor:
+    return x_P.mean() if weight_P is None else (x_P * weight_P).sum() / weight_P.sum()
 
 
 def cosine_distillation(student_PC: Tensor, teacher_PC: Tensor) -> Tensor:

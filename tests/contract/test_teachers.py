@@ -57,7 +57,11 @@ def test_features_of_pixels_have_the_announced_channels(kind: str, settings: Set
     teacher = build(settings)
     maps = teacher.maps(pictures(kind))
     assert maps.num_views == 3
-    assert sum(level.shape[1] for level in maps.levels) == teacher.num_channels
+    assert [level.shape[1] for level in maps.levels] == [g.num_channels for g in teacher.groups]
+    assert sum(group.num_channels for group in teacher.groups) == teacher.num_channels
+    assert [level.shape[2:] == (1, 1) for level in maps.levels] == [
+        group.whole_picture for group in teacher.groups
+    ]
     uv = torch.tensor([[0.0, 0.0], [20.0, 11.0], [55.0, 27.0]])
     features = teacher.read(maps, torch.tensor([0, 2, 1]), uv, SIZES[kind])
     assert features.shape == (3, teacher.num_channels)

@@ -17,9 +17,10 @@ from lidistill.tasks.data_config import DataConfig
 from lidistill.tasks.distill import PretrainRecipe, TargetConfig, build_distiller
 from lidistill.tasks.portrait import write_portrait
 from lidistill.tasks.scene import Scene, SceneReader, example_point, nearest_point
-from lidistill.teachers import VitTeacherConfig
+from lidistill.teachers import ChannelGroup, VitTeacherConfig
 
 CHANNELS = 32
+GROUPS = (ChannelGroup(num_channels=CHANNELS),)
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +59,7 @@ def _recipe(folder):
 
 @pytest.fixture(scope="module")
 def checkpoint(recipe):
-    distiller = build_distiller(recipe, CHANNELS)
+    distiller = build_distiller(recipe, GROUPS)
     distiller.center.mean.fill_(0.25)
     return save_checkpoint(
         recipe.output / "checkpoints",
@@ -177,7 +178,7 @@ def test_a_scene_holds_centred_teacher_features_where_a_camera_sees(recipe, chec
     assert scene.views[0].name == "front_camera"
 
     uncentred = recipe.model_copy(update={"target": TargetConfig(center_batches=0)})
-    distiller = build_distiller(uncentred, CHANNELS)
+    distiller = build_distiller(uncentred, GROUPS)
     folder = recipe.output.parent / "raw" / "checkpoints"
     save_checkpoint(folder, step=1, weights=distiller.state_dict(), training={}, recipe={}, meta={})
     raw = SceneReader(uncentred, folder)(frame)

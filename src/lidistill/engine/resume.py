@@ -50,7 +50,7 @@ def resume(training: Training) -> Resumed:
     if newest is None:
         return Resumed()
     checkpoint = load_checkpoint(newest)
-    before, now = _flat(checkpoint.recipe), _flat(training.recipe)
+    before, now = _flat(training.complete(checkpoint.recipe)), _flat(training.recipe)
     changed = sorted(
         key
         for key in before.keys() | now.keys()

@@ -81,6 +81,8 @@ class Training:
     mean must; else it returns that of its own item."""
     rate_name: str = "items_per_s"
     """What the sum of the weights a second is called."""
+    complete: Callable[[dict[str, Any]], dict[str, Any]] = dict
+    """Fills in what the recipe of a run of an older version does not say yet."""
     may_change: frozenset[str] = frozenset()
     """Dotted keys of the recipe that may differ when a run is resumed."""
     may_move: frozenset[str] = frozenset()

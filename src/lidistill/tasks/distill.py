@@ -15,15 +15,15 @@ from torch import Tensor, nn
 from lidistill.backbones import BackboneConfig
 from lidistill.backbones.base import Backbone
 from lidistill.collective import sum_over_ranks
-from lidistill.config import Config, Seed
+from lidistill.config import Config, Seed, with_defaults
 from lidistill.data.sampling import distillation_sample
 from lidistill.engine import distributed
 from lidistill.engine.loop import TrainConfig, Training, train
 from lidistill.engine.optim import OptimizerConfig
 from lidistill.engine.precision import pick_device
 from lidistill.engine.schedules import CosineSchedule, Schedule
-from lidistill.heads import HeadConfig, LinearHeadConfig
-from lidistill.losses import distillation_distances
+from lidistill.heads import HeadConfig, LinearHeadConfig, build_head
+from lidistill.losses import LossForm, distillation_loss
 from lidistill.structures import Batch
 from lidistill.tasks.data_config import (
     MAY_CHANGE,
@@ -34,8 +34,9 @@ from lidistill.tasks.data_config import (
     sample_batches,
     step_plan,
 )
+from lidistill.tasks.matching import Matching, mean_by_view
 from lidistill.tasks.targets import TargetReader
-from lidistill.teachers import TeacherConfig
+from lidistill.teachers import ChannelGroup, TeacherConfig
 from lidistill.teachers.centering import TargetCenter
 
 
@@ -45,6 +46,9 @@ class TargetConfig(Config):
     center_batches: Annotated[int, Field(ge=0)] = 0
     """Subtract the mean feature, learned from the first so many forward passes; 0 leaves the
     features raw."""
+    class_token: Annotated[float, Field(ge=0)] = 0.0
+    """Weight of matching a picture's class token with the mean feature of its points, by a head of
+    its own; 0: where the teacher gives one, it is part of the feature of each pixel."""
 
 
 class PicturesConfig(Config):
@@ -73,6 +77,7 @@ class PretrainRecipe(Config):
     teacher_cache: Path | None = None
     """Folder of a cache of teacher features; once it is full no picture is decoded any more."""
     target: TargetConfig = TargetConfig()
+    loss: LossForm = "distance"
     optimizer: OptimizerConfig = OptimizerConfig()
     schedule: Schedule = CosineSchedule(warmup_steps=3500)
     train: TrainConfig
@@ -93,21 +98,35 @@ class Distiller(nn.Module):
 
     Args:
         backbone: The 3D network.
-        head: From its channels to the teacher's.
+        head: From its channels to those of the teacher that points are compared with.
         center: Mean of the teacher's features, or None to leave them raw.
+        matching: Which channels of the teacher are compared with what.
+        class_head: From the backbone's channels to those that pictures are compared with.
     """
 
-    def __init__(self, backbone: Backbone, head: nn.Module, center: TargetCenter | None) -> None:
+    def __init__(
+        self,
+        backbone: Backbone,
+        head: nn.Module,
+        center: TargetCenter | None,
+        *,
+        matching: Matching,
+        class_head: nn.Module | None = None,
+    ) -> None:
         super().__init__()
         self.backbone = backbone
         self.head = head
         self.center = center
+        self.matching = matching
+        self.class_head = class_head
 
     def forward(self, item: DistillItem) -> dict[str, Tensor]:
-        """Mean distance and cosine over the pairs of an item.
+        """Loss and mean cosine over the pairs of an item, and over its pictures.
 
         References:
-            ScaLR (CVPR 2024), equation 1.
+            ScaLR (CVPR 2024), equation 1. Several layers with a head each, class tokens and the
+            cosine instead of the distance after HilDA (ECCV 2026), where the class token has a
+            learned token of the student as its counterpart; here that is the mean over points.
         """
         pairs = item.batch.pairs
         assert pairs is not None  # noqa: S101  distillation samples always carry pairs
@@ -116,21 +135,54 @@ class Distiller(nn.Module):
             if self.training:
                 self.center.update(target_PT, sum_over_ranks)
             target_PT = self.center(target_PT)
-        student_PT = self.head(self.backbone(item.batch)[pairs.point])
-        distance_P = distillation_distances(student_PT, target_PT)
-        with torch.no_grad():
-            cosine = 1 - 0.5 * distance_P.square().mean()
-        return {"loss": distance_P.mean(), "cosine": cosine}
+        target_PD, target_PE = self.matching.separate(target_PT)
+        features_PC = self.backbone(item.batch)[pairs.point]
+        loss, cosine = distillation_loss(
+            self.head(features_PC),
+            target_PD,
+            widths=self.matching.widths(by_picture=False),
+            form=self.matching.loss,
+        )
+        if self.class_head is None:
+            return {"loss": loss, "cosine": cosine}
+        # Pictures weigh as many points as they show, so cutting a batch in parts changes nothing.
+        features_VC, count_V = mean_by_view(features_PC, pairs.view)
+        class_loss, class_cosine = distillation_loss(
+            self.class_head(features_VC),
+            mean_by_view(target_PE, pairs.view)[0],
+            widths=self.matching.widths(by_picture=True),
+            form=self.matching.loss,
+            weight_P=count_V,
+        )
+        loss = loss + self.matching.class_token * class_loss
+        return {"loss": loss, "cosine": cosine, "class_cosine": class_cosine}
 
 
-def build_distiller(recipe: PretrainRecipe, teacher_channels: int) -> Distiller:
-    """The networks of a recipe, with freshly drawn weights."""
+def build_distiller(recipe: PretrainRecipe, groups: tuple[ChannelGroup, ...]) -> Distiller:
+    """The networks of a recipe, with freshly drawn weights.
+
+    Args:
+        recipe: The run.
+        groups: What the teacher's channels are.
+
+    Raises:
+        ConfigError: If the teacher does not give what the recipe wants to match.
+    """
+    matching = Matching(
+        groups=groups,
+        per_layer=recipe.head.per_layer,
+        class_token=recipe.target.class_token,
+        loss=recipe.loss,
+    )
     torch.manual_seed(recipe.seed)
     backbone = recipe.backbone.build()
-    head = recipe.head.build(backbone.num_channels, teacher_channels)
-    batches = recipe.target.center_batches
-    center = TargetCenter(teacher_channels, num_batches=batches) if batches else None
-    return Distiller(backbone, head, center)
+    channels = backbone.num_channels
+    head = build_head(recipe.head, channels, matching.widths(by_picture=False))
+    by_picture = matching.widths(by_picture=True)
+    class_head = build_head(recipe.head, channels, by_picture) if by_picture else None
+    batches, num_channels = recipe.target.center_batches, sum(g.num_channels for g in groups)
+    center = TargetCenter(num_channels, num_batches=batches) if batches else None
+    return Distiller(backbone, head, center, matching=matching, class_head=class_head)
 
 
 def pretrain(recipe: PretrainRecipe) -> Path:
@@ -160,7 +212,7 @@ def pretrain(recipe: PretrainRecipe) -> Path:
 
     return train(
         Training(
-            module=build_distiller(recipe, teacher.num_channels),
+            module=build_distiller(recipe, teacher.groups),
             prepare=prepare,
             weight=lambda batch: len(batch.pairs),
             batches=sample_batches(
@@ -176,6 +228,7 @@ def pretrain(recipe: PretrainRecipe) -> Path:
             recipe=recipe.model_dump(mode="json"),
             meta=input_statistics(recipe.data, recipe.backbone.grid) | {"teacher": teacher.name},
             rate_name="pairs_per_s",
+            complete=functools.partial(with_defaults, PretrainRecipe),
             may_change=MAY_CHANGE,
             may_move=MAY_MOVE,
         )

@@ -47,7 +47,7 @@ class Scene:
     views: tuple[CameraView, ...]
     """Those that see a point, the front one first."""
     student: NDArray[np.float32]
-    """(N, T) output of the head."""
+    """(N, T) output of the head, without class tokens that are matched by picture."""
     backbone: NDArray[np.float32]
     """(N, C)."""
     teacher: NDArray[np.float32]
@@ -87,7 +87,7 @@ class SceneReader:
         device = pick_device(recipe.device)
         teacher = recipe.teacher.build().to(device)
         sampling = recipe.data.sampling
-        distiller = build_distiller(recipe, teacher.num_channels)
+        distiller = build_distiller(recipe, teacher.groups)
         stored = load_checkpoint(checkpoint)
         load_weights(distiller, stored.weights, source=stored.path)
         reader = TargetReader(teacher, sampling, recipe.teacher_cache)
@@ -109,7 +109,7 @@ class SceneReader:
         points = frame.points[sample.source.numpy()]
         views = _views_with_points(frame, points)
         backbone = self._read_backbone(frame, sample).features
-        student = self._distiller.head(backbone.to(self._device)).float().cpu()
+        student = self._distiller.head(backbone.to(self._device)).float()
         teacher, seen = self._teacher_features(frame, sample)
         return Scene(
             frame_id=frame.frame_id,
@@ -118,7 +118,7 @@ class SceneReader:
             intensity=frame.intensity[sample.source.numpy()],
             labels=None if sample.labels is None else sample.labels.numpy(),
             views=views,
-            student=student.numpy(),
+            student=self._distiller.matching.comparable(student).cpu().numpy(),
             backbone=backbone.numpy(),
             teacher=teacher.numpy(),
             seen=seen.numpy(),
@@ -130,6 +130,8 @@ class SceneReader:
         features = encoded.features
         if center is not None:
             features = center(features.to(self._device)).cpu()
+        matching = self._distiller.matching
+        features = matching.comparable(matching.separate(features)[0])
         return features * encoded.valid[:, None], encoded.valid
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from lidistill.backbones.base import Backbone
 from lidistill.collective import gather_over_ranks
-from lidistill.config import GridConfig
+from lidistill.config import GridConfig, with_defaults
 from lidistill.data import FrameDataset
 from lidistill.data.loader import StepPlan, step_batches
 from lidistill.data.sampling import SamplingConfig, sample_rng, segmentation_sample
@@ -212,6 +212,7 @@ def train_on_labels(recipe: LabelRecipe) -> Segmentation:
             },
             loss_is_shared=True,
             rate_name="points_per_s",
+            complete=functools.partial(with_defaults, type(recipe)),
             may_change=MAY_CHANGE,
             may_move=MAY_MOVE,
         )

@@ -4,7 +4,13 @@ from typing import Annotated, TypeAlias
 
 from pydantic import Field
 
-from lidistill.teachers.base import FrozenTeacher, Teacher, TeacherMaps, read_maps
+from lidistill.teachers.base import (
+    ChannelGroup,
+    FrozenTeacher,
+    Teacher,
+    TeacherMaps,
+    read_maps,
+)
 from lidistill.teachers.cache import FeatureCache
 from lidistill.teachers.centering import TargetCenter
 from lidistill.teachers.pyramid import PyramidTeacherConfig
@@ -18,6 +24,7 @@ TeacherConfig: TypeAlias = Annotated[
 
 __all__ = [
     "TEACHERS",
+    "ChannelGroup",
     "FeatureCache",
     "FrozenTeacher",
     "PyramidTeacherConfig",

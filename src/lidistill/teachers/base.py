@@ -77,6 +77,15 @@ class TeacherMaps:
         return parts[0]._with(tuple(torch.cat(levels) for levels in by_level))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelGroup:
+    """Channels of a teacher that belong together: one layer of a ViT, one stride of a pyramid."""
+
+    num_channels: int
+    whole_picture: bool = False
+    """Whether they are the same for all pixels of a picture, as those of a class token."""
+
+
 @runtime_checkable
 class Teacher(Protocol):
     """A frozen 2D network that gives features of pixels."""
@@ -85,8 +94,13 @@ class Teacher(Protocol):
     """Everything the maps depend on, weights included; the key of a cache."""
     label: str
     """What to call it in tables."""
-    num_channels: int
-    """C, channels of all levels together."""
+    groups: tuple[ChannelGroup, ...]
+    """What the channels are, in their order: one group for each level of the maps."""
+
+    @property
+    def num_channels(self) -> int:
+        """C, channels of all levels together."""
+        ...
 
     def check_size(self, size_hw: Size) -> None:
         """Raise ``ConfigError`` if pictures of this height and width do not fit the network."""
@@ -119,7 +133,7 @@ class FrozenTeacher(ABC):
 
     name: str
     label: str
-    num_channels: int
+    groups: tuple[ChannelGroup, ...]
 
     def __init__(
         self,
@@ -136,6 +150,11 @@ class FrozenTeacher(ABC):
         self.precision = precision
         self.batch_size = batch_size
         self.normalize = normalize
+
+    @property
+    def num_channels(self) -> int:
+        """See ``Teacher.num_channels``."""
+        return sum(group.num_channels for group in self.groups)
 
     @property
     def device(self) -> torch.device:

