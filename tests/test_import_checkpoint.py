@@ -1,3 +1,4 @@
+import gzip
 import io
 import tarfile
 
@@ -187,6 +188,19 @@ def test_an_archive_beyond_the_limit_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("lidistill.import_checkpoint.MAX_BYTES", 1000)
     file = write_tar(tmp_path / "model.tar.gz", ("big.bin", b"0" * 1001))
     with pytest.raises(CheckpointError, match="not an archive to trust"):
+        import_checkpoint(file, tmp_path / "run")
+
+
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME])
+@pytest.mark.parametrize("first", [True, False])
+def test_a_header_that_would_fill_the_memory_is_not_read(tmp_path, kind, first):
+    endless = tarfile.TarInfo("endless")
+    endless.type, endless.size = kind, 2**33 - 1
+    good = tarfile.TarInfo("model.pth")
+    members = [endless.tobuf(), good.tobuf()] if first else [good.tobuf(), endless.tobuf()]
+    file = tmp_path / "model.tar.gz"
+    file.write_bytes(gzip.compress(b"".join(members) + bytes(2**16)))
+    with pytest.raises(CheckpointError, match=r"a header of 8,589,934,591 bytes"):
         import_checkpoint(file, tmp_path / "run")
 
 

@@ -1,6 +1,7 @@
 """Every baseline with the same budget, in one table: what are the distilled features worth?"""
 
 import json
+import logging
 import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -8,12 +9,15 @@ from pathlib import Path
 from typing import Any, Final
 
 from lidistill.engine.checkpoint import versions
-from lidistill.errors import ConfigError, unknown_name
+from lidistill.errors import CheckpointError, ConfigError, unknown_name
 from lidistill.recipes import load_recipe
 from lidistill.tasks.distill import PretrainRecipe
 from lidistill.tasks.pretrain_run import run_pretrain
 from lidistill.tasks.report import run_probe
 from lidistill.tasks.segment_recipe import FinetuneRecipe, ProbeRecipe
+from lidistill.tasks.start import has_changed
+
+logger = logging.getLogger(__name__)
 
 ROWS: Final = {
     "random": "probe",
@@ -71,17 +75,22 @@ class Line:
     """Scores of one row of the table, over its seeds, in percent."""
 
     name: str
-    scores: dict[str, list[float]] = field(default_factory=dict)
-    """By ``mean_iou``, ``mean_iou_of_truth`` and ``seen``; one number for each seed."""
+    scores: dict[str, list[float | None]] = field(default_factory=dict)
+    """By ``mean_iou``, ``mean_iou_of_truth`` and ``seen``; one number for each seed,
+    None where there is nothing to score."""
 
-    def mean(self, score: str) -> float:
-        """Mean over the seeds."""
-        return statistics.mean(self.scores[score])
+    def mean(self, score: str) -> float | None:
+        """Mean over the seeds that have the score; None where none has."""
+        values = self._values(score)
+        return statistics.mean(values) if values else None
 
     def spread(self, score: str) -> float | None:
         """Standard deviation over the seeds; None for a single one."""
-        values = self.scores[score]
+        values = self._values(score)
         return statistics.stdev(values) if len(values) > 1 else None
+
+    def _values(self, score: str) -> list[float]:
+        return [value for value in self.scores[score] if value is not None]
 
 
 def compare(plan: Plan) -> list[Line]:
@@ -90,12 +99,18 @@ def compare(plan: Plan) -> list[Line]:
     All runs of one seed start from one distillation; teacher features are computed once for all of
     them. Scratch and finetuned share one recipe, and so the number of steps and the batch size; so
     do the probes. A finished run is not run again unless its recipe has changed.
+
+    Raises:
+        CheckpointError: If a run was made from other distilled weights than are there now.
     """
     lines: dict[str, Line] = {}
     for seed in plan.seeds:
+        logger.info("seed %d: distillation", seed)
         student = _distillation(plan, seed)
-        for row, frames in _runs(plan, first=seed == plan.seeds[0]):
+        runs = list(_runs(plan, first=seed == plan.seeds[0]))
+        for number, (row, frames) in enumerate(runs, start=1):
             name = row if frames is None else f"{row}, {frames} frames"
+            logger.info("seed %d: run %d of %d, %s", seed, number, len(runs), name)
             record = _scored(_recipe(plan, row, frames, seed, student))
             line = lines.setdefault(name, Line(name=name))
             for score, value in _percentages(record).items():
@@ -125,13 +140,17 @@ def table_rows(lines: Sequence[Line]) -> list[tuple[str, ...]]:
     return [
         (
             line.name,
-            f"{line.mean('mean_iou'):.1f}",
-            "–" if (spread := line.spread("mean_iou")) is None else f"± {spread:.1f}",
-            f"{line.mean('mean_iou_of_truth'):.1f}",
-            f"{line.mean('seen'):.1f}",
+            _shown(line.mean("mean_iou")),
+            _shown(line.spread("mean_iou"), "± "),
+            _shown(line.mean("mean_iou_of_truth")),
+            _shown(line.mean("seen")),
         )
         for line in lines
     ]
+
+
+def _shown(value: float | None, sign: str = "") -> str:
+    return "–" if value is None else f"{sign}{value:.1f}"
 
 
 def markdown(lines: Sequence[Line]) -> str:
@@ -192,15 +211,29 @@ def _scored(recipe: ProbeRecipe | FinetuneRecipe) -> dict[str, Any]:
     if file.is_file():
         record = json.loads(file.read_text(encoding="utf-8"))
         if record["recipe"] == recipe.model_dump(mode="json"):
+            _check_start(record, recipe)
             return record
     results = run_probe(recipe).results
     return json.loads(results.read_text(encoding="utf-8"))
 
 
-def _percentages(record: dict[str, Any]) -> dict[str, float]:
+def _check_start(record: dict[str, Any], recipe: ProbeRecipe | FinetuneRecipe) -> None:
+    """Refuse a finished run whose distillation has been made anew since."""
+    if recipe.features != "backbone" or recipe.checkpoint is None:
+        return
+    if has_changed(record["start"], recipe.checkpoint):
+        msg = (
+            f"{recipe.output} was made from other weights than {recipe.checkpoint} holds now; "
+            "delete that run to have it made anew, or give another output folder."
+        )
+        raise CheckpointError(msg)
+
+
+def _percentages(record: dict[str, Any]) -> dict[str, float | None]:
+    """The scores of a run; None where there is nothing to score, such as no picture."""
     points, seen = record["all_points"], record["seen_by_a_camera"]
     return {
         "mean_iou": points["mean_iou"],
         "mean_iou_of_truth": points["mean_iou_of_truth"],
-        "seen": float("nan") if seen["mean_iou"] is None else seen["mean_iou"],
+        "seen": seen["mean_iou"],
     }

@@ -42,6 +42,7 @@ class _Run:
     recipe: LabelRecipe
     segmentation: Segmentation
     label_map: LabelMap
+    frames: InCommonClasses
 
 
 def domain_gap(runs: Sequence[Path], output: Path) -> Gap:
@@ -99,11 +100,13 @@ def _load(run: Path) -> _Run:
     if not isinstance(recipe, ProbeRecipe | FinetuneRecipe):
         msg = f"{run} is a {recipe.kind} run; give runs of `lidistill probe` or `finetune`."
         raise CheckpointError(msg)
+    dataset = recipe.evaluation.build()
     return _Run(
         name=recipe.name,
         recipe=recipe,
         segmentation=restored(recipe, checkpoint),
-        label_map=recipe.evaluation.build().label_map,
+        label_map=dataset.label_map,
+        frames=InCommonClasses(dataset),
     )
 
 
@@ -113,4 +116,4 @@ def _score(learned: _Run, scored: _Run) -> Evaluation:
     sampling, grid = learned.recipe.sampling, learned.segmentation.grid
     class_scores = in_common_classes(learned.segmentation.class_scores, learned.label_map)
     predict = predict_by_votes(class_scores, learned.recipe.votes, sampling, grid)
-    return evaluate(predict, InCommonClasses(scored.recipe.evaluation.build()), sampling, grid)
+    return evaluate(predict, scored.frames, sampling, grid)

@@ -29,6 +29,7 @@ from lidistill.tasks.distill import PretrainRecipe
 MAX_BYTES: Final = 8 * 2**30
 """Unpacked size that an archive may have; WI-48-768 with its optimiser takes 0.7 GB."""
 _MAX_MEMBERS: Final = 10_000
+_MAX_HEADER: Final = 1 << 20  # bytes of a long name and the like, which are read at once
 _PIECE: Final = 1 << 22  # bytes copied at a time
 _Head: TypeAlias = LinearHead | MLPHead | SegmentationHead
 _WEIGHT_FILES: Final = {".pth", ".pt", ".ckpt"}
@@ -108,18 +109,38 @@ def _weight_file(file: Path) -> Iterator[Path]:
     if not file.is_file():
         msg = f"{file} is not a file; give the .pth or .tar.gz that the authors publish."
         raise CheckpointError(msg)
-    if not tarfile.is_tarfile(file):
-        yield file
-        return
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "weights.pth"
         try:
-            with tarfile.open(file) as archive:
-                _unpack(archive, target, file)
+            archive = _open(file)
+            if archive is not None:
+                with archive:
+                    _unpack(archive, target, file)
         except (tarfile.TarError, EOFError, OSError) as error:
             msg = f"{file} is a damaged archive ({first_line(error)}); download it again."
             raise CheckpointError(msg) from error
-        yield target
+        yield file if archive is None else target
+
+
+class _Header(tarfile.TarInfo):
+    """A header that is not believed when it announces a name that would fill the memory."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "_Header":
+        """See ``tarfile.TarInfo.frombuf``."""
+        header = super().frombuf(buf, encoding, errors)
+        if not (header.isfile() or header.isdir()) and header.size > _MAX_HEADER:
+            msg = f"a header of {header.size:,} bytes"
+            raise tarfile.TarError(msg)
+        return header
+
+
+def _open(file: Path) -> tarfile.TarFile | None:
+    """The archive, or None where the file is none."""
+    try:
+        return tarfile.open(file, tarinfo=_Header)
+    except tarfile.ReadError:
+        return None
 
 
 def _unpack(archive: tarfile.TarFile, target: Path, file: Path) -> None:

@@ -1,10 +1,12 @@
 import json
+import shutil
 
 import pytest
 import torch
 from fakes.runs import GRID, finetune_values, pretrain_values, probe_values, write_world
 
 from lidistill.cli import main
+from lidistill.compare import Line, table_rows
 from lidistill.engine.checkpoint import load_checkpoint
 from lidistill.engine.tracking import read_log
 from lidistill.errors import ConfigError
@@ -167,6 +169,28 @@ def test_compare_runs_every_row_once_and_tells_means_and_spread(world, tmp_path,
     assert status == 0
     assert "scratch, 1 frames" in out
     assert times == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("results.json")}
+
+
+def test_compare_does_not_mix_scores_of_two_distillations(world, tmp_path, capsys):
+    _, files = world
+    recipes = [files[kind] for kind in ("pretrain", "probe", "finetune")]
+    changes = ["probe.train.steps=1", "pretrain.train.steps=1"]
+    common = ["--recipes", *recipes, "--rows", "distilled", "random", "--output", tmp_path]
+    assert run(capsys, "compare", *changes, *common)[0] == 0
+    shutil.rmtree(tmp_path / "distilled-0")
+    changes[1] = "pretrain.train.steps=2"
+    status, _, err = run(capsys, "compare", *changes, *common)
+    assert status == 2
+    assert "distilled-all-0 was made from other weights" in err
+    shutil.rmtree(tmp_path / "distilled-all-0")
+    assert run(capsys, "compare", *changes, *common)[0] == 0
+
+
+def test_what_no_picture_shows_is_a_gap_in_the_comparison(world):
+    line = Line(name="input", scores={"mean_iou": [3.0, 4.0], "mean_iou_of_truth": [5.0, 5.0]})
+    line.scores["seen"] = [None, None]
+    assert table_rows([line]) == [("input", "3.5", "± 0.7", "5.0", "–")]
+    assert json.loads(json.dumps(line.mean("seen"))) is None
 
 
 def test_compare_refuses_rows_and_changes_that_mean_nothing(tmp_path, capsys):

@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -167,6 +168,29 @@ def evaluate_with_votes(count):
 
     predict = predict_by_votes(class_scores, VotesConfig(num_votes=3), SAMPLING, GRID)
     evaluate(predict, Lazy(count), SAMPLING, GRID)
+
+
+@pytest.mark.parametrize("num_votes", [1, 4])
+def test_one_frame_and_one_copy_of_it_are_in_memory_at_a_time(num_votes):
+    made = {"frames": [], "samples": []}
+    most = {"frames": 0, "samples": 0}
+
+    class Watched(Lazy):
+        def __getitem__(self, index):
+            frame = make_frame(self.names[index], index)
+            made["frames"].append(weakref.ref(frame.points))
+            return frame
+
+    def class_scores(_, sample):
+        made["samples"].append(weakref.ref(sample.features))
+        for kind, references in made.items():
+            alive = sum(reference() is not None for reference in references)
+            most[kind] = max(most[kind], alive)
+        return torch.ones(len(sample), 17), torch.ones(len(sample), dtype=torch.bool)
+
+    predict = predict_by_votes(class_scores, VotesConfig(num_votes=num_votes), SAMPLING, GRID)
+    evaluate(predict, Watched(12), SAMPLING, GRID)
+    assert most == {"frames": 1, "samples": min(num_votes, 2)}
 
 
 @pytest.mark.slow

@@ -87,7 +87,9 @@ def gap(runs: _Runs, /, *, output: Path = Path("runs/domain-gap"), json: bool = 
     if json:
         print_json({"names": result.names, "mean_iou_of_truth": result.mean_iou})
         return
-    table = Table("learned on, mIoU %", *(f"on {name}" for name in result.names))
+    table = Table()
+    for header in ("learned on, mIoU %", *(f"on {name}" for name in result.names)):
+        table.add_column(header, overflow="fold")  # two long names may differ at their ends only
     for name, row in zip(result.names, result.mean_iou, strict=True):
         table.add_row(name, *(f"{100 * value:.1f}" for value in row))
     OUT.print(table)

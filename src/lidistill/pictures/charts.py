@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 _CURVES = (
@@ -102,15 +103,17 @@ def confusion_picture(
             f"{value:.0f}",
             ha="center",
             va="center",
-            fontsize=8,
+            fontsize=9,
             color="white" if value > 55 else "black",
         )
+    _frame_diagonal(matrix, num_classes)
     names = [_plain(name) for name in class_names]
+    counted = [f"{name}  {_short(count)}" for name, count in zip(names, truth, strict=True)]
     matrix.set_xticks(range(num_classes), names, rotation=90)
-    matrix.set_yticks(range(num_classes), names)
+    matrix.set_yticks(range(num_classes), counted)
     matrix.set_xlabel("predicted")
-    matrix.set_ylabel("true")
-    matrix.set_title("percent of the points of each true class")
+    matrix.set_ylabel("true, number of points")
+    matrix.set_title("where the points of each true class go, percent")
     hits = np.diag(confusion)
     _iou_margin(margin, 100 * _divide(hits, truth + confusion.sum(axis=0) - hits))
     _save(figure, path)
@@ -120,6 +123,8 @@ def matrix_picture(
     values: Sequence[Sequence[float]], names: Sequence[str], path: Path, *, rows: str, columns: str
 ) -> None:
     """Draw a square matrix of fractions as percent, for example scores from set to set.
+
+    Under each number stands how far it is from the diagonal of its column.
 
     Args:
         values: One row for each name, one column for each.
@@ -139,17 +144,21 @@ def matrix_picture(
     figure = _figure(size + 1, size)
     axis = figure.subplots()
     colors = matplotlib.colormaps["Blues"].with_extremes(bad="0.93")
-    axis.imshow(np.ma.masked_invalid(table), cmap=colors, vmin=0, vmax=100)
+    most = np.nanmax(table, initial=10.0)
+    axis.imshow(np.ma.masked_invalid(table), cmap=colors, vmin=0, vmax=1.1 * most)
     for row, column in np.argwhere(~np.isnan(table)):
-        value = table[row, column]
-        shade = "white" if value > 55 else "black"
-        axis.text(column, row, f"{value:.1f}", ha="center", va="center", color=shade)
+        value, own = table[row, column], table[column, column]
+        shade = "white" if value > 0.6 * most else "black"
+        alone = row == column or np.isnan(own)
+        text = f"{value:.1f}" if alone else f"{value:.1f}\n({value - own:+.1f})"
+        axis.text(column, row, text, ha="center", va="center", color=shade)
+    _frame_diagonal(axis, len(names))
     labels = [_plain(name) for name in names]
     axis.set_xticks(range(len(names)), labels, rotation=30, ha="right")
     axis.set_yticks(range(len(names)), labels)
     axis.set_ylabel(rows)
     axis.set_xlabel(columns)
-    axis.set_title("mIoU, percent")
+    axis.set_title("mIoU, percent (difference to the run that learned there)")
     _save(figure, path)
 
 
@@ -213,12 +222,25 @@ def _iou_margin(axis: Axes, iou: NDArray[np.float64]) -> None:
     axis.barh(range(len(iou)), np.nan_to_num(iou), color="tab:blue", alpha=0.7)
     for row, value in enumerate(iou):
         text = "none" if np.isnan(value) else f"{value:.1f}"
-        axis.text(102, row, text, va="center", ha="left", fontsize=8)
+        axis.text(np.nan_to_num(value) + 2, row, text, va="center", ha="left", fontsize=9)
     axis.set_xlim(0, 135)
     axis.set_xticks([0, 50, 100])
     axis.tick_params(axis="y", labelleft=False)
     axis.set_title(f"IoU, mean {_mean(iou):.1f}")
     axis.spines[["top", "right"]].set_visible(False)
+
+
+def _frame_diagonal(axis: Axes, size: int) -> None:
+    for place in range(size):
+        corner = (place - 0.5, place - 0.5)
+        axis.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor="0.45", linewidth=0.8))
+
+
+def _short(count: int) -> str:
+    """A number of points in few characters: 640, 12k, 3.1M."""
+    if count < 1000:
+        return str(count)
+    return f"{count / 1000:.0f}k" if count < 1_000_000 else f"{count / 1_000_000:.1f}M"
 
 
 def _figure(width: float, height: float) -> Figure:

@@ -11,11 +11,20 @@ from lidistill.backbones import BackboneConfig
 from lidistill.backbones.base import Backbone
 from lidistill.config import GridConfig
 from lidistill.data.sampling import SamplingConfig
-from lidistill.engine.checkpoint import Checkpoint, load_checkpoint, load_weights
+from lidistill.engine.checkpoint import (
+    Checkpoint,
+    load_checkpoint,
+    load_weights,
+    newest_checkpoint,
+)
+from lidistill.engine.checkpoint_record import WEIGHTS
+from lidistill.engine.durable import sha256
 from lidistill.errors import CheckpointError, ConfigError
 from lidistill.tasks.encoders import BackboneEncoder, Encoder, InputEncoder, TeacherEncoder
 from lidistill.tasks.targets import TargetReader
 from lidistill.teachers import TeacherConfig
+
+_DIGEST = "weights "
 
 
 class StartRecipe(Protocol):
@@ -99,7 +108,20 @@ def _start_backbone(
         )
         raise ConfigError(msg)
     load_weights(backbone, backbone_weights(checkpoint), source=checkpoint.path)
-    return backbone, f"backbone of {checkpoint.path}"
+    digest = sha256(checkpoint.path / WEIGHTS)[:12]
+    return backbone, f"backbone of {checkpoint.path}, {_DIGEST}{digest}"
+
+
+def has_changed(start: str, checkpoint: Path) -> bool:
+    """Whether a description of ``Start`` names other weights than a checkpoint holds now.
+
+    Args:
+        start: As ``results.json`` has it; one that names no weights has not changed.
+        checkpoint: Run folder or checkpoint.
+    """
+    _, named, digest = start.partition(_DIGEST)
+    path = newest_checkpoint(checkpoint)
+    return bool(named) and not sha256(path / WEIGHTS).startswith(digest)
 
 
 def backbone_weights(checkpoint: Checkpoint) -> dict[str, torch.Tensor]:
