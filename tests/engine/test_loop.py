@@ -237,6 +237,20 @@ def test_a_signal_saves_within_the_step_and_the_run_goes_on_from_there(tmp_path,
     assert losses(tmp_path / "cut") == losses(tmp_path / "whole")
 
 
+def test_a_signal_during_the_passes_ends_the_run_with_this_step(tmp_path):
+    class Interrupted(Fit):
+        calls = 0
+
+        def forward(self, rows):
+            self.calls += 1
+            if self.calls == 6:  # two passes a step
+                signal.raise_signal(signal.SIGTERM)
+            return super().forward(rows)
+
+    with pytest.raises(RunStoppedError, match=r"step 3 is saved"):
+        train(training(tmp_path, module=Interrupted()))
+
+
 def test_the_best_checkpoint_has_the_lowest_mean_loss(tmp_path):
     config = TrainConfig(
         steps=12, batch_size=4, checkpoint_every=2, keep_checkpoints=1, keep_best=True

@@ -3,7 +3,7 @@
 import contextlib
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +57,7 @@ def train(training: Training) -> Path:
         groups = stack.enter_context(contextlib.closing(training.batches(begin.step, total)))
         clock = time.monotonic()
         for step, group in enumerate(groups, start=begin.step):
-            result = run.step(step, group, signal=signals.received or 0)
+            result = run.step(step, group, signal=lambda: signals.received or 0)
             values = dict(result.values)
             now = time.monotonic()
             values[training.rate_name] = values.pop("weight") / max(now - clock, 1e-9)
@@ -98,7 +98,7 @@ class _Run:
         )
         self._losses: list[float] = []
 
-    def step(self, step: int, group: list[Any], *, signal: int) -> StepResult:
+    def step(self, step: int, group: list[Any], *, signal: Callable[[], int]) -> StepResult:
         """Take a step, or note why it could not be taken."""
         result = self._stepper(step, group, signal=signal)
         if result.fault is not None:
