@@ -4,6 +4,7 @@ import signal
 import numpy as np
 import pytest
 import torch
+import torch.distributed as dist
 from torch import nn
 
 from lidistill.data.loader import StepPlan, step_batches
@@ -266,15 +267,30 @@ def test_one_folder_takes_one_run(tmp_path):
         train(training(tmp_path))
 
 
-def test_a_killed_data_worker_ends_the_run_with_a_status_that_asks_for_a_restart(tmp_path):
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (
+            RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed."),
+            "a data worker was killed",
+        ),
+        (
+            RuntimeError("[third_party/gloo/gloo/transport/tcp/pair.cc:553] Connection closed"),
+            "another process of this run has ended",
+        ),
+        (dist.DistBackendError("NCCL error"), "another process of this run has ended"),
+    ],
+)
+def test_a_killed_helper_ends_the_run_with_a_status_that_asks_for_a_restart(
+    tmp_path, error, message
+):
     def killed(start, stop):
         yield from training(tmp_path).batches(start, stop - 1)
-        msg = "DataLoader worker (pid 7) is killed by signal: Killed."
-        raise RuntimeError(msg)
+        raise error
 
-    with pytest.raises(RunStoppedError, match="a data worker was killed") as error:
+    with pytest.raises(RunStoppedError, match=message) as stopped:
         train(training(tmp_path, batches=killed))
-    assert error.value.exit_status == 75
+    assert stopped.value.exit_status == 75
 
 
 def test_clipping_bounds_the_gradient(tmp_path):

@@ -4,7 +4,6 @@ One process is the ordinary case: nothing is started, nothing is wrapped, and wh
 same code.
 """
 
-import atexit
 import contextlib
 import datetime
 import os
@@ -51,12 +50,21 @@ def start(device: torch.device) -> None:
         world_size=count,
         timeout=_TIMEOUT,
     )
-    atexit.register(_leave)
 
 
-def _leave() -> None:
+def leave() -> None:
+    """Part from the other processes, at the end of a run that went well.
+
+    After an error nothing is parted from, since that could wait for processes that wait for this
+    one: it just ends, and the launcher ends the others.
+    """
     if dist.is_initialized():
         dist.destroy_process_group()
+
+
+def lost_a_process(error: Exception) -> bool:
+    """Whether an error says that another process is gone."""
+    return isinstance(error, dist.DistError) or "gloo/transport" in str(error)
 
 
 def launched_rank() -> int:
