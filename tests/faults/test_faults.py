@@ -66,6 +66,5 @@ def test_a_step_that_is_not_finite_leaves_every_weight_as_it_was(world, rng):
     assert faults_numbers.not_finite(world, 4, rng).failures == []
 
 
-def test_hostile_checkpoints_and_recipes_do_nothing(world):
-    count = len(faults_hostile.CHECKPOINTS) + len(faults_hostile.RECIPES)
-    assert faults_hostile.hostile(world, count).failures == []
+def test_hostile_checkpoints_recipes_archives_and_scans_do_nothing(world):
+    assert faults_hostile.hostile(world, len(faults_hostile.ATTACKS)).failures == []
