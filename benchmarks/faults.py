@@ -10,12 +10,10 @@ to mount a file system in memory; without it those rows are left out, and that i
 import argparse
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -92,7 +90,7 @@ def _rows(world: World, options: argparse.Namespace) -> dict[str, Callable[[], T
 
     def on_disk(fault: str) -> Callable[[], Tally | None]:
         def trials() -> Tally | None:
-            with _disk(world.folder / "disk") as mounted:
+            with faults_disk.small_disk(world.folder / "disk") as mounted:
                 if mounted is None:
                     return None
                 disk, remount = mounted
@@ -115,24 +113,6 @@ def _rows(world: World, options: argparse.Namespace) -> dict[str, Callable[[], T
         "kill-rank": lambda: faults_ranks.killed_rank(world, n["kill-rank"], rng),
         "kill-worker": lambda: faults_ranks.killed_worker(world, n["kill-worker"], rng),
     }
-
-
-@contextmanager
-def _disk(folder: Path) -> Iterator[tuple[Path, Callable[[str], object]] | None]:
-    """A file system of a few megabytes, and how to mount it anew; None where that is forbidden."""
-    folder.mkdir(exist_ok=True)
-
-    def mount(*options: str) -> int:
-        command = ["mount", *options, str(folder)]
-        return subprocess.run(command, check=False, capture_output=True).returncode  # noqa: S603
-
-    if mount("-t", "tmpfs", "-o", "size=8M", "none"):
-        yield None
-        return
-    try:
-        yield folder, lambda mode: mount("-o", f"remount,{mode}")
-    finally:
-        subprocess.run(["umount", str(folder)], check=False)  # noqa: S603, S607
 
 
 def _line(tally: Tally) -> str:

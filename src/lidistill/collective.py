@@ -7,10 +7,14 @@ calls them, in the same order.
 Shape letters: N rows of this process, R rows of all, C channels.
 """
 
+from typing import TypeVar
+
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx, once_differentiable
+
+T = TypeVar("T")
 
 
 def num_ranks() -> int:
@@ -69,6 +73,15 @@ class _Gather(torch.autograd.Function):
 def gather_over_ranks(x: Tensor) -> Tensor:
     """The rows of all processes, (N, ...) to (R, ...), in the order of their numbers."""
     return x if num_ranks() == 1 else _Gather.apply(x, _counts(len(x), x.device))
+
+
+def gather_items(items: list[T]) -> list[T]:
+    """What can be pickled, of all processes, in the order of their numbers; each gets it all."""
+    if num_ranks() == 1:
+        return items
+    parts: list[list[T]] = [[] for _ in range(num_ranks())]
+    dist.all_gather_object(parts, items)
+    return [item for part in parts for item in part]
 
 
 def place_among_ranks(count: int, device: torch.device) -> tuple[int, int]:

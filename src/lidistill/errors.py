@@ -79,7 +79,9 @@ UNREADABLE = (
 
 def first_line(error: BaseException) -> str:
     """The first line of an error's text, or its name where it has none."""
-    return next(iter(str(error).splitlines()), "") or type(error).__name__
+    line = next(iter(str(error).splitlines()), "")
+    # What torch.load says next is advice to run the code in the file.
+    return line.partition(". In PyTorch 2.6")[0] or type(error).__name__
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from lidistill.config import GridConfig
 from lidistill.engine.precision import autocast, pick_device
+from lidistill.engine.progress import track
 from lidistill.ops.cells import cell_indices, crop_mask
 from lidistill.structures import Batch, Pairs
 from lidistill.tasks.distill import Distiller, DistillItem, PretrainRecipe, build_distiller
@@ -118,7 +119,10 @@ def predict_student(
     planes = len(recipe.backbone.grid.planes)
     depths = (planes, 2 * planes)
     points = min(_POINTS, recipe.data.sampling.max_points)
-    first, second = (_measure(recipe, depth, points, groups, device) for depth in depths)
+    first, second = (
+        _measure(recipe, depth, points, groups, device)
+        for depth in track(depths, "measuring", total=len(depths))
+    )
     scale = recipe.data.sampling.max_points / points
     further = (recipe.backbone.depth - depths[0]) / (depths[1] - depths[0])
     return Cost(

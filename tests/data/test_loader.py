@@ -4,6 +4,7 @@ import signal
 
 import numpy as np
 import pytest
+from fakes.processes import together
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,9 +15,9 @@ from lidistill.data.worker import start_worker
 from lidistill.errors import ConfigError, FileFormatError
 
 
-def plan(num_frames=10, batch_size=4, micro_batch=4, seed=0):
+def plan(num_frames=10, batch_size=4, micro_batch=4, seed=0, **ranks):
     order = FrameOrder(sizes=(num_frames,), seed=seed)
-    return StepPlan(order=order, batch_size=batch_size, micro_batch=micro_batch)
+    return StepPlan(order=order, batch_size=batch_size, micro_batch=micro_batch, **ranks)
 
 
 def test_an_epoch_shows_every_frame_at_most_once():
@@ -110,10 +111,11 @@ def reader(bad):
     return make
 
 
-def read(bad, bad_frames, *, start=0, workers=0):
+def read(bad, bad_frames, *, start=0, workers=0, **ranks):
+    make, frames = reader(bad), plan(**ranks)
     return list(
         step_batches(
-            reader(bad), tuple, plan(), start=start, stop=4, workers=workers, bad_frames=bad_frames
+            make, tuple, frames, start=start, stop=4, workers=workers, bad_frames=bad_frames
         )
     )
 
@@ -144,6 +146,16 @@ def test_a_bad_frame_is_replaced_by_the_same_one_wherever_the_run_starts(caplog,
 def test_more_bad_frames_than_the_limit_end_the_run():
     with pytest.raises(FileFormatError, match=r"3 frames cannot be read.*limit=2"):
         read({1, 3, 5}, BadFrames(policy="skip", limit=2))
+
+
+@pytest.mark.slow
+def test_the_limit_counts_the_bad_frames_of_all_processes(tmp_path, caplog):
+    def check(rank):
+        with pytest.raises(FileFormatError, match=r"3 frames cannot be read.*limit=2"):
+            read({1, 3, 5}, BadFrames(policy="skip", limit=2), rank=rank, num_ranks=2)
+        assert {f"frame {index} is broken" in caplog.text for index in (1, 3, 5)} == {True}
+
+    together(check, tmp_path, ranks=2)
 
 
 def test_a_set_without_a_sound_frame_ends_in_the_readers_error():

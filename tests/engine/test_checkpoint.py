@@ -190,12 +190,31 @@ def test_what_a_killed_run_left_is_cleared(tmp_path):
     path = save(tmp_path, 5)
     folder = path.parent
     shutil.copytree(path, folder / ".writing-step-00000006")
-    shutil.copytree(path, folder / ".replaced-step-00000004")
+    shutil.copytree(path, folder / ".replaced-step-00000005")
     (tmp_path / ".writing-log.jsonl").write_text("x")
     (folder / ".writing-best").symlink_to(path.name)
     clean_stale(tmp_path)
     assert [p.name for p in folder.iterdir()] == ["step-00000005"]
     assert [p.name for p in tmp_path.iterdir()] == ["checkpoints"]
+    assert load_checkpoint(tmp_path).step == 5
+
+
+def test_a_kill_between_the_old_one_and_its_replacement_loses_neither(tmp_path, monkeypatch):
+    path = save(tmp_path, 5)
+    real = Path.replace
+
+    def killed(self, target):
+        if self.name.startswith(".writing-"):
+            raise KeyboardInterrupt
+        return real(self, target)
+
+    monkeypatch.setattr(Path, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        save(tmp_path, 5)
+    monkeypatch.undo()
+    assert not path.exists()
+    clean_stale(tmp_path)
+    assert [p.name for p in path.parent.iterdir()] == ["step-00000005"]
     assert load_checkpoint(tmp_path).step == 5
 
 
@@ -224,6 +243,7 @@ def test_everything_is_on_the_disk_before_it_gets_its_name(tmp_path, monkeypatch
     path = save(tmp_path, 7)
     side = path.with_name(f".writing-{path.name}")
     files = {str(side / p.name) for p in path.iterdir()}
+    assert done.pop(0) == str(tmp_path)  # which has the new folder of checkpoints
     assert set(done[: len(files)]) == files
     assert done[len(files) :] == [str(side), str(path.parent)]
 

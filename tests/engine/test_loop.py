@@ -4,6 +4,7 @@ import signal
 import numpy as np
 import pytest
 import torch
+import torch.distributed as dist
 from torch import nn
 
 from lidistill.data.loader import StepPlan, step_batches
@@ -237,6 +238,20 @@ def test_a_signal_saves_within_the_step_and_the_run_goes_on_from_there(tmp_path,
     assert losses(tmp_path / "cut") == losses(tmp_path / "whole")
 
 
+def test_a_signal_during_the_passes_ends_the_run_with_this_step(tmp_path):
+    class Interrupted(Fit):
+        calls = 0
+
+        def forward(self, rows):
+            self.calls += 1
+            if self.calls == 6:  # two passes a step
+                signal.raise_signal(signal.SIGTERM)
+            return super().forward(rows)
+
+    with pytest.raises(RunStoppedError, match=r"step 3 is saved"):
+        train(training(tmp_path, module=Interrupted()))
+
+
 def test_the_best_checkpoint_has_the_lowest_mean_loss(tmp_path):
     config = TrainConfig(
         steps=12, batch_size=4, checkpoint_every=2, keep_checkpoints=1, keep_best=True
@@ -252,15 +267,30 @@ def test_one_folder_takes_one_run(tmp_path):
         train(training(tmp_path))
 
 
-def test_a_killed_data_worker_ends_the_run_with_a_status_that_asks_for_a_restart(tmp_path):
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (
+            RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed."),
+            "a data worker was killed",
+        ),
+        (
+            RuntimeError("[third_party/gloo/gloo/transport/tcp/pair.cc:553] Connection closed"),
+            "another process of this run has ended",
+        ),
+        (dist.DistBackendError("NCCL error"), "another process of this run has ended"),
+    ],
+)
+def test_a_killed_helper_ends_the_run_with_a_status_that_asks_for_a_restart(
+    tmp_path, error, message
+):
     def killed(start, stop):
         yield from training(tmp_path).batches(start, stop - 1)
-        msg = "DataLoader worker (pid 7) is killed by signal: Killed."
-        raise RuntimeError(msg)
+        raise error
 
-    with pytest.raises(RunStoppedError, match="a data worker was killed") as error:
+    with pytest.raises(RunStoppedError, match=message) as stopped:
         train(training(tmp_path, batches=killed))
-    assert error.value.exit_status == 75
+    assert stopped.value.exit_status == 75
 
 
 def test_clipping_bounds_the_gradient(tmp_path):

@@ -12,6 +12,37 @@ def test_a_gpu_that_is_not_there_is_an_error(monkeypatch):
         pick_device("cuda")
 
 
+@pytest.fixture
+def two_gpus(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+
+    def launched(rank, ranks):
+        monkeypatch.setenv("LOCAL_RANK", str(rank))
+        monkeypatch.setenv("LOCAL_WORLD_SIZE", str(ranks))
+
+    return launched
+
+
+@pytest.mark.parametrize("name", ["auto", "cuda"])
+def test_every_process_has_a_gpu_of_its_own(two_gpus, name):
+    two_gpus(1, 2)
+    assert pick_device(name) == torch.device("cuda", 1)
+    two_gpus(2, 3)
+    with pytest.raises(ConfigError, match="needs GPU 2, and there are 2"):
+        pick_device(name)
+
+
+def test_one_process_may_choose_its_gpu_several_may_not_share_one(two_gpus):
+    two_gpus(0, 1)
+    assert pick_device("cuda:1") == torch.device("cuda", 1)
+    with pytest.raises(ConfigError, match="needs GPU 7"):
+        pick_device("cuda:7")
+    two_gpus(0, 2)
+    with pytest.raises(ConfigError, match="2 processes cannot share"):
+        pick_device("cuda:1")
+
+
 def test_full_precision_is_left_alone():
     with autocast(torch.device("cpu"), "fp32"):
         assert torch.mm(torch.ones(2, 2), torch.ones(2, 2)).dtype == torch.float32

@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import sys
+import tempfile
 import time
 import traceback
 from collections.abc import Callable
@@ -99,7 +100,8 @@ class Started:
 
 def start(arguments: list[str], before: Callable[[], Any] | None = None) -> Started:
     """Run the command line in a forked process, after something that is done there first."""
-    output = Path(f"/tmp/lidistill-fault-{os.getpid()}-{time.monotonic_ns()}.txt")  # noqa: S108
+    name = f"lidistill-fault-{os.getpid()}-{time.monotonic_ns()}.txt"
+    output = Path(tempfile.gettempdir()) / name
     pid = os.fork()
     if pid:
         return Started(pid, output)

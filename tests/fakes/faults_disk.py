@@ -3,7 +3,9 @@
 import os
 import resource
 import shutil
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -72,3 +74,21 @@ def read_only(world: World, disk: Path, remount: Callable[[str], object], count:
         remount("rw")
         resumes(world, run, tally)
     return tally
+
+
+@contextmanager
+def small_disk(folder: Path) -> Iterator[tuple[Path, Callable[[str], object]] | None]:
+    """A file system of a few megabytes, and how to mount it anew; None where that is forbidden."""
+    folder.mkdir(exist_ok=True)
+
+    def mount(*options: str) -> int:
+        command = ["mount", *options, str(folder)]
+        return subprocess.run(command, check=False, capture_output=True).returncode
+
+    if mount("-t", "tmpfs", "-o", "size=8M", "none"):
+        yield None
+        return
+    try:
+        yield folder, lambda mode: mount("-o", f"remount,{mode}")
+    finally:
+        subprocess.run(["umount", str(folder)], check=False)

@@ -1,19 +1,20 @@
 """Checkpoints and recipes made to do harm: to run code, to write elsewhere, to fill the memory.
 
-Those of the data sets are in ``fakes.mutants``, with a benchmark of their own.
+What comes from elsewhere is in ``fakes.faults_foreign``; damaged files of the data sets are in
+``fakes.mutants``, with a benchmark of their own.
 """
 
 import json
-import os
 import resource
 import shutil
 import struct
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
 from fakes.faults import Tally, World, finish, start
+from fakes.faults_foreign import ARCHIVES, SCANS, RunsCode
+from fakes.folder import write_folder
 
 from lidistill.engine.checkpoint_record import RECORD, TRAINING, WEIGHTS, record_sum
 from lidistill.engine.durable import sha256
@@ -21,18 +22,8 @@ from lidistill.engine.durable import sha256
 _MEBIBYTES = 512
 
 
-class _Code:
-    """Pickles as a call that leaves a mark."""
-
-    def __init__(self, mark: Path) -> None:
-        self._mark = mark
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (os.system, (f"touch {self._mark}",))
-
-
 def _pickle(checkpoint: Path, mark: Path) -> None:
-    torch.save({"optimizer": _Code(mark)}, checkpoint / "training.pt")
+    torch.save({"optimizer": RunsCode(mark)}, checkpoint / "training.pt")
 
 
 def _bare_pickle(checkpoint: Path, mark: Path) -> None:
@@ -98,25 +89,17 @@ CHECKPOINTS: tuple[Callable[[Path, Path], None], ...] = (
 RECIPES: tuple[Callable[[Path, Path], None], ...] = (_tag, _new_tag, _laughs, _deep_yaml)
 
 
+ATTACKS = (*CHECKPOINTS, *RECIPES, *ARCHIVES, *SCANS)
+
+
 def hostile(world: World, count: int) -> Tally:
-    """Resume from hostile checkpoints and run hostile recipes, each in its own process."""
-    tally = Tally("hostile checkpoints and recipes")
-    attacks = [*CHECKPOINTS, *RECIPES]
-    mark = world.folder / "mark"
+    """Resume from, train by, import and read hostile files, each in its own process."""
+    tally = Tally("hostile checkpoints, recipes, archives and scans")
+    mark, run = world.folder / "mark", world.folder / "hostile"
     for tally.trials in range(1, count + 1):
-        attack = attacks[tally.trials % len(attacks)]
-        run = world.folder / "hostile"
-        recipe = world.folder / "hostile.yaml"
-        shutil.copy(world.recipe, recipe)
-        shutil.copytree(world.reference, run)
-        newest = sorted((run / "checkpoints").glob("step-*"))[-1]
-        if attack in CHECKPOINTS:
-            attack(newest, mark)
-            _sign(newest)
-        else:
-            attack(recipe, mark)
+        attack = ATTACKS[tally.trials % len(ATTACKS)]
+        arguments = _prepare(attack, world, run, mark)
         before = _tree(world.folder)
-        arguments = ["pretrain", str(recipe), f"output={run}"]
         status, text = finish(start(arguments, _bounded))
         name = attack.__name__.strip("_")
         clear = status == 2 and "error: " in text and "Traceback" not in text
@@ -126,6 +109,32 @@ def hostile(world: World, count: int) -> Tally:
         tally.check(good=not outside, otherwise=f"{name}: wrote {outside}")
         shutil.rmtree(run)
     return tally
+
+
+def _prepare(
+    attack: Callable[[Path, Path], None], world: World, run: Path, mark: Path
+) -> list[str]:
+    """Write the hostile file, and give the arguments of a command that meets it."""
+    recipe = world.folder / "hostile.yaml"
+    shutil.copy(world.recipe, recipe)
+    shutil.copytree(world.reference, run)
+    if attack in ARCHIVES:
+        archive = run / "model.tar.gz"
+        attack(archive, mark)
+        return ["import-checkpoint", str(archive), str(run / "imported")]
+    if attack in SCANS:
+        own = write_folder(run / "own", drives=("",), num_frames=1)
+        (own / "scans" / "000000.pcd").unlink()
+        attack(own / "scans" / "000000", mark)
+        sets = f"data.sets=[{{kind: folder, root: {own}}}]"
+        return ["pretrain", str(recipe), sets, f"output={run / 'trained'}"]
+    if attack in CHECKPOINTS:
+        newest = sorted((run / "checkpoints").glob("step-*"))[-1]
+        attack(newest, mark)
+        _sign(newest)
+    else:
+        attack(recipe, mark)
+    return ["pretrain", str(recipe), f"output={run}"]
 
 
 def _sign(checkpoint: Path) -> None:

@@ -44,7 +44,9 @@ def _watched(place: str, value: float, at: int) -> Callable[[], Any]:
     """Something to do in the run's process: it ends with an error if the bad step changes a bit."""
 
     class Watched(Stepper):
-        def __call__(self, step: int, group: list[Any], *, signal: int = 0) -> StepResult:
+        def __call__(
+            self, step: int, group: list[Any], *, signal: Callable[[], int] = lambda: 0
+        ) -> StepResult:
             if step != at:
                 return super().__call__(step, group, signal=signal)
             before = self._state()

@@ -1,9 +1,12 @@
-"""The short form of ``benchmarks/faults.py``: every fault a few times."""
+"""The short form of ``benchmarks/faults.py``: every fault a few times.
+
+Two ranks against one process, the row that is missing here, is ``integration/test_two_processes``.
+"""
 
 import numpy as np
 import pytest
 import torch
-from fakes import faults, faults_disk, faults_hostile, faults_numbers
+from fakes import faults, faults_disk, faults_hostile, faults_numbers, faults_ranks
 
 pytestmark = pytest.mark.slow
 
@@ -35,10 +38,33 @@ def test_a_limit_on_files_leaves_the_old_checkpoint_and_says_what_is_wrong(world
     assert faults_disk.small_files(world, 2, rng).failures == []
 
 
+@pytest.fixture
+def disk(tmp_path):
+    with faults_disk.small_disk(tmp_path / "disk") as mounted:
+        if mounted is None:
+            pytest.skip("no file system can be mounted here")
+        yield mounted
+
+
+def test_a_full_disk_leaves_the_old_checkpoint_and_says_so(world, disk, rng):
+    assert faults_disk.full_disk(world, disk[0], 1, rng).failures == []
+
+
+def test_a_read_only_disk_leaves_the_old_checkpoint_and_says_so(world, disk):
+    assert faults_disk.read_only(world, *disk, 1).failures == []
+
+
+def test_a_killed_rank_is_started_again_from_the_last_save(world, rng):
+    assert faults_ranks.killed_rank(world, 1, rng).failures == []
+
+
+def test_a_killed_data_worker_is_no_hang_and_leaves_no_orphan(world, rng):
+    assert faults_ranks.killed_worker(world, 1, rng).failures == []
+
+
 def test_a_step_that_is_not_finite_leaves_every_weight_as_it_was(world, rng):
     assert faults_numbers.not_finite(world, 4, rng).failures == []
 
 
-def test_hostile_checkpoints_and_recipes_do_nothing(world):
-    count = len(faults_hostile.CHECKPOINTS) + len(faults_hostile.RECIPES)
-    assert faults_hostile.hostile(world, count).failures == []
+def test_hostile_checkpoints_recipes_archives_and_scans_do_nothing(world):
+    assert faults_hostile.hostile(world, len(faults_hostile.ATTACKS)).failures == []

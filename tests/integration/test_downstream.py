@@ -3,13 +3,20 @@ import shutil
 
 import pytest
 import torch
-from fakes.runs import GRID, finetune_values, pretrain_values, probe_values, write_world
+from fakes.runs import (
+    GRID,
+    finetune_values,
+    pretrain_values,
+    probe_values,
+    write_street,
+    write_world,
+)
 
 from lidistill.cli import main
 from lidistill.compare import Line, table_rows
 from lidistill.engine.checkpoint import load_checkpoint
 from lidistill.engine.tracking import read_log
-from lidistill.errors import ConfigError
+from lidistill.errors import ConfigError, FileFormatError
 from lidistill.recipes import apply_overrides
 from lidistill.tasks.distill import pretrain
 from lidistill.tasks.report import evaluate_run, run_probe
@@ -54,18 +61,44 @@ def test_fine_tuning_starts_from_the_distilled_weights_and_moves_every_one(world
     assert max(distances.values()) < 0.2
 
 
-def test_a_fine_tuning_cut_in_two_equals_an_uncut_one(world, tmp_path):
+@pytest.mark.parametrize("values", [probe_values, finetune_values])
+def test_learning_labels_cut_in_two_equals_an_uncut_run(world, tmp_path, values):
     common = ("train.steps=4", "train.checkpoint_every=2", "train.keep_checkpoints=5")
-    run_probe(recipe(world, *common, f"output={tmp_path / 'whole'}"))
-    run_probe(recipe(world, *common, f"output={tmp_path / 'cut'}"))
+
+    def run(name):
+        run_probe(recipe(world, *common, f"output={tmp_path / name}", values=values))
+
+    run("whole")
+    run("cut")
     for name in ("results.json", "checkpoints/step-00000004/weights.safetensors"):
         (tmp_path / "cut" / name).unlink()
     (tmp_path / "cut" / "checkpoints" / "step-00000004").rename(tmp_path / "gone")
-    run_probe(recipe(world, *common, f"output={tmp_path / 'cut'}"))
+    run("cut")
     whole, cut = load_checkpoint(tmp_path / "whole"), load_checkpoint(tmp_path / "cut")
     assert all(torch.equal(cut.weights[name], w) for name, w in whole.weights.items())
     rates = [[row["lr"] for row in read_log(tmp_path / n / "log.jsonl")] for n in ("whole", "cut")]
     assert rates[0] == rates[1]
+
+
+@pytest.mark.parametrize("policy", ["stop", "skip"])
+def test_a_probe_does_about_bad_frames_what_its_recipe_says(world, tmp_path, caplog, policy):
+    write_street(tmp_path / "set", frames=(0, 1, 2, 3))
+    (tmp_path / "set" / "001" / "lidar" / "01.pkl.gz").write_bytes(b"broken")
+    data = f"{{kind: pandaset, root: {tmp_path / 'set'}, split: all}}"
+    probe = recipe(
+        world,
+        f"data.sets=[{data}]",
+        f"data.bad_frames.policy={policy}",
+        f"output={tmp_path / 'run'}",
+        "train.steps=4",
+        values=probe_values,
+    )
+    if policy == "stop":
+        with pytest.raises(FileFormatError, match=r"01\.pkl\.gz"):
+            run_probe(probe)
+        return
+    run_probe(probe)
+    assert caplog.text.count("bad frame 1 of at most 100 is left out") == 1
 
 
 def test_a_network_sees_a_larger_field_of_view_with_the_same_weights(world, tmp_path):

@@ -1,3 +1,4 @@
+import json
 import subprocess
 
 import pytest
@@ -19,6 +20,25 @@ def world(tmp_path_factory):
 
 def test_two_processes_train_and_score_as_one_does(world):
     assert two_as_one(world, three_tasks(world)).failures == []
+
+
+def test_a_network_with_split_weights_is_scored_whole(world, tmp_path):
+    finetune = three_tasks(world)["finetune"][:2]
+    run = tmp_path / "split"
+    own = [*finetune, "features=random", "checkpoint=null", f"output={run}", "train.steps=2"]
+    done = subprocess.run(
+        torchrun([*own, "train.sharding=full"], ranks=2),
+        env=environment("scored"),
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr.decode(errors="replace")[-2000:]
+    status, text = faults.finish(faults.start(["evaluate", str(run)]))
+    assert status == 0, text
+    first, again = (
+        json.loads((folder / "results.json").read_text()) for folder in (run, run / "evaluation")
+    )
+    assert first["confusion"] == again["confusion"]
 
 
 def test_a_run_with_split_weights_goes_on_in_one_process(world, tmp_path):

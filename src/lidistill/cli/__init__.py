@@ -19,7 +19,7 @@ from lidistill.cli.labels import comparison, evaluate, finetune, probe
 from lidistill.cli.output import OUT, Overrides, RecipeName, print_json, print_pictures
 from lidistill.cli.simulate import simulate
 from lidistill.demo import run_demo
-from lidistill.engine.distributed import launched_rank
+from lidistill.engine.distributed import launched_rank, leave
 from lidistill.errors import LidistillError
 from lidistill.recipes import complete_text, load_recipe, recipe_names, recipe_text
 from lidistill.tasks.distill import PretrainRecipe
@@ -153,6 +153,7 @@ def main(argv: list[str] | None = None) -> None:
             "models. Add --debug to any command for the traceback of an error.",
             config=(tyro.conf.FlagCreatePairsOff,),
         )
+        leave()
     except LidistillError as error:
         if debug:
             raise

@@ -13,6 +13,7 @@ from typing import Generic, TypeVar
 
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from lidistill.collective import gather_items
 from lidistill.data.bad_frames import STOP, BadFrame, BadFrameCount, BadFrames, attempts
 from lidistill.data.order import FrameOrder, Key
 from lidistill.data.worker import start_worker
@@ -149,6 +150,7 @@ def step_batches(
 
     Raises:
         LidistillError: What ``make`` raises, also in a worker process.
+        FileFormatError: If all processes together have left out too many frames.
     """
     loader = DataLoader(
         _Made(make, plan.order, bad_frames),
@@ -160,15 +162,18 @@ def step_batches(
     )
     count = BadFrameCount(bad_frames)
     group: list[object] = []
+    skipped: list[BadFrame] = []
     for batch in loader:
         if isinstance(batch, LidistillError):
             raise batch
-        packed, skipped = batch
-        count.add(skipped)
+        packed, left_out = batch
         group.append(packed)
+        skipped += left_out
         if len(group) == plan.passes_per_step:
+            if bad_frames.policy == "skip":
+                count.add(gather_items(skipped))
             yield group
-            group = []
+            group, skipped = [], []
 
 
 def _collate(

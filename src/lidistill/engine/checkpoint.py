@@ -35,7 +35,8 @@ from lidistill.engine.checkpoint_record import (
 from lidistill.engine.durable import sha256, sync
 from lidistill.errors import UNREADABLE, CheckpointError, TrainingError, first_line
 
-_STALE = (".writing-*", ".replaced-*", ".removing-*")
+_REPLACED = ".replaced-"
+_STALE = (".writing-*", f"{_REPLACED}*", ".removing-*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +105,10 @@ def save_checkpoint(
     side = folder / f".writing-{target.name}"
     try:
         shutil.rmtree(side, ignore_errors=True)
-        side.mkdir(parents=True)
+        if not folder.is_dir():
+            folder.mkdir(parents=True)
+            sync(folder.parent)
+        side.mkdir()
         save_file({k: v.detach().cpu().contiguous() for k, v in weights.items()}, side / WEIGHTS)
         torch.save(training, side / TRAINING)
         record = {"format": FORMAT, "step": step, "recipe": recipe, "meta": meta}
@@ -148,7 +152,14 @@ def prune(folder: Path, *, keep: int, best: bool) -> None:
 
 
 def clean_stale(run: Path) -> None:
-    """Remove what a run that was killed while it wrote has left behind."""
+    """Remove what a run that was killed while it wrote has left behind.
+
+    A checkpoint that was moved away for another that never came gets its name back.
+    """
+    for away in (run / "checkpoints").glob(f"{_REPLACED}step-*"):
+        target = away.with_name(away.name.removeprefix(_REPLACED))
+        if not target.exists():
+            away.replace(target)
     for folder in (run, run / "checkpoints"):
         for pattern in _STALE:
             for stale in folder.glob(pattern):
@@ -235,7 +246,7 @@ def _put_in_place(side: Path, target: Path) -> None:
     for file in side.iterdir():
         sync(file)
     sync(side)
-    replaced = target.with_name(f".replaced-{target.name}")
+    replaced = target.with_name(f"{_REPLACED}{target.name}")
     if target.exists():
         target.replace(replaced)
     side.replace(target)

@@ -4,7 +4,6 @@ One process is the ordinary case: nothing is started, nothing is wrapped, and wh
 same code.
 """
 
-import atexit
 import contextlib
 import datetime
 import os
@@ -18,10 +17,12 @@ import torch.distributed as dist
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule, fully_shard
+from torch.distributed.rendezvous import rendezvous
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from lidistill.collective import num_ranks, rank, sum_over_ranks
+from lidistill.engine.meeting import fresh_part
 from lidistill.errors import ConfigError
 
 Sharding: TypeAlias = Literal["none", "full"]
@@ -41,13 +42,29 @@ def start(device: torch.device) -> None:
         return
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=_TIMEOUT)
-    atexit.register(_leave)
+    store, number, count = next(iter(rendezvous("env://", timeout=_TIMEOUT)))
+    dist.init_process_group(
+        "nccl" if device.type == "cuda" else "gloo",
+        store=fresh_part(store, number, count, _TIMEOUT),
+        rank=number,
+        world_size=count,
+        timeout=_TIMEOUT,
+    )
 
 
-def _leave() -> None:
+def leave() -> None:
+    """Part from the other processes, at the end of a run that went well.
+
+    After an error nothing is parted from, since that could wait for processes that wait for this
+    one: it just ends, and the launcher ends the others.
+    """
     if dist.is_initialized():
         dist.destroy_process_group()
+
+
+def lost_a_process(error: Exception) -> bool:
+    """Whether an error says that another process is gone."""
+    return isinstance(error, dist.DistError) or "gloo/transport" in str(error)
 
 
 def launched_rank() -> int:
@@ -83,15 +100,6 @@ def on_first(action: Callable[[], T]) -> T:
 def deal(num_items: int) -> range:
     """Which of so many items this process does; every item falls to exactly one process."""
     return range(rank(), num_items, num_ranks())
-
-
-def gather(items: list[T]) -> list[T]:
-    """The items of all processes; each gets the whole list, in the order of their numbers."""
-    if num_ranks() == 1:
-        return items
-    parts: list[list[T]] = [[] for _ in range(num_ranks())]
-    dist.all_gather_object(parts, items)
-    return [item for part in parts for item in part]
 
 
 def sum_counts(counts: NDArray[np.int64]) -> NDArray[np.int64]:

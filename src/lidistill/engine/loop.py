@@ -3,7 +3,7 @@
 import contextlib
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,14 @@ import yaml
 from torch import nn
 
 from lidistill.engine.checkpoint import clean_stale, newest_checkpoint, prune, save_checkpoint
-from lidistill.engine.distributed import is_first, on_first, share_out, start, whole
+from lidistill.engine.distributed import (
+    is_first,
+    lost_a_process,
+    on_first,
+    share_out,
+    start,
+    whole,
+)
 from lidistill.engine.durable import replace_text, sync
 from lidistill.engine.faults import FaultLog
 from lidistill.engine.precision import make_scaler
@@ -44,7 +51,7 @@ def train(training: Training) -> Path:
         RunStoppedError: If a signal ended the run, after it has saved.
     """
     start(training.device)
-    with contextlib.ExitStack() as stack, _worker_loss():
+    with contextlib.ExitStack() as stack, _losses_of_helpers():
         on_first(lambda: _open(training, stack))
         training.module.to(training.device)
         begin = resume(training)
@@ -57,7 +64,7 @@ def train(training: Training) -> Path:
         groups = stack.enter_context(contextlib.closing(training.batches(begin.step, total)))
         clock = time.monotonic()
         for step, group in enumerate(groups, start=begin.step):
-            result = run.step(step, group, signal=signals.received or 0)
+            result = run.step(step, group, signal=lambda: signals.received or 0)
             values = dict(result.values)
             now = time.monotonic()
             values[training.rate_name] = values.pop("weight") / max(now - clock, 1e-9)
@@ -98,7 +105,7 @@ class _Run:
         )
         self._losses: list[float] = []
 
-    def step(self, step: int, group: list[Any], *, signal: int) -> StepResult:
+    def step(self, step: int, group: list[Any], *, signal: Callable[[], int]) -> StepResult:
         """Take a step, or note why it could not be taken."""
         result = self._stepper(step, group, signal=signal)
         if result.fault is not None:
@@ -157,17 +164,24 @@ def _trackers(run: Path, step: int) -> Tracker:
 
 
 @contextlib.contextmanager
-def _worker_loss() -> Iterator[None]:
-    """Say in one line that a data worker was killed; PyTorch raises that from anywhere."""
+def _losses_of_helpers() -> Iterator[None]:
+    """Say in one line that a process this one needs is gone; PyTorch raises that from anywhere."""
     try:
         yield
     except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
+        text = " ".join(str(error).split())
+        if "DataLoader worker" in text:
+            msg = (
+                f"a data worker was killed ({text}), often because memory ran out; the same "
+                "command goes on from the last checkpoint, with fewer workers if need be."
+            )
+        elif lost_a_process(error):
+            msg = (
+                f"another process of this run has ended ({text}); its output says why. The same "
+                "command goes on from the last checkpoint."
+            )
+        else:
             raise
-        msg = (
-            f"a data worker was killed ({' '.join(str(error).split())}), often because memory ran "
-            "out; the same command goes on from the last checkpoint, with fewer workers if need be."
-        )
         raise RunStoppedError(msg) from error
 
 

@@ -16,21 +16,39 @@ _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 def pick_device(name: str = "auto") -> torch.device:
     """The device of this process: ``auto`` takes the GPU of the local rank where there is one.
 
+    ``cuda`` takes it, too, and is an error where there is none.
+
     Raises:
-        ConfigError: If a GPU is asked for and there is none, or the name means nothing.
+        ConfigError: If a GPU is asked for and there is none, if several processes would share one,
+            or if the name means nothing.
     """
     if name == "auto":
-        if not torch.cuda.is_available():
-            return torch.device("cpu")
-        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        name = "cuda" if torch.cuda.is_available() else "cpu"
     if name.startswith("cuda") and not torch.cuda.is_available():
         msg = f"device={name!r} was asked for, but PyTorch sees no GPU; use device=auto or cpu."
         raise ConfigError(msg)
     try:
-        return torch.device(name)
+        device = torch.device(name)
     except RuntimeError as error:
         msg = f"device={name!r} is none that PyTorch knows; use auto, cpu, cuda or cuda:1."
         raise ConfigError(msg) from error
+    return _own_gpu(device) if device.type == "cuda" else device
+
+
+def _own_gpu(device: torch.device) -> torch.device:
+    """The GPU of this process among those of its machine."""
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    if device.index is not None and processes > 1:
+        msg = f"{processes} processes cannot share device={device}; use device=cuda, one GPU each."
+        raise ConfigError(msg)
+    index = int(os.environ.get("LOCAL_RANK", "0")) if device.index is None else device.index
+    if index >= torch.cuda.device_count():
+        msg = (
+            f"this process needs GPU {index}, and there are {torch.cuda.device_count()} on this "
+            "machine; start at most one process for each, or use device=cpu."
+        )
+        raise ConfigError(msg)
+    return torch.device("cuda", index)
 
 
 def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[None]:

@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
-from lidistill.collective import num_ranks
-from lidistill.engine.distributed import gather, gradient_exchange, sum_numbers
+from lidistill.collective import gather_items, num_ranks
+from lidistill.engine.distributed import gradient_exchange, sum_numbers
 from lidistill.engine.faults import BadStep
 from lidistill.engine.precision import autocast
 from lidistill.engine.signals import EXIT_STATUS
@@ -49,7 +50,9 @@ class Stepper:
         self._training, self._module = training, module
         self._optimizer, self._scaler = optimizer, scaler
 
-    def __call__(self, step: int, group: list[Any], *, signal: int = 0) -> StepResult:
+    def __call__(
+        self, step: int, group: list[Any], *, signal: Callable[[], int] = lambda: 0
+    ) -> StepResult:
         """Take a step over all items of a group; the loss is the mean over all that they count.
 
         A step whose loss or gradient is not finite in any process is taken by none: weights,
@@ -58,7 +61,8 @@ class Stepper:
         Args:
             step: Steps done before.
             group: This process's items, one for each pass.
-            signal: Number of a signal that this process has noticed.
+            signal: Number of a signal that this process has noticed, or 0; asked after the passes,
+                so that one which comes during them ends the run with this step.
         """
         rate = self._set_rate(step)
         torch.manual_seed(step_seed(self._training.seed, step))
@@ -66,7 +70,8 @@ class Stepper:
         shares, total = self._shares(group)
         sums, broken = self._passes(group, shares)
         names = sorted(sums)
-        signals = [float(signal == number) for number in EXIT_STATUS]
+        received = signal()
+        signals = [float(received == number) for number in EXIT_STATUS]
         means = sum_numbers([*signals, *(sums[name] for name in names)])
         noticed = [number for number in EXIT_STATUS if means.pop(0)]
         values = {name: mean / num_ranks() for name, mean in zip(names, means, strict=True)}
@@ -154,6 +159,6 @@ def step_seed(seed: int, step: int) -> int:
 def _blame(group: list[Any], broken: list[int]) -> tuple[str, ...]:
     """Frames of all processes whose loss is not finite, or all of them where each one is."""
     own = [(i in broken, name) for i, x in enumerate(group) for name in getattr(x, "frame_ids", ())]
-    everywhere = gather(own)
+    everywhere = gather_items(own)
     guilty = tuple(name for is_broken, name in everywhere if is_broken)
     return guilty or tuple(name for _, name in everywhere)

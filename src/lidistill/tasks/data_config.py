@@ -155,13 +155,18 @@ def step_plan(order: FrameOrder, train: TrainConfig) -> StepPlan:
 
 
 def sample_batches(
-    maker: SampleMaker, plan: StepPlan, *, workers: int, bad_frames: BadFrames
+    maker: Callable[[int, int], Any],
+    plan: StepPlan,
+    *,
+    workers: int,
+    bad_frames: BadFrames,
+    join: Callable[[list[Any]], object] = collate,
 ) -> Callable[[int, int], Generator[list[Any], None, None]]:
     """What ``engine.loop.Training.batches`` wants: the batches between two steps."""
 
     def batches(start: int, stop: int) -> Generator[list[Any], None, None]:
         return step_batches(
-            maker, collate, plan, start=start, stop=stop, workers=workers, bad_frames=bad_frames
+            maker, join, plan, start=start, stop=stop, workers=workers, bad_frames=bad_frames
         )
 
     return batches

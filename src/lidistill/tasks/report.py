@@ -9,7 +9,13 @@ import torch
 from pydantic import TypeAdapter
 
 from lidistill.backbones import BackboneConfig
-from lidistill.engine.checkpoint import Checkpoint, load_weights, newest_checkpoint, versions
+from lidistill.engine.checkpoint import (
+    Checkpoint,
+    load_checkpoint,
+    load_weights,
+    newest_checkpoint,
+    versions,
+)
 from lidistill.engine.checkpoint_record import WEIGHTS
 from lidistill.engine.distributed import on_first, start
 from lidistill.engine.durable import sha256
@@ -42,9 +48,13 @@ def run_probe(recipe: LabelRecipe) -> ProbeResult:
     learned = recipe.data.build().label_map
     check_classes(learned.class_names, repr(learned.name), recipe.evaluation.build().label_map)
     segmentation = train_on_labels(recipe)
+    checkpoint = newest_checkpoint(recipe.output)
+    if recipe.train.sharding == "full":
+        # Each process has other frames to score, so none can wait for the others' weights.
+        segmentation = restored(recipe, load_checkpoint(checkpoint))
     curve = recipe.output / "pictures" / "loss.png"
     on_first(lambda: loss_curve(read_log(recipe.output / "log.jsonl"), curve))
-    result = score(segmentation, recipe, newest_checkpoint(recipe.output))
+    result = score(segmentation, recipe, checkpoint)
     return ProbeResult(
         name=result.name,
         evaluation=result.evaluation,

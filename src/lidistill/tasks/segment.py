@@ -15,12 +15,13 @@ from lidistill.backbones.base import Backbone
 from lidistill.collective import gather_over_ranks
 from lidistill.config import GridConfig, with_defaults
 from lidistill.data import FrameDataset
-from lidistill.data.loader import StepPlan, step_batches
+from lidistill.data.loader import StepPlan
 from lidistill.data.sampling import SamplingConfig, sample_rng, segmentation_sample
 from lidistill.engine import distributed
 from lidistill.engine.loop import Training, train
 from lidistill.engine.precision import pick_device
 from lidistill.engine.progress import track
+from lidistill.errors import LidistillError
 from lidistill.heads import SegmentationHead
 from lidistill.labels import IGNORE
 from lidistill.losses import cross_entropy_lovasz
@@ -236,13 +237,22 @@ def _bank_batches(
     recipe: LabelRecipe, dataset: FrameDataset, start: Segmentation, plan: StepPlan
 ) -> Callable[[int, int], Generator[list[Any], None, None]]:
     """Features of every frame computed once; each step draws ``max_points`` of them a frame."""
-    bank = [
-        _encode(start.encoder, dataset[i], recipe.sampling, start.grid)
-        for i in track(range(len(dataset)), "features", total=len(dataset))
-    ]
+    skips = recipe.data.bad_frames.policy == "skip"
+
+    def encoded(index: int) -> LabelledFeatures | LidistillError:
+        try:
+            return _encode(start.encoder, dataset[index], recipe.sampling, start.grid)
+        except LidistillError as error:
+            if not skips:
+                raise
+            return error
+
+    bank = [encoded(i) for i in track(range(len(dataset)), "features", total=len(dataset))]
 
     def draw(epoch: int, index: int) -> LabelledFeatures:
         item = bank[index]
+        if isinstance(item, LidistillError):
+            raise item
         rng = sample_rng(recipe.seed, epoch, index)
         size = min(recipe.sampling.max_points, len(item.labels))
         chosen = torch.from_numpy(rng.choice(len(item.labels), size=size, replace=False))
@@ -252,10 +262,7 @@ def _bank_batches(
             frame_ids=item.frame_ids,
         )
 
-    def batches(first: int, stop: int) -> Generator[list[Any], None, None]:
-        return step_batches(draw, _join, plan, start=first, stop=stop, workers=0)
-
-    return batches
+    return sample_batches(draw, plan, workers=0, bad_frames=recipe.data.bad_frames, join=_join)
 
 
 def _encode(
