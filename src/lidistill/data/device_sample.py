@@ -1,7 +1,8 @@
 """The sample of ``sampling.distillation_sample``, computed on a GPU (or any other device).
 
 A worker process reads, draws and decodes; everything that is arithmetic follows as tensors. The
-integers are those of the CPU's sample; neighbours on the same distance come in any order.
+integers are those of the CPU's sample, but neighbours on the same distance come in any order; the
+radius may differ in its last bit.
 
 Shape letters: N finite points of a scan, V points after voxelisation, M points of the sample.
 """

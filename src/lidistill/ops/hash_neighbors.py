@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 import torch
 from torch import Tensor
 
-_CELL: Final = 0.5  # metres; an edge of some voxels, so that most points are done at once
+_CELL: Final = 0.3  # metres; fastest for scans thinned to voxels of 0.1 m
 _BUDGET: Final = 1 << 22  # candidates looked at together
 _MAX_CELLS: Final = 1 << 20  # along one axis, so that a cell's number fits 63 bits
 

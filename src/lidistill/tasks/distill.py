@@ -77,8 +77,9 @@ class PretrainRecipe(Config):
     teacher: TeacherConfig
     samples: Literal["workers", "device"] = "workers"
     """Where frames become samples: in the worker processes, or, where these cannot keep up with
-    the GPUs, on the device. The samples are equal, but for neighbours on the same distance. On the
-    device a frame without a pair ends the run, whatever ``data.bad_frames`` says."""
+    the GPUs, on the device. Samples are equal, but for the order of neighbours on the same distance
+    and the last bit of the radius. On the device a frame without a pair ends the run, whatever
+    ``data.bad_frames`` says."""
     teacher_cache: Path | None = None
     """Folder of a cache of teacher features; once it is full no picture is decoded any more."""
     target: TargetConfig = TargetConfig()
