@@ -18,8 +18,8 @@ def _on_triton(monkeypatch):
 
     def switch():
         for module in (waffleiron, inference):
-            monkeypatch.setattr(module, "passes_for", lambda tokens: TRITON)
-        monkeypatch.setattr(edge_max, "_path_for", lambda edges, dtype: triton_edge_max)
+            monkeypatch.setattr(module, "passes_for", lambda _: TRITON)
+        monkeypatch.setattr(edge_max, "_path_for", lambda *_: triton_edge_max)
 
     return switch
 
@@ -39,10 +39,9 @@ def test_a_step_and_the_folded_network_equal_those_of_the_dense_network(on_trito
     batch = random_batch((20, 1, 9))
     net, dense = config.build(), config.model_copy(update={"spatial": "dense"}).build()
     dense.load_state_dict(net.state_dict())
-    # Both draw on the CPU, so that they drop the same residuals.
     kept = (torch.rand(6, 3) < 0.7).float()
-    for one in (net, dense):
-        one.draw_kept = lambda num_scans, device: kept.to(device)
+    for one in (net, dense):  # drop the same residuals on every device
+        one.draw_kept = lambda _, device: kept.to(device)
     expected, features = step(dense, batch), dense.eval()(batch).detach()
     on_triton()
     net, moved = net.to(DEVICE), batch.to(DEVICE)

@@ -5,7 +5,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from fakes.kernels import HAS_TRITON
 
 ROOT = Path(__file__).parents[2]
