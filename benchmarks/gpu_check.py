@@ -1,143 +1,225 @@
-"""One call on a machine with a GPU: is it equal to the CPU, how fast, how much memory?
+"""One call on a machine with a GPU: are the kernels right, how fast, how fast is a whole step?
 
-    python benchmarks/gpu_check.py --output gpu_check.json
+    python benchmarks/gpu_check.py --output gpu_check.json --reference WaffleIron
 
-Needs no data: points on a street-like surface are drawn. Prints and writes JSON.
+Needs no data: points, pictures and weights are drawn. ``--reference`` is a checkout of
+github.com/valeoai/WaffleIron; without it, only ours runs. Every kernel is compared with its
+definition in plain PyTorch and timed against the bytes that it must move, or the multiplications
+that it must do. ``--dry-run`` goes through everything on the CPU in tiny sizes, to find mistakes
+before a GPU is at hand; with TRITON_INTERPRET=1 the kernels, too.
 """
 
 import argparse
+import dataclasses
+import importlib.util
 import json
+import os
 import platform
-import statistics
-import time
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import torch
+from gpu_kernels import (
+    Kernel,
+    cell_kernels,
+    edge_inputs,
+    gradients,
+    layer_differences,
+    make_setting,
+    plain_edges,
+    point_kernels,
+    worst,
+)
+from gpu_steps import DRY, GRID, Plan, drawn_frame, drawn_sample, measure, steps
+from torch import Tensor
 
-from lidistill.backbones import WaffleIronConfig
-from lidistill.config import GridConfig
+from lidistill.backbones.planes import build_planes
+from lidistill.data.device_sample import build_sample, raw_sample
+from lidistill.data.sampling import SamplingConfig, distillation_sample, sample_rng
 from lidistill.engine.checkpoint import versions
-from lidistill.heads import LinearHeadConfig
-from lidistill.ops.cells import cell_indices
-from lidistill.ops.neighbors import nearest_neighbors
-from lidistill.structures import Batch, Pairs, Sample, collate
-from lidistill.tasks.distill import Distiller, DistillItem
-from lidistill.tasks.matching import Matching
-from lidistill.teachers import ChannelGroup
+from lidistill.structures import collate
 
-TEACHER_CHANNELS = 1024
+LIMITS = {torch.float32: 1e-5, torch.bfloat16: 2e-2}
+"""Largest relative difference that counts as equal."""
 
 
-def scan(num_points: int, seed: int) -> Sample:
-    """A sample of points in a sector of +-40 degrees, as one camera sees them."""
-    rng = np.random.default_rng(seed)
-    distance = 3 + 50 * rng.random(num_points) ** 2
-    angle = rng.uniform(-0.7, 0.7, num_points)
-    height = np.where(rng.random(num_points) < 0.5, -1.7, rng.uniform(-1.7, 3, num_points))
-    coords = np.stack([distance * np.cos(angle), distance * np.sin(angle), height], axis=1)
-    coords = coords.astype(np.float32)
-    radius = np.linalg.norm(coords, axis=1, keepdims=True)
-    channels = np.hstack([rng.normal(size=(num_points, 1)), coords, radius]).astype(np.float32)
-    everything = torch.arange(num_points)
-    return Sample(
-        frame_id=f"drawn-{seed}",
-        coords=torch.from_numpy(coords),
-        features=torch.from_numpy(channels),
-        neighbors=torch.from_numpy(nearest_neighbors(coords, 16)),
-        cells=torch.from_numpy(cell_indices(coords, GridConfig())),
-        source=everything,
-        pairs=Pairs(
-            point=everything, view=torch.zeros_like(everything), uv=torch.zeros(num_points, 2)
-        ),
-    )
+def rates(device: torch.device, repeats: int) -> dict[str, float]:
+    """Measured bytes a second of a copy, and FLOP/s of a large bfloat16 product."""
+    side = 8192 if device.type == "cuda" else 64
+    source = torch.randn(side, side, device=device)
+    target = torch.empty_like(source)
+    low = source.to(torch.bfloat16)
+    copy = measure(lambda: target.copy_(source), device, repeats)["fastest_ms"]
+    product = measure(lambda: low @ low, device, repeats)["fastest_ms"]
+    return {
+        "bytes_per_s": 2 * source.numel() * 4 / copy * 1000,
+        "bf16_flops_per_s": 2 * side**3 / product * 1000,
+    }
 
 
-def build(width: int, depth: int) -> Distiller:
-    """A student of the paper's form, the same for every call."""
-    torch.manual_seed(0)
-    backbone = WaffleIronConfig(width=width, depth=depth).build()
-    head = LinearHeadConfig().build(width, TEACHER_CHANNELS)
-    matching = Matching(groups=(ChannelGroup(num_channels=TEACHER_CHANNELS),))
-    return Distiller(backbone, head, None, matching=matching)
+def check_kernel(
+    kernel: Kernel, device: torch.device, repeats: int, bytes_per_s: float
+) -> dict[str, float]:
+    """Difference to the definition, time of both, share of the memory's rate."""
+    found, expected = kernel.run(), kernel.twin()
+    time, plain = (measure(one, device, repeats) for one in (kernel.run, kernel.twin))
+    least = 1000 * kernel.bytes_moved / bytes_per_s
+    return {
+        "difference": worst([found], [expected]),
+        "limit": LIMITS[found.dtype],
+        "share_of_memory_rate": least / time["median_ms"],
+        "plain_median_ms": plain["median_ms"],
+        **time,
+    }
 
 
-def item_of(batch: Batch, device: torch.device) -> DistillItem:
-    """The batch with drawn teacher features."""
-    generator = torch.Generator().manual_seed(1)
-    target = torch.randn(len(batch.features), TEACHER_CHANNELS, generator=generator)
-    return DistillItem(batch=batch.to(device), target=target.to(device))
+def check_layers(plan: Plan, device: torch.device, speed: dict[str, float]) -> dict[str, object]:
+    """Every kernel of a layer on every plane that they differ on, and whole layers."""
+    from lidistill.ops.gpu.layer import TRITON  # noqa: PLC0415  Triton is optional
 
-
-def equality(device: torch.device) -> dict[str, float]:
-    """Largest relative difference of outputs and gradients between CPU and GPU, float32."""
-    found: dict[str, float] = {}
-    batch = collate([scan(3000, 0), scan(800, 1)])
-    results = []
-    for place in (torch.device("cpu"), device):
-        module = build(64, 6).to(place)
-        loss = module(item_of(batch, place))["loss"]
-        loss.backward()
-        gradients = {n: p.grad.cpu() for n, p in module.named_parameters() if p.grad is not None}
-        results.append((float(loss), gradients))
-    (cpu_loss, cpu), (gpu_loss, gpu) = results
-    found["loss"] = abs(cpu_loss - gpu_loss) / cpu_loss
-    norms = {n: float((cpu[n] - gpu[n]).norm() / cpu[n].norm().clamp(min=1e-6)) for n in cpu}
-    found["gradients_worst"] = max(norms.values())
-    found["gradients_median"] = statistics.median(norms.values())
+    batch = collate([drawn_sample(plan, seed) for seed in range(plan.scans)]).to(device)
+    planes = build_planes(batch, GRID, len(GRID.planes), "mean")
+    found: dict[str, object] = {}
+    for width in plan.widths:
+        kernels: dict[str, object] = {}
+        for number, plane in enumerate(planes[:2]):
+            setting = make_setting(plane, width)
+            chosen = cell_kernels(setting)
+            chosen += point_kernels(setting, torch.bfloat16) if number == 0 else []
+            for kernel in chosen:
+                result = check_kernel(kernel, device, plan.repeats, speed["bytes_per_s"])
+                kernels[f"{kernel.name}, plane {number}"] = result
+        small = [drawn_sample(DRY, seed) for seed in range(3)]
+        plane = build_planes(collate(small).to(device), GRID, 1, "mean")[0]
+        differences = layer_differences(make_setting(plane, width), TRITON)
+        found[f"width {width}"] = {"kernels": kernels, "layer_difference": differences}
     return found
 
 
-def step_time(device: torch.device, *, width: int, depth: int, repeats: int) -> dict[str, float]:
-    """Milliseconds and memory of a training step: batch 8, 7,500 points each, bf16."""
-    batch = collate([scan(7500, seed) for seed in range(8)])
-    module = build(width, depth).to(device)
-    optimizer = torch.optim.AdamW(module.parameters(), fused=True)
-    item = item_of(batch, device)
-    torch.cuda.reset_peak_memory_stats(device)
-    times = []
-    for _ in range(3 + repeats):
-        torch.cuda.synchronize(device)
-        started = time.perf_counter()
-        with torch.autocast(device.type, dtype=torch.bfloat16):
-            loss = module(item)["loss"]
-        loss.backward()
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        torch.cuda.synchronize(device)
-        times.append(1000 * (time.perf_counter() - started))
-    kept = sorted(times[3:])
+def check_edges(plan: Plan, device: torch.device, speed: dict[str, float]) -> dict[str, object]:
+    """The embedding's maximum over neighbours: differences, and share of the matmul rate."""
+    from lidistill.ops.gpu.edges import triton_edge_max  # noqa: PLC0415  Triton is optional
+
+    found: dict[str, object] = {}
+    for width in plan.widths:
+
+        def fast(*tensors: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+            return triton_edge_max(*tensors, dtype)
+
+        small = edge_inputs(DRY.points, width, device)
+        difference = worst(gradients(fast, small), gradients(plain_edges, small))
+        num_points = plan.scans * plan.points
+        inputs = edge_inputs(num_points, width, device)
+
+        def forward(inputs: list[Tensor] = inputs) -> Tensor:
+            return triton_edge_max(*inputs, torch.bfloat16)
+
+        time = measure(forward, device, plan.repeats)
+        flops = 2.0 * 16 * num_points * width**2
+        share = 1000 * flops / time["median_ms"] / speed["bf16_flops_per_s"]
+        found[f"width {width}"] = {
+            "difference": difference,
+            "limit": LIMITS[torch.float32],
+            "share_of_matmul_rate": share,
+            **time,
+        }
+    return found
+
+
+def check_samples(plan: Plan, device: torch.device) -> dict[str, object]:
+    """Samples made on the device: equal to those of the CPU, and the time of both."""
+    sampling = SamplingConfig(max_points=plan.points, image_size_hw=plan.image_hw)
+    frame = drawn_frame(plan.raw_points, 0)
+
+    def on_cpu() -> object:
+        return distillation_sample(frame, sampling, GRID, sample_rng(0, 0, 0), load_images=False)
+
+    raw = raw_sample(frame, sampling, sample_rng(0, 0, 0), load_images=False)
+    expected = distillation_sample(frame, sampling, GRID, sample_rng(0, 0, 0), load_images=False)
+    found = build_sample(raw, sampling, GRID, device)
+
+    def differing(name: str) -> float:
+        ours, theirs = getattr(found, name).cpu(), getattr(expected, name)
+        return float((ours != theirs).double().mean()) if len(ours) == len(theirs) else 1.0
+
     return {
-        "median_ms": statistics.median(kept),
-        "fastest_ms": kept[0],
-        "slowest_ms": kept[-1],
-        "peak_gib": torch.cuda.max_memory_allocated(device) / 2**30,
+        "points": len(expected),
+        "source": {"difference": differing("source"), "limit": 0.0},
+        "cells": {"difference": differing("cells"), "limit": 0.0},
+        # Neighbours on the same distance come in any order.
+        "neighbors": {"difference": differing("neighbors"), "limit": 1e-3},
+        "cpu": measure(on_cpu, torch.device("cpu"), plan.repeats),
+        "device": measure(lambda: build_sample(raw, sampling, GRID, device), device, plan.repeats),
     }
 
 
-def main() -> None:
-    """Check, time, print and write."""
+def failures(record: object, path: str = "") -> list[str]:
+    """Names of all differences beyond their limit, anywhere in the record."""
+    if not isinstance(record, dict):
+        return []
+    found = [name for key, value in record.items() for name in failures(value, f"{path}/{key}")]
+    if "limit" in record and not record["difference"] <= record["limit"]:
+        found.append(path)
+    layers = record.get("layer_difference", {})
+    for name, value in layers.items():
+        limit = LIMITS[torch.float32 if "float32" in name else torch.bfloat16]
+        if not value <= limit:
+            found.append(f"{path}/{name}")
+    return found
+
+
+def main() -> int:
+    """Check, time, print and write; the exit status is 1 where something is not equal."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, default=Path("gpu_check.json"))
-    parser.add_argument("--repeats", type=int, default=10)
+    parser.add_argument("--reference", type=Path, help="checkout of valeoai/WaffleIron")
+    parser.add_argument("--repeats", type=int, help="of every timing")
+    parser.add_argument("--dry-run", action="store_true", help="tiny sizes, on the CPU")
     arguments = parser.parse_args()
-    if not torch.cuda.is_available():
-        raise SystemExit("PyTorch sees no GPU on this machine; there is nothing to check.")
-    device = torch.device("cuda")
-    record = {
-        "gpu": torch.cuda.get_device_name(device),
-        "machine": platform.machine(),
-        "versions": versions(),
-        "difference_to_cpu": equality(device),
-        "step": {
-            f"WI-48-{width}": step_time(device, width=width, depth=48, repeats=arguments.repeats)
-            for width in (256, 768)
-        },
-    }
+    if not (arguments.dry_run or torch.cuda.is_available()):
+        raise SystemExit("PyTorch sees no GPU on this machine; --dry-run goes without.")
+    device = torch.device("cpu" if arguments.dry_run else "cuda")
+    plan = DRY if arguments.dry_run else Plan()
+    if arguments.repeats is not None:
+        plan = dataclasses.replace(plan, repeats=arguments.repeats)
+    record = run_checks(plan, device, arguments.reference)
     text = json.dumps(record, indent=1)
     arguments.output.write_text(text + "\n", encoding="utf-8")
     print(text)
+    return 1 if record["failures"] else 0
+
+
+def run_checks(plan: Plan, device: torch.device, reference: Path | None) -> dict[str, object]:
+    """Everything, in the order of a reader's questions."""
+    speed = rates(device, plan.repeats)
+    record: dict[str, object] = {
+        "gpu": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
+        "machine": platform.machine(),
+        "versions": versions() | triton_version(),
+        "plan": dataclasses.asdict(plan),
+        "rates": speed,
+    }
+    checks: dict[str, Callable[[], dict[str, object]]] = {
+        "layers": lambda: check_layers(plan, device, speed),
+        "edge_max": lambda: check_edges(plan, device, speed),
+        "samples": lambda: check_samples(plan, device),
+        "steps": lambda: steps(plan, device, speed["bf16_flops_per_s"], reference),
+    }
+    if not (device.type == "cuda" or os.environ.get("TRITON_INTERPRET") == "1"):
+        del checks["layers"], checks["edge_max"]
+    for name, check in checks.items():
+        print(name, flush=True, file=sys.stderr)
+        record[name] = check()
+    return record | {"failures": failures(record)}
+
+
+def triton_version() -> dict[str, str]:
+    """Triton's version, where it is installed."""
+    if importlib.util.find_spec("triton") is None:
+        return {}
+    return {"triton": importlib.import_module("triton").__version__}
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

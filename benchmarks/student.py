@@ -75,7 +75,7 @@ def ours(net: WaffleIron, batch: Batch, mode: str, precision: str) -> Contender:
 
 
 def reference(folder: Path, net: WaffleIron, batch: Batch) -> Contender:
-    """The authors' network with our weights."""
+    """The authors' network with our weights, on a batch of equally long scans."""
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
     segmenter = importlib.import_module("waffleiron").Segmenter(
@@ -91,12 +91,19 @@ def reference(folder: Path, net: WaffleIron, batch: Batch) -> Contender:
     if lacking.unexpected_keys or any("classif" not in key for key in lacking.missing_keys):
         raise SystemExit(f"the reference has other weights than expected: {lacking}")
     segmenter.classif = nn.Identity()
-    features, neighbors = batch.features.t()[None].contiguous(), batch.neighbors.t()[None]
-    cells, valid = batch.cells.t()[None].contiguous(), torch.ones(1, len(batch.features))
+    num_scans, device = batch.num_scans, batch.features.device
+    segmenter.to(device)
+
+    def channels_first(rows: Tensor) -> Tensor:
+        return rows.unflatten(0, (num_scans, -1)).transpose(1, 2).contiguous()
+
+    features, cells = channels_first(batch.features), channels_first(batch.cells)
+    neighbors = channels_first(batch.neighbors - batch.offsets[batch.scan_index(), None])
+    valid = torch.ones(num_scans, features.shape[2], device=device)
 
     def call() -> Tensor:
-        found: Tensor = segmenter(features, cells, valid, neighbors.contiguous())
-        return found[0].t()
+        found: Tensor = segmenter(features, cells, valid, neighbors)
+        return found.transpose(1, 2).flatten(0, 1)
 
     return Contender(name="reference", net=segmenter, features=call)
 

@@ -201,11 +201,11 @@ def distort(xy: Float64, distortion: Float64) -> Distorted:
         axis=1,
     )
     # The polynomial may grow again far outside; only radii below its first turning point count.
-    turning = _first_turning_radius2(k1, k2, k3)
+    turning = first_turning_radius2(k1, k2, k3)
     return Distorted(xy=bent, monotone=(growth > 0) & (r2 < turning))
 
 
-def _first_turning_radius2(k1: float, k2: float, k3: float) -> float:
+def first_turning_radius2(k1: float, k2: float, k3: float) -> float:
     """Smallest squared radius at which d(r radial)/dr is zero, or infinity."""
     coefficients = np.trim_zeros(np.array([7 * k3, 5 * k2, 3 * k1, 1.0]), "f")
     roots = np.roots(coefficients)

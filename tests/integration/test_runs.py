@@ -1,6 +1,7 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
 import torch
 from fakes.runs import pretrain_values, probe_values, write_world
@@ -55,6 +56,12 @@ def test_a_run_cut_in_mid_epoch_goes_on_bit_for_bit(world, tmp_path):
 def test_the_number_of_workers_changes_nothing(world, tmp_path):
     pretrain(distillation(world, f"output={tmp_path / 'w'}", "data.workers=2"))
     assert curve(tmp_path / "w") == curve(world / "pretrain")
+
+
+def test_samples_made_on_the_device_give_the_same_run(world, tmp_path):
+    changed = "samples=device", "data.workers=1"
+    pretrain(distillation(world, f"output={tmp_path / 'd'}", *changed))
+    np.testing.assert_allclose(curve(tmp_path / "d"), curve(world / "pretrain"), rtol=1e-5)
 
 
 def test_a_cache_of_teacher_features_changes_the_loss_by_rounding_only(world, tmp_path):

@@ -1,9 +1,9 @@
 import pytest
 import torch
+from fakes.layers import random_case, random_keep, values_and_gradients, worst
 
-from lidistill.ops.flatten_inflate import build_plane
 from lidistill.ops.fused_layer import fused_layer, layer_in_place
-from lidistill.ops.layer import LayerForm, LayerWeights, plain_layer
+from lidistill.ops.layer import LayerForm, plain_layer
 from lidistill.ops.occupied import occupied_convs
 
 
@@ -13,40 +13,6 @@ def _threads(request):
     torch.set_num_threads(request.param)
     yield
     torch.set_num_threads(before)
-
-
-def random_case(num_points, *, channels=16, num_scans=2, size_hw=(14, 9), only_read=False):
-    rng = torch.Generator().manual_seed(num_points)
-    cells = torch.randint(size_hw[0] * size_hw[1], (num_points,), generator=rng)
-    if only_read:
-        cells[::3] = -1 - cells[::3]
-    scan = torch.randint(num_scans, (num_points,), generator=rng).sort()[0]
-    plane = build_plane(cells, scan, num_scans=num_scans, size_hw=size_hw)
-
-    def draw(*shape):
-        return torch.randn(*shape, generator=rng)
-
-    matrix, vector = (channels, channels), (channels,)
-    shapes = ((2, 9, channels), (2, channels), vector, vector, matrix, vector, matrix, vector)
-    return draw(num_points, channels), LayerWeights(*(draw(*shape) for shape in shapes)), plane
-
-
-def random_keep(plane, num_points):
-    return torch.rand(plane.num_cells) * 2, torch.rand(num_points) * 2
-
-
-def values_and_gradients(function, tokens, weights, *rest):
-    inputs = [tensor.clone().requires_grad_() for tensor in (tokens, *weights)]
-    out = function(inputs[0], LayerWeights(*inputs[1:]), *rest)
-    direction = torch.randn(out.shape, generator=torch.Generator().manual_seed(1))
-    return out.detach(), *torch.autograd.grad((out * direction).sum(), inputs)
-
-
-def worst(found, expected):
-    return max(
-        float((fast - plain).norm() / plain.norm().clamp(min=1e-3))
-        for fast, plain in zip(found, expected, strict=True)
-    )
 
 
 @pytest.mark.usefixtures("_threads")

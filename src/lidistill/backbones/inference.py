@@ -11,6 +11,7 @@ from lidistill.backbones.embedding import Embedding
 from lidistill.backbones.planes import build_planes
 from lidistill.config import GridConfig
 from lidistill.ops.edge_max import edge_max
+from lidistill.ops.fast_paths import passes_for
 from lidistill.ops.flatten_inflate import Flatten, Plane
 from lidistill.ops.fused_layer import layer_in_place
 from lidistill.ops.layer import LayerForm, LayerWeights, plain_layer
@@ -73,10 +74,11 @@ class FoldedLayer(nn.Module):
             self.register_buffer(name, tensor.detach().to(dtype, copy=True))
 
     def forward(self, tokens_MC: Tensor, plane: Plane) -> Tensor:
-        """(M, C) points; on the CPU the given ones are overwritten."""
+        """(M, C) points; where there is a fast path the given ones are overwritten."""
         weights = LayerWeights(*(self.get_buffer(name) for name in LayerWeights._fields))
-        if tokens_MC.device.type == "cpu" and tokens_MC.dtype == torch.float32:
-            layer_in_place(tokens_MC, weights, plane, self.form)
+        passes = passes_for(tokens_MC)
+        if passes is not None:
+            layer_in_place(tokens_MC, weights, plane, self.form, passes=passes)
             return tokens_MC
         low = self.form.dtype != tokens_MC.dtype
         with torch.autocast(tokens_MC.device.type, dtype=self.form.dtype, enabled=low):

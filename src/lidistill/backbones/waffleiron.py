@@ -17,6 +17,7 @@ from lidistill.backbones.inference import FoldedEmbedding, FoldedLayer, FoldedWa
 from lidistill.backbones.planes import build_planes
 from lidistill.collective import SyncedBatchNorm, place_among_ranks
 from lidistill.config import Config, GridConfig
+from lidistill.ops.fast_paths import passes_for, product_dtype
 from lidistill.ops.flatten_inflate import Flatten, Plane, flatten_points, inflate_cells
 from lidistill.ops.fused_layer import fused_layer
 from lidistill.ops.layer import LayerForm, LayerWeights
@@ -133,10 +134,12 @@ class Layer(nn.Module):
         self, tokens_MC: Tensor, plane: Plane, keep_2B: Tensor | None, scan_M: Tensor
     ) -> Tensor:
         """(M, C) tokens; the residual stream stays in float32 under autocast."""
-        dtype = _product_dtype(tokens_MC)
-        if self.fusable and tokens_MC.dtype == torch.float32 and dtype is not None:
+        dtype = product_dtype(tokens_MC.device.type)
+        passes = passes_for(tokens_MC) if self.fusable and dtype is not None else None
+        if passes is not None and dtype is not None:
             keep = None if keep_2B is None else (keep_2B[0][plane.scan], keep_2B[1][scan_M])
-            return fused_layer(tokens_MC, self.folded(), plane, self.form(dtype), keep)
+            weights, form = self.folded(), self.form(dtype)
+            return fused_layer(tokens_MC, weights, plane, form, keep, passes=passes)
         keep_B = None if keep_2B is None else keep_2B[0]
         keep_M1 = None if keep_2B is None else keep_2B[1][scan_M, None]
         tokens_MC = tokens_MC + self.spatial(tokens_MC, plane, keep_B)
@@ -163,16 +166,6 @@ def _affine(norm: nn.Module) -> tuple[Tensor, Tensor]:
         gain = gain * torch.rsqrt(norm.get_buffer("running_var") + norm.eps)
         shift = shift - gain * norm.get_buffer("running_mean")
     return gain, shift
-
-
-def _product_dtype(tokens: Tensor) -> torch.dtype | None:
-    """Number format that the compiled layer would multiply in; None where it cannot run."""
-    if tokens.device.type != "cpu":
-        return None
-    if not torch.is_autocast_enabled("cpu"):
-        return torch.float32
-    dtype = torch.get_autocast_dtype("cpu")
-    return dtype if dtype == torch.bfloat16 else None
 
 
 class WaffleIron(Backbone):

@@ -3,6 +3,7 @@
 Shape letters: N points of the scan, V points after voxelisation, M points of the sample.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
@@ -10,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import Field
+from torch import Tensor
 
 from lidistill.config import Config, GridConfig, Size
 from lidistill.data.pairing import PixelPairs, gather_pairs, pair_view
@@ -49,6 +51,11 @@ class SamplingConfig(Config):
         size, counted_in = self.voxel_size, self.voxel_frame
         return voxel_subset(frame, voxel_size=size, voxel_frame=counted_in, permutation=permutation)
 
+    def read_pictures(self, views: Sequence[CameraView]) -> Tensor:
+        """(V, 3, H, W) uint8 pictures of some views, as the teacher sees them."""
+        pictures = [read_picture(view.image_path, view.size_hw) for view in views]
+        return resize_all(pictures, self.image_size_hw, antialias=self.antialias)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draws:
@@ -61,6 +68,12 @@ class Draws:
     centre: float
     """In [0, 1): which of the points the point limit keeps the surroundings of."""
     augmentation: Augmentation
+
+    def camera_choices(self, config: SamplingConfig) -> list[tuple[int, ...]]:
+        """Views of the frame to take together, in the order in which that is tried."""
+        if config.cameras == "one" or not self.view_order:
+            return [(view,) for view in self.view_order]
+        return [tuple(sorted(self.view_order))]
 
 
 def sample_rng(seed: int, epoch: int, frame_index: int) -> np.random.Generator:
@@ -105,9 +118,7 @@ def distillation_sample(
     draws = draw(frame, config, rng)
     kept = config.voxels(frame, draws.permutation)
     points = frame.points[kept]
-    order = draws.view_order
-    one = config.cameras == "one" or not order
-    for choice in [(view,) for view in order] if one else [tuple(sorted(order))]:
+    for choice in draws.camera_choices(config):
         views = tuple(frame.views[view] for view in choice)
         pixels = [pair_view(points, view, config.image_size_hw) for view in views]
         sample = sample_from_pairs(
@@ -116,18 +127,21 @@ def distillation_sample(
         if sample is not None:
             if not load_images:
                 return sample
-            size_of = {view.image_path: view.size_hw for view in views}
-            pictures = [read_picture(path, size_of[path]) for path in sample.image_paths]
-            return replace(
-                sample,
-                images=resize_all(pictures, config.image_size_hw, antialias=config.antialias),
-            )
-    names = ", ".join(view.name for view in frame.views) or "none"
-    msg = (
-        f"frame {frame.frame_id}: none of its {len(points)} voxels lies in a picture (cameras: "
+            view_of = {view.image_path: view for view in views}
+            used = [view_of[path] for path in sample.image_paths]
+            return replace(sample, images=config.read_pictures(used))
+    raise nothing_paired(frame.frame_id, len(points), frame.views)
+
+
+def nothing_paired(
+    frame_id: str, num_voxels: int, views: tuple[CameraView, ...]
+) -> FileFormatError:
+    """What is wrong with a frame whose cameras see no point."""
+    names = ", ".join(view.name for view in views) or "none"
+    return FileFormatError(
+        f"frame {frame_id}: none of its {num_voxels} voxels lies in a picture (cameras: "
         f"{names}) and in the field of view; check its calibration, or leave the frame out."
     )
-    raise FileFormatError(msg)
 
 
 def sample_from_pairs(

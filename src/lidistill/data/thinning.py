@@ -46,20 +46,32 @@ def voxel_subset(
     if num_dropped:
         logger.info("frame %s: dropped %d points that are not finite", frame.frame_id, num_dropped)
     points: NDArray[np.floating] = frame.points[finite]
-    wanted = voxel_frame
-    if wanted == "published":
-        wanted = sensor_of(frame).published_voxel_frame
-    if wanted == "world":
-        if frame.T_world_lidar is None:
-            msg = (
-                f"frame {frame.frame_id} has no world pose, which voxel_frame 'world' needs; "
-                "set voxel_frame to 'lidar'."
-            )
-            raise FileFormatError(msg)
-        points = transform_points(frame.T_world_lidar, points)
+    pose = voxel_pose(frame, voxel_frame)
+    if pose is not None:
+        points = transform_points(pose, points)
     if permutation is None:
         return finite[voxel_first(points, voxel_size)]
     return finite[voxel_permuted(points, voxel_size, permutation)]
+
+
+def voxel_pose(frame: Frame, voxel_frame: VoxelFrame) -> NDArray[np.float64] | None:
+    """(4, 4) lidar coordinates to those that voxels are counted in; None where they are the same.
+
+    Raises:
+        FileFormatError: If world coordinates are asked for and the frame has no pose.
+    """
+    wanted = voxel_frame
+    if wanted == "published":
+        wanted = sensor_of(frame).published_voxel_frame
+    if wanted == "lidar":
+        return None
+    if frame.T_world_lidar is None:
+        msg = (
+            f"frame {frame.frame_id} has no world pose, which voxel_frame 'world' needs; "
+            "set voxel_frame to 'lidar'."
+        )
+        raise FileFormatError(msg)
+    return frame.T_world_lidar
 
 
 def finite_points(frame: Frame) -> NDArray[np.int64]:

@@ -3,6 +3,9 @@
 Shape letters: M points, K neighbours, F input channels, C channels.
 """
 
+from collections.abc import Callable
+from typing import TypeAlias
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -11,7 +14,11 @@ from torch.autograd.function import FunctionCtx, once_differentiable
 from lidistill.ops import compiled as loops
 from lidistill.ops.compiled import rows
 from lidistill.ops.compiled_gradients import edge_max_backward
+from lidistill.ops.fast_paths import triton_installed
 from lidistill.ops.threads import chunks, run_split, split_rows
+
+EdgeMax: TypeAlias = Callable[[Tensor, Tensor, Tensor, torch.dtype], Tensor]
+"""Edges, both layers, and the number format of the second one's product."""
 
 _CHUNK = 2048
 """Points at a time on the CPU: two buffers of 256 channels stay in the cache."""
@@ -130,11 +137,17 @@ class _CompiledEdgeMax(torch.autograd.Function):
         return wanted, grad_affine.sum(0).t(), grad_weight.sum(0), None
 
 
-def _compilable(edges: Tensor, dtype: torch.dtype) -> bool:
-    """Whether the compiled loops are for these: the CPU, float32, a byte for the neighbour."""
-    formats = {torch.float32, torch.bfloat16}
-    is_float = edges.device.type == "cpu" and edges.dtype == torch.float32
-    return is_float and dtype in formats and 0 < len(edges) < 256 and edges.shape[1] > 0
+def _path_for(edges: Tensor, dtype: torch.dtype) -> EdgeMax:
+    """Fast paths are for float32 or bfloat16 products and a byte for the neighbour."""
+    simple = edges.dtype == torch.float32 and dtype in {torch.float32, torch.bfloat16}
+    if simple and 0 < len(edges) < 256 and edges.shape[1] > 0:
+        if edges.device.type == "cpu":
+            return _CompiledEdgeMax.apply
+        if edges.device.type == "cuda" and triton_installed():
+            from lidistill.ops.gpu.edges import triton_edge_max  # noqa: PLC0415  Triton is optional
+
+            return triton_edge_max
+    return _EdgeMax.apply
 
 
 def _chunks(edges: Tensor) -> list[slice]:
@@ -155,5 +168,4 @@ def edge_max(edges: Tensor, affine: Tensor, bias: Tensor, weight: Tensor) -> Ten
         # A constant channel carries the bias, so that one product gives both gradients.
         edges = F.pad(edges, (0, 1), value=1.0)
         affine = torch.cat([affine, bias[:, None]], dim=1)
-        function = _CompiledEdgeMax if _compilable(edges, dtype) else _EdgeMax
-        return function.apply(edges, affine, weight, dtype)
+        return _path_for(edges, dtype)(edges, affine, weight, dtype)

@@ -1,7 +1,13 @@
-"""A whole layer of a WaffleIron in one pass over the points, for the CPU; ``layer`` defines it.
+"""A whole layer of a WaffleIron in one pass over the points; ``layer`` defines it.
+
+The passes themselves are written twice: compiled loops for the CPU, Triton kernels for GPUs.
 
 Shape letters: M points, O cells in use, R cells of these and of their ring, C channels.
 """
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -11,6 +17,52 @@ from lidistill.ops.flatten_inflate import Plane
 from lidistill.ops.fused_backward import Saved, channel_backward, convs_backward
 from lidistill.ops.fused_forward import channel_mix, convs_on_cells
 from lidistill.ops.layer import Keep, LayerForm, LayerWeights
+
+
+class ChannelMix(Protocol):
+    """See ``fused_forward.channel_mix``."""
+
+    def __call__(
+        self,
+        tokens: Tensor,
+        cells: Tensor,
+        weights: LayerWeights,
+        plane: Plane,
+        form: LayerForm,
+        *,
+        out: Tensor,
+        keep: Keep = None,
+        hidden: Tensor | None = None,
+    ) -> None:
+        """Inflate the cells, add them, and add the perceptron."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Passes:
+    """The four passes over points and cells that a layer consists of, on one kind of device."""
+
+    convs_on_cells: Callable[
+        [Tensor, LayerWeights, Plane, LayerForm], tuple[Tensor, Tensor, Tensor]
+    ]
+    channel_mix: ChannelMix
+    channel_backward: Callable[
+        [Tensor, Saved, LayerWeights, Plane, LayerForm, Keep],
+        tuple[Tensor, tuple[Tensor, Tensor, Tensor, Tensor]],
+    ]
+    convs_backward: Callable[
+        [Tensor, Saved, LayerWeights, Plane, LayerForm, Keep],
+        tuple[Tensor, Tensor, Tensor, Tensor],
+    ]
+
+
+COMPILED = Passes(
+    convs_on_cells=convs_on_cells,
+    channel_mix=channel_mix,
+    channel_backward=channel_backward,
+    convs_backward=convs_backward,
+)
+"""On the CPU."""
 
 
 class _FusedLayer(torch.autograd.Function):
@@ -23,17 +75,19 @@ class _FusedLayer(torch.autograd.Function):
         plane: Plane,
         form: LayerForm,
         keep: Keep,
+        passes: Passes,
         *tensors: Tensor,
     ) -> Tensor:
         weights = LayerWeights(*(tensor.detach() for tensor in tensors))
         tokens = tokens.detach().contiguous()
-        flat, before, cells = convs_on_cells(tokens, weights, plane, form)
+        flat, before, cells = passes.convs_on_cells(tokens, weights, plane, form)
         if keep is not None:
             cells.mul_(keep[0][:, None])
         out, hidden = torch.empty_like(tokens), torch.empty_like(tokens, dtype=form.dtype)
-        channel_mix(tokens, cells, weights, plane, form, out=out, keep=keep, hidden=hidden)
+        passes.channel_mix(tokens, cells, weights, plane, form, out=out, keep=keep, hidden=hidden)
         ctx.save_for_backward(tokens, flat, before, cells, hidden, *tensors)
         ctx.rest = (plane, form, keep)  # type: ignore[attr-defined]
+        ctx.passes = passes  # type: ignore[attr-defined]
         return out
 
     @staticmethod
@@ -41,40 +95,56 @@ class _FusedLayer(torch.autograd.Function):
     def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor | None, ...]:
         tensors: tuple[Tensor, ...] = ctx.saved_tensors  # type: ignore[attr-defined]
         plane, form, keep = ctx.rest  # type: ignore[attr-defined]
+        passes: Passes = ctx.passes  # type: ignore[attr-defined]
         saved = Saved(*(tensor.detach() for tensor in tensors[:5]))
         weights = LayerWeights(*(tensor.detach() for tensor in tensors[5:]))
-        grad = grad.contiguous()
-        grad_tokens, perceptron = channel_backward(grad, saved, weights, plane, form, keep)
-        convs = convs_backward(grad_tokens, saved, weights, plane, form, keep)
-        return grad_tokens, None, None, None, *convs, *perceptron
+        rest = (saved, weights, plane, form, keep)
+        grad_tokens, perceptron = passes.channel_backward(grad.contiguous(), *rest)
+        convs = passes.convs_backward(grad_tokens, *rest)
+        return grad_tokens, None, None, None, None, *convs, *perceptron
 
 
 def fused_layer(
-    tokens: Tensor, weights: LayerWeights, plane: Plane, form: LayerForm, keep: Keep = None
+    tokens: Tensor,
+    weights: LayerWeights,
+    plane: Plane,
+    form: LayerForm,
+    keep: Keep = None,
+    *,
+    passes: Passes = COMPILED,
 ) -> Tensor:
     """(M, C) points after a layer; see ``plain_layer``.
 
     Args:
-        tokens: (M, C) float32 points, on the CPU.
+        tokens: (M, C) float32 points.
         weights: Folded weights, float32.
         plane: Where the points lie.
         form: Activation, norms, and the number format of the matrix products.
         keep: Factors under stochastic depth.
+        passes: Of the device that the points are on; see ``fast_paths``.
     """
-    with torch.autocast("cpu", enabled=False):
-        return _FusedLayer.apply(tokens, plane, form, keep, *weights)
+    with torch.autocast(tokens.device.type, enabled=False):
+        return _FusedLayer.apply(tokens, plane, form, keep, passes, *weights)
 
 
 @torch.no_grad()
-def layer_in_place(tokens: Tensor, weights: LayerWeights, plane: Plane, form: LayerForm) -> None:
+def layer_in_place(
+    tokens: Tensor,
+    weights: LayerWeights,
+    plane: Plane,
+    form: LayerForm,
+    *,
+    passes: Passes = COMPILED,
+) -> None:
     """Overwrite the points (M, C) with those after a layer; nothing is kept for gradients.
 
     Args:
-        tokens: (M, C) float32 points, on the CPU.
+        tokens: (M, C) float32 points.
         weights: Folded weights; the two matrices may be stored in ``form.dtype``.
         plane: Where the points lie.
         form: Activation, norms, and the number format of the matrix products.
+        passes: Of the device that the points are on; see ``fast_paths``.
     """
-    with torch.autocast("cpu", enabled=False):
-        cells = convs_on_cells(tokens, weights, plane, form)[2]
-        channel_mix(tokens, cells, weights, plane, form, out=tokens)
+    with torch.autocast(tokens.device.type, enabled=False):
+        cells = passes.convs_on_cells(tokens, weights, plane, form)[2]
+        passes.channel_mix(tokens, cells, weights, plane, form, out=tokens)

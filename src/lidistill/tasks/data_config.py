@@ -1,7 +1,7 @@
 """The data part of a recipe: which sets, how they are sampled, how many workers read them."""
 
 from collections.abc import Callable, Generator
-from typing import Annotated, Any, Literal, Protocol, Self
+from typing import Annotated, Any, Generic, Literal, Protocol, Self, TypeAlias, TypeVar
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -16,7 +16,9 @@ from lidistill.data.order import FrameOrder
 from lidistill.data.sampling import SamplingConfig, sample_rng
 from lidistill.engine.loop import TrainConfig
 from lidistill.errors import ConfigError, DatasetNotFoundError
-from lidistill.structures import Frame, Sample, collate
+from lidistill.structures import Frame, collate
+
+T_co = TypeVar("T_co", covariant=True)
 
 MAY_CHANGE = frozenset(
     {
@@ -25,6 +27,7 @@ MAY_CHANGE = frozenset(
         "device",
         "workers",
         "data.workers",
+        "samples",
         "data.in_memory",
         "pictures",
         "evaluation",
@@ -44,10 +47,10 @@ MAY_MOVE = frozenset({"teacher_cache"})
 """Keys whose folder may differ; with a cache the targets are rounded to 16 bits, without not."""
 
 
-class MakeSample(Protocol):
-    """Turns a frame into a sample."""
+class MakeSample(Protocol[T_co]):
+    """Turns a frame into a sample, or into what becomes one."""
 
-    def __call__(self, frame: Frame, *, rng: np.random.Generator) -> Sample:
+    def __call__(self, frame: Frame, *, rng: np.random.Generator) -> T_co:
         """The sample of a frame; all chance comes from ``rng``."""
         ...
 
@@ -126,7 +129,7 @@ class DataConfig(TrainSetsConfig):
     workers: Annotated[int, Field(ge=0)] = 0  # changes no result
 
 
-class SampleMaker:
+class SampleMaker(Generic[T_co]):
     """Prepares the sample of an epoch and a frame; a function of these and the seed alone.
 
     Args:
@@ -135,10 +138,10 @@ class SampleMaker:
         seed: Seed of the run.
     """
 
-    def __init__(self, dataset: FrameDataset, make: MakeSample, seed: int) -> None:
+    def __init__(self, dataset: FrameDataset, make: MakeSample[T_co], seed: int) -> None:
         self._dataset, self._make, self._seed = dataset, make, seed
 
-    def __call__(self, epoch: int, index: int) -> Sample:
+    def __call__(self, epoch: int, index: int) -> T_co:
         """The sample of frame ``index`` in an epoch."""
         return self._make(self._dataset[index], rng=sample_rng(self._seed, epoch, index))
 
@@ -154,6 +157,10 @@ def step_plan(order: FrameOrder, train: TrainConfig) -> StepPlan:
     )
 
 
+Batches: TypeAlias = Callable[[int, int], Generator[list[Any], None, None]]
+"""What ``engine.loop.Training.batches`` wants: the batches between two steps."""
+
+
 def sample_batches(
     maker: Callable[[int, int], Any],
     plan: StepPlan,
@@ -161,8 +168,8 @@ def sample_batches(
     workers: int,
     bad_frames: BadFrames,
     join: Callable[[list[Any]], object] = collate,
-) -> Callable[[int, int], Generator[list[Any], None, None]]:
-    """What ``engine.loop.Training.batches`` wants: the batches between two steps."""
+) -> Batches:
+    """Batches of what worker processes prepare, packed as ``join`` does it."""
 
     def batches(start: int, stop: int) -> Generator[list[Any], None, None]:
         return step_batches(

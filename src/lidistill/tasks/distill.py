@@ -4,6 +4,7 @@ Shape letters: M points, P pairs, C student channels, T teacher channels.
 """
 
 import functools
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -16,6 +17,9 @@ from lidistill.backbones import BackboneConfig
 from lidistill.backbones.base import Backbone
 from lidistill.collective import sum_over_ranks
 from lidistill.config import Config, Seed, with_defaults
+from lidistill.data import FrameDataset
+from lidistill.data.device_sample import build_sample, raw_sample
+from lidistill.data.loader import StepPlan
 from lidistill.data.sampling import distillation_sample
 from lidistill.engine import distributed
 from lidistill.engine.loop import TrainConfig, Training, train
@@ -24,10 +28,11 @@ from lidistill.engine.precision import pick_device
 from lidistill.engine.schedules import CosineSchedule, Schedule
 from lidistill.heads import HeadConfig, LinearHeadConfig, build_head
 from lidistill.losses import LossForm, distillation_loss
-from lidistill.structures import Batch
+from lidistill.structures import Batch, collate
 from lidistill.tasks.data_config import (
     MAY_CHANGE,
     MAY_MOVE,
+    Batches,
     DataConfig,
     SampleMaker,
     input_statistics,
@@ -74,6 +79,11 @@ class PretrainRecipe(Config):
     backbone: BackboneConfig
     head: HeadConfig = LinearHeadConfig()
     teacher: TeacherConfig
+    samples: Literal["workers", "device"] = "workers"
+    """Where frames become samples: in the worker processes, or, where these cannot keep up with
+    the GPUs, on the device. Samples are equal, but for the order of neighbours on the same distance
+    and the last bit of the radius. On the device a frame without a pair ends the run, whatever
+    ``data.bad_frames`` says."""
     teacher_cache: Path | None = None
     """Folder of a cache of teacher features; once it is full no picture is decoded any more."""
     target: TargetConfig = TargetConfig()
@@ -185,6 +195,31 @@ def build_distiller(recipe: PretrainRecipe, groups: tuple[ChannelGroup, ...]) ->
     return Distiller(backbone, head, center, matching=matching, class_head=class_head)
 
 
+def _batches(
+    recipe: PretrainRecipe, dataset: FrameDataset, plan: StepPlan, device: torch.device
+) -> Batches:
+    """The batches of every step, with samples from where the recipe wants them made."""
+    sampling, grid = recipe.data.sampling, recipe.backbone.grid
+    load_images = recipe.teacher_cache is None
+    workers, bad_frames = recipe.data.workers, recipe.data.bad_frames
+    if recipe.samples == "workers":
+        make = functools.partial(
+            distillation_sample, config=sampling, grid=grid, load_images=load_images
+        )
+        maker = SampleMaker(dataset, make, recipe.seed)
+        return sample_batches(maker, plan, workers=workers, bad_frames=bad_frames)
+    read = functools.partial(raw_sample, config=sampling, load_images=load_images)
+    reader = SampleMaker(dataset, read, recipe.seed)
+    raw = sample_batches(reader, plan, workers=workers, bad_frames=bad_frames, join=list)
+
+    def on_device(start: int, stop: int) -> Generator[list[Batch], None, None]:
+        for group in raw(start, stop):
+            passes = [[build_sample(one, sampling, grid, device) for one in part] for part in group]
+            yield [collate(samples).to(device) for samples in passes]
+
+    return on_device
+
+
 def pretrain(recipe: PretrainRecipe) -> Path:
     """Run a distillation recipe to its end, or from where it was cut.
 
@@ -198,13 +233,6 @@ def pretrain(recipe: PretrainRecipe) -> Path:
     sampling = recipe.data.sampling
     reader = TargetReader(teacher, sampling, recipe.teacher_cache)
     plan = step_plan(recipe.data.order(dataset, recipe.seed), recipe.train)
-    make = functools.partial(
-        distillation_sample,
-        config=sampling,
-        grid=recipe.backbone.grid,
-        load_images=recipe.teacher_cache is None,
-    )
-    maker = SampleMaker(dataset, make, recipe.seed)
 
     def prepare(batch: Batch, target_device: torch.device) -> DistillItem:
         moved = batch.to(target_device)
@@ -215,9 +243,7 @@ def pretrain(recipe: PretrainRecipe) -> Path:
             module=build_distiller(recipe, teacher.groups),
             prepare=prepare,
             weight=lambda batch: len(batch.pairs),
-            batches=sample_batches(
-                maker, plan, workers=recipe.data.workers, bad_frames=recipe.data.bad_frames
-            ),
+            batches=_batches(recipe, dataset, plan, device),
             run=recipe.output,
             config=recipe.train,
             optimizer=recipe.optimizer,

@@ -1,0 +1,238 @@
+"""Every GPU kernel beside its definition in plain PyTorch, with the bytes it has to move.
+
+``gpu_check.py`` runs them. The definitions are the plain twins of ``lidistill.ops`` where a kernel
+is one operation, and a few lines of PyTorch where it is several.
+
+Shape letters: M points, O cells in use, R cells of these and of their ring, C channels.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lidistill.ops.edge_max import dense_edge_max
+from lidistill.ops.flatten_inflate import Plane, segment_sum
+from lidistill.ops.fused_layer import Passes, fused_layer
+from lidistill.ops.layer import Keep, LayerForm, LayerWeights, plain_layer
+from lidistill.ops.occupied import activate_backward, occupied_convs
+
+EPS = 1e-5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kernel:
+    """One operation in both forms."""
+
+    name: str
+    run: Callable[[], Tensor]
+    twin: Callable[[], Tensor]
+    bytes_moved: float
+    """Tensors that must be read or written at least once; a gather counts its rows."""
+
+
+class Setting(NamedTuple):
+    """Random points in a plane, and one layer's weights."""
+
+    tokens: Tensor
+    """(M, C) float32."""
+    weights: LayerWeights
+    plane: Plane
+    keep: Keep
+
+
+def make_setting(plane: Plane, channels: int) -> Setting:
+    """Draw what a layer needs on the device of a plane."""
+    rng = torch.Generator().manual_seed(0)
+    device, num_points = plane.cell.device, len(plane.reads)
+
+    def draw(*shape: int) -> Tensor:
+        return (torch.randn(*shape, generator=rng) / shape[-1] ** 0.5).to(device)
+
+    matrix, vector = (channels, channels), (channels,)
+    shapes = ((2, 9, channels), (2, channels), vector, vector, matrix, vector, matrix, vector)
+    keep = torch.rand(plane.num_cells, device=device), torch.rand(num_points, device=device)
+    tokens = draw(num_points, channels) * channels**0.5
+    return Setting(tokens, LayerWeights(*(draw(*shape) for shape in shapes)), plane, keep)
+
+
+def _normed_backward(x: Tensor, grad: Tensor) -> Tensor:
+    leaf = x.detach().requires_grad_()
+    out = F.layer_norm(leaf, x.shape[1:], eps=EPS)
+    return torch.autograd.grad(out, leaf, grad)[0]
+
+
+def _taps_twin(values: Tensor, taps: Tensor, weights: Tensor) -> Tensor:
+    padded = F.pad(values, (0, 0, 0, 1))
+    taps = taps.clamp(max=len(values))
+    total = torch.zeros(taps.shape[1], values.shape[1], device=values.device)
+    for tap, weight in zip(taps, weights, strict=True):
+        total.addcmul_(padded[tap], weight)
+    return total
+
+
+def cell_kernels(setting: Setting) -> list[Kernel]:
+    """Kernels on cells, float32, with ReLU."""
+    from lidistill.ops.gpu import cells  # noqa: PLC0415  Triton is optional
+
+    tokens, weights, plane, _ = setting
+    row, cell = 4 * tokens.shape[1], torch.randn(plane.num_cells, tokens.shape[1])
+    cell = cell.to(tokens.device)
+    ring = cells.gather_taps(cell, plane.sources, weights.kernels[0])
+    fills = plane.fills, plane.fills_offsets
+    in_use, around = plane.num_cells * row, len(ring) * row
+    index = 8.0 * plane.taps.numel()
+    return [
+        Kernel(
+            name="LayerNorm + flatten",
+            run=lambda: cells.segment_sums(tokens, *fills, eps=EPS, share=plane.fills_share),
+            twin=lambda: segment_sum(
+                F.layer_norm(tokens, tokens.shape[1:], eps=EPS), *fills, weight=plane.fills_share
+            ),
+            bytes_moved=len(plane.fills) * row + in_use,
+        ),
+        Kernel(
+            name="first convolution (cells to ring)",
+            run=lambda: cells.gather_taps(cell, plane.sources, weights.kernels[0]),
+            twin=lambda: _taps_twin(cell, plane.sources, weights.kernels[0]),
+            bytes_moved=in_use + around + 8.0 * plane.sources.numel(),
+        ),
+        Kernel(
+            name="activation + second convolution (ring to cells)",
+            run=lambda: cells.gather_taps(ring, plane.taps, weights.kernels[1], read="relu"),
+            twin=lambda: _taps_twin(ring.relu(), plane.taps, weights.kernels[1]),
+            bytes_moved=in_use + around + index,
+        ),
+        Kernel(
+            name="gradient of a convolution's kernel",
+            run=lambda: cells.correlate_taps(cell, ring, plane.taps, activation="relu"),
+            twin=lambda: torch.stack(
+                [(F.pad(ring.relu(), (0, 0, 0, 1))[tap] * cell).sum(0) for tap in plane.taps]
+            ),
+            bytes_moved=in_use + around + index,
+        ),
+    ]
+
+
+def point_kernels(setting: Setting, dtype: torch.dtype) -> list[Kernel]:
+    """Kernels on points, with the number format of the products given."""
+    from lidistill.ops.gpu import columns, points  # noqa: PLC0415  Triton is optional
+
+    tokens, weights, plane, keep = setting
+    reads, bias = plane.reads, weights.second_bias
+    factor = None if keep is None else keep[1]
+    cell = torch.randn(plane.num_cells, tokens.shape[1], device=tokens.device)
+    low = torch.randn_like(tokens).to(dtype)
+    hidden = torch.randn_like(tokens).to(dtype)
+    wide, narrow = 4.0 * tokens.numel(), float(low.element_size() * low.numel())
+
+    def inflate() -> Tensor:
+        out = torch.empty_like(low)
+        points.inflate_normed(tokens, cell, reads, EPS, out=out)
+        return out
+
+    def add() -> Tensor:
+        out = torch.empty_like(tokens)
+        points.add_residuals(tokens, cell, reads, low, bias, factor, out=out)
+        return out
+
+    def add_twin() -> Tensor:
+        scale = 1.0 if factor is None else factor[:, None]
+        return tokens + cell[reads] + scale * (low.float() + bias)
+
+    def flatten_backward() -> Tensor:
+        out = torch.zeros_like(tokens)
+        points.flatten_normed_backward(tokens, cell, reads, plane.share, EPS, out=out)
+        return out
+
+    def through() -> Tensor:
+        grad = low.clone()
+        columns.through_activation(grad, hidden, "gelu")
+        return grad
+
+    return [
+        Kernel(
+            name="inflate + LayerNorm",
+            run=inflate,
+            twin=lambda: F.layer_norm(tokens + cell[reads], tokens.shape[1:], eps=EPS).to(dtype),
+            bytes_moved=wide + narrow,
+        ),
+        Kernel(name="residuals", run=add, twin=add_twin, bytes_moved=2 * wide + narrow),
+        Kernel(
+            name="inflate + LayerNorm, backward",
+            run=lambda: points.inflate_normed_backward(tokens, cell, reads, low, tokens, EPS),
+            twin=lambda: tokens + _normed_backward(tokens + cell[reads], low.float()),
+            bytes_moved=3 * wide + narrow,
+        ),
+        Kernel(
+            name="LayerNorm + flatten, backward (with zeroing its output)",
+            run=flatten_backward,
+            twin=lambda: _normed_backward(tokens, cell[reads]) * plane.share[:, None],
+            bytes_moved=4 * wide,
+        ),
+        Kernel(
+            name="gradient to the products' format, with column sums",
+            run=lambda: columns.narrow(tokens, factor, dtype)[0],
+            twin=lambda: (tokens if factor is None else tokens * factor[:, None]).to(dtype),
+            bytes_moved=wide + narrow,
+        ),
+        Kernel(
+            name="activation backward, with column sums (and a copy)",
+            run=through,
+            twin=lambda: activate_backward(low.float(), hidden.float(), "gelu").to(dtype),
+            bytes_moved=5 * narrow,
+        ),
+    ]
+
+
+def gradients(function: Callable[..., Tensor], inputs: list[Tensor]) -> list[Tensor]:
+    """Value, and gradients of all inputs along a fixed direction."""
+    leaves = [tensor.detach().clone().requires_grad_() for tensor in inputs]
+    out = function(*leaves)
+    direction = torch.linspace(-1, 1, out.numel(), device=out.device).view_as(out)
+    return [out.detach(), *torch.autograd.grad((out * direction).sum(), leaves)]
+
+
+def worst(found: list[Tensor], expected: list[Tensor]) -> float:
+    """Largest relative difference of the norms."""
+    pairs = zip(found, expected, strict=True)
+    return max(float((a.float() - b.float()).norm() / b.float().norm()) for a, b in pairs)
+
+
+def layer_differences(setting: Setting, passes: Passes) -> dict[str, float]:
+    """Whole layers against the definition: values and all gradients."""
+    tokens, weights, plane, keep = setting
+    found = {}
+    for activation in ("relu", "gelu"):
+        for dtype in (torch.float32, torch.bfloat16):
+            form = LayerForm(activation=activation, eps=EPS, dtype=dtype)
+
+            def fast(*tensors: Tensor, form: LayerForm = form) -> Tensor:
+                rest = (LayerWeights(*tensors[1:]), plane, form, keep)
+                return fused_layer(tensors[0], *rest, passes=passes)
+
+            def plain(*tensors: Tensor, form: LayerForm = form) -> Tensor:
+                rest = (LayerWeights(*tensors[1:]), plane, form, keep)
+                return plain_layer(tensors[0], *rest, convs=occupied_convs)
+
+            inputs = [tokens, *weights]
+            name = f"{activation} {str(dtype).removeprefix('torch.')}"
+            found[name] = worst(gradients(fast, inputs), gradients(plain, inputs))
+    return found
+
+
+def edge_inputs(num_points: int, channels: int, device: torch.device) -> list[Tensor]:
+    """Differences to 16 neighbours in 5 channels and one of ones, and both layers."""
+    rng = torch.Generator().manual_seed(0)
+    shapes = ((16, num_points, 6), (channels, 6), (channels, channels))
+    edges, affine, weight = (torch.randn(shape, generator=rng).to(device) for shape in shapes)
+    edges[..., -1] = 1
+    return [edges, affine, weight / channels**0.5]
+
+
+def plain_edges(edges: Tensor, affine: Tensor, weight: Tensor) -> Tensor:
+    """The definition, with the bias in the last channel."""
+    return dense_edge_max(edges, affine, affine.new_zeros(len(affine)), weight)

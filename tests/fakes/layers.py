@@ -1,0 +1,47 @@
+"""A layer of random weights on random points, and how two versions of it are compared."""
+
+import torch
+
+from lidistill.ops.flatten_inflate import build_plane
+from lidistill.ops.layer import LayerWeights
+
+
+def random_case(
+    num_points, *, channels=16, num_scans=2, size_hw=(14, 9), only_read=False, device="cpu"
+):
+    """Points, weights and a plane; with ``only_read`` every third point fills no cell."""
+    rng = torch.Generator().manual_seed(num_points)
+    cells = torch.randint(size_hw[0] * size_hw[1], (num_points,), generator=rng)
+    if only_read and num_points > 2:
+        cells[::3] = -1 - cells[::3]
+    scan = torch.randint(num_scans, (num_points,), generator=rng).sort()[0]
+    plane = build_plane(cells.to(device), scan.to(device), num_scans=num_scans, size_hw=size_hw)
+
+    def draw(*shape):
+        return torch.randn(*shape, generator=rng).to(device)
+
+    matrix, vector = (channels, channels), (channels,)
+    shapes = ((2, 9, channels), (2, channels), vector, vector, matrix, vector, matrix, vector)
+    return draw(num_points, channels), LayerWeights(*(draw(*shape) for shape in shapes)), plane
+
+
+def random_keep(plane, num_points):
+    """Factors of stochastic depth, of cells and of points."""
+    device = plane.cell.device
+    return torch.rand(plane.num_cells, device=device) * 2, torch.rand(num_points, device=device) * 2
+
+
+def values_and_gradients(function, tokens, weights, *rest):
+    """Output of a layer, and the gradients of its points and weights along a drawn direction."""
+    inputs = [tensor.clone().requires_grad_() for tensor in (tokens, *weights)]
+    out = function(inputs[0], LayerWeights(*inputs[1:]), *rest)
+    direction = torch.randn(out.shape, generator=torch.Generator().manual_seed(1)).to(out.device)
+    return out.detach(), *torch.autograd.grad((out * direction).sum(), inputs)
+
+
+def worst(found, expected):
+    """Largest relative difference of the norms."""
+    return max(
+        float((fast - plain).norm() / plain.norm().clamp(min=1e-3))
+        for fast, plain in zip(found, expected, strict=True)
+    )

@@ -1,0 +1,34 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from fakes.kernels import HAS_TRITON
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "interpreted",
+    [
+        "0",
+        pytest.param(
+            "1", marks=pytest.mark.skipif(not HAS_TRITON, reason="Triton is not installed")
+        ),
+    ],
+)
+def test_the_gpu_benchmark_runs_dry_to_its_end(interpreted, tmp_path):
+    output = tmp_path / "check.json"
+    subprocess.run(
+        [sys.executable, ROOT / "benchmarks" / "gpu_check.py", "--dry-run", "--output", output],
+        env=os.environ | {"TRITON_INTERPRET": interpreted},
+        check=True,
+        capture_output=True,
+    )
+    record = json.loads(output.read_text())
+    assert record["failures"] == []
+    assert ("layers" in record) == (interpreted == "1")
+    assert record["steps"]["WI-2-24"]["student"]["samples_per_s"] > 0
