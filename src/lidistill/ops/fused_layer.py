@@ -9,7 +9,12 @@ from torch.autograd.function import FunctionCtx, once_differentiable
 
 from lidistill.ops.flatten_inflate import Plane
 from lidistill.ops.fused_backward import Saved, channel_backward, convs_backward
-from lidistill.ops.fused_forward import channel_mix, convs_on_cells
+from lidistill.ops.fused_forward import (
+    cell_sums,
+    channel_mix,
+    convs_on_cells,
+    flatten_normed,
+)
 from lidistill.ops.layer import Keep, LayerForm, LayerWeights
 
 
@@ -27,11 +32,12 @@ class _FusedLayer(torch.autograd.Function):
     ) -> Tensor:
         weights = LayerWeights(*(tensor.detach() for tensor in tensors))
         tokens = tokens.detach().contiguous()
-        flat, before, cells = convs_on_cells(tokens, weights, plane, form)
+        flat = flatten_normed(tokens, plane, form)
+        before, cells = convs_on_cells(flat, weights, plane, form)
         if keep is not None:
             cells.mul_(keep[0][:, None])
-        out, hidden = torch.empty_like(tokens), torch.empty_like(tokens, dtype=form.dtype)
-        channel_mix(tokens, cells, weights, plane, form, out=out, keep=keep, hidden=hidden)
+        hidden = torch.empty_like(tokens, dtype=form.dtype)
+        out = channel_mix(tokens, cells, weights, plane, form, keep=keep, hidden=hidden)
         ctx.save_for_backward(tokens, flat, before, cells, hidden, *tensors)
         ctx.rest = (plane, form, keep)  # type: ignore[attr-defined]
         return out
@@ -44,8 +50,10 @@ class _FusedLayer(torch.autograd.Function):
         saved = Saved(*(tensor.detach() for tensor in tensors[:5]))
         weights = LayerWeights(*(tensor.detach() for tensor in tensors[5:]))
         grad = grad.contiguous()
-        grad_tokens, perceptron = channel_backward(grad, saved, weights, plane, form, keep)
-        convs = convs_backward(grad_tokens, saved, weights, plane, form, keep)
+        grad_tokens, grad_cells, perceptron = channel_backward(
+            grad, saved, weights, plane, form, keep
+        )
+        convs = convs_backward(grad_tokens, grad_cells, saved, weights, plane, form, keep)
         return grad_tokens, None, None, None, *convs, *perceptron
 
 
@@ -66,7 +74,15 @@ def fused_layer(
 
 
 @torch.no_grad()
-def layer_in_place(tokens: Tensor, weights: LayerWeights, plane: Plane, form: LayerForm) -> None:
+def layer_in_place(
+    tokens: Tensor,
+    weights: LayerWeights,
+    plane: Plane,
+    form: LayerForm,
+    *,
+    flat: Tensor | None = None,
+    following: Plane | None = None,
+) -> Tensor | None:
     """Overwrite the points (M, C) with those after a layer; nothing is kept for gradients.
 
     Args:
@@ -74,7 +90,16 @@ def layer_in_place(tokens: Tensor, weights: LayerWeights, plane: Plane, form: La
         weights: Folded weights; the two matrices may be stored in ``form.dtype``.
         plane: Where the points lie.
         form: Activation, norms, and the number format of the matrix products.
+        flat: (O, C) normalised points in their cells, if the layer before has made them.
+        following: Where the points lie in the next layer.
+
+    Returns:
+        ``flat`` of the next layer; None without ``following``.
     """
     with torch.autocast("cpu", enabled=False):
-        cells = convs_on_cells(tokens, weights, plane, form)[2]
-        channel_mix(tokens, cells, weights, plane, form, out=tokens)
+        if flat is None:
+            flat = flatten_normed(tokens, plane, form)
+        _, cells = convs_on_cells(flat, weights, plane, form)
+        sums = None if following is None else cell_sums(tokens, following, form)
+        channel_mix(tokens, cells, weights, plane, form, following=sums)
+        return None if sums is None else sums.total()
