@@ -8,14 +8,14 @@ def test_bfloat16_is_rounded_as_pytorch_rounds_it():
     edges = torch.randn(64, 1, generator=torch.Generator().manual_seed(0)).abs()
     edges[0], edges[1] = 1 + 2**-8, 1 + 3 * 2**-8  # halfway between two numbers: to even
     out = torch.empty(64, 1, dtype=torch.bfloat16)
-    loops.affine_relu(rows(edges), rows(torch.ones(1, 1)), rows(out))
+    loops.affine_relu(rows(edges[None]), rows(torch.ones(1, 1)), rows(out[None]))
     assert torch.equal(out, edges.bfloat16())
 
 
 def test_the_first_of_equal_neighbours_wins():
     best, winner = torch.empty(1, 3), torch.empty(1, 3, dtype=torch.uint8)
-    for k, score in enumerate(([1.0, 5, -2], [1.0, 4, -1])):
-        loops.keep_best(rows(torch.tensor([score])), k, rows(best), rows(winner))
+    score = torch.tensor([[[1.0, 5, -2]], [[1.0, 4, -1]]])
+    loops.keep_best(rows(score), rows(best), rows(winner))
     assert winner.tolist() == [[0, 0, 1]]
     assert best.tolist() == [[1, 5, -1]]
 

@@ -73,16 +73,26 @@ class FoldedLayer(nn.Module):
             dtype = form.dtype if name in matrices else tensor.dtype
             self.register_buffer(name, tensor.detach().to(dtype, copy=True))
 
-    def forward(self, tokens_MC: Tensor, plane: Plane) -> Tensor:
-        """(M, C) points; where there is a fast path the given ones are overwritten."""
+    def forward(
+        self, tokens_MC: Tensor, plane: Plane, flat_OC: Tensor | None, following: Plane | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Points (M, C), and what ``layer_in_place`` hands on; it overwrites the given points."""
         weights = LayerWeights(*(self.get_buffer(name) for name in LayerWeights._fields))
         passes = passes_for(tokens_MC)
         if passes is not None:
-            layer_in_place(tokens_MC, weights, plane, self.form, passes=passes)
-            return tokens_MC
+            flat_OC = layer_in_place(
+                tokens_MC,
+                weights,
+                plane,
+                self.form,
+                flat=flat_OC,
+                following=following,
+                passes=passes,
+            )
+            return tokens_MC, flat_OC
         low = self.form.dtype != tokens_MC.dtype
         with torch.autocast(tokens_MC.device.type, dtype=self.form.dtype, enabled=low):
-            return plain_layer(tokens_MC, weights, plane, self.form, convs=occupied_convs)
+            return plain_layer(tokens_MC, weights, plane, self.form, convs=occupied_convs), None
 
 
 class FoldedWaffleIron(Backbone):
@@ -119,8 +129,11 @@ class FoldedWaffleIron(Backbone):
         with torch.autocast(batch.features.device.type, enabled=False):
             tokens_MC = self.embed(batch.features, batch.neighbors, self.dtype)
             planes = build_planes(batch, self.grid, self.num_layers, self.flatten)
+            flat_OC: Tensor | None = None
             for i, layer in enumerate(self.layers):
-                tokens_MC = layer(tokens_MC, planes[i % len(planes)])
+                last = i + 1 == self.num_layers
+                following = None if last else planes[(i + 1) % len(planes)]
+                tokens_MC, flat_OC = layer(tokens_MC, planes[i % len(planes)], flat_OC, following)
         return tokens_MC
 
     def layer_of(self, parameter_name: str) -> int:

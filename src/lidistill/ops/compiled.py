@@ -75,6 +75,13 @@ overload(narrow, strict=False)(_narrow)
 
 
 @compiled
+def copy_row(source: NDArray[Any], target: NDArray[Any]) -> None:
+    """Copy a row; ``target[:] = source`` takes several times as long."""
+    for c in range(len(source)):
+        target[c] = source[c]
+
+
+@compiled
 def row_moments(row: Floats, eps: float) -> tuple[np.float32, np.float32]:
     """Mean of a row, and one over its standard deviation."""
     total = np.float32(0)
@@ -91,35 +98,35 @@ def row_moments(row: Floats, eps: float) -> tuple[np.float32, np.float32]:
 @compiled
 def flatten_normed(
     tokens: Floats,
-    order: Index,
-    offsets: Index,
+    reads: Index,
     share: Floats,
     eps: float,
     span: tuple[int, int],
     out: Floats,
 ) -> None:
-    """Weighted sum of each cell's normalised points: LayerNorm, then ``flatten_points``.
+    """Add normalised points to their cells: LayerNorm, then ``flatten_points``.
+
+    The points come in their own order, so that memory is read from front to back; their cells
+    stay in the cache.
 
     Args:
         tokens: (M, C) points.
-        order: (E,) points sorted by cell.
-        offsets: (O + 1,) where each cell's begin.
-        share: (E,) weight of each.
+        reads: (M,) cell of each point.
+        share: (M,) weight of each point in its cell; 0 where it fills none.
         eps: Of the LayerNorm; negative for sums of the points as they are.
-        span: First cell and the one after the last.
-        out: (O, C) written from ``span[0]`` to ``span[1]``.
+        span: First point and the one after the last.
+        out: (O, C) added to.
     """
-    for o in range(span[0], span[1]):
-        cell = out[o]
-        cell[:] = 0
-        for e in range(offsets[o], offsets[o + 1]):
-            row = tokens[order[e]]
-            mean, scale = np.float32(0), np.float32(1)
-            if eps >= 0:
-                mean, scale = row_moments(row, eps)
-            scale *= share[e]
-            for c in range(len(cell)):
-                cell[c] += (row[c] - mean) * scale
+    for m in range(span[0], span[1]):
+        if share[m] == 0:
+            continue
+        row, cell = tokens[m], out[reads[m]]
+        mean, scale = np.float32(0), np.float32(1)
+        if eps >= 0:
+            mean, scale = row_moments(row, eps)
+        scale *= share[m]
+        for c in range(len(cell)):
+            cell[c] += (row[c] - mean) * scale
 
 
 @compiled
@@ -143,7 +150,7 @@ def gather_taps(
     """
     for n in range(span[0], span[1]):
         cell = out[n]
-        cell[:] = bias
+        copy_row(bias, cell)
         for t in range(9):
             v = taps[t, n]
             if v < len(values):
@@ -158,60 +165,69 @@ def inflate_normed(
     cells: Floats,
     reads: Index,
     eps: float,
-    span: tuple[int, int],
-    out: Rows,
+    start: int,
+    out: Floats,
+    norm: Rows,
 ) -> None:
     """Add to each point the cell it reads, and normalise: ``inflate_cells``, then LayerNorm.
 
     Args:
-        tokens: (M, C) points, left alone.
+        tokens: (M, C) points.
         cells: (O, C) what is added.
         reads: (M,) cell of each point.
         eps: Of the LayerNorm; negative for none.
-        span: First point and the one after the last.
-        out: (span, C) normalised points, from row 0.
+        start: Point of the first row of ``norm``.
+        out: (M, C) written, the sums; may be ``tokens``, or of no size where not wanted.
+        norm: (span, C) written, the sums normalised.
     """
-    buffer = np.empty(tokens.shape[1], np.float32)
-    for m in range(span[0], span[1]):
-        row, cell, target = tokens[m], cells[reads[m]], out[m - span[0]]
-        for c in range(len(row)):
-            buffer[c] = row[c] + cell[c]
+    # What is read may be what is written: a row of its own in between lets the loops be
+    # vectorised.
+    total = np.empty(tokens.shape[1], np.float32)
+    for i in range(len(norm)):
+        m = start + i
+        row, cell, target = tokens[m], cells[reads[m]], norm[i]
+        for c in range(len(total)):
+            total[c] = row[c] + cell[c]
+        if out.size:
+            copy_row(total, out[m])
         mean, scale = np.float32(0), np.float32(1)
         if eps >= 0:
-            mean, scale = row_moments(buffer, eps)
-        for c in range(len(row)):
-            target[c] = narrow((buffer[c] - mean) * scale, target)
+            mean, scale = row_moments(total, eps)
+        for c in range(len(total)):
+            target[c] = narrow((total[c] - mean) * scale, target)
 
 
 @compiled
-def add_residuals(
-    tokens: Floats,
-    cells: Floats,
-    reads: Index,
-    residual: Rows,
-    bias: Floats,
-    keep: Floats,
-    start: int,
-    out: Floats,
-) -> None:
-    """``tokens + cells[reads] + keep * (residual + bias)``.
+def bias_relu(hidden: Rows, bias: Floats) -> None:
+    """``relu(hidden + bias)`` in place.
 
     Args:
-        tokens: (M, C) points.
-        cells: (O, C) what their cells add.
-        reads: (M,) cell of each point.
+        hidden: (span, C) overwritten.
+        bias: (C,).
+    """
+    for i in range(len(hidden)):
+        row = hidden[i]
+        for c in range(len(bias)):
+            value = widen(row[c]) + bias[c]
+            row[c] = narrow(np.float32(0) if value < 0 else value, row)
+
+
+@compiled
+def add_residuals(tokens: Floats, residual: Rows, bias: Floats, keep: Floats, start: int) -> None:
+    """``tokens + keep * (residual + bias)`` in place.
+
+    Args:
+        tokens: (M, C) points, some of which are overwritten.
         residual: (span, C) what the perceptron adds, without its last bias.
         bias: (C,).
         keep: (M,) factor of the perceptron's part; empty for 1.
         start: Point of the residual's first row.
-        out: (M, C) may be ``tokens``.
     """
     for i in range(len(residual)):
-        m = start + i
-        factor = keep[m] if len(keep) else np.float32(1)
-        row, cell, more, target = tokens[m], cells[reads[m]], residual[i], out[m]
+        factor = keep[start + i] if len(keep) else np.float32(1)
+        row, more = tokens[start + i], residual[i]
         for c in range(len(row)):
-            target[c] = row[c] + cell[c] + factor * (widen(more[c]) + bias[c])
+            row[c] += factor * (widen(more[c]) + bias[c])
 
 
 @compiled
@@ -219,35 +235,46 @@ def affine_relu(edges: Floats, affine: Floats, out: Rows) -> None:
     """``relu(edges @ affine)`` for a few input channels.
 
     Args:
-        edges: (span, F).
+        edges: (K, span, F).
         affine: (F, C).
-        out: (span, C) written.
+        out: (K, span, C) written.
     """
-    buffer = np.empty(affine.shape[1], np.float32)
-    for m in range(len(edges)):
-        buffer[:] = 0
-        for f in range(len(affine)):
-            factor, row = edges[m, f], affine[f]
-            for c in range(len(buffer)):
-                buffer[c] += factor * row[c]
-        target = out[m]
-        for c in range(len(buffer)):
-            target[c] = narrow(max(buffer[c], np.float32(0)), target)
+    sums = np.empty(affine.shape[1], np.float32)
+    for k in range(len(edges)):
+        for m in range(edges.shape[1]):
+            sums[:] = 0
+            for f in range(len(affine)):
+                factor, row = edges[k, m, f], affine[f]
+                for c in range(len(sums)):
+                    sums[c] += factor * row[c]
+            target = out[k, m]
+            for c in range(len(sums)):
+                value = sums[c]
+                target[c] = narrow(np.float32(0) if value < 0 else value, target)
 
 
 @compiled
-def keep_best(score: Rows, k: int, best: Floats, winner: NDArray[np.uint8]) -> None:
-    """Running maximum and the neighbour it came from, the first one of equals.
+def keep_best(score: Rows, best: Floats, winner: NDArray[np.uint8]) -> None:
+    """Maximum and the neighbour it comes from, the first one of equals.
 
     Args:
-        score: (span, C) of neighbour k.
-        k: 0 starts anew.
-        best: (span, C) maximum so far.
-        winner: (span, C) its neighbour.
+        score: (K, span, C) of each neighbour.
+        best: (span, C) written, the maximum.
+        winner: (span, C) written, its neighbour; of no size where not wanted.
     """
-    for m in range(len(score)):
-        for c in range(score.shape[1]):
-            value = widen(score[m, c])
-            better = k == 0 or value > best[m, c]
-            best[m, c] = value if better else best[m, c]
-            winner[m, c] = k if better else winner[m, c]
+    channels = score.shape[2]
+    top, which = np.empty(channels, np.float32), np.empty(channels, np.int32)
+    for m in range(score.shape[1]):
+        which[:] = 0
+        first = score[0, m]
+        for c in range(channels):
+            top[c] = widen(first[c])
+        for k in range(1, len(score)):
+            row = score[k, m]
+            for c in range(channels):
+                value = widen(row[c])
+                which[c] = k if value > top[c] else which[c]
+                top[c] = value if value > top[c] else top[c]
+        copy_row(top, best[m])
+        if winner.size:
+            copy_row(which, winner[m])

@@ -23,6 +23,9 @@ EdgeMax: TypeAlias = Callable[[Tensor, Tensor, Tensor, torch.dtype], Tensor]
 _CHUNK = 2048
 """Points at a time on the CPU: two buffers of 256 channels stay in the cache."""
 
+_ROWS = 1024
+"""Edges at a time in the compiled version."""
+
 
 def dense_edge_max(edges: Tensor, affine: Tensor, bias: Tensor, weight: Tensor) -> Tensor:
     """(M, C) ``max_k relu(edges_k @ affine.T + bias) @ weight.T``, in plain PyTorch.
@@ -97,19 +100,22 @@ class _CompiledEdgeMax(torch.autograd.Function):
         ctx: FunctionCtx, edges: Tensor, affine: Tensor, weight: Tensor, dtype: torch.dtype
     ) -> Tensor:
         num_points, channels = edges.shape[1], len(weight)
+        wanted = any(ctx.needs_input_grad)  # type: ignore[attr-defined]
         best = edges.new_empty(num_points, channels)
-        winner = torch.empty(num_points, channels, dtype=torch.uint8)
+        winner = torch.empty(num_points if wanted else 0, channels, dtype=torch.uint8)
         edges, affine_t = edges.detach().contiguous(), affine.detach().t().contiguous()
         weight_t, arrays = weight.detach().to(dtype).t(), (rows(edges), rows(affine_t))
+        results = rows(best), rows(winner)
 
         def work(_: int, start: int, stop: int) -> None:
-            buffers = edges.new_empty(2, min(_CHUNK, stop - start), channels, dtype=dtype)
-            for part in chunks(start, stop, _CHUNK):
-                hidden, score = buffers[:, : part.stop - part.start].unbind(0)
-                for k in range(len(edges)):
-                    loops.affine_relu(arrays[0][k, part], arrays[1], rows(hidden))
-                    torch.mm(hidden, weight_t, out=score)
-                    loops.keep_best(rows(score), k, rows(best[part]), rows(winner[part]))
+            size = max(1, _ROWS // len(edges))
+            buffers = edges.new_empty(2, len(edges) * size, channels, dtype=dtype)
+            for part in chunks(start, stop, size):
+                shape = len(edges), part.stop - part.start, channels
+                hidden, score = buffers[:, : shape[0] * shape[1]].unbind(0)
+                loops.affine_relu(arrays[0][:, part], arrays[1], rows(hidden.view(shape)))
+                torch.mm(hidden, weight_t, out=score)
+                loops.keep_best(rows(score.view(shape)), *(array[part] for array in results))
 
         run_split(num_points, work)
         ctx.save_for_backward(edges, affine_t, weight, winner)

@@ -16,7 +16,7 @@ from lidistill.ops import compiled as loops
 from lidistill.ops import compiled_gradients as backward
 from lidistill.ops.compiled import rows
 from lidistill.ops.flatten_inflate import Plane
-from lidistill.ops.fused_forward import CHUNK, cells_with_affine, gather_taps
+from lidistill.ops.fused_forward import CHUNK, CellSums, cells_with_affine, gather_taps
 from lidistill.ops.layer import Keep, LayerForm, LayerWeights
 from lidistill.ops.occupied import Activation, activate, activate_backward
 from lidistill.ops.threads import chunks, run_split, split_rows
@@ -44,22 +44,27 @@ def channel_backward(
     plane: Plane,
     form: LayerForm,
     keep: Keep,
-) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor, Tensor]]:
-    """Gradients of the points with their cells' part added, and of the perceptron's weights."""
+) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor, Tensor, Tensor]]:
+    """Gradients of points (M, C) with their cells' part, of cells (O, C), and of the weights."""
     num_points, channels = grad.shape
     workers = len(split_rows(num_points))
     out = torch.empty_like(grad)
     matrices = grad.new_zeros(workers, 2, channels, channels)
     vectors = grad.new_zeros(workers, 2, channels)
     first, second = weights.first.to(form.dtype), weights.second.to(form.dtype)
-    tables = rows(saved.tokens), rows(saved.cells), rows(plane.reads)
+    tables, target = (rows(saved.tokens), rows(saved.cells), rows(plane.reads)), rows(out)
+    passing, unwanted = rows(grad), rows(grad.new_empty(0, 0))
+    ones = grad.new_ones(num_points)
+    sums = CellSums(grad, plane.reads, ones, num_cells=plane.num_cells, eps=-1)
 
     def work(worker: int, start: int, stop: int) -> None:
         size = min(CHUNK, stop - start)
         buffers = grad.new_empty(3, size, channels, dtype=form.dtype)
+        arrays = rows(buffers)
         for part in chunks(start, stop, size):
-            norm, grad_hidden, grad_norm = buffers[:, : part.stop - part.start].unbind(0)
-            loops.inflate_normed(*tables, form.eps, (part.start, part.stop), rows(norm))
+            count = part.stop - part.start
+            norm, grad_hidden, grad_norm = buffers[:, :count].unbind(0)
+            loops.inflate_normed(*tables, form.eps, part.start, unwanted, arrays[0, :count])
             above = grad[part] if keep is None else grad[part] * keep[1][part, None]
             above_low = above.to(form.dtype)
             hidden = saved.hidden[part]
@@ -72,13 +77,17 @@ def channel_backward(
             vectors[worker, 0] += grad_hidden.sum(0, dtype=torch.float32)
             vectors[worker, 1] += above.sum(0)
             backward.inflate_normed_backward(
-                *tables, rows(grad_norm), rows(grad), form.eps, part.start, rows(out)
+                *tables, arrays[2, :count], passing, form.eps, part.start, target
             )
+            sums.add(worker, target, (part.start, part.stop))
 
     run_split(num_points, work)
     grad_first, grad_second = matrices.sum(0).unbind(0)
     grad_first_bias, grad_second_bias = vectors.sum(0).unbind(0)
-    return out, (grad_first, grad_first_bias, grad_second, grad_second_bias)
+    grad_cells = sums.total()
+    if keep is not None:
+        grad_cells.mul_(keep[0][:, None])
+    return out, grad_cells, (grad_first, grad_first_bias, grad_second, grad_second_bias)
 
 
 def _add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
@@ -91,34 +100,25 @@ def _add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
 
 def convs_backward(
     grad: Tensor,
+    grad_cells: Tensor,
     saved: Saved,
     weights: LayerWeights,
     plane: Plane,
     form: LayerForm,
-    keep: Keep,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Gradients of kernels, biases, gain, shift; that of the points is added to ``grad``."""
-    grad_cells = torch.empty_like(saved.cells)
-    ones = grad.new_ones(len(grad))
-    tables = rows(grad), rows(plane.reads_order), rows(plane.reads_offsets), rows(ones)
-
-    def gather(_: int, start: int, stop: int) -> None:
-        loops.flatten_normed(*tables, -1.0, (start, stop), rows(grad_cells))
-
-    run_split(plane.num_cells, gather)
-    if keep is not None:
-        grad_cells.mul_(keep[0][:, None])
     grad_flat, grad_kernels, grad_biases = _cells_backward(
         grad_cells, saved, weights, plane, form.activation
     )
     grad_gain, grad_shift = (grad_flat * saved.flat).sum(0), plane.filled @ grad_flat
     grad_flat.mul_(weights.gain)
     points = rows(saved.tokens), rows(grad_flat), rows(plane.reads), rows(plane.share)
+    target = rows(grad)
 
     def spread(_: int, start: int, stop: int) -> None:
         if form.eps >= 0:
             span = (start, stop)
-            backward.flatten_normed_backward(*points, form.eps, span, rows(grad))
+            backward.flatten_normed_backward(*points, form.eps, span, target)
         else:
             reads, share = plane.reads[start:stop], plane.share[start:stop, None]
             grad[start:stop].addcmul_(grad_flat.index_select(0, reads), share)

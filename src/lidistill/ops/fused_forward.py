@@ -1,9 +1,11 @@
 """Forward pass of a layer on the CPU, in portions of points that stay in the cache.
 
-Memory sees each point twice per layer: when it is flattened, and when it takes everything else.
+Memory sees each point once per layer where no gradients are kept, and twice otherwise.
 
 Shape letters: M points, O cells in use, R cells of these and of their ring, C channels.
 """
+
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -14,18 +16,59 @@ from lidistill.ops.compiled import rows
 from lidistill.ops.flatten_inflate import Plane
 from lidistill.ops.layer import Keep, LayerForm, LayerWeights
 from lidistill.ops.occupied import activate
-from lidistill.ops.threads import chunks, run_split
+from lidistill.ops.threads import chunks, run_split, split_rows
 
-CHUNK = 1024
-"""Points at a time: three buffers of 256 channels stay in the cache of a core."""
+CHUNK = 512
+"""Points at a time: with 256 channels, they and three buffers stay in the cache of a core."""
+
+
+class CellSums:
+    """Sums of the points in each cell, one table for every thread.
+
+    Args:
+        like: (M, C) what the points look like.
+        reads: (M,) cell of each.
+        share: (M,) weight of each.
+        num_cells: O.
+        eps: Of the LayerNorm before; negative for none.
+    """
+
+    def __init__(
+        self, like: Tensor, reads: Tensor, share: Tensor, *, num_cells: int, eps: float
+    ) -> None:
+        self._sums = like.new_zeros(len(split_rows(len(like))), num_cells, like.shape[1])
+        self._arrays = rows(reads), rows(share)
+        self._tables = rows(self._sums)
+        self._eps = eps
+
+    def add(self, worker: int, points: Any, span: tuple[int, int]) -> None:
+        """Add a range of the points, given as an array (M, C), to the table of a thread."""
+        loops.flatten_normed(points, *self._arrays, self._eps, span, self._tables[worker])
+
+    def total(self) -> Tensor:
+        """(O, C) sums over all threads."""
+        return self._sums[0] if len(self._sums) == 1 else self._sums.sum(0)
+
+
+def cell_sums(like: Tensor, plane: Plane, form: LayerForm) -> CellSums:
+    """What ``flatten_points`` of normalised points (M, C) gives, still to be added up."""
+    size = plane.num_cells
+    return CellSums(like, plane.reads, plane.share, num_cells=size, eps=form.eps)
+
+
+def flatten_normed(tokens: Tensor, plane: Plane, form: LayerForm) -> Tensor:
+    """(O, C) average of each cell's normalised points."""
+    sums, points = cell_sums(tokens, plane, form), rows(tokens)
+    run_split(len(tokens), lambda worker, *span: sums.add(worker, points, span))
+    return sums.total()
 
 
 def gather_taps(values: Tensor, taps: Tensor, kernel: Tensor, bias: Tensor, out: Tensor) -> None:
     """One depthwise 3x3 convolution; see ``compiled.gather_taps``."""
-    arrays = rows(values), rows(taps), rows(kernel), rows(bias)
+    arrays, target = (rows(values), rows(taps), rows(kernel), rows(bias)), rows(out)
 
     def work(_: int, start: int, stop: int) -> None:
-        loops.gather_taps(*arrays, (start, stop), rows(out))
+        loops.gather_taps(*arrays, (start, stop), target)
 
     run_split(len(out), work)
 
@@ -36,18 +79,11 @@ def cells_with_affine(flat: Tensor, weights: LayerWeights, plane: Plane) -> Tens
 
 
 def convs_on_cells(
-    tokens: Tensor, weights: LayerWeights, plane: Plane, form: LayerForm
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Sums of normalised points (O, C), first convolution before its activation (R, C), second."""
-    num_cells, channels = plane.num_cells, tokens.shape[1]
-    flat, out = tokens.new_empty(2, num_cells, channels).unbind(0)
-    before = tokens.new_empty(plane.sources.shape[1], channels)
-    tables = rows(tokens), rows(plane.fills), rows(plane.fills_offsets), rows(plane.fills_share)
-
-    def flatten(_: int, start: int, stop: int) -> None:
-        loops.flatten_normed(*tables, form.eps, (start, stop), rows(flat))
-
-    run_split(num_cells, flatten)
+    flat: Tensor, weights: LayerWeights, plane: Plane, form: LayerForm
+) -> tuple[Tensor, Tensor]:
+    """First convolution before its activation (R, C), and second one (O, C), of the cells."""
+    before = flat.new_empty(plane.sources.shape[1], flat.shape[1])
+    out = torch.empty_like(flat)
     kernels = weights.kernels.contiguous()
     gather_taps(
         cells_with_affine(flat, weights, plane),
@@ -58,7 +94,7 @@ def convs_on_cells(
     )
     between = activate(before, form.activation)
     gather_taps(between, plane.taps, kernels[1], weights.biases[1], out)
-    return flat, before, out
+    return before, out
 
 
 def channel_mix(
@@ -68,40 +104,56 @@ def channel_mix(
     plane: Plane,
     form: LayerForm,
     *,
-    out: Tensor,
     keep: Keep = None,
     hidden: Tensor | None = None,
-) -> None:
-    """Inflate the cells, add them, and add the perceptron.
+    following: Plane | None = None,
+) -> tuple[Tensor, Tensor | None]:
+    """Add the cells' part and the perceptron's part to the points.
 
     Args:
-        tokens: (M, C) points before the layer.
+        tokens: (M, C) points before the layer; overwritten if ``hidden`` is not wanted.
         cells: (O, C) what the convolutions add.
         weights: Folded weights.
         plane: Where the points lie.
         form: Of the layer.
-        out: (M, C) written; may be ``tokens``.
         keep: Factors under stochastic depth; ``cells`` has its own already.
-        hidden: (M, C) in ``form.dtype``, written: its hidden layer before the activation (GELU) or
-            after it (ReLU), for the backward pass.
+        hidden: (M, C) in ``form.dtype``, written: the perceptron's hidden layer before the
+            activation (GELU) or after it (ReLU), for the backward pass.
+        following: Where the points lie in the next layer.
+
+    Returns:
+        The points (M, C), and ``flatten_normed`` of them on ``following``, if that is given.
     """
+    out = tokens if hidden is None else torch.empty_like(tokens)
     first, second = weights.first.to(form.dtype).t(), weights.second.to(form.dtype).t()
-    first_bias = weights.first_bias.to(form.dtype)
-    tables = rows(tokens), rows(cells), rows(plane.reads)
+    first_bias = rows(weights.first_bias)
+    tables, target = (rows(tokens), rows(cells), rows(plane.reads), form.eps), rows(out)
     factor = rows(tokens.new_empty(0) if keep is None else keep[1])
     bias = rows(weights.second_bias)
+    sums = None if following is None else cell_sums(tokens, following, form)
 
-    def work(_: int, start: int, stop: int) -> None:
+    def work(worker: int, start: int, stop: int) -> None:
         size = min(CHUNK, stop - start)
         buffers = torch.empty(3, size, tokens.shape[1], dtype=form.dtype)
+        arrays = rows(buffers)
         for part in chunks(start, stop, size):
-            norm, middle, residual = buffers[:, : part.stop - part.start].unbind(0)
+            count = part.stop - part.start
+            norm, middle, residual = buffers[:, :count].unbind(0)
+            middle_rows = arrays[1, :count]
             if hidden is not None:
                 middle = hidden[part]
-            loops.inflate_normed(*tables, form.eps, (part.start, part.stop), rows(norm))
-            torch.addmm(first_bias, norm, first, out=middle)
-            active = middle.relu_() if form.activation == "relu" else F.gelu(middle)
+                middle_rows = rows(middle)
+            loops.inflate_normed(*tables, part.start, target, arrays[0, :count])
+            torch.mm(norm, first, out=middle)
+            active = middle
+            if form.activation == "relu":
+                loops.bias_relu(middle_rows, first_bias)
+            else:
+                active = F.gelu(middle.add_(weights.first_bias))
             torch.mm(active, second, out=residual)
-            loops.add_residuals(*tables, rows(residual), bias, factor, part.start, rows(out))
+            loops.add_residuals(target, arrays[2, :count], bias, factor, part.start)
+            if sums is not None:
+                sums.add(worker, target, (part.start, part.stop))
 
     run_split(len(tokens), work)
+    return out, None if sums is None else sums.total()

@@ -15,7 +15,7 @@ from torch.autograd.function import FunctionCtx, once_differentiable
 
 from lidistill.ops.flatten_inflate import Plane
 from lidistill.ops.fused_backward import Saved, channel_backward, convs_backward
-from lidistill.ops.fused_forward import channel_mix, convs_on_cells
+from lidistill.ops.fused_forward import channel_mix, convs_on_cells, flatten_normed
 from lidistill.ops.layer import Keep, LayerForm, LayerWeights
 
 
@@ -30,33 +30,33 @@ class ChannelMix(Protocol):
         plane: Plane,
         form: LayerForm,
         *,
-        out: Tensor,
         keep: Keep = None,
         hidden: Tensor | None = None,
-    ) -> None:
+        following: Plane | None = None,
+    ) -> tuple[Tensor, Tensor | None]:
         """Inflate the cells, add them, and add the perceptron."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Passes:
-    """The four passes over points and cells that a layer consists of, on one kind of device."""
+    """The passes over points and cells that a layer consists of, on one kind of device."""
 
-    convs_on_cells: Callable[
-        [Tensor, LayerWeights, Plane, LayerForm], tuple[Tensor, Tensor, Tensor]
-    ]
+    flatten_normed: Callable[[Tensor, Plane, LayerForm], Tensor]
+    convs_on_cells: Callable[[Tensor, LayerWeights, Plane, LayerForm], tuple[Tensor, Tensor]]
     channel_mix: ChannelMix
     channel_backward: Callable[
         [Tensor, Saved, LayerWeights, Plane, LayerForm, Keep],
-        tuple[Tensor, tuple[Tensor, Tensor, Tensor, Tensor]],
+        tuple[Tensor, Tensor, tuple[Tensor, Tensor, Tensor, Tensor]],
     ]
     convs_backward: Callable[
-        [Tensor, Saved, LayerWeights, Plane, LayerForm, Keep],
+        [Tensor, Tensor, Saved, LayerWeights, Plane, LayerForm],
         tuple[Tensor, Tensor, Tensor, Tensor],
     ]
 
 
 COMPILED = Passes(
+    flatten_normed=flatten_normed,
     convs_on_cells=convs_on_cells,
     channel_mix=channel_mix,
     channel_backward=channel_backward,
@@ -80,11 +80,12 @@ class _FusedLayer(torch.autograd.Function):
     ) -> Tensor:
         weights = LayerWeights(*(tensor.detach() for tensor in tensors))
         tokens = tokens.detach().contiguous()
-        flat, before, cells = passes.convs_on_cells(tokens, weights, plane, form)
+        flat = passes.flatten_normed(tokens, plane, form)
+        before, cells = passes.convs_on_cells(flat, weights, plane, form)
         if keep is not None:
             cells.mul_(keep[0][:, None])
-        out, hidden = torch.empty_like(tokens), torch.empty_like(tokens, dtype=form.dtype)
-        passes.channel_mix(tokens, cells, weights, plane, form, out=out, keep=keep, hidden=hidden)
+        hidden = torch.empty_like(tokens, dtype=form.dtype)
+        out, _ = passes.channel_mix(tokens, cells, weights, plane, form, keep=keep, hidden=hidden)
         ctx.save_for_backward(tokens, flat, before, cells, hidden, *tensors)
         ctx.rest = (plane, form, keep)  # type: ignore[attr-defined]
         ctx.passes = passes  # type: ignore[attr-defined]
@@ -98,9 +99,11 @@ class _FusedLayer(torch.autograd.Function):
         passes: Passes = ctx.passes  # type: ignore[attr-defined]
         saved = Saved(*(tensor.detach() for tensor in tensors[:5]))
         weights = LayerWeights(*(tensor.detach() for tensor in tensors[5:]))
-        rest = (saved, weights, plane, form, keep)
-        grad_tokens, perceptron = passes.channel_backward(grad.contiguous(), *rest)
-        convs = passes.convs_backward(grad_tokens, *rest)
+        rest = (saved, weights, plane, form)
+        grad_tokens, grad_cells, perceptron = passes.channel_backward(
+            grad.contiguous(), *rest, keep
+        )
+        convs = passes.convs_backward(grad_tokens, grad_cells, *rest)
         return grad_tokens, None, None, None, None, *convs, *perceptron
 
 
@@ -134,8 +137,10 @@ def layer_in_place(
     plane: Plane,
     form: LayerForm,
     *,
+    flat: Tensor | None = None,
+    following: Plane | None = None,
     passes: Passes = COMPILED,
-) -> None:
+) -> Tensor | None:
     """Overwrite the points (M, C) with those after a layer; nothing is kept for gradients.
 
     Args:
@@ -143,8 +148,15 @@ def layer_in_place(
         weights: Folded weights; the two matrices may be stored in ``form.dtype``.
         plane: Where the points lie.
         form: Activation, norms, and the number format of the matrix products.
+        flat: (O, C) normalised points in their cells, if the layer before has made them.
+        following: Where the points lie in the next layer.
         passes: Of the device that the points are on; see ``fast_paths``.
+
+    Returns:
+        ``flat`` of the next layer; None without ``following``.
     """
     with torch.autocast(tokens.device.type, enabled=False):
-        cells = passes.convs_on_cells(tokens, weights, plane, form)[2]
-        passes.channel_mix(tokens, cells, weights, plane, form, out=tokens)
+        if flat is None:
+            flat = passes.flatten_normed(tokens, plane, form)
+        _, cells = passes.convs_on_cells(flat, weights, plane, form)
+        return passes.channel_mix(tokens, cells, weights, plane, form, following=following)[1]

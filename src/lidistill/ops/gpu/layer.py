@@ -1,4 +1,4 @@
-"""The four passes of a layer on a GPU: kernels around ``torch.mm``; ``ops.layer`` defines them.
+"""The passes of a layer on a GPU: kernels around ``torch.mm``; ``ops.layer`` defines them.
 
 Shape letters: M points, O cells in use, R cells of these and of their ring, C channels.
 """
@@ -22,19 +22,23 @@ from lidistill.ops.gpu.points import (
 from lidistill.ops.layer import Keep, LayerForm, LayerWeights
 
 
-def convs_on_cells(
-    tokens: Tensor, weights: LayerWeights, plane: Plane, form: LayerForm
-) -> tuple[Tensor, Tensor, Tensor]:
-    """See ``fused_forward.convs_on_cells``."""
-    flat = segment_sums(
+def flatten_normed(tokens: Tensor, plane: Plane, form: LayerForm) -> Tensor:
+    """See ``fused_forward.flatten_normed``."""
+    return segment_sums(
         tokens, plane.fills, plane.fills_offsets, eps=form.eps, share=plane.fills_share
     )
+
+
+def convs_on_cells(
+    flat: Tensor, weights: LayerWeights, plane: Plane, form: LayerForm
+) -> tuple[Tensor, Tensor]:
+    """See ``fused_forward.convs_on_cells``."""
     cells = cells_with_affine(flat, weights, plane)
     before = gather_taps(cells, plane.sources, weights.kernels[0].flip(0), weights.biases[0])
     out = gather_taps(
         before, plane.taps, weights.kernels[1], weights.biases[1], read=form.activation
     )
-    return flat, before, out
+    return before, out
 
 
 def channel_mix(
@@ -44,11 +48,12 @@ def channel_mix(
     plane: Plane,
     form: LayerForm,
     *,
-    out: Tensor,
     keep: Keep = None,
     hidden: Tensor | None = None,
-) -> None:
+    following: Plane | None = None,
+) -> tuple[Tensor, Tensor | None]:
     """See ``fused_forward.channel_mix``."""
+    out = tokens if hidden is None else torch.empty_like(tokens)
     norm = torch.empty_like(tokens, dtype=form.dtype)
     inflate_normed(tokens, cells, plane.reads, form.eps, out=norm)
     middle = torch.empty_like(norm) if hidden is None else hidden
@@ -58,6 +63,7 @@ def channel_mix(
     residual = torch.mm(active, weights.second.to(form.dtype).t(), out=norm)
     factor = None if keep is None else keep[1]
     add_residuals(tokens, cells, plane.reads, residual, weights.second_bias, factor, out=out)
+    return out, None if following is None else flatten_normed(out, following, form)
 
 
 def channel_backward(
@@ -67,7 +73,7 @@ def channel_backward(
     plane: Plane,
     form: LayerForm,
     keep: Keep,
-) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor, Tensor]]:
+) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor, Tensor, Tensor]]:
     """See ``fused_backward.channel_backward``."""
     first, second = weights.first.to(form.dtype), weights.second.to(form.dtype)
     above, grad_second_bias = narrow(grad, None if keep is None else keep[1], form.dtype)
@@ -80,21 +86,21 @@ def channel_backward(
     grad_first = (grad_hidden.t() @ norm).to(grad.dtype)
     grad_norm = torch.mm(grad_hidden, first, out=norm)
     out = inflate_normed_backward(saved.tokens, saved.cells, plane.reads, grad_norm, grad, form.eps)
-    return out, (grad_first, grad_first_bias, grad_second, grad_second_bias)
+    factor = None if keep is None else keep[0]
+    grad_cells = segment_sums(out, plane.reads_order, plane.reads_offsets, factor=factor)
+    return out, grad_cells, (grad_first, grad_first_bias, grad_second, grad_second_bias)
 
 
 def convs_backward(
     grad: Tensor,
+    grad_cells: Tensor,
     saved: Saved,
     weights: LayerWeights,
     plane: Plane,
     form: LayerForm,
-    keep: Keep,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """See ``fused_backward.convs_backward``."""
     kernels, activation = weights.kernels, form.activation
-    factor = None if keep is None else keep[0]
-    grad_cells = segment_sums(grad, plane.reads_order, plane.reads_offsets, factor=factor)
     around = gather_taps(grad_cells, plane.sources, kernels[1], through=(saved.before, activation))
     grad_flat = gather_taps(around, plane.taps, kernels[0].flip(0))
     flat = cells_with_affine(saved.flat, weights, plane)
@@ -113,6 +119,7 @@ def convs_backward(
 
 
 TRITON = Passes(
+    flatten_normed=flatten_normed,
     convs_on_cells=convs_on_cells,
     channel_mix=channel_mix,
     channel_backward=channel_backward,
