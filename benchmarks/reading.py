@@ -22,6 +22,8 @@ import torch
 from lidistill.config import GridConfig
 from lidistill.data import FrameDataset
 from lidistill.data.files import read_file
+from lidistill.data.folder import FolderConfig
+from lidistill.data.kitti_raw import KittiRawConfig
 from lidistill.data.nuscenes import NuScenesConfig
 from lidistill.data.pairing import pair_view
 from lidistill.data.pandaset import PandaSetConfig
@@ -45,6 +47,8 @@ _CONFIGS: dict[str, Callable[[Path, str], object]] = {
     "semantic_kitti": lambda root, labels: SemanticKittiConfig(
         root=root, split="all", missing="skip", pictures="required", labels=labels
     ),
+    "kitti_raw": lambda root, labels: KittiRawConfig(root=root, labels=labels),
+    "own": lambda root, labels: FolderConfig(root=root, labels=labels),
 }
 """Every data set by its folder; a new one adds a line."""
 
