@@ -41,7 +41,7 @@ def write_pth(path, state):
 
 
 def write_tar(path, *members):
-    with tarfile.open(path, "w:gz") as archive:
+    with tarfile.open(path, "w:gz", compresslevel=1) as archive:
         for name, content in members:
             info = content if isinstance(content, tarfile.TarInfo) else tarfile.TarInfo(name)
             data = b"" if content is info else content
