@@ -1,7 +1,6 @@
 """What a distillation sample costs to prepare, part by part, in milliseconds on one thread.
 
-    python benchmarks/data_path.py --pandaset DATA/pandaset --semantic-kitti DATA/semantic_kitti \\
-        --kitti-raw DATA/kitti_raw --nuscenes DATA/nuscenes --output data_path.json
+    python benchmarks/data_path.py DATA/pandaset DATA/semantic_kitti --output data_path.json
 
 The settings are those of ScaLR: one camera, its points only, voxels of 0.1 m, 20,000 points, 16
 neighbours, pictures of 224 x 448. The code that is timed is the one that training runs.
@@ -19,7 +18,7 @@ from measure import spread, write_record
 
 from lidistill.config import GridConfig
 from lidistill.data import FrameDataset, sampling
-from lidistill.data.onhand import read_all
+from lidistill.data.onhand import LAYOUTS, detect_format
 from lidistill.data.sampling import SamplingConfig, distillation_sample, sample_rng
 
 PARTS = {
@@ -51,9 +50,7 @@ class Clock:
     def watch(self, module: Any, name: str, part: str) -> None:
         """Add up the time of every call of a module's function."""
         function = getattr(module, name)
-        setattr(
-            module, name, lambda *args, **options: self.call(part, function, *args, **options)
-        )
+        setattr(module, name, lambda *args, **options: self.call(part, function, *args, **options))
 
 
 def frames_of(dataset: FrameDataset, most: int) -> list[int]:
@@ -92,8 +89,7 @@ def measure(dataset: FrameDataset, clock: Clock, *, frames: int, repeats: int) -
 def main() -> None:
     """Measure the sets that are given and write the JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    for name in ("pandaset", "semantic-kitti", "kitti-raw", "nuscenes"):
-        parser.add_argument(f"--{name}", type=Path, metavar="ROOT")
+    parser.add_argument("roots", type=Path, nargs="+", help="roots of data sets")
     parser.add_argument("--frames", type=int, default=4)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--output", type=Path, default=Path("data_path.json"))
@@ -103,9 +99,10 @@ def main() -> None:
     for name, part in PARTS.items():
         clock.watch(sampling, name, part)
     results: dict[str, Any] = {}
-    for name in ("pandaset", "semantic_kitti", "kitti_raw", "nuscenes"):
-        root = getattr(arguments, name)
-        for dataset in () if root is None else read_all(root):
+    for root in arguments.roots:
+        name = detect_format(root)
+        for config in LAYOUTS[name].configs(root):
+            dataset = config.model_copy(update={"labels": "none"}).build()
             sensor = f"{name} {dataset.sensor}"
             results[sensor] = measure(
                 dataset, clock, frames=arguments.frames, repeats=arguments.repeats

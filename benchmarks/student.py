@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from measure import medians, timed, with_peak_memory, write_record
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lidistill.backbones import WaffleIron, WaffleIronConfig
@@ -33,21 +34,33 @@ GRID = WaffleIronConfig().grid
 NEIGHBORS = 16
 
 
+def read_points(scan: Path) -> NDArray[np.float32]:
+    """(N, 4) one point of every voxel of a KITTI scan."""
+    points = np.fromfile(scan, dtype=np.float32).reshape(-1, 4)
+    return points[voxel_first(points[:, :3], 0.1)]
+
+
 def read_batch(scan: Path, num_points: int) -> Batch:
     """Points of a KITTI scan as the students see them."""
-    points = np.fromfile(scan, dtype=np.float32).reshape(-1, 4)
-    points = points[voxel_first(points[:, :3], 0.1)]
+    points = read_points(scan)
     distance = np.linalg.norm(points[:, :3] - points[len(points) // 2, :3], axis=1)
     points = points[np.sort(np.argsort(distance, kind="stable")[:num_points])]
-    points = points[crop_mask(points[:, :3], GRID)]
-    xyz = points[:, :3]
-    radius = np.linalg.norm(xyz, axis=1, keepdims=True)
-    features = np.hstack([points[:, 3:], xyz, radius]).astype(np.float32)
+    return batch_of([points[crop_mask(points[:, :3], GRID)]])
+
+
+def batch_of(scans: list[NDArray[np.float32]]) -> Batch:
+    """Scans (N, 4) of coordinates and intensity, inside the field of view, as a packed batch."""
+    starts = np.cumsum([0, *map(len, scans)])
+    near = [nearest_neighbors(scan[:, :3], NEIGHBORS) for scan in scans]
+    points = np.concatenate(scans)
+    radius = np.linalg.norm(points[:, :3], axis=1, keepdims=True)
+    features = np.hstack([points[:, 3:], points[:, :3], radius]).astype(np.float32)
+    neighbors = np.concatenate([n + start for n, start in zip(near, starts, strict=False)])
     return Batch(
-        offsets=torch.tensor([0, len(points)]),
+        offsets=torch.from_numpy(starts),
         features=torch.from_numpy(features),
-        neighbors=torch.from_numpy(nearest_neighbors(xyz, NEIGHBORS)),
-        cells=torch.from_numpy(cell_indices(xyz, GRID)),
+        neighbors=torch.from_numpy(neighbors),
+        cells=torch.from_numpy(cell_indices(points[:, :3], GRID)),
     )
 
 
