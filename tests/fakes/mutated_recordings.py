@@ -142,12 +142,12 @@ HEADER_FILE = {
 
 def zip_bomb(spot: Spot, rng: random.Random) -> None:
     with (
-        zipfile.ZipFile(spot.path, "w", zipfile.ZIP_DEFLATED) as archive,
+        zipfile.ZipFile(spot.path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
         archive.open("points.npy", "w", force_zip64=True) as member,
     ):
         header = np.lib.format.header_data_from_array_1_0(np.zeros((1, 4), "<f4"))
-        np.lib.format.write_array_header_1_0(member, header | {"shape": (1 << 26, 4)})
-        for _ in range(1 << 6):
+        np.lib.format.write_array_header_1_0(member, header | {"shape": (40 << 20, 4)})
+        for _ in range(40):
             member.write(bytes(1 << 24))
 
 
