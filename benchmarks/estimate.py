@@ -113,7 +113,7 @@ def _warm_up(device: torch.device) -> None:
     """A step of a tiny network, so that what the libraries keep for themselves is not counted."""
     tiny = _recipe(8, 3, 500)
     item = estimate.made_up(tiny.backbone.grid, 500, 16, _CHANNELS, device)
-    student = build_distiller(tiny, _CHANNELS).train()
+    student = build_distiller(tiny, _GROUPS).train()
     estimate.backward(student, item, tiny, device)
     tiny.optimizer.build(student).step()
 

@@ -2,6 +2,7 @@ import pytest
 import torch
 from fakes.layers import random_case, random_keep, values_and_gradients, worst
 
+from lidistill.ops.flatten_inflate import build_plane
 from lidistill.ops.fused_layer import fused_layer, layer_in_place
 from lidistill.ops.layer import LayerForm, plain_layer
 from lidistill.ops.occupied import occupied_convs
