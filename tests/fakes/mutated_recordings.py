@@ -99,8 +99,8 @@ def write_kitti_raw(root: Path) -> None:
 
 def open_kitti_raw(root: Path) -> list[Frame]:
     """Both frames."""
-    config = KittiRawConfig(root=root, pictures="required", cameras=("image_02",))
-    return list(map(config.build().__getitem__, range(2)))
+    dataset = KittiRawConfig(root=root, pictures="required", cameras=("image_02",)).build()
+    return [dataset[i] for i in range(len(dataset))]
 
 
 def _header_number(value: str) -> Mutation:
