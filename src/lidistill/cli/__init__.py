@@ -15,6 +15,7 @@ from lidistill import __version__
 from lidistill.cli.data import data
 from lidistill.cli.downstream import compare, gap, import_checkpoint, submission
 from lidistill.cli.estimate import estimate
+from lidistill.cli.features import features, predict
 from lidistill.cli.labels import comparison, evaluate, finetune, probe
 from lidistill.cli.output import OUT, Overrides, RecipeName, print_json, print_pictures
 from lidistill.cli.simulate import simulate
@@ -117,6 +118,8 @@ _FUNCTIONS = (
     probe,
     finetune,
     evaluate,
+    features,
+    predict,
     compare,
     gap,
     import_checkpoint,
