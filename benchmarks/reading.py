@@ -8,20 +8,19 @@ of warm reads, which other programs on the machine do not disturb:
 
 import argparse
 import dataclasses
-import json
-import os
-import platform
 import statistics
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import numpy as np
 import torch
+from measure import write_record
 
 from lidistill.config import GridConfig
 from lidistill.data import FrameDataset
 from lidistill.data.files import read_file
+from lidistill.data.folder import FolderConfig
+from lidistill.data.kitti_raw import KittiRawConfig
 from lidistill.data.nuscenes import NuScenesConfig
 from lidistill.data.pairing import pair_view
 from lidistill.data.pandaset import PandaSetConfig
@@ -45,6 +44,8 @@ _CONFIGS: dict[str, Callable[[Path, str], object]] = {
     "semantic_kitti": lambda root, labels: SemanticKittiConfig(
         root=root, split="all", missing="skip", pictures="required", labels=labels
     ),
+    "kitti_raw": lambda root, labels: KittiRawConfig(root=root, labels=labels),
+    "own": lambda root, labels: FolderConfig(root=root, labels=labels),
 }
 """Every data set by its folder; a new one adds a line."""
 
@@ -70,16 +71,8 @@ def main() -> None:
     text = _table(found)
     print(text)
     if options.output is not None:
-        options.output.mkdir(parents=True, exist_ok=True)
-        machine = {
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "numpy": np.__version__,
-            "machine": platform.processor() or platform.machine(),
-            "cores": os.cpu_count(),
-        }
-        record = {"machine": machine, "repeats": options.repeats, "milliseconds": found}
-        (options.output / "reading.json").write_text(json.dumps(record, indent=1))
+        record: dict[str, object] = {"repeats": options.repeats, "milliseconds": found}
+        write_record(options.output / "reading.json", record)
         (options.output / "reading.md").write_text(text)
 
 

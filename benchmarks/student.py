@@ -9,13 +9,7 @@ own that is many times slower.
 """
 
 import argparse
-import ctypes
 import importlib
-import json
-import os
-import platform
-import resource
-import statistics
 import sys
 import time
 from collections.abc import Callable
@@ -24,11 +18,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from measure import medians, timed, with_peak_memory, write_record
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lidistill.backbones import WaffleIron, WaffleIronConfig
 from lidistill.backbones.official import NamedWeights, to_official
-from lidistill.engine.checkpoint import versions
 from lidistill.ops.cells import cell_indices, crop_mask
 from lidistill.ops.neighbors import nearest_neighbors
 from lidistill.ops.voxel import voxel_first
@@ -39,21 +34,33 @@ GRID = WaffleIronConfig().grid
 NEIGHBORS = 16
 
 
+def read_points(scan: Path) -> NDArray[np.float32]:
+    """(N, 4) one point of every voxel of a KITTI scan."""
+    points = np.fromfile(scan, dtype=np.float32).reshape(-1, 4)
+    return points[voxel_first(points[:, :3], 0.1)]
+
+
 def read_batch(scan: Path, num_points: int) -> Batch:
     """Points of a KITTI scan as the students see them."""
-    points = np.fromfile(scan, dtype=np.float32).reshape(-1, 4)
-    points = points[voxel_first(points[:, :3], 0.1)]
+    points = read_points(scan)
     distance = np.linalg.norm(points[:, :3] - points[len(points) // 2, :3], axis=1)
     points = points[np.sort(np.argsort(distance, kind="stable")[:num_points])]
-    points = points[crop_mask(points[:, :3], GRID)]
-    xyz = points[:, :3]
-    radius = np.linalg.norm(xyz, axis=1, keepdims=True)
-    features = np.hstack([points[:, 3:], xyz, radius]).astype(np.float32)
+    return batch_of([points[crop_mask(points[:, :3], GRID)]])
+
+
+def batch_of(scans: list[NDArray[np.float32]]) -> Batch:
+    """Scans (N, 4) of coordinates and intensity, inside the field of view, as a packed batch."""
+    starts = np.cumsum([0, *map(len, scans)])
+    near = [nearest_neighbors(scan[:, :3], NEIGHBORS) for scan in scans]
+    points = np.concatenate(scans)
+    radius = np.linalg.norm(points[:, :3], axis=1, keepdims=True)
+    features = np.hstack([points[:, 3:], points[:, :3], radius]).astype(np.float32)
+    neighbors = np.concatenate([n + start for n, start in zip(near, starts, strict=False)])
     return Batch(
-        offsets=torch.tensor([0, len(points)]),
+        offsets=torch.from_numpy(starts),
         features=torch.from_numpy(features),
-        neighbors=torch.from_numpy(nearest_neighbors(xyz, NEIGHBORS)),
-        cells=torch.from_numpy(cell_indices(xyz, GRID)),
+        neighbors=torch.from_numpy(neighbors),
+        cells=torch.from_numpy(cell_indices(points[:, :3], GRID)),
     )
 
 
@@ -122,32 +129,13 @@ def once(contender: Contender, mode: str, precision: str) -> Tensor:
 
 def measure(contender: Contender, mode: str, precision: str) -> dict[str, float]:
     """Wall seconds and CPU seconds of one pass."""
-    wall, cpu = time.perf_counter(), time.process_time()
-    once(contender, mode, precision)
-    return {"wall_s": time.perf_counter() - wall, "cpu_s": time.process_time() - cpu}
+    return timed(lambda: once(contender, mode, precision))
 
 
 def warm_up(contender: Contender, mode: str, precision: str) -> tuple[Tensor, float]:
     """Output of a pass, and the memory that it needs on top, bytes."""
     contender.net.zero_grad(set_to_none=True)
-    library = ctypes.CDLL(None)
-    if hasattr(library, "malloc_trim"):
-        library.malloc_trim(0)  # what the contender before it left behind
-    reset = Path("/proc/self/clear_refs")
-    if reset.exists():
-        reset.write_text("5", encoding="ascii")  # the peak starts anew
-    before = _status("VmRSS")
-    output = once(contender, mode, precision)
-    return output, max(_status("VmHWM") - before, 0.0)
-
-
-def _status(key: str) -> float:
-    """A line of the kernel's record on this process, bytes."""
-    file = Path("/proc/self/status")
-    if not file.exists():
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024.0
-    lines = dict(line.split(":", 1) for line in file.read_text(encoding="ascii").splitlines())
-    return float(lines[key].split()[0]) * 1024
+    return with_peak_memory(lambda: once(contender, mode, precision))
 
 
 def matmul_rate(width: int, precision: str) -> float:
@@ -180,13 +168,12 @@ def compare(
         for contender in contenders:
             runs[contender.name].append(measure(contender, mode, precision))
     result: dict[str, dict[str, object]] = {}
-    medians: list[dict[str, float]] = []
+    summaries: list[dict[str, float]] = []
     for (name, values), (_, memory) in zip(runs.items(), first, strict=True):
-        median = {key: statistics.median(run[key] for run in values) for key in values[0]}
-        medians.append(median | {"memory": memory})
-        result[name] = {**medians[-1], "runs": values}
-    if len(medians) == 2:
-        ratio = {key: medians[1][key] / medians[0][key] for key in medians[0]}
+        summaries.append(medians(values) | {"memory": memory})
+        result[name] = {**summaries[-1], "runs": values}
+    if len(summaries) == 2:
+        ratio = {key: summaries[1][key] / summaries[0][key] for key in summaries[0]}
         difference = (first[0][0] - first[1][0]).norm() / first[1][0].norm()
         result["reference_over_lidistill"] = {**ratio, "output_difference": float(difference)}
     return result
@@ -232,17 +219,9 @@ def main() -> None:
         for mode in arguments.passes
         for precision in arguments.precisions
     ]
-    machine = {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count()}
-    record = {
-        "cases": cases,
-        "points": len(batch.features),
-        "occupied_cells": [len(batch.cells[:, i].unique()) for i in range(len(GRID.planes))],
-        "depth": arguments.depth,
-        "threads": arguments.threads,
-        "versions": versions(),
-        "machine": machine,
-    }
-    arguments.output.write_text(json.dumps(record, indent=1), encoding="utf-8")
+    occupied = [len(batch.cells[:, i].unique()) for i in range(len(GRID.planes))]
+    results = {"cases": cases, "points": len(batch.features), "occupied_cells": occupied}
+    write_record(arguments.output, results | {"depth": arguments.depth})
 
 
 if __name__ == "__main__":

@@ -2,6 +2,9 @@ import numpy as np
 import pytest
 
 from lidistill.geometry import (
+    check_pinhole,
+    check_rigid,
+    check_unit,
     distort,
     invert_rigid,
     project,
@@ -32,6 +35,18 @@ def test_rotations_are_orthonormal_whatever_the_length_of_the_quaternion(seed: i
     np.testing.assert_allclose(rotation @ rotation.T, np.eye(3), atol=1e-14)
     assert np.linalg.det(rotation) == pytest.approx(1)
     np.testing.assert_allclose(rotation, quaternion_to_matrix(-quaternion), atol=1e-14)
+
+
+def test_huge_damaged_numbers_are_refused_without_a_warning() -> None:
+    huge = np.full((4, 4), 1e300)
+    for refused in (
+        lambda: check_unit(huge[0]),
+        lambda: check_rigid(huge, reach=10),
+        lambda: check_rigid(rigid(np.eye(3), huge[:3, 0]), reach=10),
+        lambda: check_pinhole(huge[:3, :3] * 1e7, (48, 80)),
+    ):
+        with pytest.raises(ValueError, match=r"rotation|shift|focal|axis"):
+            refused()
 
 
 @pytest.mark.parametrize(

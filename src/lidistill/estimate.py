@@ -38,6 +38,8 @@ class Estimate:
     """Weights, gradients and both moments of AdamW."""
     activation_bytes: int
     """What the forward pass of the largest micro-batch keeps for the backward pass."""
+    working_bytes: int
+    """The widest plane of every scan of a pass, which a layer fills and drops again."""
     batch_bytes: int
     """One batch on the device, pictures included where no cache replaces them."""
     teacher_bytes: int
@@ -51,7 +53,8 @@ class Estimate:
     @property
     def total_bytes(self) -> int:
         """Everything at the moment when most is there, without the libraries themselves."""
-        return self.model_bytes + self.activation_bytes + self.batch_bytes + self.teacher_bytes
+        network = self.model_bytes + self.activation_bytes + self.working_bytes
+        return network + self.batch_bytes + self.teacher_bytes
 
     @property
     def epoch_seconds(self) -> float:
@@ -98,6 +101,7 @@ def estimate(
         parameters=parameters,
         model_bytes=_ADAM * 4 * parameters // parts,
         activation_bytes=round(whole.saved * scans),
+        working_bytes=scans * working_bytes(recipe),
         batch_bytes=scans * _batch_bytes(recipe),
         teacher_bytes=_teacher_bytes(teacher),
         steps_per_epoch=max(1, num_frames // recipe.train.batch_size),
@@ -207,6 +211,12 @@ def made_up(
     )
     target = torch.from_numpy(rng.normal(size=(count, channels)).astype(np.float32))
     return DistillItem(batch=batch.to(device), target=target.to(device))
+
+
+def working_bytes(recipe: PretrainRecipe) -> int:
+    """All channels of one scan's widest plane, in float32."""
+    cells = max(height * width for height, width in recipe.backbone.grid.planes)
+    return 4 * cells * recipe.backbone.width
 
 
 def _batch_bytes(recipe: PretrainRecipe) -> int:

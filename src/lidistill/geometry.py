@@ -3,6 +3,7 @@
 Frames: lidar x forward, y left, z up; camera x right, y down, z forward. Everything is float64.
 """
 
+import math
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -42,7 +43,7 @@ def check_unit(quaternion_wxyz: Float64 | list[float]) -> None:
     Raises:
         ValueError: If it is off by more than a hundredth.
     """
-    norm = float(np.linalg.norm(quaternion_wxyz))
+    norm = math.hypot(*quaternion_wxyz)  # which does not overflow
     if not abs(norm - 1) <= 1e-2:
         msg = f"a rotation quaternion has the length {norm:g}, expected 1"
         raise ValueError(msg)
@@ -61,13 +62,14 @@ def check_rigid(T: Float64, *, reach: float) -> None:
     rotation = T[:3, :3]
     if not (
         np.isfinite(T).all()
+        and np.abs(rotation).max() < 2  # so that nothing overflows
         and np.abs(rotation @ rotation.T - np.eye(3)).max() <= 2e-3
         and np.linalg.det(rotation) > 0
         and T[3].tolist() == [0, 0, 0, 1]
     ):
         msg = f"a transform is no rotation and shift: {T.tolist()}"
         raise ValueError(msg)
-    shift = float(np.linalg.norm(T[:3, 3]))
+    shift = math.hypot(*T[:3, 3])
     if not shift <= reach:
         msg = f"a transform shifts by {shift:g} m, expected at most {reach:g}"
         raise ValueError(msg)
@@ -83,7 +85,7 @@ def check_pinhole(K: Float64, size_hw: tuple[int, int]) -> None:
     Raises:
         ValueError: If the pixels are far from square, or the optical axis misses the picture.
     """
-    (height, width), (fx, fy, cx, cy) = size_hw, K[[0, 1, 0, 1], [0, 1, 2, 2]]
+    (height, width), (fx, fy, cx, cy) = size_hw, K[[0, 1, 0, 1], [0, 1, 2, 2]].tolist()
     if not (0 < fx < 2 * fy < 4 * fx < np.inf):
         msg = f"the focal lengths {fx:g} and {fy:g} px are no camera's"
         raise ValueError(msg)

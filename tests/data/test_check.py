@@ -77,7 +77,7 @@ def test_what_is_missing_is_listed(drive: Path) -> None:
     (drive / "meta" / "gps.json").unlink()
     report = check_root(drive.parent)
     assert report.missing == (
-        "001: points of 1 of 2 frames",
+        "001: scans of 1 of 2 frames",
         "001: no labels of 1 frames: 01",
         "001/left_camera: no picture of the frames all",
         "001/back_camera: no picture of the frames 01",

@@ -115,7 +115,7 @@ def test_a_known_sensor_brings_its_own_statistics(root):
 
 def test_the_intensity_column_is_named_or_given_up(root):
     table = recfunctions.rename_fields(cloud(), {"intensity": "signal"})
-    for path in root.glob("*/scans/*"):
+    for path in [*root.glob("*/scans/*"), *root.glob("*/labels/000001*")]:
         path.unlink()
     write_scan(root / "a" / "scans" / "000000.npy", table, ".npy")
     write_scan(root / "b" / "scans" / "000000.npy", table, ".npy")
@@ -163,6 +163,14 @@ def test_missing_labels_are_not_guessed(root):
     with pytest.raises(DatasetNotFoundError, match="1 of 4 frames lack a label file"):
         read(root, labels="required")
     assert len(read(root, labels="required", missing="skip")) == 3
+
+
+def test_labels_whose_scan_is_absent_are_told(root):
+    (root / "a" / "scans" / "000001.pcd").unlink()
+    with pytest.raises(DatasetNotFoundError, match="1 of 4 frames lack a scan, first a/000001"):
+        FolderConfig(root=root).build()
+    assert len(FolderConfig(root=root, missing="skip").build()) == 3
+    assert len(FolderConfig(root=root, labels="none").build()) == 3
 
 
 def test_labels_without_a_table_are_an_error(root):

@@ -241,3 +241,12 @@ def test_names_tell_the_format(tmp_path):
         read_scan(write(tmp_path, "x.xyz", b"1 2 3"))
     with pytest.raises(DatasetNotFoundError, match="does not exist"):
         read_scan(tmp_path / "gone.pcd")
+
+
+def test_an_array_header_that_is_no_python_is_an_error(tmp_path):
+    path = tmp_path / "x.npy"
+    content = bytearray(npy(cloud()))
+    content[content.index(b"}")] = ord("(")
+    path.write_bytes(content)
+    with pytest.raises(FileFormatError, match="is no NumPy file of version 1 or 2, or damaged"):
+        read_scan(path)

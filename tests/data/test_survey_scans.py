@@ -1,36 +1,13 @@
+import multiprocessing
 import struct
 
 import numpy as np
 import pytest
 from fakes.scan_writers import cloud
+from fakes.surveys import e57, las
 
 from lidistill.data.scanfile import read_scan
 from lidistill.errors import FileFormatError, MissingPackageError
-
-
-def las(path, table, point_format=6):
-    laspy = pytest.importorskip("laspy")
-    header = laspy.LasHeader(point_format=point_format, version="1.4")
-    header.scales = [0.001] * 3
-    data = laspy.LasData(header)
-    for axis in "xyz":
-        data[axis] = table[axis]
-    data.intensity = table["intensity"].astype(np.uint16)
-    data.classification = (table["ring"] % 32).astype(np.uint8)
-    data.write(str(path))
-    return path
-
-
-def e57(path, table, num_scans=1):
-    pye57 = pytest.importorskip("pye57")
-    columns = {f"cartesian{axis.upper()}": table[axis].astype(np.float64) for axis in "xyz"}
-    columns["intensity"] = table["intensity"].astype(np.float32)
-    archive = pye57.E57(str(path), mode="w")
-    turn, shift = np.array([0, 0, 0, 1.0]), np.array([5.0, 0, 0])
-    for _ in range(num_scans):
-        archive.write_scan_raw(columns, rotation=turn, translation=shift)
-    archive.close()
-    return path
 
 
 @pytest.mark.parametrize("suffix", [".las", ".laz"])
@@ -42,6 +19,18 @@ def test_las_and_laz_give_back_what_was_written(tmp_path, suffix, point_format):
         np.testing.assert_allclose(values, table[axis], atol=6e-4)
     np.testing.assert_array_equal(scan.intensity, table["intensity"])
     np.testing.assert_array_equal(scan.columns["classification"], table["ring"] % 32)
+
+
+def test_laz_is_read_in_a_process_forked_after_a_first_scan(tmp_path):
+    path = las(tmp_path / "x.laz", cloud())
+    read_scan(path)
+    child = multiprocessing.get_context("fork").Process(target=read_scan, args=(path,))
+    child.start()
+    child.join(timeout=60)
+    hangs = child.is_alive()
+    child.kill()
+    assert not hangs
+    assert child.exitcode == 0
 
 
 def test_e57_is_read_in_the_frame_of_its_scanner(tmp_path):

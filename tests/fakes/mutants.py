@@ -4,10 +4,23 @@ import random
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from fakes import pandaset, semantic_kitti
+from fakes.mutated_recordings import (
+    BAGS,
+    ENDINGS,
+    KINDS,
+    YAML_FILE,
+    open_bag,
+    open_kitti_raw,
+    open_recording,
+    write_bag,
+    write_kitti_raw,
+    write_recording,
+)
 from fakes.mutated_tables import CLASS_TABLE, SCAN_TABLE
 from fakes.mutations import (
     ANY_FILE,
@@ -83,17 +96,37 @@ class Target:
     kinds: dict[str, Mutation]
     checksum: bool = False  # every change can be told
     max_intensity: float = 255.0
+    counted: bool = True  # another file tells how long this one is
 
 
-def _target(data_set: str, files: str, kinds: dict[str, Mutation], *, checksum: bool = False):
-    write, read, top = {
-        "pandaset": (_pandaset, _open_pandaset, 255.0),
-        "nuscenes": (_nuscenes, _open_nuscenes, 255.0),
-        "semantic_kitti": (_kitti, _open_kitti, 1.0),
-    }[data_set]
-    kinds = ANY_FILE | kinds
+Origin = tuple[Callable[[Path], None], Callable[[Path], list[Frame]], float]
+ORIGINS: dict[str, Origin] = {
+    "pandaset": (_pandaset, _open_pandaset, 255.0),
+    "nuscenes": (_nuscenes, _open_nuscenes, 255.0),
+    "semantic_kitti": (_kitti, _open_kitti, 1.0),
+    "kitti_raw": (write_kitti_raw, open_kitti_raw, 1.0),
+    **{
+        ending: (partial(write_recording, ending=ending), open_recording, np.inf)
+        for ending in ENDINGS
+    },
+    **{
+        ending: (partial(write_bag, ending=ending), partial(open_bag, ending=ending), np.inf)
+        for ending in BAGS
+    },
+}
+"""How a miniature is written and read, and the largest intensity of its sensor."""
+
+
+def _target(origin: str, files: str, kinds: dict[str, Mutation], *, checksum: bool = False):
+    write, read, top = ORIGINS[origin]
     return Target(
-        write=write, read=read, files=files, kinds=kinds, checksum=checksum, max_intensity=top
+        write=write,
+        read=read,
+        files=files,
+        kinds=ANY_FILE | kinds,
+        checksum=checksum,
+        max_intensity=top,
+        counted=origin != "kitti_raw",
     )
 
 
@@ -122,12 +155,38 @@ TARGETS = {
     "semantic_kitti pictures": _target(
         "semantic_kitti", "*/00/image_2/*.png", PICTURE_FILE, checksum=True
     ),
+    "kitti_raw scan": _target("kitti_raw", "*/*/velodyne_points/data/*.bin", SCAN_FILE),
+    "kitti_raw camera calibration": _target("kitti_raw", "*/calib_cam_to_cam.txt", TEXT_FILE),
+    "kitti_raw lidar calibration": _target("kitti_raw", "*/calib_velo_to_cam.txt", TEXT_FILE),
+    "kitti_raw pictures": _target(
+        "kitti_raw", "*/*/image_02/data/*.png", PICTURE_FILE, checksum=True
+    ),
+    **{
+        f"own scan {ending}": _target(ending, "scans/0*", KINDS.get(ending, {}))
+        for ending in ENDINGS
+    },
+    **{
+        f"own {name}": _target("_binary.pcd", files, kinds)
+        for name, files, kinds in (
+            ("calibration", "calibration.yaml", TEXT_FILE | YAML_FILE),
+            ("classes", "labels.yaml", TEXT_FILE | YAML_FILE),
+            ("statistics", "statistics.yaml", TEXT_FILE | YAML_FILE),
+            ("labels", "labels/*.label", LABEL_FILE),
+            ("poses", "poses.txt", TEXT_FILE),
+            ("times", "scans/times.csv", {}),
+            ("pictures", "cameras/front/*.png", PICTURE_FILE),
+        )
+    },
+    **{f"bag {ending}": _target(ending, f"**/*{ending}", {}) for ending in BAGS},
 }
 """Every kind of file; a new data set adds its lines here."""
 
 _MUST_TELL = {"of another size", "unknown class", "one record less", "truncated"}
 """Mutations that change something a check can tell, whatever the file."""
-_HEAVY = {"8 million objects", "JPEG of 2,000 scans", "gzip bomb", "900 MiB in one string"}
+_HEAVY = {
+    *("8 million objects", "JPEG of 2,000 scans"),
+    *("gzip bomb", "900 MiB in one string", "zip bomb"),
+}
 LIGHT = {name: set(target.kinds) - _HEAVY for name, target in TARGETS.items()}
 
 
@@ -168,7 +227,7 @@ def judge(target: Target, kind: str, root: Path, path: Path, sound: Reading) -> 
         return "equal", ""
     if target.checksum and kind != "another file":
         return "changed!", "the format has a checksum"
-    if kind in _MUST_TELL:
+    if kind in _MUST_TELL and target.counted:
         return "changed!", "a check could tell"
     problem = next(_implausible(found, target.max_intensity), "")
     return ("implausible!", problem) if problem else ("plausible", "")
@@ -227,5 +286,6 @@ def _rigid(T: np.ndarray, reach: float) -> bool:
 
 def clear(root: Path) -> None:
     """Removes a mutant, also one that may not be read."""
-    for path in (root, root.parent / f"{root.name}-outside"):
+    for name in (root.name, f"{root.name}-outside", f"{root.name}-unpacked"):
+        path = root.parent / name
         shutil.rmtree(path, ignore_errors=True)

@@ -25,12 +25,10 @@ def _triton_layer():
     [
         (RELU, 1, 16, False),
         (GELU, 3, 7, True),
-        (RELU, 150, 96, True),
-        (GELU, 70, 24, False),
-        (LayerForm(activation="relu", eps=-1.0), 70, 24, True),
+        (RELU, 80, 96, True),
         (LayerForm(activation="gelu", eps=-1.0), 40, 130, False),
     ],
-    ids=["one-point", "three-points", "relu", "gelu", "relu-no-norms", "gelu-no-norms"],
+    ids=["one-point", "three-points", "relu", "gelu-without-norms"],
 )
 def test_values_and_gradients_equal_the_plain_layer(
     triton_layer, form, num_points, channels, with_keep
@@ -55,7 +53,7 @@ def test_lower_precision_stays_close_in_values_and_gradients(triton_layer, activ
 
 
 def test_a_step_repeats_bit_for_bit(triton_layer):
-    tokens, weights, plane = random_case(100, size_hw=(4, 3), device=DEVICE)
+    tokens, weights, plane = random_case(40, size_hw=(4, 3), device=DEVICE)
     first, second = (values_and_gradients(triton_layer, tokens, weights, plane, RELU) for _ in "ab")
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
 

@@ -2,6 +2,7 @@ import pytest
 import torch
 from fakes.layers import random_case, random_keep, values_and_gradients, worst
 
+from lidistill.ops.flatten_inflate import build_plane
 from lidistill.ops.fused_layer import fused_layer, layer_in_place
 from lidistill.ops.layer import LayerForm, plain_layer
 from lidistill.ops.occupied import occupied_convs
@@ -69,3 +70,16 @@ def test_a_layer_in_place_gives_the_same_and_the_other_leaves_its_input_alone():
     assert torch.equal(tokens, before)
     layer_in_place(tokens, weights, plane, form)
     torch.testing.assert_close(tokens, out)
+
+
+@pytest.mark.usefixtures("_threads")
+def test_a_layer_hands_on_what_the_next_one_would_have_made():
+    tokens, weights, plane = random_case(700, only_read=True)
+    cells = torch.randint(90, (700,), generator=torch.Generator().manual_seed(3))
+    scan = plane.scan[plane.reads]
+    following = build_plane(cells, scan, num_scans=2, size_hw=(10, 9))
+    form = LayerForm(activation="relu", eps=1e-5)
+    expected = plain_layer(plain_layer(tokens, weights, plane, form), weights, following, form)
+    flat = layer_in_place(tokens, weights, plane, form, following=following)
+    assert layer_in_place(tokens, weights, following, form, flat=flat) is None
+    assert worst([tokens], [expected]) < 1e-5

@@ -106,8 +106,8 @@ def test_what_moves_throws_shadows_on_what_stands():
 def test_under_a_car_less_of_the_sky_is_free():
     shade = shade_of(Layer(merge([GROUND, boxes([0, 0, 1], [4, 2, 1], Look(color=GREY))])), SKY)
     column, row = (shade.cover_frame[:2, 3] + 0.5).astype(int)
-    assert shade.cover[0, row, column] == pytest.approx(1.5, abs=0.1)
-    assert shade.cover[0, row + 40, column] == pytest.approx(0, abs=1e-4)
+    assert shade.cover[row, column, 0] == pytest.approx(1.5, abs=0.1)
+    assert shade.cover[row + 40, column, 0] == pytest.approx(0, abs=1e-4)
 
 
 def test_the_same_generator_gives_the_same_picture_and_another_one_other_grain():

@@ -48,6 +48,7 @@ def _table(name: str, result: Estimate) -> Table:
         "parameters": f"{result.parameters:,}",
         "weights, gradients, AdamW": _mebibytes(result.model_bytes),
         "activations": _mebibytes(result.activation_bytes),
+        "working memory of a layer": _mebibytes(result.working_bytes),
         "batch": _mebibytes(result.batch_bytes),
         "teacher's weights": _mebibytes(result.teacher_bytes),
         "memory in all": _mebibytes(result.total_bytes),

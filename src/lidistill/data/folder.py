@@ -99,7 +99,8 @@ class Folder:
         self.label_map = no_classes if self._table is None else self._table.label_map(name)
         self._statistics = None if self.sensor in SENSORS else config.statistics()
         self.recordings = self._find_recordings()
-        frames = [(drive, scan) for drive in self.recordings for scan in drive.scans]
+        labelled = config.labels != "none"
+        frames = [(d, name) for d in self.recordings for name in d.frames(labelled=labelled)]
         splits = SplitLists(config.root, val_fraction=config.val_fraction)
         chosen = splits.choose(
             config.split,
@@ -237,7 +238,7 @@ class Folder:
         column = self._table is not None and self._table.column is not None
         pictures = [[s in d.pictures.get(c, ()) for c in self.cameras] for d, s in frames]
         return OnDisk(
-            scan=np.ones(len(frames), dtype=bool),
+            scan=np.array([scan in drive.scans for drive, scan in frames], dtype=bool),
             labels=np.array([column or scan in drive.labels for drive, scan in frames], dtype=bool),
             pictures=np.array(pictures, dtype=bool).reshape(len(frames), len(self.cameras)),
         )

@@ -33,6 +33,7 @@ Model = TypeVar("Model", bound=BaseModel)
 _MAX_BYTES: Final = 1 << 18
 _MAX_VALUES: Final = 20_000
 _MAX_BASELINE: Final = 100.0  # metres
+_MAX_INTENSITY: Final = 1e9  # in the scale of any sensor
 _SHIPPED: Final = ("nuscenes", "pandaset", "semantic_kitti")
 
 
@@ -131,8 +132,8 @@ class LabelTable(Config):
 
 
 class _Statistics(BaseModel):
-    intensity_mean: FiniteFloat
-    intensity_std: Annotated[FiniteFloat, Field(gt=0)]
+    intensity_mean: Annotated[FiniteFloat, Field(ge=0, le=_MAX_INTENSITY)]
+    intensity_std: Annotated[FiniteFloat, Field(gt=1e-6, le=_MAX_INTENSITY)]
 
 
 def read_calibration(path: Path) -> Calibration:

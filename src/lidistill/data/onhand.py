@@ -114,8 +114,8 @@ def _missing_from_pandaset(dataset: PandaSet) -> tuple[str, ...]:
     lines = []
     for drive in dataset.drives:
         frames = set(drive.scans)
-        if len(frames) < drive.num_poses:
-            lines.append(f"{drive.name}: points of {len(frames)} of {drive.num_poses} frames")
+        if absent := drive.num_poses - len(frames):
+            lines.append(f"{drive.name}: scans of {absent} of {drive.num_poses} frames")
         if unlabelled := sorted(frames - drive.labels.keys()):
             lines.append(f"{drive.name}: no labels of {len(unlabelled)} frames: {_few(unlabelled)}")
         for name in dataset.cameras:

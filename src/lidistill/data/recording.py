@@ -57,6 +57,10 @@ class Recording:
     trajectory: Trajectory | None
     """Of the lidar, where poses have times."""
 
+    def frames(self, *, labelled: bool) -> list[str]:
+        """Names of all scans and, if labels count, of labels whose scan is absent."""
+        return sorted({*self.scans, *self.labels} if labelled else self.scans)
+
     def frame_id(self, scan: str) -> str:
         """``"<drive>/<scan>"``, or the scan's name alone in a root that is a drive itself."""
         return f"{self.name}/{scan}" if self.name else scan

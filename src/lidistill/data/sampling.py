@@ -168,7 +168,10 @@ def sample_from_pairs(
     Returns:
         None if no pair lies inside the field of view. A view that keeps no pair is left out.
     """
-    seen = np.unique(np.concatenate([pairs.index for pairs in pixels]))
+    is_seen = np.zeros(len(kept), dtype=bool)
+    for pairs in pixels:
+        is_seen[pairs.index] = True
+    seen = np.flatnonzero(is_seen)
     if not len(seen):
         return None
     candidates = seen if config.points == "paired" else np.arange(len(kept))
@@ -179,10 +182,10 @@ def sample_from_pairs(
         sample, inside = _crop_and_describe(frame, kept[chosen], draws.augmentation, config, grid)
         position = np.full(len(kept), -1)
         position[chosen[inside]] = np.arange(len(sample))
-        pairs, used = gather_pairs(position, pixels)
+        gathered, used = gather_pairs(position, pixels)
         if used:
             paths = tuple(views[view].image_path for view in used)
-            return replace(sample, pairs=pairs, image_paths=paths)
+            return replace(sample, pairs=gathered, image_paths=paths)
         if len(chosen) == len(candidates):
             break
     return None

@@ -1,10 +1,13 @@
 """Forward pass of a layer on the CPU, in portions of points that stay in the cache.
 
-Memory sees each point once per layer where no gradients are kept, and twice otherwise.
+Memory sees each point once per layer where no gradients are kept, and twice otherwise. What is
+done with the cells is dealt out, too: PyTorch's own team of threads, which waits for its next turn
+by keeping the cores busy, stays out of it.
 
 Shape letters: M points, O cells in use, R cells of these and of their ring, C channels.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -36,18 +39,29 @@ class CellSums:
     def __init__(
         self, like: Tensor, reads: Tensor, share: Tensor, *, num_cells: int, eps: float
     ) -> None:
-        self._sums = like.new_zeros(len(split_rows(len(like))), num_cells, like.shape[1])
+        self._sums = like.new_empty(len(split_rows(len(like))), num_cells, like.shape[1])
         self._arrays = rows(reads), rows(share)
         self._tables = rows(self._sums)
+        self._empty = [True] * len(self._sums)
         self._eps = eps
 
     def add(self, worker: int, points: Any, span: tuple[int, int]) -> None:
         """Add a range of the points, given as an array (M, C), to the table of a thread."""
+        if self._empty[worker]:
+            self._tables[worker].fill(0)
+            self._empty[worker] = False
         loops.flatten_normed(points, *self._arrays, self._eps, span, self._tables[worker])
 
     def total(self) -> Tensor:
         """(O, C) sums over all threads."""
-        return self._sums[0] if len(self._sums) == 1 else self._sums.sum(0)
+        total = self._sums[0]
+
+        def work(_: int, start: int, stop: int) -> None:
+            for more in self._sums[1:]:
+                total[start:stop] += more[start:stop]
+
+        run_split(len(total), work)
+        return total
 
 
 def cell_sums(like: Tensor, plane: Plane, form: LayerForm) -> CellSums:
@@ -63,36 +77,62 @@ def flatten_normed(tokens: Tensor, plane: Plane, form: LayerForm) -> Tensor:
     return sums.total()
 
 
-def gather_taps(values: Tensor, taps: Tensor, kernel: Tensor, bias: Tensor, out: Tensor) -> None:
-    """One depthwise 3x3 convolution; see ``compiled.gather_taps``."""
+def gather_taps(
+    values: Tensor,
+    taps: Tensor,
+    kernel: Tensor,
+    bias: Tensor,
+    out: Tensor,
+    *,
+    then: Callable[[slice], None] | None = None,
+) -> None:
+    """One depthwise 3x3 convolution; see ``compiled.gather_taps``.
+
+    Args:
+        values: (V, C) cells that are read.
+        taps: (9, N) which of them each cell reads.
+        kernel: (9, C) weights.
+        bias: (C,).
+        out: (N, C) written.
+        then: Called with every range of finished rows, in the thread that has made them.
+    """
     arrays, target = (rows(values), rows(taps), rows(kernel), rows(bias)), rows(out)
 
     def work(_: int, start: int, stop: int) -> None:
         loops.gather_taps(*arrays, (start, stop), target)
+        if then is not None:
+            then(slice(start, stop))
 
     run_split(len(out), work)
 
 
 def cells_with_affine(flat: Tensor, weights: LayerWeights, plane: Plane) -> Tensor:
     """(O, C) flattened points, the affine part of their norm included."""
-    return (flat * weights.gain).addcmul_(plane.filled[:, None], weights.shift)
+    out, filled = torch.empty_like(flat), plane.filled[:, None]
+
+    def work(_: int, start: int, stop: int) -> None:
+        part = slice(start, stop)
+        torch.mul(flat[part], weights.gain, out=out[part])
+        out[part].addcmul_(filled[part], weights.shift)
+
+    run_split(len(flat), work)
+    return out
 
 
 def convs_on_cells(
     flat: Tensor, weights: LayerWeights, plane: Plane, form: LayerForm
 ) -> tuple[Tensor, Tensor]:
     """First convolution before its activation (R, C), and second one (O, C), of the cells."""
-    before = flat.new_empty(plane.sources.shape[1], flat.shape[1])
+    before, between = flat.new_empty(2, plane.sources.shape[1], flat.shape[1]).unbind(0)
     out = torch.empty_like(flat)
     kernels = weights.kernels.contiguous()
-    gather_taps(
-        cells_with_affine(flat, weights, plane),
-        plane.sources,
-        kernels[0].flip(0),
-        weights.biases[0],
-        before,
-    )
-    between = activate(before, form.activation)
+
+    def act(part: slice) -> None:
+        between[part] = activate(before[part], form.activation)
+
+    affine = cells_with_affine(flat, weights, plane)
+    kernel = kernels[0].flip(0)
+    gather_taps(affine, plane.sources, kernel, weights.biases[0], before, then=act)
     gather_taps(between, plane.taps, kernels[1], weights.biases[1], out)
     return before, out
 

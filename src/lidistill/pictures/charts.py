@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 _CURVES = (
     ("loss", "loss", "tab:blue"),
     ("cosine", "cosine to the teacher", "tab:green"),
+    ("class_cosine", "cosine, class tokens", "tab:olive"),
     ("accuracy", "accuracy", "tab:green"),
     ("lr", "learning rate", "tab:gray"),
 )

@@ -34,10 +34,24 @@ class Picture:
 
     image: NDArray[np.uint8]
     """(H, W, 3) sRGB."""
-    label: NDArray[np.uint8]
-    """(H, W) values of ``classes.Kind``; 0 is sky."""
-    depth: Float32
-    """(H, W) metres along the ray; infinite in the sky."""
+    seen: Seen
+    scene: RayScene
+
+    @property
+    def label(self) -> NDArray[np.uint8]:
+        """(H, W) values of ``classes.Kind``; 0 is sky."""
+        return np.append(self.scene.label, np.uint8(0))[self.seen.face]
+
+    @property
+    def depth(self) -> Float32:
+        """(H, W) metres along the ray; infinite in the sky."""
+        lens, closeness = self.seen.lens, self.seen.closeness
+        height, width = closeness.shape
+        x = (np.arange(width, dtype=np.float32) + np.float32(0.5 - lens[2])) / lens[0]
+        y = (np.arange(height, dtype=np.float32) + np.float32(0.5 - lens[3])) / lens[1]
+        length = np.sqrt(1 + np.square(x)[None, :] + np.square(y)[:, None]).astype(np.float32)
+        with np.errstate(divide="ignore"):
+            return length / closeness
 
 
 def render(
@@ -70,7 +84,7 @@ def render(
     shift = rng.integers(_GRAIN_SIZE, size=(3, 2))
     image = np.empty(light.shape, dtype=np.uint8)
     _expose(light, _grain(), shift, _film(), image)
-    return Picture(image=image, label=_labels(scene, seen), depth=_distance(camera, seen))
+    return Picture(image=image, seen=seen, scene=scene)
 
 
 def look(scene: RayScene, camera: CameraModel, T_street_camera: Float64) -> Seen:
@@ -86,20 +100,6 @@ def look(scene: RayScene, camera: CameraModel, T_street_camera: Float64) -> Seen
         first += len(layer)
     pose = np.ascontiguousarray(T_street_camera[:3])
     return Seen(pose=pose, lens=lens, closeness=closeness, face=face)
-
-
-def _labels(scene: RayScene, seen: Seen) -> NDArray[np.uint8]:
-    return np.append(scene.label, np.uint8(0))[seen.face]
-
-
-def _distance(camera: CameraModel, seen: Seen) -> Float32:
-    """(H, W) metres along the rays."""
-    height, width = camera.size_hw
-    x = (np.arange(width, dtype=np.float32) + np.float32(0.5 - seen.lens[2])) / seen.lens[0]
-    y = (np.arange(height, dtype=np.float32) + np.float32(0.5 - seen.lens[3])) / seen.lens[1]
-    length = np.sqrt(1 + np.square(x)[None, :] + np.square(y)[:, None]).astype(np.float32)
-    with np.errstate(divide="ignore"):
-        return length / seen.closeness
 
 
 def _surfaces(layer: Layer) -> Surfaces:
@@ -136,7 +136,7 @@ def _daylight(sky: Sky) -> Daylight:
 
 @cache
 def _grain() -> Float32:
-    """(S, S) white noise of unit spread."""
+    """(S, S) white noise of unit spread; S is a power of two."""
     size = (_GRAIN_SIZE, _GRAIN_SIZE)
     return np.random.default_rng(_GRAIN_SIZE).standard_normal(size, dtype=np.float32)
 
@@ -162,17 +162,18 @@ def _expose(
             total += np.log(max(grey, 0.0) + 1e-3)
     mean = np.exp(total / (((height + 1) // 2) * ((width + 1) // 2)))
     gain = min(max(0.23 / mean, 0.35), 2.2)
-    size = len(grain)
-    steps = len(film)
+    mask, last = len(grain) - 1, len(film) - 1
+    middle, side, per_unit = np.float32(0.6 * gain), np.float32(0.1 * gain), np.float32(last / 4)
+    least, growing, half = np.float32(0.004), np.float32(0.014), np.float32(0.5)
     for row in range(height):
-        above, below = max(row - 1, 0), min(row + 1, height - 1)
-        for column in range(width):
-            left, right = max(column - 1, 0), min(column + 1, width - 1)
-            for k in range(3):
-                sides = light[row, left, k] + light[row, right, k]
-                sides += light[above, column, k] + light[below, column, k]
-                exposed = gain * (0.6 * light[row, column, k] + 0.1 * sides)
-                speck = grain[(row + shift[k, 0]) % size, (column + shift[k, 1]) % size]
-                exposed += speck * (0.004 + 0.014 * np.sqrt(exposed))
-                step = int(exposed * (steps - 1) / 4 + 0.5)
-                image[row, column, k] = film[min(max(step, 0), steps - 1)]
+        above, below = light[max(row - 1, 0)], light[min(row + 1, height - 1)]
+        here = light[row]
+        for k in range(3):
+            specks, first = grain[(row + shift[k, 0]) & mask], shift[k, 1]
+            for column in range(width):
+                sides = here[max(column - 1, 0), k] + here[min(column + 1, width - 1), k]
+                sides += above[column, k] + below[column, k]
+                exposed = middle * here[column, k] + side * sides
+                exposed += specks[(column + first) & mask] * (least + growing * np.sqrt(exposed))
+                step = int(exposed * per_unit + half)
+                image[row, column, k] = film[min(max(step, 0), last)]

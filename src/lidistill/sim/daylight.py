@@ -41,7 +41,7 @@ class Shade(NamedTuple):
     sun: HeightMap
     """Seen from the sun."""
     cover: Float32
-    """(L, H, W) heights over the ground plane, seen from above and averaged over ``_BLURS``."""
+    """(H, W, L) heights over the ground plane, seen from above and averaged over ``_BLURS``."""
     cover_frame: Float64
     """(3, 4) street to column, row and height of ``cover``."""
 
@@ -52,14 +52,14 @@ def shade_of(layer: Layer, sky: Sky) -> Shade:
     sun = _map(layer, _axes(sky.to_sun), _SHADOW_TEXEL)
     top = _map(layer, np.eye(3), _HEIGHT_TEXEL)
     ground = np.maximum(top.height, np.float32(layer.vertices[:, 2].min()))
-    cover = np.stack([_box_blur(ground, radius) for radius in _BLURS])
+    cover = np.stack([_box_blur(ground, radius) for radius in _BLURS], axis=2)
     return Shade(sun=sun, cover=cover, cover_frame=top.frame)
 
 
 def no_shade() -> Shade:
     """The shade of nothing."""
     empty = HeightMap(height=np.empty((0, 0), dtype=np.float32), frame=np.zeros((3, 4)))
-    cover = np.empty((len(_BLURS), 0, 0), dtype=np.float32)
+    cover = np.empty((0, 0, len(_BLURS)), dtype=np.float32)
     return Shade(sun=empty, cover=cover, cover_frame=np.zeros((3, 4)))
 
 

@@ -22,6 +22,7 @@ BLOCK = 64
 """Triangles that are left out together where their common box is out of view."""
 NEAR = 0.05
 """Nothing closer than this is drawn, metres."""
+_SLACK = 1e-3  # pixels, far more than rounding moves an edge
 
 
 @compiled
@@ -127,7 +128,10 @@ def _out_of_view(
 def _extent(
     a: Vector, b: Vector, c: Vector, lens: Float64, size_hw: tuple[int, int]
 ) -> tuple[int, int, int, int]:
-    """First and last column and row that a triangle, cut at the near plane, can touch."""
+    """First and last column and row whose middle a triangle, cut at the near plane, may cover.
+
+    Most triangles of a street are far and cover none: they are left out here.
+    """
     u0, u1, v0, v1 = np.inf, -np.inf, np.inf, -np.inf
     for p, q in ((a, b), (b, c), (c, a)):
         if p[2] >= NEAR:
@@ -141,10 +145,10 @@ def _extent(
     if not (u1 >= 0 and v1 >= 0 and u0 <= size_hw[1] and v0 <= size_hw[0]):
         return 0, -1, 0, -1
     return (
-        int(max(0.0, np.floor(u0 - 0.5))),
-        int(min(size_hw[1] - 1.0, np.ceil(u1))),
-        int(max(0.0, np.floor(v0 - 0.5))),
-        int(min(size_hw[0] - 1.0, np.ceil(v1))),
+        int(max(0.0, np.ceil(u0 - 0.5 - _SLACK))),
+        int(min(size_hw[1] - 1.0, np.floor(u1 - 0.5 + _SLACK))),
+        int(max(0.0, np.ceil(v0 - 0.5 - _SLACK))),
+        int(min(size_hw[0] - 1.0, np.floor(v1 - 0.5 + _SLACK))),
     )
 
 
@@ -213,14 +217,15 @@ def _fill(
 ) -> None:  # fmt: skip
     """Write a triangle where it is nearer than what is there and inside its three edges."""
     value = edges[3]
+    steps = (_reciprocal(edges[0]), _reciprocal(edges[1]), _reciprocal(edges[2]))
     for row in range(bounds[2], bounds[3] + 1):
         low, high = float(bounds[0]), float(bounds[1])
-        for edge in edges[:3]:
+        for edge, step in zip(edges[:3], steps):  # noqa: B905  compiled
             rest = edge[1] * row + edge[2]
-            if edge[0] > 0:
-                low = max(low, np.ceil(-rest / edge[0]))
-            elif edge[0] < 0:
-                high = min(high, np.floor(-rest / edge[0]))
+            if step > 0:
+                low = max(low, np.ceil(-rest * step))
+            elif step < 0:
+                high = min(high, np.floor(-rest * step))
             elif rest < 0:
                 high = -1.0
         start = value[1] * row + value[2]
@@ -230,3 +235,9 @@ def _fill(
                 nearest[row, column] = here
                 if face.shape[0] > 0:
                     face[row, column] = number
+
+
+@compiled
+def _reciprocal(edge: Vector) -> float:
+    """One over the change of an edge function per column, 0 where it does not change."""
+    return 1.0 / edge[0] if edge[0] != 0 else 0.0

@@ -139,27 +139,23 @@ def find(surfaces: Surfaces, first: int, seen: Seen, row: int, pixels: Pixels) -
 
 @compiled
 def orient(surfaces: Surfaces, pixels: Pixels, num: int) -> None:
-    """Normals between those of the corners, by the areas that a point cuts its triangle into."""
-    vertices, faces, normals = surfaces.vertices, surfaces.faces, surfaces.normals
-    point = pixels.point
+    """Unit normals on the eye's side, smooth over the triangles of round bodies."""
+    normals, face, way, axis = surfaces.normals, pixels.face, pixels.way, pixels.axis
+    normal_of, point_of = pixels.normal, pixels.point
     for p in range(num):
-        i = pixels.face[p]
-        if _is_flat(normals, i):
-            flat = (float(normals[i, 0, 0]), float(normals[i, 0, 1]), float(normals[i, 0, 2]))
-            _set_normal(pixels, p, flat, flat)
-            continue
-        a, b, c = faces[i, 0], faces[i, 1], faces[i, 2]
-        x, y, z = float(point[p, 0]), float(point[p, 1]), float(point[p, 2])
-        pa = (vertices[a, 0] - x, vertices[a, 1] - y, vertices[a, 2] - z)
-        pb = (vertices[b, 0] - x, vertices[b, 1] - y, vertices[b, 2] - z)
-        pc = (vertices[c, 0] - x, vertices[c, 1] - y, vertices[c, 2] - z)
-        na, nb, nc = cross(pb, pc), cross(pc, pa), cross(pa, pb)
-        flat = (na[0] + nb[0] + nc[0], na[1] + nb[1] + nc[1], na[2] + nb[2] + nc[2])
-        shares = (_dot(na, flat), _dot(nb, flat), _dot(nc, flat))
-        n0 = _between(shares, normals[i, 0, 0], normals[i, 1, 0], normals[i, 2, 0])
-        n1 = _between(shares, normals[i, 0, 1], normals[i, 1, 1], normals[i, 2, 1])
-        n2 = _between(shares, normals[i, 0, 2], normals[i, 1, 2], normals[i, 2, 2])
-        _set_normal(pixels, p, (n0, n1, n2), flat)
+        i = face[p]
+        smooth = (float(normals[i, 0, 0]), float(normals[i, 0, 1]), float(normals[i, 0, 2]))
+        flat, scale = smooth, 1.0
+        if not _is_flat(normals, i):
+            smooth, flat = _smooth(surfaces, i, point_of[p])
+            scale = 1 / (np.sqrt(_dot(smooth, smooth)) + 1e-30)
+        toward = flat[0] * way[p, 0] + flat[1] * way[p, 1] + flat[2] * way[p, 2]
+        if (toward < 0) != (_dot(smooth, flat) > 0):
+            scale = -scale
+        for k in range(3):
+            normal_of[p, k] = scale * smooth[k]
+        steep = flat[2] ** 2 < 1.8 * (flat[0] ** 2 + flat[1] ** 2)
+        axis[p] = (1 if abs(flat[1]) >= abs(flat[0]) else 0) if steep else 2
 
 
 @compiled
@@ -171,16 +167,24 @@ def _is_flat(normals: Float32, i: int) -> bool:
 
 
 @compiled
-def _set_normal(pixels: Pixels, p: int, smooth: Vector, flat: Vector) -> None:
-    """Turn a normal to the eye's side of its flat triangle."""
-    way = pixels.way
-    toward = flat[0] * way[p, 0] + flat[1] * way[p, 1] + flat[2] * way[p, 2]
-    sign = 1.0 if (toward < 0) == (_dot(smooth, flat) > 0) else -1.0
-    scale = sign / (np.sqrt(_dot(smooth, smooth)) + 1e-30)
-    for k in range(3):
-        pixels.normal[p, k] = scale * smooth[k]
-    steep = flat[2] ** 2 < 1.8 * (flat[0] ** 2 + flat[1] ** 2)
-    pixels.axis[p] = (1 if abs(flat[1]) >= abs(flat[0]) else 0) if steep else 2
+def _smooth(surfaces: Surfaces, i: int, point: Float32) -> tuple[Vector, Vector]:
+    """A normal between those of the corners, by the areas that a point cuts its triangle into.
+
+    The second is that of the flat triangle; neither has unit length.
+    """
+    vertices, faces, normals = surfaces.vertices, surfaces.faces, surfaces.normals
+    a, b, c = faces[i, 0], faces[i, 1], faces[i, 2]
+    x, y, z = float(point[0]), float(point[1]), float(point[2])
+    pa = (vertices[a, 0] - x, vertices[a, 1] - y, vertices[a, 2] - z)
+    pb = (vertices[b, 0] - x, vertices[b, 1] - y, vertices[b, 2] - z)
+    pc = (vertices[c, 0] - x, vertices[c, 1] - y, vertices[c, 2] - z)
+    na, nb, nc = cross(pb, pc), cross(pc, pa), cross(pa, pb)
+    flat = (na[0] + nb[0] + nc[0], na[1] + nb[1] + nc[1], na[2] + nb[2] + nc[2])
+    shares = (_dot(na, flat), _dot(nb, flat), _dot(nc, flat))
+    n0 = _between(shares, normals[i, 0, 0], normals[i, 1, 0], normals[i, 2, 0])
+    n1 = _between(shares, normals[i, 0, 1], normals[i, 1, 1], normals[i, 2, 1])
+    n2 = _between(shares, normals[i, 0, 2], normals[i, 1, 2], normals[i, 2, 2])
+    return (n0, n1, n2), flat
 
 
 @compiled
@@ -199,27 +203,30 @@ def paint(
 ) -> None:  # fmt: skip
     """Own colour with its pattern, from the level whose texels are as large as a pixel there."""
     texels, noise, color, point = paints.texels, paints.noise, pixels.color, pixels.point
-    own, spans, mask = surfaces.color, paints.span, len(paints.noise) - 1
+    way, normal, distance, face = pixels.way, pixels.normal, pixels.distance, pixels.face
+    own, material_of, axis_of = surfaces.color, surfaces.material, pixels.axis
+    spans, patterns, stains = paints.span, paints.pattern, paints.stain
+    mask = len(noise) - 1
+    scale = (mask + 1) / 23.0
     for p in range(num):
-        i = pixels.face[p]
-        material = surfaces.material[i]
-        axis, span = pixels.axis[p], spans[material]
+        i = face[p]
+        material, axis = material_of[i], axis_of[p]
+        per_metre = 1 / spans[material]
         u = point[p, 1] if axis == 0 else point[p, 0]
         v = point[p, 1] if axis == 2 else point[p, 2]
         slant = 0.0
         for k in range(3):
-            slant -= pixels.normal[p, k] * pixels.way[p, k]
+            slant -= normal[p, k] * way[p, k]
         size, start = paints.size, 0
-        detail = pixels.distance[p] * pixel_angle / np.sqrt(max(slant, 0.1)) * size / span
+        detail = distance[p] * pixel_angle / np.sqrt(max(slant, 0.1)) * size * per_metre
         while detail > 1.42 and size > 1:
             start += paints.num_patterns * size * size
             detail *= 0.5
             size >>= 1
-        row = int(np.floor(v / span * size)) & (size - 1)
-        column = int(np.floor(u / span * size)) & (size - 1)
-        texel = start + (paints.pattern[material] * size + row) * size + column
-        scale = (mask + 1) / 23.0
+        row = int(np.floor(v * per_metre * size)) & (size - 1)
+        column = int(np.floor(u * per_metre * size)) & (size - 1)
+        texel = start + (patterns[material] * size + row) * size + column
         patch = noise[int(np.floor(v * scale)) & mask, int(np.floor(u * scale)) & mask]
-        stain = 0.85 / 128 * max(0.3, 1 + paints.stain[material] * patch)
+        stain = 0.85 / 128 * max(0.3, 1 + stains[material] * patch)
         for k in range(3):
             color[p, k] = stain * texels[texel, k] * own[i, k]

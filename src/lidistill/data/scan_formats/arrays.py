@@ -5,6 +5,7 @@ Shape letters: N points, C columns.
 
 import io
 import math
+import tokenize
 import zipfile
 import zlib
 from pathlib import Path
@@ -68,7 +69,11 @@ def read_array(content: bytes, source: str) -> Array:
     try:
         read_header = _HEADERS[np.lib.format.read_magic(stream)]
         shape, by_columns, dtype = read_header(stream)
-    except (ValueError, KeyError, EOFError, SyntaxError, TypeError) as error:
+    except (
+        *(ValueError, KeyError, EOFError, TypeError),
+        # NumPy parses a damaged header as Python.
+        *(SyntaxError, tokenize.TokenError, RecursionError),
+    ) as error:
         msg = f"{source} is no NumPy file of version 1 or 2, or damaged; save it again."
         raise FileFormatError(msg) from error
     found, expected = len(content) - stream.tell(), math.prod(shape) * dtype.itemsize

@@ -37,7 +37,8 @@ def read_las(path: Path) -> dict[str, Array]:
     _check_las_header(path)
     damaged = (laspy.LaspyException, compression.LazrsError, struct.error, OSError, OverflowError)
     try:
-        with laspy.open(path) as reader:
+        # With its pool of threads a process that was forked after a first scan would wait for ever.
+        with laspy.open(path, laz_backend=laspy.LazBackend.Lazrs) as reader:
             header = reader.header
             available = MAX_UNPACKED if header.are_points_compressed else path.stat().st_size
             claimed = header.point_count * header.point_format.size
