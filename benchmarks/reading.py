@@ -8,16 +8,13 @@ of warm reads, which other programs on the machine do not disturb:
 
 import argparse
 import dataclasses
-import json
-import os
-import platform
 import statistics
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import numpy as np
 import torch
+from measure import write_record
 
 from lidistill.config import GridConfig
 from lidistill.data import FrameDataset
@@ -74,16 +71,8 @@ def main() -> None:
     text = _table(found)
     print(text)
     if options.output is not None:
-        options.output.mkdir(parents=True, exist_ok=True)
-        machine = {
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "numpy": np.__version__,
-            "machine": platform.processor() or platform.machine(),
-            "cores": os.cpu_count(),
-        }
-        record = {"machine": machine, "repeats": options.repeats, "milliseconds": found}
-        (options.output / "reading.json").write_text(json.dumps(record, indent=1))
+        record: dict[str, object] = {"repeats": options.repeats, "milliseconds": found}
+        write_record(options.output / "reading.json", record)
         (options.output / "reading.md").write_text(text)
 
 

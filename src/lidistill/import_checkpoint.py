@@ -23,8 +23,8 @@ from lidistill.errors import UNREADABLE, CheckpointError, first_line
 from lidistill.heads import LinearHead, MLPHead, SegmentationHead
 from lidistill.labels import load_label_map
 from lidistill.recipes import load_recipe, recipe_names
-from lidistill.tasks.data_config import input_statistics
 from lidistill.tasks.distill import PretrainRecipe
+from lidistill.tasks.input_statistics import input_statistics
 
 MAX_BYTES: Final = 8 * 2**30
 """Unpacked size that an archive may have; WI-48-768 with its optimiser takes 0.7 GB."""

@@ -3,6 +3,7 @@ import pytest
 from fakes.kitti_raw import P2, R_RECT, R, T, cameras_text, lidar_text, write_drive
 from fakes.semantic_kitti import SIZE_HW, default_scan
 from golden_cases import DATA, needs_data
+from PIL import Image
 from pydantic import ValidationError
 
 from lidistill.data.kitti_raw import KittiRawConfig
@@ -131,6 +132,22 @@ def test_a_damaged_calibration_is_an_error_that_names_it(tmp_path, name, text, m
     with pytest.raises(FileFormatError, match=message) as error:
         build(tmp_path)
     assert name in str(error.value)
+
+
+def test_a_picture_of_another_size_than_its_camera_takes_is_an_error(tmp_path):
+    pictures = write_drive(tmp_path, num_frames=3) / "image_02" / "data"
+    Image.new("RGB", (70, 40)).save(pictures / f"{1:010d}.png")
+    with pytest.raises(FileFormatError, match=r"0000000001\.png has 70 x 40 pixels, others"):
+        build(tmp_path)[1]
+
+
+def test_an_optical_axis_beside_the_picture_is_an_error(tmp_path):
+    write_drive(tmp_path)
+    beside = [[60.0, 0.0, -1.0, 6.0], *P2[1:]]
+    file = tmp_path / "2011_09_26" / "calib_cam_to_cam.txt"
+    file.write_text(cameras_text(p2=beside), encoding="utf-8")
+    with pytest.raises(FileFormatError, match="calib_cam_to_cam"):
+        build(tmp_path)[0]
 
 
 def test_without_pictures_no_calibration_is_needed(tmp_path):

@@ -88,6 +88,7 @@ def open_bag(root: Path, ending: str) -> list[Frame]:
     shutil.rmtree(mine, ignore_errors=True)
     bag = root / ("a" if ending == ".db3" else f"a{ending}")
     unpack_bag(bag, mine, points=POINTS, images=(RAW,))
+    folder.write_yaml(mine / "statistics.yaml", {"intensity_mean": 127.0, "intensity_std": 74.0})
     dataset = FolderConfig(root=mine, pictures="required").build()
     return [dataset[i] for i in range(len(dataset))]
 
@@ -99,8 +100,8 @@ def write_kitti_raw(root: Path) -> None:
 
 def open_kitti_raw(root: Path) -> list[Frame]:
     """Both frames."""
-    config = KittiRawConfig(root=root, pictures="required", cameras=("image_02",))
-    return list(map(config.build().__getitem__, range(2)))
+    dataset = KittiRawConfig(root=root, pictures="required", cameras=("image_02",)).build()
+    return [dataset[i] for i in range(len(dataset))]
 
 
 def _header_number(value: str) -> Mutation:

@@ -37,6 +37,8 @@ COMMANDS = {
     "probe": Command(module="labels", summary="linear probe: how good are features?", goes_on=True),
     "finetune": Command(module="labels", summary="learn from few labels, or all", goes_on=True),
     "evaluate": Command(module="labels", summary="score a finished run again"),
+    "features": Command(module="features", summary="features of your own scans"),
+    "predict": Command(module="features", summary="classes of your own scans"),
     "compare": Command(
         module="downstream", summary="all baselines on one budget, in one table", goes_on=True
     ),

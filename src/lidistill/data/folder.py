@@ -49,6 +49,21 @@ class FolderConfig(CompletenessConfig):
         """The data set that this describes."""
         return Folder(self)
 
+    def statistics(self) -> tuple[float, float] | None:
+        """Mean and deviation of the intensity in ``statistics.yaml``; None where there is none.
+
+        Raises:
+            FileFormatError: If the file is damaged.
+        """
+        path = self.root / "statistics.yaml"
+        return read_statistics(path) if path.exists() else None
+
+    def is_without_intensity(self) -> bool:
+        """Whether every ``calibration.yaml`` says that scans have no intensity."""
+        found = [self.root / _CALIBRATION, *self.root.glob(f"*/{_CALIBRATION}")]
+        columns = [read_calibration(path).intensity for path in found if path.exists()]
+        return bool(columns) and all(column == _NO_INTENSITY for column in columns)
+
 
 class Folder:
     """Scans of one's own, with the pictures taken around them.
@@ -82,7 +97,7 @@ class Folder:
         name = str(config.root / "labels.yaml")
         no_classes = LabelMap(name=name, class_names=(), raw_to_train={}, raw_names={})
         self.label_map = no_classes if self._table is None else self._table.label_map(name)
-        self._statistics = self._read_statistics()
+        self._statistics = None if self.sensor in SENSORS else config.statistics()
         self.recordings = self._find_recordings()
         labelled = config.labels != "none"
         frames = [(d, name) for d in self.recordings for name in d.frames(labelled=labelled)]
@@ -169,12 +184,6 @@ class Folder:
     def _read_table(self) -> LabelTable | None:
         path = self.config.root / "labels.yaml"
         return read_label_table(path) if path.exists() else None
-
-    def _read_statistics(self) -> tuple[float, float] | None:
-        path = self.config.root / "statistics.yaml"
-        if self.sensor in SENSORS:
-            return None
-        return read_statistics(path) if path.exists() else None
 
     def _find_drives(self) -> tuple[str, ...]:
         root = self.config.root

@@ -9,9 +9,11 @@ from pydantic import Field
 
 from lidistill.data.binary import read_scan
 from lidistill.data.completeness import CompletenessConfig, FileListing, OnDisk, usable_frames
-from lidistill.data.kitti_calibration import Calibration, read_raw_calibration
-from lidistill.data.pictures import picture_size
+from lidistill.data.files import blamed_on
+from lidistill.data.kitti_calibration import read_raw_calibration
+from lidistill.data.pictures import a_few, size_of_view
 from lidistill.errors import DatasetNotFoundError, FileFormatError
+from lidistill.geometry import check_pinhole
 from lidistill.labels import LabelMap
 from lidistill.structures import CameraView, Frame
 
@@ -81,7 +83,11 @@ class KittiRaw:
         kept = usable_frames(config, self.on_disk, self._frame_id, source=config.root)
         self._frames = tuple(self._all_frames[i] for i in kept)
         self._has_picture = self.on_disk.pictures[kept]
-        self._calibration = {} if config.pictures == "none" else self._calibrations()
+        self._seen = {} if config.pictures == "none" else self._pictures()
+        self._calibration = {
+            (day, camera): read_raw_calibration(day, camera.removeprefix("image_"))
+            for day, camera in sorted(self._seen)
+        }
 
     @property
     def frame_ids(self) -> tuple[str, ...]:
@@ -123,10 +129,13 @@ class KittiRaw:
     def _view(self, drive: Path, name: str, camera: Camera) -> CameraView:
         path = drive / camera / "data" / f"{name}.png"
         calibration = self._calibration[drive.parent, camera]
+        size_hw = size_of_view(path, self._seen[drive.parent, camera])
+        with blamed_on(drive.parent / "calib_cam_to_cam.txt"):
+            check_pinhole(calibration.K, size_hw)
         return CameraView(
             name=camera,
             image_path=path,
-            size_hw=picture_size(path),
+            size_hw=size_hw,
             K=calibration.K,
             T_cam_lidar=calibration.T_cam_lidar,
             near_x=_NEAR_X,
@@ -167,18 +176,15 @@ class KittiRaw:
             pictures=np.array(pictures, dtype=bool).reshape(-1, len(self.config.cameras)),
         )
 
-    def _calibrations(self) -> dict[tuple[Path, str], Calibration]:
-        """How each camera of each day sees the points, for the days and cameras with pictures."""
-        seen = {
-            (drive.parent, camera)
-            for (drive, _), row in zip(self._frames, self._has_picture, strict=True)
-            for camera, has_picture in zip(self.config.cameras, row, strict=True)
-            if has_picture
-        }
-        return {
-            (day, camera): read_raw_calibration(day, camera.removeprefix("image_"))
-            for day, camera in sorted(seen)
-        }
+    def _pictures(self) -> dict[tuple[Path, str], tuple[Path, ...]]:
+        """A few pictures of each camera of each day, which share its calibration."""
+        pictures: dict[tuple[Path, str], list[Path]] = {}
+        for (drive, name), row in zip(self._frames, self._has_picture, strict=True):
+            for camera, has_picture in zip(self.config.cameras, row, strict=True):
+                if has_picture:
+                    path = drive / camera / "data" / f"{name}.png"
+                    pictures.setdefault((drive.parent, camera), []).append(path)
+        return {key: a_few(paths) for key, paths in pictures.items()}
 
 
 def kitti_drives(root: Path) -> tuple[Path, ...]:

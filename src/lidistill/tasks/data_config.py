@@ -7,7 +7,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from lidistill.collective import num_ranks, rank
-from lidistill.config import Config, GridConfig, Seed
+from lidistill.config import Config, Seed
 from lidistill.data import DatasetConfig, FrameDataset
 from lidistill.data.bad_frames import BadFrames
 from lidistill.data.loader import StepPlan, step_batches
@@ -177,11 +177,3 @@ def sample_batches(
         )
 
     return batches
-
-
-def input_statistics(config: SetsConfig, grid: GridConfig) -> dict[str, Any]:
-    """What a checkpoint says about its inputs."""
-    return {
-        "sensors": sorted({dataset.sensor for dataset in config.sets}),
-        "grid": grid.model_dump(mode="json"),
-    }

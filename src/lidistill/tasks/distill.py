@@ -35,10 +35,10 @@ from lidistill.tasks.data_config import (
     Batches,
     DataConfig,
     SampleMaker,
-    input_statistics,
     sample_batches,
     step_plan,
 )
+from lidistill.tasks.input_statistics import input_statistics
 from lidistill.tasks.matching import Matching, mean_by_view
 from lidistill.tasks.targets import TargetReader
 from lidistill.teachers import ChannelGroup, TeacherConfig

@@ -58,18 +58,26 @@ class Matching:
         return torch.cat(at_points, dim=1), torch.cat(by_picture, dim=1)
 
     def comparable(self, features_PD: Tensor) -> Tensor:
-        """Features of points whose cosine means something, of the student or of the teacher.
-
-        With a distance for each group the lengths of the student's groups are not trained, so each
-        is brought to length 1; with one distance there is nothing to do.
-        """
-        widths = self.widths(by_picture=False)
-        if len(widths) == 1:
-            return features_PD
-        return torch.cat([F.normalize(part, dim=1) for part in features_PD.split(widths, 1)], 1)
+        """See the function ``comparable``."""
+        return comparable(features_PD, self.widths(by_picture=False))
 
     def _is_by_picture(self, group: ChannelGroup) -> bool:
         return group.whole_picture and self.class_token > 0
+
+
+def comparable(features_PD: Tensor, widths: list[int]) -> Tensor:
+    """Features of points whose cosine means something, of the student or of the teacher.
+
+    With a distance for each group the lengths of the student's groups are not trained, so each is
+    brought to length 1; with one distance there is nothing to do.
+
+    Args:
+        features_PD: What is compared at points.
+        widths: Channels that each distance compares.
+    """
+    if len(widths) == 1:
+        return features_PD
+    return torch.cat([F.normalize(part, dim=1) for part in features_PD.split(widths, 1)], 1)
 
 
 def mean_by_view(x_PC: Tensor, view_P: Tensor) -> tuple[Tensor, Tensor]:

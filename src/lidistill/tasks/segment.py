@@ -30,12 +30,12 @@ from lidistill.tasks.data_config import (
     MAY_CHANGE,
     MAY_MOVE,
     SampleMaker,
-    input_statistics,
     sample_batches,
     step_plan,
 )
 from lidistill.tasks.encoders import Encoder, InputEncoder
 from lidistill.tasks.evaluate import labels_of
+from lidistill.tasks.input_statistics import input_statistics
 from lidistill.tasks.segment_recipe import FinetuneRecipe, LabelRecipe, ProbeRecipe
 from lidistill.tasks.start import start_from
 

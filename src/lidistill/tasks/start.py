@@ -130,14 +130,19 @@ def backbone_weights(checkpoint: Checkpoint) -> dict[str, torch.Tensor]:
     Raises:
         CheckpointError: If it holds none.
     """
-    prefix = "backbone."
-    found = {
-        k.removeprefix(prefix): v for k, v in checkpoint.weights.items() if k.startswith(prefix)
-    }
+    found = part_of(checkpoint, "backbone")
     if not found:
         msg = f"{checkpoint.path} holds no backbone; give the run folder of a distillation."
         raise CheckpointError(msg)
     return found
+
+
+def part_of(checkpoint: Checkpoint, part: str) -> dict[str, torch.Tensor]:
+    """The weights of one part of a checkpoint, under their names in it; empty where it has none."""
+    prefix = f"{part}."
+    return {
+        k.removeprefix(prefix): v for k, v in checkpoint.weights.items() if k.startswith(prefix)
+    }
 
 
 def _backbone_config(recipe: StartRecipe, checkpoint: Checkpoint | None) -> BackboneConfig:
