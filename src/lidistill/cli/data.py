@@ -174,9 +174,7 @@ def _print_check(report: CheckReport) -> None:
             OUT.print(f"{finding.severity:<11} {dataset.sensor}: {finding.text}")
         print_pictures(dataset.pictures)
     if report.sound and not any(dataset.findings for dataset in report.datasets):
-        OUT.print(
-            "Everything could be read, and nothing looks wrong; the pictures above show how points meet them."
-        )
+        OUT.print("Everything could be read, and nothing looks wrong.")
     if report.sound and report.format == "folder":
         OUT.print(
             f"Next: lidistill data stats {report.root} --output {report.root}/statistics.yaml\n"
