@@ -1,6 +1,7 @@
-"""The first run of a newcomer: simulate a drive, distil, probe, and show what came out."""
+"""The first run of a newcomer: simulate drives, distil, probe, and show what came out."""
 
 import json
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -14,6 +15,8 @@ from lidistill.tasks.pretrain_run import run_pretrain
 from lidistill.tasks.report import ProbeResult, run_probe
 from lidistill.tasks.segment_recipe import FinetuneRecipe, ProbeRecipe
 
+logger = logging.getLogger(__name__)
+
 _ROWS: Final = {
     "random": ("probe/debug", "random"),
     "teacher": ("probe/debug", "teacher"),
@@ -21,6 +24,9 @@ _ROWS: Final = {
     "distilled": ("probe/debug", "backbone"),
 }
 """What is compared: the recipe, and the features it stands on."""
+_STAGES: Final = 2 + len(_ROWS)
+_CACHE: Final = "teacher-features"
+"""Folder of what the teacher says about the pictures, for all runs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +36,9 @@ class DemoResult:
     results: tuple[ProbeResult, ...]
     """Scores of ``_ROWS``, in this order."""
     pictures: tuple[Path, ...]
+    """All that were drawn."""
+    showpieces: dict[str, Path]
+    """The pictures to look at first, by what they show."""
 
 
 def run_demo(
@@ -48,47 +57,77 @@ def run_demo(
         overrides: Changes to the recipes, by their names (``pretrain/debug``, ``probe/debug``,
             ``finetune/debug``).
     """
-    root = output / "street"
     changes = overrides or {}
     config = simulation or SimulationConfig(frames=8, column_step=2)
+    _say(1, "simulating drives")
     total = (config.train_drives + config.val_drives) * config.frames
     with ProgressBar("simulating", total=total) as bar:
-        simulate(root, config, workers=workers, progress=lambda done, _: bar.to(done))
-    student = load_recipe(
-        "pretrain/debug",
-        (
-            _path("output", output / "pretrain"),
-            _path("data.sets.0.root", root),
-            _path("data.sets.1.root", root),
-            _path("teacher_cache", output / "teacher"),
-            *changes.get("pretrain/debug", ()),
-        ),
-    )
-    assert isinstance(student, PretrainRecipe)  # noqa: S101  the recipe shipped with the package
-    pictures = list(run_pretrain(student).pictures)
+        simulate(_street(output), config, workers=workers, progress=lambda n, _: bar.to(n))
+    _say(2, "distilling pictures into lidar, on the training drives")
+    drawn = list(run_pretrain(_student(output, changes.get("pretrain/debug", ()))).pictures)
     scored = []
-    for row, (name, features) in _ROWS.items():
-        recipe = load_recipe(
-            name,
-            (
-                f"name={row}",
-                f"features={features}",
-                _path("checkpoint", student.output),
-                _path("output", output / row.replace(" ", "-")),
-                _path("data.sets.0.root", root),
-                _path("evaluation.sets.0.root", root),
-                *((_path("teacher_cache", output / "teacher"),) if features == "teacher" else ()),
-                *changes.get(name, ()),
-            ),
-        )
-        assert isinstance(recipe, ProbeRecipe | FinetuneRecipe)  # noqa: S101  shipped
-        scored.append(run_probe(recipe))
-        pictures += scored[-1].pictures
+    for number, (row, (name, _)) in enumerate(_ROWS.items(), start=3):
+        _say(number, f"learning from labels and scoring: {row}")
+        scored.append(run_probe(_row_recipe(output, row, changes.get(name, ()))))
     bars = output / "comparison.png"
     evaluations = {result.name: result.evaluation for result in scored}
     names = evaluations["random"].class_names
     iou_bars({name: e.scores.iou for name, e in evaluations.items()}, names, bars)
-    return DemoResult(results=tuple(scored), pictures=(bars, *pictures))
+    showpieces = {
+        "scores": bars,
+        "picture, teacher and student": _first(drawn, "-front.png"),
+        "what is alike to one point": _first(drawn, "-correlation.png"),
+    }
+    pictures = (bars, *drawn, *(picture for result in scored for picture in result.pictures))
+    return DemoResult(results=tuple(scored), pictures=pictures, showpieces=showpieces)
+
+
+def _student(output: Path, changes: tuple[str, ...]) -> PretrainRecipe:
+    """The distillation, on the drives that were simulated."""
+    recipe = load_recipe(
+        "pretrain/debug",
+        (
+            _path("output", output / "pretrain"),
+            _path("data.sets.0.root", _street(output)),
+            _path("data.sets.1.root", _street(output)),
+            _path("teacher_cache", output / _CACHE),
+            *changes,
+        ),
+    )
+    assert isinstance(recipe, PretrainRecipe)  # noqa: S101  the recipe shipped with the package
+    return recipe
+
+
+def _row_recipe(output: Path, row: str, changes: tuple[str, ...]) -> ProbeRecipe | FinetuneRecipe:
+    """What makes a row of the table."""
+    name, features = _ROWS[row]
+    recipe = load_recipe(
+        name,
+        (
+            f"name={row}",
+            f"features={features}",
+            _path("checkpoint", output / "pretrain"),
+            _path("output", output / row.replace(" ", "-")),
+            _path("data.sets.0.root", _street(output)),
+            _path("evaluation.sets.0.root", _street(output)),
+            *((_path("teacher_cache", output / _CACHE),) if features == "teacher" else ()),
+            *changes,
+        ),
+    )
+    assert isinstance(recipe, ProbeRecipe | FinetuneRecipe)  # noqa: S101  shipped
+    return recipe
+
+
+def _street(output: Path) -> Path:
+    return output / "street"
+
+
+def _say(stage: int, what: str) -> None:
+    logger.info("%d of %d: %s", stage, _STAGES, what)
+
+
+def _first(pictures: list[Path], ending: str) -> Path:
+    return next(picture for picture in pictures if picture.name.endswith(ending))
 
 
 def _path(key: str, path: Path) -> str:

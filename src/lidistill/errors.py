@@ -3,6 +3,7 @@
 import difflib
 import importlib
 import pickle
+import re
 from collections.abc import Iterable
 from types import ModuleType
 
@@ -63,6 +64,9 @@ class RunStoppedError(LidistillError):
         self.exit_status = exit_status
 
 
+_MAX_NAMES = 12
+"""As many known names as an error lists."""
+
 UNREADABLE = (
     OSError,
     RuntimeError,
@@ -80,15 +84,21 @@ UNREADABLE = (
 def first_line(error: BaseException) -> str:
     """The first line of an error's text, or its name where it has none."""
     line = next(iter(str(error).splitlines()), "")
+    if asked := re.search(r"Unsupported (?:global|class|operand).*?GLOBAL (\S+)", str(error)):
+        return f"it asks for {asked[1]}; refused, nothing was run"
     # What torch.load says next is advice to run the code in the file.
     return line.partition(". In PyTorch 2.6")[0] or type(error).__name__
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
-    """Text that names the nearest known name, or all of them where none is near."""
+    """Text that names the nearest known name, or some of them where none is near."""
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(names) or 'none'}."
+    if near:
+        return f"did you mean {near[0]!r}?"
+    further = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES + 1 else ""
+    shown = names[:_MAX_NAMES] if further else names
+    return f"known: {', '.join(shown) or 'none'}{further}."
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> UnknownNameError:

@@ -176,8 +176,8 @@ def _load(weight_file: Path, file: Path) -> dict[str, Any]:
     except UNREADABLE as error:
         # PyTorch's own text recommends weights_only=False, which would run what the file says.
         msg = (
-            f"{file} is not a checkpoint of plain tensors: it is damaged, is of another kind, or "
-            "wants code to be run, which is never done; download it again from its authors."
+            f"{file} is not a checkpoint of plain tensors ({first_line(error)}); download it "
+            "again from its authors."
         )
         raise CheckpointError(msg) from error
     if not isinstance(state, dict):

@@ -1,6 +1,7 @@
 """Every recipe that is shipped loads, builds, and takes two steps on miniature data."""
 
 import pytest
+from fakes.folder import write_folder
 from fakes.nuscenes import FakeNuScenes
 from fakes.runs import GRID, probe_values, write_street, write_world
 from fakes.semantic_kitti import write_sequence
@@ -37,6 +38,7 @@ def data(tmp_path_factory):
     nuscenes.write_tables()
     write_sequence(folder / "semantic_kitti", 0)
     write_street(folder / "pandaset", name="002", frames=(0, 2, 44))
+    write_folder(folder / "folder")
     write_vit(folder / "vit")
     return folder
 
@@ -198,6 +200,26 @@ def test_a_recipe_with_a_base_is_complete_when_it_is_printed(tmp_path):
     assert "base:" not in complete_text(name)
     assert load_recipe(str(file)) == load_recipe(name)
     assert complete_text("probe/debug") == recipe_text("probe/debug")
+
+
+def test_nested_keys_change_what_they_name_and_nothing_beside_it(tmp_path):
+    text = """
+base: pretrain/debug
+data:
+  sets: [{kind: folder, root: mine}]
+  sampling: {max_points: 777}
+train: {steps: 20}
+teacher: {kind: vit, model: folder}
+"""
+    (tmp_path / "mine.yaml").write_text(text)
+    mine, base = load_recipe(str(tmp_path / "mine.yaml")), load_recipe("pretrain/debug")
+    assert (mine.train.steps, mine.data.sampling.max_points) == (20, 777)
+    assert [one.kind for one in mine.data.sets] == ["folder"]  # a list replaces
+    assert mine.teacher.model == "folder"  # and so does another kind
+    assert mine.train == base.train.model_copy(update={"steps": 20})
+    same = {"max_points": base.data.sampling.max_points}
+    assert mine.data.sampling.model_copy(update=same) == base.data.sampling
+    assert mine.data.in_memory is True
 
 
 def test_bases_that_lead_in_a_circle_are_refused(tmp_path):

@@ -7,7 +7,7 @@ from golden_cases import ROOT
 
 from lidistill.cli import COMMANDS, main
 from lidistill.demo import run_demo
-from lidistill.recipes import load_recipe
+from lidistill.recipes import apply_overrides, load_recipe
 from lidistill.sim import SimulationConfig
 from lidistill.tasks.data_config import SetsConfig
 
@@ -17,7 +17,7 @@ SHOWN = sorted(set(re.findall(r"(?:`|\$ )(lidistill [^`\n]+)", README)))
 
 def test_the_readme_shows_every_command():
     shown = {shlex.split(command)[1] for command in SHOWN}
-    assert shown == set(COMMANDS)
+    assert shown == {name.split()[0] for name in COMMANDS}
 
 
 @pytest.mark.parametrize("command", SHOWN)
@@ -55,10 +55,28 @@ def test_data_parts_shown_in_the_docs_are_valid(page):
     assert any("data" in block for block in shown)
 
 
-def test_files_that_the_readme_and_the_docs_link_to_exist():
+def anchors(page):
+    """The names by which GitHub links to a page's headings."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), flags=re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_files_and_headings_that_the_readme_and_the_docs_link_to_exist():
     for page in [ROOT / "README.md", *ROOT.glob("docs/**/*.md"), ROOT / "CONTRIBUTING.md"]:
-        for target in re.findall(r"\]\((?!http)([^)#]+)", page.read_text(encoding="utf-8")):
-            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+        for target in re.findall(r"\]\((?!http)([^)]+)\)", page.read_text(encoding="utf-8")):
+            name, _, anchor = target.partition("#")
+            file = page.parent / name if name else page
+            assert file.exists(), f"{page.name} links to {target}"
+            if anchor:
+                assert anchor in anchors(file), f"{page.name} links to {target}"
+
+
+def drives_of(folder, run, part):
+    """Names of the drives that a run of the demo has learned from, or was scored on."""
+    values = yaml.safe_load((folder / run / "recipe.yaml").read_text())
+    dataset = getattr(apply_overrides(values, (), source=run), part).build()
+    assert len(dataset) > 0
+    return {frame_id.split("/")[0] for frame_id in dataset.frame_ids}
 
 
 @pytest.mark.slow
@@ -74,6 +92,11 @@ def test_the_demo_runs_and_a_second_call_continues(tmp_path):
     first = run_demo(tmp_path, workers=1, simulation=simulation, overrides=overrides)
     assert [r.name for r in first.results] == ["random", "teacher", "from scratch", "distilled"]
     assert all(picture.is_file() for picture in first.pictures)
+    assert len(first.showpieces) == 3
+    assert set(first.showpieces.values()) <= set(first.pictures)
+    caches = {path.parents[2] for path in tmp_path.glob("*/*/??/*.safetensors")}
+    assert caches == {tmp_path / "teacher-features"}  # not in the folder of a run
+    assert not drives_of(tmp_path, "pretrain", "data") & drives_of(tmp_path, "random", "evaluation")
     recipe = yaml.safe_load((tmp_path / "pretrain" / "recipe.yaml").read_text())
     assert recipe["train"]["steps"] == 4
     again = run_demo(tmp_path, workers=1, simulation=simulation, overrides=overrides)

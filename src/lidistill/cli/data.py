@@ -115,19 +115,6 @@ def unpack(
     OUT.print(f"folder      {report.root}")
 
 
-_Command = Annotated[
-    Annotated[None, tyro.conf.subcommand(name="check", constructor=check)]
-    | Annotated[None, tyro.conf.subcommand(name="stats", constructor=stats)]
-    | Annotated[None, tyro.conf.subcommand(name="unpack", constructor=unpack)],
-    tyro.conf.arg(name=""),
-]
-
-
-def data(command: _Command) -> None:
-    """Look at a data set on disk: check it, compute statistics, or unpack a ROS bag into one."""
-    assert command is None  # noqa: S101  tyro has called it
-
-
 def _sets_of_recipe(name: str) -> tuple[SensorFrames, ...]:
     return tuple(config.build() for config in load_recipe(name).data.sets)
 
@@ -157,7 +144,7 @@ def _statistics_table(statistics: tuple[SensorStatistics, ...]) -> Table:
 
 def _print_check(report: CheckReport) -> None:
     OUT.print(f"{report.format} at {report.root}: {', '.join(report.parts)}")
-    table = Table(report.format, *[dataset.sensor for dataset in report.datasets])
+    table = Table(report.format, *[dataset.title for dataset in report.datasets])
     rows: list[tuple[str, list[str]]] = [
         ("frames", [str(d.num_frames) for d in report.datasets]),
         ("with labels", [str(d.num_labelled) for d in report.datasets]),
@@ -186,6 +173,13 @@ def _print_check(report: CheckReport) -> None:
         for finding in dataset.findings:
             OUT.print(f"{finding.severity:<11} {dataset.sensor}: {finding.text}")
         print_pictures(dataset.pictures)
+    if report.sound and not any(dataset.findings for dataset in report.datasets):
+        OUT.print("Everything could be read, and nothing looks wrong.")
+    if report.sound and report.format == "folder":
+        OUT.print(
+            f"Next: lidistill data stats {report.root} --output {report.root}/statistics.yaml\n"
+            f"and:  lidistill pretrain pretrain/own data.sets.0.root={report.root}"
+        )
 
 
 def _range(numbers: tuple[int, ...]) -> str:

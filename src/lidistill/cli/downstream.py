@@ -7,7 +7,7 @@ from typing import Annotated
 import tyro
 from rich.table import Table
 
-from lidistill.cli.output import OUT, Folder, Overrides, print_json, print_pictures
+from lidistill.cli.output import OUT, Output, Overrides, Run, print_json, print_pictures
 from lidistill.compare import Plan, table_rows
 from lidistill.compare import compare as run_comparison
 from lidistill.domain_gap import domain_gap
@@ -39,7 +39,7 @@ def compare(
     """Random, input, teacher, distilled, from scratch, fine-tuned: one budget, one table.
 
     Example: lidistill compare finetune.train.steps=500 --frames 1 3 10 --seeds 0 1 2
-    --recipes pretrain/pandaset-002 probe/pandaset-002 finetune/pandaset-002
+        --recipes pretrain/pandaset-002 probe/pandaset-002 finetune/pandaset-002
 
     Args:
         changes: Overrides of the recipes: pretrain., probe., finetune. or all. before the key.
@@ -98,11 +98,12 @@ def gap(runs: _Runs, /, *, output: Path = Path("runs/domain-gap"), json: bool = 
 
 
 def import_checkpoint(
-    file: _File, output: Folder, /, *, recipe: str | None = None, json: bool = False
+    file: _File, output: Output, /, *, recipe: str = "", json: bool = False
 ) -> None:
     """Convert a published checkpoint of ScaLR, ScaLR+ or WaffleIron; no code in it is run.
 
     Example: lidistill import-checkpoint model.tar.gz runs/published --recipe probe/scalr/nuscenes
+
     Then: lidistill evaluate runs/published evaluation.sets.0.root=/data/nuscenes
 
     Args:
@@ -111,7 +112,7 @@ def import_checkpoint(
         recipe: What it was trained by; needed where the file holds classes.
         json: Print one JSON object instead of text.
     """
-    result = run_import(file, output, recipe=recipe)
+    result = run_import(file, output, recipe=recipe or None)
     if json:
         print_json({"checkpoint": str(result.checkpoint), "recipe": result.recipe})
         return
@@ -123,8 +124,8 @@ def import_checkpoint(
 
 
 def submission(
-    run: Folder,
-    output: Folder,
+    run: Run,
+    output: Output,
     overrides: Overrides = (),
     /,
     *,
@@ -134,6 +135,7 @@ def submission(
     """Predict a test set in its server's format, and say what the server would refuse.
 
     Example: lidistill submission RUN submit evaluation.sets.0.split=test
+
     Then zip the content of the folder. Exit status 2 says that something is wrong with it.
 
     Args:

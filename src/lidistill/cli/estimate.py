@@ -4,7 +4,7 @@ import dataclasses
 
 from rich.table import Table
 
-from lidistill.cli.output import OUT, Overrides, RecipeName, print_json
+from lidistill.cli.output import OUT, Overrides, RecipeName, positive, print_json
 from lidistill.estimate import Estimate
 from lidistill.estimate import estimate as estimate_run
 from lidistill.recipes import load_recipe
@@ -23,6 +23,7 @@ def estimate(
     """Predict memory and time of a distillation, in seconds and without training.
 
     Example: lidistill estimate pretrain/scalr --ranks 4 --frames 55100
+
     The time is measured on this machine's device with two shallow networks, the memory counted.
 
     Args:
@@ -34,7 +35,8 @@ def estimate(
     """
     loaded = load_recipe(recipe, overrides, kind="pretrain")
     assert isinstance(loaded, PretrainRecipe)  # noqa: S101  load_recipe has checked the kind
-    result = estimate_run(loaded, ranks=ranks, frames=frames)
+    frames = None if frames is None else positive("frames", frames)
+    result = estimate_run(loaded, ranks=positive("ranks", ranks), frames=frames)
     if json:
         totals = {"total_bytes": result.total_bytes, "epoch_seconds": result.epoch_seconds}
         print_json(dataclasses.asdict(result) | totals)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from lidistill.cli.output import OUT, Folder, Overrides, RecipeName, print_json, print_pictures
+from lidistill.cli.output import OUT, Overrides, RecipeName, Run, print_json, print_pictures
 from lidistill.engine.checkpoint import load_checkpoint
 from lidistill.errors import CheckpointError
 from lidistill.recipes import apply_overrides, load_recipe
@@ -18,6 +18,7 @@ def probe(recipe: RecipeName, overrides: Overrides = (), /, *, json: bool = Fals
     """Train a linear probe on labels and score it: how good are the features?
 
     Example: lidistill probe probe/pandaset-002 checkpoint=runs/pretrain/pandaset-002
+
     The yardsticks: the same with features=random, features=input or features=teacher.
 
     Args:
@@ -34,6 +35,7 @@ def finetune(recipe: RecipeName, overrides: Overrides = (), /, *, json: bool = F
     """Train backbone and head on labels, many or few, and score them.
 
     Example: lidistill finetune finetune/pandaset-002 checkpoint=RUN data.num_frames=3
+
     From scratch: features=random. Votes of turned copies: votes.num_votes=12.
 
     Args:
@@ -46,10 +48,11 @@ def finetune(recipe: RecipeName, overrides: Overrides = (), /, *, json: bool = F
     _print_result(run_probe(loaded), as_json=json)
 
 
-def evaluate(run: Folder, overrides: Overrides = (), /, *, json: bool = False) -> None:
+def evaluate(run: Run, overrides: Overrides = (), /, *, json: bool = False) -> None:
     """Score a finished probe or fine-tuning again, on its own evaluation frames or on others.
 
     Example: lidistill evaluate runs/probe/pandaset-002 votes.num_votes=12
+
     Writes into RUN/evaluation, or where output=FOLDER says.
 
     Args:

@@ -1,6 +1,7 @@
 """What every command prints with, and the arguments they share."""
 
 import json
+import logging
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -8,12 +9,49 @@ from typing import Annotated, Any
 
 import tyro
 from rich.console import Console
+from rich.logging import RichHandler
+
+from lidistill.errors import ConfigError
 
 OUT = Console(soft_wrap=True, markup=False)
 
 Folder = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER")]
+Run = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+Output = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="OUTPUT")]
 RecipeName = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RECIPE")]
-Overrides = Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="KEY=VALUE")]
+Overrides = Annotated[
+    tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[KEY=VALUE ...]")
+]
+
+
+def start_logging(*, quiet: bool) -> None:
+    """Log to standard error: with times on a terminal, one line a message in a pipe.
+
+    Args:
+        quiet: Print nothing but errors.
+    """
+    console = Console(stderr=True)
+    handler: logging.Handler = logging.StreamHandler()
+    if console.is_terminal:
+        handler = RichHandler(console=console, show_path=False, show_level=False)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[handler], force=True)
+    OUT.quiet = quiet
+    if quiet:
+        logging.getLogger().setLevel(logging.ERROR)
+    for noisy in ("httpx", "matplotlib", "PIL", "transformers"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def positive(name: str, number: int) -> int:
+    """The number, if it is one or more.
+
+    Raises:
+        ConfigError: If it is not.
+    """
+    if number < 1:
+        msg = f"--{name} {number}: expected 1 or more."
+        raise ConfigError(msg)
+    return number
 
 
 def print_json(record: dict[str, Any]) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from lidistill.cli.output import OUT, Folder, Overrides, print_json
+from lidistill.cli.output import OUT, Folder, Overrides, positive, print_json
 from lidistill.engine.progress import ProgressBar
 from lidistill.errors import ConfigError, unknown_name
 from lidistill.sim import SimulationConfig
@@ -27,6 +27,7 @@ def simulate(
         json: Print one JSON object instead of text.
     """
     config = _config(settings)
+    workers = positive("workers", workers)
     total = (config.train_drives + config.val_drives) * config.frames
     with ProgressBar("simulating", total=total) as bar:
         write_drives(root, config, workers=workers, progress=lambda done, _: bar.to(done))

@@ -10,7 +10,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lidistill.data.diagnose import Finding, chosen_frames, diagnose
-from lidistill.data.onhand import SensorFrames, detect_format, missing_from, parts_of, read_all
+from lidistill.data.onhand import (
+    SensorFrames,
+    detect_format,
+    missing_from,
+    parts_of,
+    read_all,
+    title_of,
+)
 from lidistill.data.overlays import draw_overlays
 from lidistill.data.pairing import pair_view
 from lidistill.data.pictures import read_picture
@@ -24,6 +31,8 @@ from lidistill.structures import CameraView, Frame
 class DatasetReport:
     """What was found in the frames of one sensor."""
 
+    title: str
+    """What to call it: the sensor, or the data set where that says more."""
     sensor: str
     num_frames: int
     """Frames that could be read."""
@@ -119,7 +128,7 @@ def check_dataset(
     """
     num = len(dataset) if max_frames is None else min(max_frames, len(dataset))
     chosen = np.linspace(0, len(dataset) - 1, num).round().astype(int).tolist()
-    tally = _Tally(label_map=dataset.label_map, middle=num // 2)
+    tally = _Tally(title=title_of(dataset), label_map=dataset.label_map, middle=num // 2)
     wanted = {chosen[i] for i in chosen_frames(num)}
     diagnosed: list[Frame] = []
     for index in chosen:
@@ -135,6 +144,7 @@ def check_dataset(
     counts = dict(zip((*dataset.label_map.class_names, "ignore"), tally.counts(), strict=True))
     mean, std = tally.intensity()
     return DatasetReport(
+        title=tally.title,
         sensor=dataset.sensor,
         num_frames=len(tally.num_points),
         num_labelled=tally.num_labelled,
@@ -151,6 +161,7 @@ def check_dataset(
 
 @dataclass(slots=True, kw_only=True)
 class _Tally:
+    title: str
     label_map: LabelMap
     middle: int
     num_points: list[int] = field(default_factory=list)
@@ -193,7 +204,7 @@ class _Tally:
         written = []
         for name, (frame, view) in self.shown.items():
             for kind, picture in draw_overlays(frame, view, self.label_map).items():
-                path = output / f"{frame.sensor}_{name}_{kind}.png"
+                path = output / f"{self.title}_{name}_{kind}.png"
                 Image.fromarray(picture).save(path)
                 written.append(path)
         return tuple(written)

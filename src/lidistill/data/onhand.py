@@ -84,6 +84,11 @@ def parts_of(dataset: FrameDataset) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name or "." for name in names))
 
 
+def title_of(dataset: SensorFrames) -> str:
+    """What to call a data set: by its sensor, unless that is named after another data set."""
+    return "kitti_raw" if isinstance(dataset, KittiRaw) else dataset.sensor
+
+
 def missing_from(dataset: FrameDataset) -> tuple[str, ...]:
     """One line for everything that a complete copy would have, and this one lacks."""
     if isinstance(dataset, PandaSet):

@@ -137,7 +137,12 @@ def nothing_paired(
     frame_id: str, num_voxels: int, views: tuple[CameraView, ...]
 ) -> FileFormatError:
     """What is wrong with a frame whose cameras see no point."""
-    names = ", ".join(view.name for view in views) or "none"
+    names = ", ".join(view.name for view in views)
+    if not names:
+        return FileFormatError(
+            f"frame {frame_id} has no picture, and distillation needs one; add it, leave the frame "
+            "out, or set missing=skip and pictures=required for its data set."
+        )
     return FileFormatError(
         f"frame {frame_id}: none of its {num_voxels} voxels lies in a picture (cameras: "
         f"{names}) and in the field of view; check its calibration, or leave the frame out."

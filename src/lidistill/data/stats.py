@@ -153,6 +153,9 @@ def write_statistics(statistics: tuple[SensorStatistics, ...], path: Path) -> No
         msg = f"{path} can hold one sensor, found {names}; leave --output out, or name one data set"
         raise ConfigError(msg)
     (one,) = statistics
+    if path.is_dir():
+        msg = f"{path} is a folder; name the file to write, for example {path / 'statistics.yaml'}."
+        raise ConfigError(msg)
     if one.intensity_std == 0:
         msg = (
             f"every intensity of {one.sensor} is {one.intensity_mean:g}, so it cannot be "

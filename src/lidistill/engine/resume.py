@@ -66,7 +66,9 @@ def resume(training: Training) -> Resumed:
         raise CheckpointError(msg)
     load_weights(training.module, checkpoint.weights, source=checkpoint.path)
     state = checkpoint.training_state()
-    logger.info("resuming %s at step %d", training.run, checkpoint.step)
+    total = training.config.total_steps(training.steps_per_epoch)
+    done = "%s has finished its %d steps" if checkpoint.step >= total else "resuming %s at step %d"
+    logger.info(done, training.run, checkpoint.step)
     bad = state.get("bad_in_a_row", 0)
     return Resumed(step=checkpoint.step, bad_in_a_row=bad, state=state)
 

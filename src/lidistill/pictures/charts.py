@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 _CURVES = (
@@ -53,6 +54,7 @@ def loss_curve(records: Sequence[Mapping[str, float]], path: Path) -> None:
         axis.spines[["top", "right"]].set_visible(False)
         axis.ticklabel_format(style="plain" if key != "lr" else "sci", axis="y", scilimits=(-2, 3))
     axes[-1].set_xlabel("step")
+    axes[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
     _save(figure, path)
 
 

@@ -1,8 +1,9 @@
 """Complete, named runs: one YAML file each, found by its path, and how they are loaded.
 
-A file is complete, or it begins with ``base: NAME`` and says what differs: every other key is
-dotted as on the command line (``train.epochs: 45``). What runs, is printed and is saved with a run
-is the whole recipe.
+A file is complete, or it begins with ``base: NAME`` and says what differs, with dots between keys
+as on the command line (``train.epochs: 45``) or nested: mappings are merged key by key, anything
+else, lists too, replaces what the base has. What runs, is printed and is saved with a run is the
+whole recipe.
 """
 
 import itertools
@@ -60,6 +61,12 @@ def recipe_text(name: str) -> str:
         ConfigError: If there is no such recipe.
     """
     file = Path(name)
+    if file.is_dir():
+        msg = (
+            f"{name} is a folder, expected a recipe: a name of `lidistill recipes`, or a YAML "
+            "file. `lidistill data check` and `data stats` take folders."
+        )
+        raise ConfigError(msg)
     if file.suffix in {".yaml", ".yml"}:
         if not file.is_file():
             msg = f"no recipe file {name}; `lidistill recipes` lists those that are shipped."
@@ -69,6 +76,9 @@ def recipe_text(name: str) -> str:
         except UnicodeDecodeError as error:
             msg = f"recipe file {name} is not UTF-8 text; save it as such."
             raise ConfigError(msg) from error
+    if name not in recipe_names() and (file.is_absolute() or name.startswith(".")):
+        msg = f"there is neither file nor folder at {name}; `lidistill recipes` lists recipes."
+        raise ConfigError(msg)
     if name not in recipe_names():
         raise unknown_name("recipe", name, recipe_names())
     return (_folder() / f"{name}.yaml").read_text(encoding="utf-8")
@@ -128,7 +138,7 @@ def recipe_values(name: str) -> dict[str, Any]:
     for _, changes in reversed(chain):
         for key, value in changes.items():
             if key != "base":
-                _set(merged, key, _copy(value))
+                _merge(merged, key, _copy(value))
     return merged
 
 
@@ -139,9 +149,13 @@ def _read(name: str) -> dict[str, Any]:
         msg = f"recipe {name} is not valid YAML: {' '.join(str(error).split())}"
         raise ConfigError(msg) from error
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
-        msg = f"recipe {name} holds {type(values).__name__}, expected keys and values."
+        msg = f"recipe {name} holds {_kind_of(values)}, expected keys and values."
         raise ConfigError(msg)
     return values
+
+
+def _kind_of(value: Any) -> str:
+    return "nothing" if value is None else f"a {type(value).__name__}"
 
 
 def apply_overrides(values: dict[str, Any], overrides: tuple[str, ...], *, source: str) -> Recipe:
@@ -189,6 +203,28 @@ def _apply(values: dict[str, Any], override: str) -> None:
         msg = f"the value of {override!r} is not valid YAML."
         raise ConfigError(msg) from error
     _set(values, key, value)
+
+
+def _merge(values: dict[str, Any], key: str, value: Any) -> None:
+    """Put a value under a dotted key; what a mapping does not name stays as it is.
+
+    A mapping of another ``kind`` is another thing and replaces what is there.
+    """
+    there = _get(values, key)
+    same = isinstance(there, dict) and isinstance(value, dict)
+    if same and value and value.get("kind", there.get("kind")) == there.get("kind"):
+        for inner, part in value.items():
+            _merge(values, f"{key}.{inner}", part)
+    else:
+        _set(values, key, value)
+
+
+def _get(values: dict[str, Any], key: str) -> Any:
+    """What is under a dotted key; None where nothing is."""
+    node: Any = values
+    for part in key.split("."):
+        node = node.get(part) if isinstance(node, dict) else None
+    return node
 
 
 def _set(values: dict[str, Any], key: str, value: Any) -> None:

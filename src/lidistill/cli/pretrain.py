@@ -1,0 +1,31 @@
+"""``lidistill pretrain``: distil."""
+
+from lidistill.cli.output import OUT, Overrides, RecipeName, print_json, print_pictures
+from lidistill.recipes import load_recipe
+from lidistill.tasks.distill import PretrainRecipe
+from lidistill.tasks.pretrain_run import run_pretrain
+
+
+def pretrain(recipe: RecipeName, overrides: Overrides = (), /, *, json: bool = False) -> None:
+    """Distil a 2D foundation model into a 3D backbone; resumes where it was cut.
+
+    Example: lidistill pretrain pretrain/pandaset-002 train.steps=500
+
+    Args:
+        recipe: A name from `lidistill recipes`, or a YAML file.
+        overrides: Changes to it, with dots between keys.
+        json: Print one JSON object instead of text.
+    """
+    loaded = load_recipe(recipe, overrides, kind="pretrain")
+    assert isinstance(loaded, PretrainRecipe)  # noqa: S101  load_recipe has checked the kind
+    result = run_pretrain(loaded)
+    if json:
+        record = {"checkpoint": str(result.checkpoint), "last": result.last}
+        print_json(record | {"pictures": [str(p) for p in result.pictures]})
+        return
+    OUT.print(
+        f"distilled {loaded.name}: loss {result.last['loss']:.4f}, "
+        f"cosine {result.last['cosine']:.4f} after {result.last['step']} steps"
+    )
+    OUT.print(f"checkpoint  {result.checkpoint}")
+    print_pictures(result.pictures)
