@@ -8,8 +8,6 @@ whole recipe.
 
 import itertools
 import re
-import types
-import typing
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
@@ -19,6 +17,7 @@ import yaml
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from lidistill.errors import ConfigError, suggestion, unknown_name
+from lidistill.recipes.explain import explain
 from lidistill.tasks.distill import PretrainRecipe
 from lidistill.tasks.segment_recipe import FinetuneRecipe, ProbeRecipe
 
@@ -170,7 +169,7 @@ def apply_overrides(values: dict[str, Any], overrides: tuple[str, ...], *, sourc
     try:
         return _ADAPTER.validate_python(values)
     except ValidationError as error:
-        raise ConfigError(f"{source}: {_explain(error)}") from error
+        raise ConfigError(f"{source}: {explain(error, _RECIPES)}") from error
 
 
 def _folder() -> Path:
@@ -256,74 +255,3 @@ def _position(node: list[Any], part: str, key: str) -> int:
         msg = f"override {key!r}: {part!r} is not an index of a list of {len(node)}."
         raise ConfigError(msg)
     return int(part)
-
-
-def _explain(error: ValidationError) -> str:
-    """The first problem of a validation error, with the nearest known key."""
-    problems = error.errors()
-    first = next((p for p in problems if p["type"] == "extra_forbidden"), problems[0])
-    location = first["loc"]
-    where = ".".join(str(part) for part in _visible(location))
-    if first["type"] == "extra_forbidden":
-        known = _known_keys(location[:-1])
-        return f"unknown key {where!r}; {suggestion(str(location[-1]), known)}"
-    if first["type"] == "missing":
-        return f"the key {where!r} is missing."
-    if first["type"] == "union_tag_invalid":
-        context = first["ctx"]
-        names = [tag.strip(" '") for tag in context["expected_tags"].split(",")]
-        return f"{where}: unknown kind {context['tag']!r}; {suggestion(context['tag'], names)}"
-    message = first["msg"].removeprefix("Value error, ")
-    found = "" if first["type"] == "value_error" else f"; found {first['input']!r}"
-    return f"{where or 'it'}: {message}{found}."
-
-
-def _visible(location: tuple[int | str, ...]) -> Iterator[int | str]:
-    """The keys of a location, without the tags of the unions it passes through."""
-    models = [_RECIPES[str(location[0])]] if location and location[0] in _RECIPES else []
-    for part in location[1:] if models else location:
-        following = _below(models, part)
-        if following is not None or isinstance(part, int):
-            yield part
-            models = following if following is not None else models
-        elif _tagged(models, part):
-            models = _tagged(models, part)
-        else:
-            yield part
-
-
-def _known_keys(location: tuple[int | str, ...]) -> set[str]:
-    models = [_RECIPES[str(location[0])]] if location and location[0] in _RECIPES else []
-    for part in location[1:]:
-        if isinstance(part, str):
-            models = _below(models, part) or _tagged(models, part)
-    return {name for model in models for name in model.model_fields}
-
-
-def _below(models: list[type[BaseModel]], part: int | str) -> list[type[BaseModel]] | None:
-    found = [m.model_fields[str(part)].annotation for m in models if part in m.model_fields]
-    return None if not found else [model for kind in found for model in _models_in(kind)]
-
-
-def _tagged(models: list[type[BaseModel]], tag: int | str) -> list[type[BaseModel]]:
-    return [
-        model
-        for model in models
-        if model.__name__ == tag
-        or (
-            "kind" in model.model_fields and tag in _literals(model.model_fields["kind"].annotation)
-        )
-    ]
-
-
-def _literals(annotation: Any) -> tuple[Any, ...]:
-    return typing.get_args(annotation)
-
-
-def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
-    if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
-        if issubclass(annotation, BaseModel):
-            yield annotation
-        return
-    for argument in typing.get_args(annotation):
-        yield from _models_in(argument)
