@@ -16,7 +16,7 @@ from typing import Annotated, Any, TypeAlias
 import yaml
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
-from lidistill.errors import ConfigError, suggestion, unknown_name
+from lidistill.errors import ConfigError, unknown_name
 from lidistill.recipes.explain import explain
 from lidistill.tasks.distill import PretrainRecipe
 from lidistill.tasks.segment_recipe import FinetuneRecipe, ProbeRecipe
