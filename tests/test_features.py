@@ -330,5 +330,5 @@ def test_importing_the_package_imports_no_network():
     code = "import sys, lidistill; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
     assert "load" in lidistill.__all__
-    with pytest.raises(AttributeError, match="has no attribute 'lod'"):
-        lidistill.lod  # noqa: B018
+    with pytest.raises(AttributeError, match="has no attribute 'features_of'"):
+        lidistill.features_of  # noqa: B018

@@ -104,6 +104,7 @@ def test_numbers_with_exponents_and_shared_values_are_read(tmp_path):
         ({"ids": {1: "cat"}}, "ids name the class 'cat'"),
         ({"ids": {}}, "there are no ids"),
         ({"ids": {"one": "car"}}, "valid integer"),
+        ({"classes": ["9" * 5000, "road"]}, r"labels\.yaml: the file: .{0,600}; mend it\.$"),
     ],
 )
 def test_a_label_table_that_makes_no_sense_is_an_error(tmp_path, changes, said):

@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pytest
 import yaml
@@ -24,6 +26,20 @@ def bag(request, tmp_path):
 def unpack(bag, tmp_path, **changes):
     options = {"points": POINTS, "images": (RAW, PACKED)} | changes
     return unpack_bag(bag, tmp_path / "out", **options)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+@pytest.mark.parametrize("name", ["x.bag", "x.mcap", "x/x.db3"])
+def test_what_may_never_end_is_no_bag(tmp_path, name, kind):
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    if kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("/dev/null")
+    bag = path.parent if name.startswith("x/") else path
+    with pytest.raises(FileFormatError, match=f"{path.name} is a folder, a pipe or a device"):
+        unpack(bag, tmp_path)
 
 
 def test_a_bag_becomes_a_folder_that_is_read(bag, tmp_path):

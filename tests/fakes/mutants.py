@@ -126,7 +126,7 @@ def _target(origin: str, files: str, kinds: dict[str, Mutation], *, checksum: bo
         kinds=ANY_FILE | kinds,
         checksum=checksum,
         max_intensity=top,
-        counted=origin != "kitti_raw",
+        counted=origin != "kitti_raw" and files != "statistics.yaml",
     )
 
 

@@ -183,7 +183,8 @@ def _read(path: Path, model: type[Model]) -> Model:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"
-        msg = f"{path}: {where}: {first['msg'].removeprefix('Value error, ')}; mend it."
+        reason = first["msg"].removeprefix("Value error, ")
+        msg = f"{path}: {where[:100]}: {reason[:600]}; mend it."
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         reason = " ".join(str(error).split()) or first_line(error)
         msg = f"{path} is no YAML that can be used: {reason[:300]}; mend it."

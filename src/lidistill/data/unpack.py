@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import yaml
 
+from lidistill.data.files import open_file
 from lidistill.data.ros_messages import (
     FrameTree,
     as_bytes,
@@ -31,6 +32,7 @@ from lidistill.errors import (
 )
 
 _DAMAGED: Final = (*UNREADABLE, AssertionError, struct.error, sqlite3.Error)
+_MAX_BYTES: Final = 1 << 50  # bags are long
 _CLOUD: Final = "PointCloud2"
 _PICTURES: Final = ("Image", "CompressedImage")
 _STATIC: Final = "/tf_static"
@@ -90,6 +92,10 @@ def unpack_bag(
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         msg = f"{output} is not an empty folder; name another, so that nothing is mixed."
         raise ConfigError(msg)
+    for file in sorted(bag.iterdir()) if bag.is_dir() else [bag]:
+        if not file.is_dir():
+            with open_file(file, max_bytes=_MAX_BYTES):
+                pass  # a pipe or a device, which may never end, is refused
     cameras = {topic: camera_name(topic) for topic in images}
     if len(set(cameras.values())) < len(images):
         msg = f"the topics {', '.join(images)} would share a folder; unpack one of them at a time."
