@@ -42,6 +42,16 @@ def test_what_may_never_end_is_no_bag(tmp_path, name, kind):
         unpack(bag, tmp_path)
 
 
+def test_an_mcap_record_that_claims_more_than_any_memory_is_an_error(tmp_path):
+    (path,) = BagMaker(2).write(tmp_path / "m", mcap=True).glob("*.mcap")
+    content = bytearray(path.read_bytes())
+    summary = int.from_bytes(content[-28:-20], "little")  # the footer: its place, a checksum, magic
+    content[summary + 1 : summary + 9] = (1 << 62).to_bytes(8, "little")
+    path.write_bytes(content)
+    with pytest.raises(FileFormatError, match=r"\.mcap cannot be unpacked"):
+        unpack(path, tmp_path)
+
+
 def test_a_bag_becomes_a_folder_that_is_read(bag, tmp_path):
     report = unpack(bag, tmp_path)
     assert report.num_scans == NUM_SCANS

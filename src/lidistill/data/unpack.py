@@ -31,7 +31,11 @@ from lidistill.errors import (
     suggestion,
 )
 
-_DAMAGED: Final = (*UNREADABLE, AssertionError, struct.error, sqlite3.Error)
+_DAMAGED: Final = (
+    *UNREADABLE,
+    *(AssertionError, struct.error, sqlite3.Error),
+    *(MemoryError, OverflowError),  # of a record that claims to be longer than any memory
+)
 _MAX_BYTES: Final = 1 << 50  # bags are long
 _CLOUD: Final = "PointCloud2"
 _PICTURES: Final = ("Image", "CompressedImage")
