@@ -28,4 +28,4 @@ def test_nobody_is_told_to_run_the_code_in_a_file():
     buffer.seek(0)
     with pytest.raises(Exception, match="trusted source") as error:
         torch.load(buffer, weights_only=True)
-    assert first_line(error.value) == "Weights only load failed"
+    assert first_line(error.value) == "it asks for posix.getcwd; refused, nothing was run"

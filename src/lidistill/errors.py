@@ -84,7 +84,7 @@ UNREADABLE = (
 def first_line(error: BaseException) -> str:
     """The first line of an error's text, or its name where it has none."""
     line = next(iter(str(error).splitlines()), "")
-    if asked := re.search(r"Unsupported (?:global|class|operand).*?GLOBAL (\S+)", str(error)):
+    if asked := re.search(r"\bGLOBAL ([\w.]+)", str(error)):
         return f"it asks for {asked[1]}; refused, nothing was run"
     # What torch.load says next is advice to run the code in the file.
     return line.partition(". In PyTorch 2.6")[0] or type(error).__name__
