@@ -2,6 +2,7 @@ import pytest
 import torch
 from fakes.runs import pretrain_values, write_world
 
+from lidistill.errors import WeightsNotFoundError
 from lidistill.estimate import backward, estimate, made_up, predict_student
 from lidistill.recipes import apply_overrides
 from lidistill.tasks.distill import build_distiller
@@ -52,3 +53,13 @@ def test_an_estimate_counts_what_is_on_disk_and_shares_it_among_processes(values
     assert shared.activation_bytes == pytest.approx(alone.activation_bytes / 2, rel=0.05)
     split = estimate(recipe(values, "train.sharding=full"), ranks=2, frames=100)
     assert split.model_bytes == alone.model_bytes // 2
+
+
+def test_a_published_teacher_is_planned_for_without_its_weights(values):
+    teacher = "teacher={kind: vit, model: facebook/dinov2-base, download: false, layers: [-2, -1]}"
+    planned = estimate(recipe(values, teacher), frames=10)
+    assert planned.teacher_bytes == 4 * 86_580_480
+    student = build_distiller(recipe(values), (ChannelGroup(num_channels=768),) * 2)
+    assert planned.parameters == sum(p.numel() for p in student.parameters())
+    with pytest.raises(WeightsNotFoundError):
+        estimate(recipe(values, teacher.replace("dinov2-base", "dinov2-unknown")), frames=10)

@@ -19,10 +19,12 @@ from torch import Tensor
 from lidistill.config import GridConfig
 from lidistill.engine.precision import autocast, pick_device
 from lidistill.engine.progress import track
+from lidistill.errors import WeightsNotFoundError
 from lidistill.ops.cells import cell_indices, crop_mask
 from lidistill.structures import Batch, Pairs
 from lidistill.tasks.distill import Distiller, DistillItem, PretrainRecipe, build_distiller
-from lidistill.teachers import ChannelGroup
+from lidistill.teachers import ChannelGroup, TeacherConfig
+from lidistill.teachers.vit import PUBLISHED, VitTeacherConfig
 
 _POINTS = 4096  # of the made-up scan, at most
 _REPEATS = 3
@@ -84,17 +86,17 @@ def estimate(
 
     Raises:
         DatasetNotFoundError: If the frames are to be counted and are not there.
-        WeightsNotFoundError: If the teacher's weights are not there.
+        WeightsNotFoundError: If the teacher's weights are not there, and its size is not known.
     """
     where = pick_device(recipe.device if device is None else device)
-    teacher = recipe.teacher.build()
+    groups, teacher_bytes = _teacher(recipe.teacher)
     num_frames = len(recipe.data.build()) if frames is None else frames
-    whole = predict_student(recipe, teacher.groups, where)
+    whole = predict_student(recipe, groups, where)
     share = -(-recipe.train.batch_size // ranks)  # frames of a step
     passes = -(-recipe.train.batch_size // (recipe.train.micro_batch or recipe.train.batch_size))
     scans = -(-share // passes)
     with torch.device("meta"):
-        student = build_distiller(recipe, teacher.groups)
+        student = build_distiller(recipe, groups)
     parameters = sum(p.numel() for p in student.parameters())
     parts = ranks if recipe.train.sharding == "full" else 1
     return Estimate(
@@ -103,7 +105,7 @@ def estimate(
         activation_bytes=round(whole.saved * scans),
         working_bytes=scans * working_bytes(recipe),
         batch_bytes=scans * _batch_bytes(recipe),
-        teacher_bytes=_teacher_bytes(teacher),
+        teacher_bytes=teacher_bytes,
         steps_per_epoch=max(1, num_frames // recipe.train.batch_size),
         step_seconds=whole.seconds * share,
         device=str(where),
@@ -230,10 +232,19 @@ def _batch_bytes(recipe: PretrainRecipe) -> int:
     return row * sampling.max_points + pictures
 
 
-def _teacher_bytes(teacher: object) -> int:
+def _teacher(config: TeacherConfig) -> tuple[tuple[ChannelGroup, ...], int]:
+    """What the teacher's channels are, and the bytes of its weights; published sizes will do."""
+    try:
+        teacher = config.build()
+    except WeightsNotFoundError:
+        if not isinstance(config, VitTeacherConfig) or config.model not in PUBLISHED:
+            raise
+        width, parameters = PUBLISHED[config.model]
+        return config.groups(width), 4 * parameters
     modules = [v for v in vars(teacher).values() if isinstance(v, torch.nn.Module)]
     modules += [teacher] if isinstance(teacher, torch.nn.Module) else []
-    return sum(p.numel() * p.element_size() for m in modules for p in m.parameters())
+    weights = [p.numel() * p.element_size() for m in modules for p in m.parameters()]
+    return teacher.groups, sum(weights)
 
 
 def _wait_for(device: torch.device) -> None:

