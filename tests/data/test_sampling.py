@@ -91,7 +91,7 @@ def test_a_frame_that_no_camera_sees_is_named(make_frame):
 @pytest.mark.parametrize("cameras", ["one", "all"])
 def test_a_frame_without_cameras_is_named(make_frame, cameras):
     config = PLAIN.model_copy(update={"cameras": cameras})
-    with pytest.raises(FileFormatError, match=r"drive/07.*cameras: none"):
+    with pytest.raises(FileFormatError, match=r"drive/07.*has no picture"):
         distil(make_frame(views=()), config)
 
 

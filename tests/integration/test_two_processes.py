@@ -25,7 +25,9 @@ def test_two_processes_train_and_score_as_one_does(world):
 def test_a_network_with_split_weights_is_scored_whole(world, tmp_path):
     finetune = three_tasks(world)["finetune"][:2]
     run = tmp_path / "split"
-    own = [*finetune, "features=random", "checkpoint=null", f"output={run}", "train.steps=2"]
+    network = "backbone={kind: waffleiron, width: 8, depth: 3}"
+    start = ["features=random", "checkpoint=null", network]
+    own = [*finetune, *start, f"output={run}", "train.steps=2"]
     done = subprocess.run(
         torchrun([*own, "train.sharding=full"], ranks=2),
         env=environment("scored"),
