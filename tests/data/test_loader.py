@@ -1,6 +1,8 @@
 import logging
 import os
 import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -204,3 +206,22 @@ def test_a_worker_ends_with_its_parent():
     # The pipe ends when the last process that has it open, the worker, is gone.
     assert os.read(receive, 1) == b""
     os.close(receive)
+
+
+_LEFT_BEHIND = """
+from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
+from lidistill.data.loader import StepPlan, step_batches
+from lidistill.data.order import FrameOrder
+
+# What an error in the middle of ending them comes to.
+_MultiProcessingDataLoaderIter._shutdown_workers = lambda self: None
+plan = StepPlan(order=FrameOrder(sizes=(9,), seed=0), batch_size=1, micro_batch=1)
+batches = step_batches(lambda *key: key, tuple, plan, start=0, stop=9, workers=2)
+next(batches)
+"""
+
+
+@pytest.mark.slow
+def test_workers_that_nobody_ended_do_not_keep_a_run_from_ending():
+    done = subprocess.run([sys.executable, "-c", _LEFT_BEHIND], check=False, timeout=60)
+    assert done.returncode == 0

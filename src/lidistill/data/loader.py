@@ -5,6 +5,7 @@ is remembered, so a run can start at any step, and neither the number of workers
 processes it is dealt to changes anything.
 """
 
+import atexit
 import functools
 import os
 from collections.abc import Callable, Generator, Iterator
@@ -16,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from lidistill.collective import gather_items
 from lidistill.data.bad_frames import STOP, BadFrame, BadFrameCount, BadFrames, attempts
 from lidistill.data.order import FrameOrder, Key
-from lidistill.data.worker import start_worker
+from lidistill.data.worker import end_workers, start_worker
 from lidistill.errors import ConfigError, LidistillError
 
 T = TypeVar("T")
@@ -152,6 +153,8 @@ def step_batches(
         LidistillError: What ``make`` raises, also in a worker process.
         FileFormatError: If all processes together have left out too many frames.
     """
+    if workers:
+        atexit.register(end_workers)  # before what Python does at its end
     loader = DataLoader(
         _Made(make, plan.order, bad_frames),
         batch_sampler=_Passes(plan, start, stop),

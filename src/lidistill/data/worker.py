@@ -1,6 +1,7 @@
 """How a data worker lives: with one thread, deaf to signals, and no longer than its parent."""
 
 import ctypes
+import multiprocessing
 import os
 import signal
 import sys
@@ -28,3 +29,14 @@ def start_worker(parent: int, worker: int) -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL))
     if os.getppid() != parent:  # it ended before it was asked for
         os._exit(1)
+
+
+def end_workers() -> None:
+    """Kill the workers that are still there when the run's process ends.
+
+    PyTorch's loader asks them to end, unless an error reaches it in the middle of that. Python then
+    sends them the signal that they are deaf to, and would wait for them for ever.
+    """
+    for child in multiprocessing.active_children():
+        if child.daemon:
+            child.kill()
