@@ -63,7 +63,7 @@ def _apart(
 def _recipe(width: int, depth: int, points: int) -> PretrainRecipe:
     changes = {"backbone.width": width, "backbone.depth": depth, "data.sampling.max_points": points}
     overrides = tuple(f"{key}={value}" for key, value in changes.items())
-    recipe = load_recipe("pretrain/debug", overrides, kind="pretrain")
+    recipe = load_recipe("pretrain/debug", overrides, kind=PretrainRecipe)
     if not isinstance(recipe, PretrainRecipe):
         raise TypeError(recipe)
     return recipe

@@ -18,7 +18,7 @@ from lidistill.recipes import apply_overrides
 from lidistill.tasks.distill import pretrain
 from lidistill.tasks.encoders import BackboneEncoder
 from lidistill.tasks.input_statistics import input_statistics
-from lidistill.tasks.report import restored, run_probe
+from lidistill.tasks.report import restored, train_and_score
 from lidistill.tasks.start import backbone_weights
 
 
@@ -31,9 +31,9 @@ def world(tmp_path_factory):
     folder = tmp_path_factory.mktemp("features")
     write_world(folder)
     pretrain(make(pretrain_values(folder)))
-    run_probe(make(probe_values(folder)))
-    run_probe(make(finetune_values(folder), "train.steps=2"))
-    run_probe(make(probe_values(folder, "input"), "train.steps=1"))
+    train_and_score(make(probe_values(folder)))
+    train_and_score(make(finetune_values(folder), "train.steps=2"))
+    train_and_score(make(probe_values(folder, "input"), "train.steps=1"))
     return folder
 
 

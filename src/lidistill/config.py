@@ -14,6 +14,11 @@ class Config(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
 
+def reason_of(message: str) -> str:
+    """What pydantic says about a value, in the words of this project's errors."""
+    return message.removeprefix("Value error, ").replace("Input should be", "expected")
+
+
 def with_defaults(model: type[Config], values: dict[str, Any]) -> dict[str, Any]:
     """Values as an older version wrote them, with the defaults of keys that came later.
 

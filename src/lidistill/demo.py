@@ -12,7 +12,7 @@ from lidistill.recipes import load_recipe
 from lidistill.sim import SimulationConfig, simulate
 from lidistill.tasks.distill import PretrainRecipe
 from lidistill.tasks.pretrain_run import run_pretrain
-from lidistill.tasks.report import ProbeResult, run_probe
+from lidistill.tasks.report import ScoredRun, train_and_score
 from lidistill.tasks.segment_recipe import FinetuneRecipe, ProbeRecipe
 
 logger = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ _CACHE: Final = "teacher-features"
 class DemoResult:
     """What the demo has to show."""
 
-    results: tuple[ProbeResult, ...]
+    results: tuple[ScoredRun, ...]
     """Scores of ``_ROWS``, in this order."""
     pictures: tuple[Path, ...]
     """All that were drawn."""
@@ -68,7 +68,7 @@ def run_demo(
     scored = []
     for number, (row, (name, _)) in enumerate(_ROWS.items(), start=3):
         _say(number, f"learning from labels and scoring: {row}")
-        scored.append(run_probe(_row_recipe(output, row, changes.get(name, ()))))
+        scored.append(train_and_score(_row_recipe(output, row, changes.get(name, ()))))
     bars = output / "comparison.png"
     evaluations = {result.name: result.evaluation for result in scored}
     names = evaluations["random"].class_names
@@ -84,7 +84,7 @@ def run_demo(
 
 def _student(output: Path, changes: tuple[str, ...]) -> PretrainRecipe:
     """The distillation, on the drives that were simulated."""
-    recipe = load_recipe(
+    return load_recipe(
         "pretrain/debug",
         (
             _path("output", output / "pretrain"),
@@ -93,29 +93,26 @@ def _student(output: Path, changes: tuple[str, ...]) -> PretrainRecipe:
             _path("teacher_cache", output / _CACHE),
             *changes,
         ),
+        kind=PretrainRecipe,
     )
-    assert isinstance(recipe, PretrainRecipe)  # noqa: S101  the recipe shipped with the package
-    return recipe
 
 
 def _row_recipe(output: Path, row: str, changes: tuple[str, ...]) -> ProbeRecipe | FinetuneRecipe:
     """What makes a row of the table."""
     name, features = _ROWS[row]
-    recipe = load_recipe(
-        name,
-        (
-            f"name={row}",
-            f"features={features}",
-            _path("checkpoint", output / "pretrain"),
-            _path("output", output / row.replace(" ", "-")),
-            _path("data.sets.0.root", _street(output)),
-            _path("evaluation.sets.0.root", _street(output)),
-            *((_path("teacher_cache", output / _CACHE),) if features == "teacher" else ()),
-            *changes,
-        ),
+    overrides = (
+        f"name={row}",
+        f"features={features}",
+        _path("checkpoint", output / "pretrain"),
+        _path("output", output / row.replace(" ", "-")),
+        _path("data.sets.0.root", _street(output)),
+        _path("evaluation.sets.0.root", _street(output)),
+        *((_path("teacher_cache", output / _CACHE),) if features == "teacher" else ()),
+        *changes,
     )
-    assert isinstance(recipe, ProbeRecipe | FinetuneRecipe)  # noqa: S101  shipped
-    return recipe
+    if name.startswith("probe/"):
+        return load_recipe(name, overrides, kind=ProbeRecipe)
+    return load_recipe(name, overrides, kind=FinetuneRecipe)
 
 
 def _street(output: Path) -> Path:

@@ -119,5 +119,8 @@ def require(module: str, *, extra: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        msg = f"this needs the package {module!r} ({error}); pip install 'lidistill[{extra}]'."
+        msg = (
+            f"this needs the package {module!r} ({error}); "
+            f"install lidistill again with its extra [{extra}]."
+        )
         raise MissingPackageError(msg) from error

@@ -17,7 +17,7 @@ from lidistill.recipes import (
     recipe_text,
 )
 from lidistill.tasks.distill import PretrainRecipe, pretrain
-from lidistill.tasks.report import run_probe
+from lidistill.tasks.report import train_and_score
 
 SMALL = (
     "device=cpu",
@@ -83,7 +83,7 @@ def test_a_recipe_takes_two_steps(name, data, tmp_path):
         overrides += ["checkpoint=null", "features=random", "workers=0"]
         overrides += [] if recipe.grid is None else [f"grid={GRID}"]
         overrides += [*sets(recipe, "evaluation", data)]
-        run_probe(load_recipe(name, tuple(overrides)))
+        train_and_score(load_recipe(name, tuple(overrides)))
     records = read_log(tmp_path / "run" / "log.jsonl")
     assert [record["step"] for record in records] == [1, 2]
 

@@ -232,3 +232,31 @@ def test_a_probe_without_its_checkpoint_says_so(world, capsys):
 def test_debug_shows_the_traceback(capsys):
     with pytest.raises(Exception, match="unknown recipe"):
         main(["pretrain", "nonsense", "--debug"])
+
+
+def test_an_override_that_makes_another_kind_of_a_recipe_is_refused(world, capsys):
+    status, _, err = run(capsys, "finetune", world[1]["probe"])
+    assert status == 2
+    assert "is a 'probe' recipe, this command runs 'finetune' recipes" in err
+    changed = ("kind=finetune", "features=random")
+    status, _, err = run(capsys, "probe", "probe/debug", *changed)
+    assert status == 2
+    assert "error: recipe probe/debug" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        ("probe", "Missing from lidistill probe: RECIPE"),
+        ("probe x --jsno", "Unrecognized options: --jsno; did you mean --json"),
+        ("compare --frames a", "Error parsing --frames"),
+        ("compare --output", "Missing value for argument '--output'"),
+        ("data check", "Missing from lidistill data check: FOLDER"),
+    ],
+)
+def test_arguments_that_do_not_fit_are_one_line(capsys, arguments, line):
+    status, out, err = run(capsys, *arguments.split())
+    assert (status, out) == (2, "")
+    assert err.startswith(f"error: {line}")
+    assert err.count("\n") == 1
+    assert "--help" in err

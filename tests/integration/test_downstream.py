@@ -13,13 +13,13 @@ from fakes.runs import (
 )
 
 from lidistill.cli import main
-from lidistill.compare import Line, table_rows
+from lidistill.compare import Line, gap_sentence, markdown, table_rows
 from lidistill.engine.checkpoint import load_checkpoint
 from lidistill.engine.tracking import read_log
 from lidistill.errors import ConfigError, FileFormatError
 from lidistill.recipes import apply_overrides
 from lidistill.tasks.distill import pretrain
-from lidistill.tasks.report import evaluate_run, run_probe
+from lidistill.tasks.report import evaluate_run, train_and_score
 from lidistill.tasks.segment import build_segmentation
 
 WIDE = GRID | {"fov_max": [64, 64, 8], "fov_min": [-64, -64, -8], "planes": [[64, 64]] * 3}
@@ -38,12 +38,12 @@ def recipe(world, *overrides, values=finetune_values):
 
 
 def test_training_from_scratch_learns_the_labels(world, tmp_path):
-    result = run_probe(recipe(world, "features=random", f"output={tmp_path / 'scratch'}"))
+    result = train_and_score(recipe(world, "features=random", f"output={tmp_path / 'scratch'}"))
     assert result.evaluation.scores.overall_accuracy > 0.9
 
 
 def test_fine_tuning_starts_from_the_distilled_weights_and_moves_every_one(world, tmp_path):
-    run_probe(recipe(world, f"output={tmp_path / 'run'}", "train.steps=5"))
+    train_and_score(recipe(world, f"output={tmp_path / 'run'}", "train.steps=5"))
     before, after = load_checkpoint(world[0] / "pretrain"), load_checkpoint(tmp_path / "run")
     rates = after.training_state()["optimizer"]["param_groups"]
     assert {round(group["lr_scale"], 6) for group in rates} == {
@@ -66,7 +66,7 @@ def test_learning_labels_cut_in_two_equals_an_uncut_run(world, tmp_path, values)
     common = ("train.steps=4", "train.checkpoint_every=2", "train.keep_checkpoints=5")
 
     def run(name):
-        run_probe(recipe(world, *common, f"output={tmp_path / name}", values=values))
+        train_and_score(recipe(world, *common, f"output={tmp_path / name}", values=values))
 
     run("whole")
     run("cut")
@@ -95,9 +95,9 @@ def test_a_probe_does_about_bad_frames_what_its_recipe_says(world, tmp_path, cap
     )
     if policy == "stop":
         with pytest.raises(FileFormatError, match=r"01\.pkl\.gz"):
-            run_probe(probe)
+            train_and_score(probe)
         return
-    run_probe(probe)
+    train_and_score(probe)
     assert caplog.text.count("bad frame 1 of at most 100 is left out") == 1
 
 
@@ -139,7 +139,7 @@ def test_more_frames_than_there_are_cannot_be_had(world):
 
 
 def test_a_fine_tuned_network_is_scored_again_with_votes(world, tmp_path):
-    first = run_probe(recipe(world, f"output={tmp_path / 'run'}"))
+    first = train_and_score(recipe(world, f"output={tmp_path / 'run'}"))
     checkpoint = load_checkpoint(tmp_path / "run")
     changes = (f"output={tmp_path / 'again'}", "votes.num_votes=3")
     again = apply_overrides(checkpoint.recipe, changes, source="run")
@@ -226,6 +226,19 @@ def test_what_no_picture_shows_is_a_gap_in_the_comparison(world):
     assert json.loads(json.dumps(line.mean("seen"))) is None
 
 
+def test_the_gap_to_supervised_training_is_stated_where_both_ends_are_there():
+    lines = [
+        Line(name="scratch", scores={"mean_iou": [50.0, 54.0], "mean_iou_of_truth": [0.0, 0.0]}),
+        Line(name="distilled", scores={"mean_iou": [45.5, 46.5], "mean_iou_of_truth": [9.0, 9.0]}),
+    ]
+    for line in lines:
+        line.scores["seen"] = [None, None]
+    assert "+6.0 points" in gap_sentence(lines)
+    assert "+6.0 points" in markdown(lines)
+    assert gap_sentence(lines[:1]) == ""
+    assert "points." not in markdown(lines[1:])
+
+
 def test_compare_refuses_rows_and_changes_that_mean_nothing(tmp_path, capsys):
     status, _, err = run(capsys, "compare", "--rows", "distiled", "--output", tmp_path)
     assert status == 2
@@ -241,7 +254,7 @@ def test_the_gap_between_two_lidars_is_a_matrix(world, tmp_path, capsys):
         output = tmp_path / sensor
         sets = [f"{part}.sets.0.sensor={sensor}" for part in ("data", "evaluation")]
         changes = ("features=input", f"name={sensor}", f"output={output}", *sets)
-        run_probe(recipe(world, *changes, values=probe_values))
+        train_and_score(recipe(world, *changes, values=probe_values))
         runs.append(output)
     status, out, _ = run(capsys, "gap", *runs, "--output", tmp_path / "gap")
     assert status == 0

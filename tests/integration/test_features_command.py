@@ -13,7 +13,7 @@ from lidistill.data.folder_files import read_label_table
 from lidistill.data.scanfile import read_scan
 from lidistill.recipes import apply_overrides
 from lidistill.tasks.distill import pretrain
-from lidistill.tasks.report import run_probe
+from lidistill.tasks.report import train_and_score
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +21,7 @@ def world(tmp_path_factory):
     folder = tmp_path_factory.mktemp("scans")
     write_world(folder)
     pretrain(apply_overrides(pretrain_values(folder), ("train.steps=2",), source="tiny"))
-    run_probe(apply_overrides(probe_values(folder), ("train.steps=2",), source="tiny"))
+    train_and_score(apply_overrides(probe_values(folder), ("train.steps=2",), source="tiny"))
     return folder
 
 

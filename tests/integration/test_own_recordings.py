@@ -13,6 +13,7 @@ from lidistill.cli import main
 from lidistill.data.folder import FolderConfig
 from lidistill.data.folder_files import Calibration, LabelTable
 from lidistill.recipes import load_recipe
+from lidistill.tasks.distill import PretrainRecipe
 
 PAGE = (ROOT / "docs" / "datasets" / "own.md").read_text(encoding="utf-8")
 COMMANDS = re.findall(r"\$ (lidistill [^\n]+)", PAGE)
@@ -50,7 +51,7 @@ def test_the_example_writes_a_folder_that_is_read_and_counted(mine, capsys):
 def test_commands_of_the_page_exist(command, capsys):
     words = shlex.split(command)
     if words[1] == "pretrain":
-        load_recipe(words[2], tuple(words[3:]), kind="pretrain")
+        load_recipe(words[2], tuple(words[3:]), kind=PretrainRecipe)
         return
     with pytest.raises(SystemExit) as stop:
         main([*words[1:3], "--help"])

@@ -12,7 +12,7 @@ from lidistill.engine.tracking import read_log
 from lidistill.errors import CheckpointError, ConfigError
 from lidistill.recipes import apply_overrides
 from lidistill.tasks.distill import pretrain
-from lidistill.tasks.report import evaluate_run, run_probe
+from lidistill.tasks.report import evaluate_run, train_and_score
 
 RUNS = ("probe", "again")
 
@@ -106,7 +106,7 @@ def test_sixteen_bit_runs_stay_near_full_precision(world, tmp_path, precision):
 
 @pytest.mark.parametrize("features", ["backbone", "random", "input", "teacher"])
 def test_a_probe_ends_in_scores_and_pictures(world, features, tmp_path):
-    result = run_probe(probing(world, features, f"output={tmp_path / 'probe'}"))
+    result = train_and_score(probing(world, features, f"output={tmp_path / 'probe'}"))
     record = json.loads(result.results.read_text())
     assert record["num_frames"] == 4
     assert record["all_points"]["mean_iou"] == pytest.approx(
@@ -121,7 +121,7 @@ def test_a_frozen_backbone_stays_as_it_was(world, tmp_path):
     drawn = ("cache_features=false", "sampling.augmentation.kind=finetune")
     for way, changes in {"cached": (), "drawn": drawn}.items():
         output = tmp_path / way
-        run_probe(probing(world, "backbone", f"output={output}", *changes))
+        train_and_score(probing(world, "backbone", f"output={output}", *changes))
         probed, distilled = load_checkpoint(output), load_checkpoint(world / "pretrain")
         for name, weight in distilled.weights.items():
             if name.startswith("backbone."):
@@ -136,7 +136,7 @@ def test_a_probe_can_be_scored_again_without_the_distillation_it_began_with(
     recipe = probing(
         world, features, f"checkpoint={tmp_path / 'start'}", f"output={tmp_path / 'probe'}"
     )
-    before = run_probe(recipe).evaluation
+    before = train_and_score(recipe).evaluation
     shutil.rmtree(tmp_path / "start")
     checkpoint = load_checkpoint(tmp_path / "probe")
     again = apply_overrides(checkpoint.recipe, (f"output={tmp_path / 'again'}",), source="run")
@@ -153,7 +153,7 @@ def test_classes_that_were_not_learned_are_not_scored(world, tmp_path):
         world, "input", f"output={tmp_path / 'p'}", f"evaluation.sets={json.dumps([kitti])}"
     )
     with pytest.raises(ConfigError, match=r"17 classes of 'pandaset'.*the 19 of 'semantic_kitti'"):
-        run_probe(recipe)
+        train_and_score(recipe)
     assert not (tmp_path / "p").exists()
 
 
@@ -180,7 +180,7 @@ def test_a_checkpoint_of_another_width_is_refused(world, tmp_path):
         world, "backbone", f"output={tmp_path / 'p'}", "backbone={width: 12, depth: 3}"
     )
     with pytest.raises(CheckpointError, match="of another architecture"):
-        run_probe(recipe)
+        train_and_score(recipe)
 
 
 def test_distilled_features_need_a_checkpoint(world, tmp_path):
@@ -188,4 +188,4 @@ def test_distilled_features_need_a_checkpoint(world, tmp_path):
         world, "backbone", "checkpoint=null", "backbone={width: 8}", f"output={tmp_path / 'p'}"
     )
     with pytest.raises(ConfigError, match="give checkpoint=RUN"):
-        run_probe(recipe)
+        train_and_score(recipe)

@@ -1,4 +1,5 @@
 import json
+import multiprocessing
 import sys
 
 import numpy as np
@@ -180,6 +181,15 @@ def test_a_cut_run_is_no_data_set_and_goes_on_where_it_was_cut(root, dataset, tm
     assert calls == [(1, 4), (2, 4), (3, 4), (4, 4)]
     assert contents(folder) == contents(root)
     assert set(before) < set(contents(root))
+
+
+@pytest.mark.slow
+def test_an_interrupted_run_waits_for_no_frame_of_its_processes(tmp_path):
+    many = small("pandaset", frames=100)
+    with pytest.raises(StopError):
+        simulate(tmp_path / "many", many, workers=2, progress=stop_after(1))
+    assert multiprocessing.active_children() == []
+    assert len(list((tmp_path / "many").rglob("lidar/*.pkl.gz"))) < 200
 
 
 def test_complete_frames_are_not_simulated_again(root, dataset):

@@ -14,7 +14,7 @@ from lidistill.estimate import made_up
 from lidistill.recipes import apply_overrides
 from lidistill.tasks.distill import build_distiller, pretrain
 from lidistill.tasks.matching import Matching, mean_by_view
-from lidistill.tasks.report import run_probe
+from lidistill.tasks.report import train_and_score
 from lidistill.tasks.scene import SceneReader
 from lidistill.teachers import ChannelGroup
 
@@ -166,7 +166,7 @@ def test_two_layers_class_tokens_and_the_cosine_from_recipe_to_probe(world, tmp_
     assert abs((halves**2).sum(2) - 1).max() < 1e-4
     assert -1 <= seen.cosine_to_teacher() <= 1
     values = probe_values(world) | {"checkpoint": str(tmp_path / "run"), "output": str(tmp_path)}
-    run_probe(apply_overrides(values, ("train.steps=2",), source="tiny"))
+    train_and_score(apply_overrides(values, ("train.steps=2",), source="tiny"))
 
 
 def test_a_run_that_knew_nothing_of_these_fields_goes_on(world, tmp_path):

@@ -142,16 +142,11 @@ def _overview(group: str) -> str:
 def _run(name: str, arguments: list[str]) -> None:
     """Import a command and call it with its arguments."""
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    tyro = importlib.import_module("tyro")
+    bind = importlib.import_module("lidistill.cli.arguments").bind
     output = importlib.import_module("lidistill.cli.output")
     distributed = importlib.import_module("lidistill.engine.distributed")
     module = importlib.import_module(f"lidistill.cli.{COMMANDS[name].module}")
     output.start_logging(quiet=distributed.launched_rank() > 0)  # the first process speaks for all
     function: Any = getattr(module, name.rsplit(maxsplit=1)[-1].replace("-", "_"))
-    tyro.cli(
-        function,
-        args=arguments,
-        prog=f"lidistill {name}",
-        config=(tyro.conf.FlagCreatePairsOff,),
-    )
+    bind(function, f"lidistill {name}", arguments)()
     distributed.leave()

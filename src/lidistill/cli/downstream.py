@@ -8,7 +8,7 @@ import tyro
 from rich.table import Table
 
 from lidistill.cli.output import OUT, Output, Overrides, Run, print_json, print_pictures
-from lidistill.compare import Plan, table_rows
+from lidistill.compare import Plan, gap_sentence, table_rows
 from lidistill.compare import compare as run_comparison
 from lidistill.domain_gap import domain_gap
 from lidistill.engine.checkpoint import load_checkpoint
@@ -22,6 +22,9 @@ from lidistill.tasks.votes import predict_by_votes
 
 _File = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FILE")]
 _Runs = Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+_Recipes = Annotated[tuple[str, str, str], tyro.conf.arg(metavar="PRETRAIN PROBE FINETUNE")]
+_Rows = Annotated[tuple[str, ...], tyro.conf.arg(metavar="ROW ...")]
+_Numbers = Annotated[tuple[int, ...], tyro.conf.arg(metavar="N ...")]
 _DEFAULT = Plan(output=Path("runs/compare"))
 
 
@@ -29,10 +32,10 @@ def compare(
     changes: Overrides = (),
     /,
     *,
-    recipes: tuple[str, str, str] = (_DEFAULT.pretrain, _DEFAULT.probe, _DEFAULT.finetune),
-    rows: tuple[str, ...] = _DEFAULT.rows,
-    frames: tuple[int, ...] = (),
-    seeds: tuple[int, ...] = (0,),
+    recipes: _Recipes = (_DEFAULT.pretrain, _DEFAULT.probe, _DEFAULT.finetune),
+    rows: _Rows = _DEFAULT.rows,
+    frames: _Numbers = (),
+    seeds: _Numbers = (0,),
     output: Path = _DEFAULT.output,
     json: bool = False,
 ) -> None:
@@ -70,6 +73,8 @@ def compare(
     for row in table_rows(lines):
         table.add_row(*row)
     OUT.print(table)
+    if gap := gap_sentence(lines):
+        OUT.print(gap)
     OUT.print(f"results     {output / 'comparison.json'}")
 
 

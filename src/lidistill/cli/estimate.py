@@ -33,8 +33,7 @@ def estimate(
         frames: Frames of an epoch; those on disk are counted where it is left out.
         json: Print one JSON object instead of text.
     """
-    loaded = load_recipe(recipe, overrides, kind="pretrain")
-    assert isinstance(loaded, PretrainRecipe)  # noqa: S101  load_recipe has checked the kind
+    loaded = load_recipe(recipe, overrides, kind=PretrainRecipe)
     frames = None if frames is None else positive("frames", frames)
     result = estimate_run(loaded, ranks=positive("ranks", ranks), frames=frames)
     if json:

@@ -9,7 +9,7 @@ from lidistill.cli.output import OUT, Overrides, RecipeName, Run, print_json, pr
 from lidistill.engine.checkpoint import load_checkpoint
 from lidistill.errors import CheckpointError
 from lidistill.recipes import apply_overrides, load_recipe
-from lidistill.tasks.report import ProbeResult, evaluate_run, run_probe
+from lidistill.tasks.report import ScoredRun, evaluate_run, train_and_score
 from lidistill.tasks.score_table import class_rows, group_rows, summary_rows
 from lidistill.tasks.segment_recipe import FinetuneRecipe, ProbeRecipe
 
@@ -26,9 +26,8 @@ def probe(recipe: RecipeName, overrides: Overrides = (), /, *, json: bool = Fals
         overrides: Changes to it, with dots between keys.
         json: Print one JSON object instead of text.
     """
-    loaded = load_recipe(recipe, overrides, kind="probe")
-    assert isinstance(loaded, ProbeRecipe)  # noqa: S101  load_recipe has checked the kind
-    _print_result(run_probe(loaded), as_json=json)
+    loaded = load_recipe(recipe, overrides, kind=ProbeRecipe)
+    _print_result(train_and_score(loaded), as_json=json)
 
 
 def finetune(recipe: RecipeName, overrides: Overrides = (), /, *, json: bool = False) -> None:
@@ -43,9 +42,8 @@ def finetune(recipe: RecipeName, overrides: Overrides = (), /, *, json: bool = F
         overrides: Changes to it, with dots between keys.
         json: Print one JSON object instead of text.
     """
-    loaded = load_recipe(recipe, overrides, kind="finetune")
-    assert isinstance(loaded, FinetuneRecipe)  # noqa: S101  load_recipe has checked the kind
-    _print_result(run_probe(loaded), as_json=json)
+    loaded = load_recipe(recipe, overrides, kind=FinetuneRecipe)
+    _print_result(train_and_score(loaded), as_json=json)
 
 
 def evaluate(run: Run, overrides: Overrides = (), /, *, json: bool = False) -> None:
@@ -71,7 +69,7 @@ def evaluate(run: Run, overrides: Overrides = (), /, *, json: bool = False) -> N
     _print_result(evaluate_run(loaded, checkpoint), as_json=json)
 
 
-def comparison(results: Sequence[ProbeResult], *, groups: bool = False) -> Table:
+def comparison(results: Sequence[ScoredRun], *, groups: bool = False) -> Table:
     """One column a result, one row a class, in percent; if wanted also one a group of points."""
     table = Table("IoU %", *[result.name for result in results])
     evaluations = [result.evaluation for result in results]
@@ -87,7 +85,7 @@ def comparison(results: Sequence[ProbeResult], *, groups: bool = False) -> Table
     return table
 
 
-def _print_result(result: ProbeResult, *, as_json: bool) -> None:
+def _print_result(result: ScoredRun, *, as_json: bool) -> None:
     if as_json:
         print_json(result.evaluation.to_json() | {"results": str(result.results)})
         return

@@ -16,8 +16,7 @@ def pretrain(recipe: RecipeName, overrides: Overrides = (), /, *, json: bool = F
         overrides: Changes to it, with dots between keys.
         json: Print one JSON object instead of text.
     """
-    loaded = load_recipe(recipe, overrides, kind="pretrain")
-    assert isinstance(loaded, PretrainRecipe)  # noqa: S101  load_recipe has checked the kind
+    loaded = load_recipe(recipe, overrides, kind=PretrainRecipe)
     result = run_pretrain(loaded)
     if json:
         record = {"checkpoint": str(result.checkpoint), "last": result.last}

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from lidistill.cli.output import OUT, Folder, Overrides, positive, print_json
 from lidistill.engine.progress import ProgressBar
 from lidistill.errors import ConfigError, unknown_name
+from lidistill.recipes.explain import explain
 from lidistill.sim import SimulationConfig
 from lidistill.sim import simulate as write_drives
 
@@ -55,7 +56,5 @@ def _config(settings: tuple[str, ...]) -> SimulationConfig:
     try:
         return SimulationConfig.model_validate(values)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        msg = f"simulate: {where or 'settings'}: {first['msg']}; found {first['input']!r}."
+        msg = f"simulate: {explain(error, {})}"
         raise ConfigError(msg) from error

@@ -19,7 +19,7 @@ from pydantic import (
     model_validator,
 )
 
-from lidistill.config import Config, Size
+from lidistill.config import Config, Size, reason_of
 from lidistill.data.files import read_file
 from lidistill.errors import FileFormatError, first_line
 from lidistill.geometry import check_pinhole, check_rigid, rigid
@@ -183,8 +183,7 @@ def _read(path: Path, model: type[Model]) -> Model:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"
-        reason = first["msg"].removeprefix("Value error, ")
-        msg = f"{path}: {where[:100]}: {reason[:600]}; mend it."
+        msg = f"{path}: {where[:100]}: {reason_of(first['msg'])[:600]}; mend it."
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         reason = " ".join(str(error).split()) or first_line(error)
         msg = f"{path} is no YAML that can be used: {reason[:300]}; mend it."

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Protocol, Self
+from typing import Annotated, Any, Self
 
 import torch
 from pydantic import Field, model_validator
@@ -44,14 +44,6 @@ class TrainConfig(Config):
             return self.steps
         assert self.epochs is not None  # noqa: S101  checked by _one_length
         return max(1, round(self.epochs * steps_per_epoch))
-
-
-class Item(Protocol):
-    """What one forward pass gets; it can move to a device."""
-
-    def to(self, device: torch.device) -> Self:
-        """Copy on another device."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, TypeAlias, TypeVar, overload
 
 import yaml
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
@@ -22,6 +22,7 @@ from lidistill.tasks.distill import PretrainRecipe
 from lidistill.tasks.segment_recipe import FinetuneRecipe, ProbeRecipe
 
 Recipe: TypeAlias = PretrainRecipe | ProbeRecipe | FinetuneRecipe
+R = TypeVar("R", PretrainRecipe, ProbeRecipe, FinetuneRecipe)
 _RECIPES: dict[str, type[BaseModel]] = {
     "pretrain": PretrainRecipe,
     "probe": ProbeRecipe,
@@ -93,27 +94,44 @@ def complete_text(name: str) -> str:
     return f"{first}\n# ({base}, with its own changes)\n{yaml.safe_dump(values, sort_keys=False)}"
 
 
-def load_recipe(name: str, overrides: tuple[str, ...] = (), *, kind: str | None = None) -> Recipe:
+@overload
+def load_recipe(name: str, overrides: tuple[str, ...] = ...) -> Recipe: ...
+
+
+@overload
+def load_recipe(name: str, overrides: tuple[str, ...] = ..., *, kind: type[R]) -> R: ...
+
+
+def load_recipe(
+    name: str, overrides: tuple[str, ...] = (), *, kind: type[R] | None = None
+) -> Recipe | R:
     """Read, override and check a recipe.
 
     Args:
         name: Name of a shipped recipe, or path of a YAML file.
         overrides: ``key=value`` with dots between keys, for example ``train.steps=100`` or
             ``data.sets.0.root=/data/pandaset``; values are YAML.
-        kind: Kind of run that the command can do, for the message.
+        kind: What the recipe must be; any where None.
 
     Raises:
-        ConfigError: If anything in it is unknown or of the wrong type.
+        ConfigError: If anything in it is unknown or of the wrong type, or if it is another kind.
     """
     values = recipe_values(name)
-    if kind is not None and values.get("kind") != kind:
-        fitting = [n for n in recipe_names() if n.startswith(f"{kind}/")]
-        msg = (
-            f"recipe {name} is a {values.get('kind')!r} recipe, this command runs {kind!r} "
-            f"recipes: {', '.join(fitting)}."
-        )
-        raise ConfigError(msg)
-    return apply_overrides(values, overrides, source=f"recipe {name}")
+    wanted = None if kind is None else next(k for k, model in _RECIPES.items() if model is kind)
+    if wanted not in {None, values.get("kind")}:
+        raise _other_kind(name, values.get("kind"), wanted)
+    recipe = apply_overrides(values, overrides, source=f"recipe {name}")
+    if kind is None or isinstance(recipe, kind):
+        return recipe
+    raise _other_kind(name, recipe.kind, wanted)  # an override may change that too
+
+
+def _other_kind(name: str, found: object, wanted: str | None) -> ConfigError:
+    fitting = [n for n in recipe_names() if n.startswith(f"{wanted}/")]
+    return ConfigError(
+        f"recipe {name} is a {found!r} recipe, this command runs {wanted!r} "
+        f"recipes: {', '.join(fitting)}."
+    )
 
 
 def recipe_values(name: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from lidistill.config import reason_of
 from lidistill.errors import suggestion
 
 
@@ -30,7 +31,7 @@ def explain(error: ValidationError, kinds: Mapping[str, type[BaseModel]]) -> str
         context = first["ctx"]
         names = [tag.strip(" '") for tag in context["expected_tags"].split(",")]
         return f"{where}: unknown kind {context['tag']!r}; {suggestion(context['tag'], names)}"
-    message = first["msg"].removeprefix("Value error, ")
+    message = reason_of(first["msg"])
     found = "" if first["type"] == "value_error" else f"; found {first['input']!r}"
     return f"{where or 'it'}: {message}{found}."
 

@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
@@ -145,12 +146,25 @@ class _Processes:
 
 @contextmanager
 def _pool(workers: int) -> Iterator[_Here | _Processes]:
-    """Fresh processes, since forking a process that runs threads may hang it."""
+    """Fresh processes, since forking a process that runs threads may hang it.
+
+    Where the caller is interrupted they end in the middle of a frame, of which nothing is seen.
+    """
     if workers <= 1:
         yield _Here()
         return
-    executor = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+    others = set(multiprocessing.active_children())
+    executor = ProcessPoolExecutor(
+        workers,
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=signal.signal,
+        initargs=(signal.SIGINT, signal.SIG_IGN),  # a terminal sends Ctrl-C to all; one answers
+    )
     try:
         yield _Processes(executor)
+    except BaseException:
+        for process in set(multiprocessing.active_children()) - others:
+            process.terminate()
+        raise
     finally:
         executor.shutdown(cancel_futures=True)

@@ -33,7 +33,7 @@ from lidistill.teachers import TeacherConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ProbeResult:
+class ScoredRun:
     """Scores of a probe and where they are written."""
 
     name: str
@@ -43,7 +43,7 @@ class ProbeResult:
     pictures: tuple[Path, ...]
 
 
-def run_probe(recipe: LabelRecipe) -> ProbeResult:
+def train_and_score(recipe: LabelRecipe) -> ScoredRun:
     """Train a probe and score it on the recipe's evaluation frames."""
     learned = recipe.data.build().label_map
     check_classes(learned.class_names, repr(learned.name), recipe.evaluation.build().label_map)
@@ -55,7 +55,7 @@ def run_probe(recipe: LabelRecipe) -> ProbeResult:
     curve = recipe.output / "pictures" / "loss.png"
     on_first(lambda: loss_curve(read_log(recipe.output / "log.jsonl"), curve))
     result = score(segmentation, recipe, checkpoint)
-    return ProbeResult(
+    return ScoredRun(
         name=result.name,
         evaluation=result.evaluation,
         results=result.results,
@@ -63,7 +63,7 @@ def run_probe(recipe: LabelRecipe) -> ProbeResult:
     )
 
 
-def evaluate_run(recipe: LabelRecipe, checkpoint: Checkpoint) -> ProbeResult:
+def evaluate_run(recipe: LabelRecipe, checkpoint: Checkpoint) -> ScoredRun:
     """Score the networks of a probe's checkpoint on the recipe's evaluation frames.
 
     Args:
@@ -122,7 +122,7 @@ def check_classes(learned: tuple[str, ...], source: str, scored: LabelMap) -> No
 
 
 @torch.no_grad()
-def score(segmentation: Segmentation, recipe: LabelRecipe, checkpoint: Path) -> ProbeResult:
+def score(segmentation: Segmentation, recipe: LabelRecipe, checkpoint: Path) -> ScoredRun:
     """Evaluate and write ``results.json``, ``results.md`` and the confusion matrix's picture.
 
     Args:
@@ -139,7 +139,7 @@ def score(segmentation: Segmentation, recipe: LabelRecipe, checkpoint: Path) -> 
 
 def _write(
     evaluation: Evaluation, segmentation: Segmentation, recipe: LabelRecipe, checkpoint: Path
-) -> ProbeResult:
+) -> ScoredRun:
     results = recipe.output / "results.json"
     write_evaluation(
         evaluation,
@@ -155,6 +155,4 @@ def _write(
     results.with_suffix(".md").write_text(table, encoding="utf-8")
     picture = recipe.output / "pictures" / "confusion.png"
     confusion_picture(evaluation.confusion, evaluation.class_names, picture)
-    return ProbeResult(
-        name=recipe.name, evaluation=evaluation, results=results, pictures=(picture,)
-    )
+    return ScoredRun(name=recipe.name, evaluation=evaluation, results=results, pictures=(picture,))
