@@ -22,7 +22,7 @@ class CompletenessConfig(Config):
     """What every frame must have, and what happens to those that lack it."""
 
     labels: Literal["required", "optional", "none"] = "optional"
-    pictures: Literal["required", "optional", "none"] = "optional"
+    pictures: Literal["required", "any", "optional", "none"] = "optional"  # any: at least one
     missing: Literal["error", "skip"] = "error"  # skip: leave frames out, and say how many
 
 
@@ -103,8 +103,9 @@ def _lacking(config: CompletenessConfig, disk: OnDisk) -> dict[str, NDArray[np.b
     lacking = {"scan": ~disk.scan}
     if config.labels == "required":
         lacking["label file"] = ~disk.labels
-    if config.pictures == "required":
+    if config.pictures in {"required", "any"}:
         num_present = disk.pictures.sum(axis=1)
-        num_needed = disk.pictures.shape[1] if config.missing == "error" else 1
+        all_needed = config.pictures == "required" and config.missing == "error"
+        num_needed = disk.pictures.shape[1] if all_needed else 1
         lacking["picture"] = num_present < num_needed
     return lacking

@@ -10,6 +10,7 @@ from lidistill.collective import num_ranks, rank
 from lidistill.config import Config, Seed
 from lidistill.data import DatasetConfig, FrameDataset
 from lidistill.data.bad_frames import BadFrames
+from lidistill.data.completeness import CompletenessConfig
 from lidistill.data.loader import StepPlan, step_batches
 from lidistill.data.mixture import Concatenation, InMemory, Subset
 from lidistill.data.order import FrameOrder
@@ -123,10 +124,29 @@ class TrainSetsConfig(SetsConfig):
 
 
 class DataConfig(TrainSetsConfig):
-    """Data sets, the way from frame to sample, and the workers that walk it."""
+    """Data sets to distil on, the way from frame to sample, and the workers that walk it."""
 
     sampling: SamplingConfig = SamplingConfig()
     workers: Annotated[int, Field(ge=0)] = 0  # changes no result
+
+    def build(self) -> Concatenation:
+        """All sets as one; where pictures are optional, a frame must have one all the same.
+
+        Raises:
+            DatasetNotFoundError: If a frame has none and its set does not say ``missing: skip``.
+            ConfigError: If a set is to be read without pictures.
+        """
+        seen = tuple(_with_a_picture(number, config) for number, config in enumerate(self.sets))
+        return SetsConfig.build(self.model_copy(update={"sets": seen}))
+
+
+def _with_a_picture(number: int, config: DatasetConfig) -> DatasetConfig:
+    if not isinstance(config, CompletenessConfig) or config.pictures in {"required", "any"}:
+        return config
+    if config.pictures == "none":
+        msg = f"data.sets.{number}.pictures is none, but distillation learns from pictures."
+        raise ConfigError(f"{msg} Say pictures=required, or any.")
+    return config.model_copy(update={"pictures": "any"})
 
 
 class SampleMaker(Generic[T_co]):
