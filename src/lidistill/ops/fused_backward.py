@@ -16,7 +16,12 @@ from lidistill.ops import compiled as loops
 from lidistill.ops import compiled_gradients as backward
 from lidistill.ops.compiled import rows
 from lidistill.ops.flatten_inflate import Plane
-from lidistill.ops.fused_forward import CHUNK, CellSums, cells_with_affine, gather_taps
+from lidistill.ops.fused_forward import (
+    CellSums,
+    cells_with_affine,
+    chunk_size,
+    gather_taps,
+)
 from lidistill.ops.layer import Keep, LayerForm, LayerWeights
 from lidistill.ops.occupied import Activation, activate, activate_backward
 from lidistill.ops.threads import chunks, run_split, split_rows
@@ -58,7 +63,7 @@ def channel_backward(
     sums = CellSums(grad, plane.reads, ones, num_cells=plane.num_cells, eps=-1)
 
     def work(worker: int, start: int, stop: int) -> None:
-        size = min(CHUNK, stop - start)
+        size = min(chunk_size(channels), stop - start)
         buffers = grad.new_empty(3, size, channels, dtype=form.dtype)
         arrays = rows(buffers)
         for part in chunks(start, stop, size):

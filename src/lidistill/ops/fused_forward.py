@@ -21,8 +21,14 @@ from lidistill.ops.layer import Keep, LayerForm, LayerWeights
 from lidistill.ops.occupied import activate
 from lidistill.ops.threads import chunks, run_split, split_rows
 
-CHUNK = 512
-"""Points at a time: with 256 channels, they and three buffers stay in the cache of a core."""
+_CHUNK_VALUES = 1 << 18
+"""Of points at a time: few enough for them and three buffers to stay near a core, and so many that
+the calls of a chunk are soon paid for."""
+
+
+def chunk_size(channels: int) -> int:
+    """Points that a thread takes at a time."""
+    return max(256, _CHUNK_VALUES // channels)
 
 
 class CellSums:
@@ -173,7 +179,7 @@ def channel_mix(
     sums = None if following is None else cell_sums(tokens, following, form)
 
     def work(worker: int, start: int, stop: int) -> None:
-        size = min(CHUNK, stop - start)
+        size = min(chunk_size(tokens.shape[1]), stop - start)
         buffers = torch.empty(3, size, tokens.shape[1], dtype=form.dtype)
         arrays = rows(buffers)
         for part in chunks(start, stop, size):
