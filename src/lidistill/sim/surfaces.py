@@ -15,6 +15,13 @@ from lidistill.sim.raster import Vector, cross
 Float32: TypeAlias = NDArray[np.float32]
 Float64: TypeAlias = NDArray[np.float64]
 Int32: TypeAlias = NDArray[np.int32]
+UInt32: TypeAlias = NDArray[np.uint32]
+
+_ONE, _NOTHING = np.float32(1), np.float32(0)
+_STAIN_M = 23.0  # after which the noise of the stains repeats
+_STAIN_LEAST, _WHITE = np.float32(0.3), np.float32(0.85 / 128)
+_SLANT_LEAST = np.float32(0.1)
+_SHARP = np.float32(1.42**2)  # square of the most texels that a pixel may span
 
 
 class Surfaces(NamedTuple):
@@ -51,10 +58,15 @@ class Paints(NamedTuple):
 
 
 class Pixels(NamedTuple):
-    """The pixels of one row that show a layer, W of them at most."""
+    """The pixels of one row that show a layer, W of them at most.
 
-    column: Int32
-    face: Int32
+    Neighbours mostly show the same triangle, so the loops over pixels work out what holds for a
+    whole triangle only where it changes.
+    """
+
+    column: UInt32
+    face: UInt32
+    """Both without sign, which spares the compiled loops a check for negative indices."""
     way: Float32
     """(W, 3) unit directions, street frame."""
     distance: Float32
@@ -63,10 +75,10 @@ class Pixels(NamedTuple):
     """(W, 3) metres, street frame."""
     normal: Float32
     """(W, 3) unit, on the eye's side."""
-    axis: Int32
+    axis: UInt32
     """Which axis the flat triangle faces most; 2 is up or down."""
     color: Float32
-    """(W, 3) own colour of the surface, with its pattern."""
+    """(W, 3) own colour of the surface, with its pattern; in the end the light it sends."""
     lit: Float32
     """Share of the sun."""
     free: Float32
@@ -90,13 +102,13 @@ class Seen(NamedTuple):
 def no_pixels(width: int) -> Pixels:
     """Room for the pixels of one row, to be filled by ``find``."""
     return Pixels(
-        column=np.empty(width, dtype=np.int32),
-        face=np.empty(width, dtype=np.int32),
+        column=np.empty(width, dtype=np.uint32),
+        face=np.empty(width, dtype=np.uint32),
         way=np.empty((width, 3), dtype=np.float32),
         distance=np.empty(width, dtype=np.float32),
         point=np.empty((width, 3), dtype=np.float32),
         normal=np.empty((width, 3), dtype=np.float32),
-        axis=np.empty(width, dtype=np.int32),
+        axis=np.empty(width, dtype=np.uint32),
         color=np.empty((width, 3), dtype=np.float32),
         lit=np.empty(width, dtype=np.float32),
         free=np.empty(width, dtype=np.float32),
@@ -104,35 +116,53 @@ def no_pixels(width: int) -> Pixels:
 
 
 @compiled
-def direction(seen: Seen, row: int, column: int) -> tuple[Vector, float]:
-    """Ray through the middle of a pixel, one metre deep, street frame, and its length."""
-    lens, p = seen.lens, seen.pose
-    x = (column + 0.5 - lens[2]) / lens[0]
-    y = (row + 0.5 - lens[3]) / lens[1]
-    way = (
-        p[0, 0] * x + p[0, 1] * y + p[0, 2],
-        p[1, 0] * x + p[1, 1] * y + p[1, 2],
-        p[2, 0] * x + p[2, 1] * y + p[2, 2],
+def rays_of_row(seen: Seen, row: int) -> tuple[Vector, Vector]:
+    """The ray through column 0 of a row, one metre deep, street frame, and its change per column.
+
+    In float32, like all that is worked out for every pixel.
+    """
+    lens, pose = seen.lens, seen.pose
+    x, y = (0.5 - lens[2]) / lens[0], (row + 0.5 - lens[3]) / lens[1]
+    start = (
+        np.float32(pose[0, 0] * x + pose[0, 1] * y + pose[0, 2]),
+        np.float32(pose[1, 0] * x + pose[1, 1] * y + pose[1, 2]),
+        np.float32(pose[2, 0] * x + pose[2, 1] * y + pose[2, 2]),
     )
-    return way, np.sqrt(1 + x * x + y * y)
+    step = (
+        np.float32(pose[0, 0] / lens[0]),
+        np.float32(pose[1, 0] / lens[0]),
+        np.float32(pose[2, 0] / lens[0]),
+    )
+    return start, step
 
 
 @compiled
 def find(surfaces: Surfaces, first: int, seen: Seen, row: int, pixels: Pixels) -> int:
     """Collect the pixels of a row that show the layer, and say how many."""
-    face, closeness, pose, end = seen.face, seen.closeness, seen.pose, first + len(surfaces.faces)
+    shown, closeness, end = seen.face[row], seen.closeness[row], first + len(surfaces.faces)
+    total = 0
+    for face in shown:
+        total += (face >= first) & (face < end)
+    if total == 0:
+        return 0
     column_of, face_of, way_of, point = pixels.column, pixels.face, pixels.way, pixels.point
-    distance = pixels.distance
+    distance, pose = pixels.distance, seen.pose
+    start, step = rays_of_row(seen, row)
+    eye = (np.float32(pose[0, 3]), np.float32(pose[1, 3]), np.float32(pose[2, 3]))
     num = 0
-    for column in range(face.shape[1]):
-        if first <= face[row, column] < end:
-            way, length = direction(seen, row, column)
-            depth = 1.0 / closeness[row, column]
-            column_of[num], face_of[num] = column, face[row, column] - first
+    for column in range(len(shown)):
+        if first <= shown[column] < end:
+            along = np.float32(column)
+            x = start[0] + along * step[0]
+            y = start[1] + along * step[1]
+            z = start[2] + along * step[2]
+            length = np.sqrt(x * x + y * y + z * z)
+            depth, shorter = _ONE / closeness[column], _ONE / length
+            column_of[num], face_of[num] = column, shown[column] - first
             distance[num] = depth * length
-            for k in range(3):
-                way_of[num, k] = way[k] / length
-                point[num, k] = pose[k, 3] + depth * way[k]
+            way_of[num, 0], way_of[num, 1], way_of[num, 2] = x * shorter, y * shorter, z * shorter
+            point[num, 0], point[num, 1] = eye[0] + depth * x, eye[1] + depth * y
+            point[num, 2] = eye[2] + depth * z
             num += 1
     return num
 
@@ -141,21 +171,35 @@ def find(surfaces: Surfaces, first: int, seen: Seen, row: int, pixels: Pixels) -
 def orient(surfaces: Surfaces, pixels: Pixels, num: int) -> None:
     """Unit normals on the eye's side, smooth over the triangles of round bodies."""
     normals, face, way, axis = surfaces.normals, pixels.face, pixels.way, pixels.axis
-    normal_of, point_of = pixels.normal, pixels.point
+    normal, point = pixels.normal, pixels.point
+    last, is_flat, facing = -1, True, np.uint32(0)
+    origin = along = across = flat = (_NOTHING, _NOTHING, _NOTHING)
+    a = ab = ac = flat
     for p in range(num):
         i = face[p]
-        smooth = (float(normals[i, 0, 0]), float(normals[i, 0, 1]), float(normals[i, 0, 2]))
-        flat, scale = smooth, 1.0
-        if not _is_flat(normals, i):
-            smooth, flat = _smooth(surfaces, i, point_of[p])
-            scale = 1 / (np.sqrt(_dot(smooth, smooth)) + 1e-30)
-        toward = flat[0] * way[p, 0] + flat[1] * way[p, 1] + flat[2] * way[p, 2]
-        if (toward < 0) != (_dot(smooth, flat) > 0):
-            scale = -scale
-        for k in range(3):
-            normal_of[p, k] = scale * smooth[k]
-        steep = flat[2] ** 2 < 1.8 * (flat[0] ** 2 + flat[1] ** 2)
-        axis[p] = (1 if abs(flat[1]) >= abs(flat[0]) else 0) if steep else 2
+        if i != last:  # it shows another triangle than its neighbour
+            last, is_flat = i, _is_flat(normals, i)
+            a = (normals[i, 0, 0], normals[i, 0, 1], normals[i, 0, 2])
+            flat = a
+            if not is_flat:
+                origin, along, across, flat = _shares(surfaces, i)
+            if flat[0] * way[p, 0] + flat[1] * way[p, 1] + flat[2] * way[p, 2] > _NOTHING:
+                a = (-a[0], -a[1], -a[2])
+                ab, ac = _change(normals, i, 1, -_ONE), _change(normals, i, 2, -_ONE)
+            else:
+                ab, ac = _change(normals, i, 1, _ONE), _change(normals, i, 2, _ONE)
+            facing = _facing(flat)
+        axis[p] = facing
+        if is_flat:
+            normal[p, 0], normal[p, 1], normal[p, 2] = a
+        else:
+            x, y, z = point[p, 0] - origin[0], point[p, 1] - origin[1], point[p, 2] - origin[2]
+            s = x * along[0] + y * along[1] + z * along[2]
+            t = x * across[0] + y * across[1] + z * across[2]
+            x, y, z = a[0] + s * ab[0], a[1] + s * ab[1], a[2] + s * ab[2]
+            x, y, z = x + t * ac[0], y + t * ac[1], z + t * ac[2]
+            shorter = _ONE / np.sqrt(x * x + y * y + z * z + np.float32(1e-30))
+            normal[p, 0], normal[p, 1], normal[p, 2] = x * shorter, y * shorter, z * shorter
 
 
 @compiled
@@ -167,34 +211,53 @@ def _is_flat(normals: Float32, i: int) -> bool:
 
 
 @compiled
-def _smooth(surfaces: Surfaces, i: int, point: Float32) -> tuple[Vector, Vector]:
-    """A normal between those of the corners, by the areas that a point cuts its triangle into.
+def _change(normals: Float32, i: int, corner: int, sign: float) -> Vector:
+    """From the normal at a triangle's first corner to that at another one."""
+    return (
+        sign * (normals[i, corner, 0] - normals[i, 0, 0]),
+        sign * (normals[i, corner, 1] - normals[i, 0, 1]),
+        sign * (normals[i, corner, 2] - normals[i, 0, 2]),
+    )
 
-    The second is that of the flat triangle; neither has unit length.
+
+@compiled
+def _facing(flat: Vector) -> int:
+    """Axis that a normal of any length belongs to; roofs that are not steep count as level."""
+    square = flat[0] * flat[0] + flat[1] * flat[1]
+    if flat[2] * flat[2] >= np.float32(1.8) * square:
+        return np.uint32(2)
+    return np.uint32(1) if abs(flat[1]) >= abs(flat[0]) else np.uint32(0)
+
+
+@compiled
+def _shares(surfaces: Surfaces, i: int) -> tuple[Vector, Vector, Vector, Vector]:
+    """How to find where in a triangle a point lies.
+
+    A point's dot products with ``along`` and ``across`` are its shares of the second and the third
+    corner.
+
+    Returns:
+        First corner, ``along`` and ``across``, and the flat triangle's normal, of any length.
     """
-    vertices, faces, normals = surfaces.vertices, surfaces.faces, surfaces.normals
-    a, b, c = faces[i, 0], faces[i, 1], faces[i, 2]
-    x, y, z = float(point[0]), float(point[1]), float(point[2])
-    pa = (vertices[a, 0] - x, vertices[a, 1] - y, vertices[a, 2] - z)
-    pb = (vertices[b, 0] - x, vertices[b, 1] - y, vertices[b, 2] - z)
-    pc = (vertices[c, 0] - x, vertices[c, 1] - y, vertices[c, 2] - z)
-    na, nb, nc = cross(pb, pc), cross(pc, pa), cross(pa, pb)
-    flat = (na[0] + nb[0] + nc[0], na[1] + nb[1] + nc[1], na[2] + nb[2] + nc[2])
-    shares = (_dot(na, flat), _dot(nb, flat), _dot(nc, flat))
-    n0 = _between(shares, normals[i, 0, 0], normals[i, 1, 0], normals[i, 2, 0])
-    n1 = _between(shares, normals[i, 0, 1], normals[i, 1, 1], normals[i, 2, 1])
-    n2 = _between(shares, normals[i, 0, 2], normals[i, 1, 2], normals[i, 2, 2])
-    return (n0, n1, n2), flat
+    vertices, faces = surfaces.vertices, surfaces.faces
+    a, b, c = vertices[faces[i, 0]], vertices[faces[i, 1]], vertices[faces[i, 2]]
+    ab = (float(b[0] - a[0]), float(b[1] - a[1]), float(b[2] - a[2]))
+    ac = (float(c[0] - a[0]), float(c[1] - a[1]), float(c[2] - a[2]))
+    normal = cross(ab, ac)
+    square = normal[0] ** 2 + normal[1] ** 2 + normal[2] ** 2
+    scale = 1 / square if square > 0 else 0.0
+    origin = (a[0], a[1], a[2])
+    along, across = _scaled(cross(ac, normal), scale), _scaled(cross(normal, ab), scale)
+    return origin, along, across, _scaled(normal, np.sqrt(scale))
 
 
 @compiled
-def _dot(a: Vector, b: Vector) -> float:
-    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
-
-
-@compiled
-def _between(shares: Vector, a: float, b: float, c: float) -> float:
-    return shares[0] * a + shares[1] * b + shares[2] * c
+def _scaled(vector: Vector, scale: float) -> Vector:
+    return (
+        np.float32(scale * vector[0]),
+        np.float32(scale * vector[1]),
+        np.float32(scale * vector[2]),
+    )
 
 
 @compiled
@@ -205,28 +268,36 @@ def paint(
     texels, noise, color, point = paints.texels, paints.noise, pixels.color, pixels.point
     way, normal, distance, face = pixels.way, pixels.normal, pixels.distance, pixels.face
     own, material_of, axis_of = surfaces.color, surfaces.material, pixels.axis
-    spans, patterns, stains = paints.span, paints.pattern, paints.stain
     mask = len(noise) - 1
-    scale = (mask + 1) / 23.0
+    per_stain = np.float32((mask + 1) / _STAIN_M)
+    last, pattern, white = -1, 0, (_NOTHING, _NOTHING, _NOTHING)
+    stained = per_metre = wide = _NOTHING
     for p in range(num):
         i = face[p]
-        material, axis = material_of[i], axis_of[p]
-        per_metre = 1 / spans[material]
+        if i != last:  # it shows another triangle than its neighbour
+            last, material = i, material_of[i]
+            pattern, stained = paints.pattern[material], paints.stain[material]
+            per_metre = np.float32(paints.size / paints.span[material])
+            wide = np.float32(pixel_angle) * per_metre
+            white = (_WHITE * own[i, 0], _WHITE * own[i, 1], _WHITE * own[i, 2])
+        axis = axis_of[p]
         u = point[p, 1] if axis == 0 else point[p, 0]
         v = point[p, 1] if axis == 2 else point[p, 2]
-        slant = 0.0
-        for k in range(3):
-            slant -= normal[p, k] * way[p, k]
-        size, start = paints.size, 0
-        detail = distance[p] * pixel_angle / np.sqrt(max(slant, 0.1)) * size * per_metre
-        while detail > 1.42 and size > 1:
+        slant = -normal[p, 0] * way[p, 0] - normal[p, 1] * way[p, 1] - normal[p, 2] * way[p, 2]
+        detail = distance[p] * wide  # its square, in the end: texels of a level that a pixel spans
+        detail = detail * detail / max(slant, _SLANT_LEAST)
+        size, start, finer = paints.size, 0, _ONE
+        while detail > _SHARP and size > 1:
             start += paints.num_patterns * size * size
-            detail *= 0.5
+            detail *= np.float32(0.25)
+            finer *= np.float32(0.5)
             size >>= 1
-        row = int(np.floor(v * per_metre * size)) & (size - 1)
-        column = int(np.floor(u * per_metre * size)) & (size - 1)
-        texel = start + (patterns[material] * size + row) * size + column
-        patch = noise[int(np.floor(v * scale)) & mask, int(np.floor(u * scale)) & mask]
-        stain = 0.85 / 128 * max(0.3, 1 + stains[material] * patch)
-        for k in range(3):
-            color[p, k] = stain * texels[texel, k] * own[i, k]
+        finer *= per_metre
+        row = int(np.floor(v * finer)) & (size - 1)
+        column = int(np.floor(u * finer)) & (size - 1)
+        texel = np.uint64(start + (pattern * size + row) * size + column)
+        patch = noise[int(np.floor(v * per_stain)) & mask, int(np.floor(u * per_stain)) & mask]
+        stain = max(_STAIN_LEAST, _ONE + stained * patch)
+        color[p, 0] = stain * np.float32(texels[texel, 0]) * white[0]
+        color[p, 1] = stain * np.float32(texels[texel, 1]) * white[1]
+        color[p, 2] = stain * np.float32(texels[texel, 2]) * white[2]
