@@ -64,7 +64,7 @@ def shade_of(layer: Layer, sky: Sky) -> Shade:
 def no_shade() -> Shade:
     """The shade of nothing."""
     empty = HeightMap(height=np.empty((0, 0), dtype=np.float32), frame=np.zeros((3, 4)))
-    cover = np.empty((0, 0, len(_BLURS)), dtype=np.float32)
+    cover = np.full((1, 1, len(_BLURS)), _EMPTY, dtype=np.float32)
     return Shade(sun=empty, cover=cover, cover_frame=np.zeros((3, 4)))
 
 

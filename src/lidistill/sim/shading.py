@@ -35,7 +35,7 @@ _DIM = np.float32(0.005)  # so little of the sun needs no shadow
 _OFFSET = np.float32(0.05)  # surfaces cast no shadow on what is closer, metres
 _LAYERS_APART = np.float32(0.06)  # nor what is so little nearer to the sun, metres
 _SIDES_OPEN, _LEAST_HIDDEN = np.float32(0.25), np.float32(0.3)
-_COVER_STEP = np.float32(0.25)  # points so close share what hides the sky, metres
+_COVER_STEP = np.float32(0.125)  # points so close share what hides the sky, metres
 _BLUR_REACH = (np.float32(0.5), np.float32(2), np.float32(6))  # metres, of ``Shade.cover``'s levels
 _BLUR_WEIGHT = (np.float32(0.5), np.float32(0.35), np.float32(0.3))
 _SKY_AMBIENT = (np.float32(0.62), np.float32(0.74), np.float32(0.95))
@@ -101,7 +101,7 @@ def light_surfaces(
             for shade in shades:
                 if len(shade.sun.height) > 0:
                     _cast_shadow(shade.sun, pixels, num)
-                    _cover(shade, pixels, num)
+            _cover(shades[0], shades[1], pixels, num)
             _mix(day, pixels, num)
             _mirror(surfaces, paints, day, pixels, num)
             _haze(day, pixels, num, light[row])
@@ -112,13 +112,12 @@ def _face_sun(
     surfaces: Surfaces, paints: Paints, day: Daylight, pixels: Pixels, num: int
 ) -> None:  # fmt: skip
     """Sunlight by the angle alone; through leaves some comes from behind."""
-    normal, lit, free, face = pixels.normal, pixels.lit, pixels.free, pixels.face
+    normal, lit, face = pixels.normal, pixels.lit, pixels.face
     x, y, z = np.float32(day.to_sun[0]), np.float32(day.to_sun[1]), np.float32(day.to_sun[2])
     material_of, through = surfaces.material, paints.through
     for p in range(num):
-        facing = normal[p, 0] * x + normal[p, 1] * y + normal[p, 2] * z
+        facing = normal[0, p] * x + normal[1, p] * y + normal[2, p] * z
         lit[p] = facing if facing > _ZERO else -through[material_of[face[p]]] * facing
-        free[p] = _ONE
 
 
 @compiled
@@ -130,8 +129,8 @@ def _cast_shadow(sun: HeightMap, pixels: Pixels, num: int) -> None:
     for p in range(num):
         if lit[p] <= _DIM:
             continue
-        x, y = point[p, 0] + _OFFSET * normal[p, 0], point[p, 1] + _OFFSET * normal[p, 1]
-        z = point[p, 2] + _OFFSET * normal[p, 2]
+        x, y = point[0, p] + _OFFSET * normal[0, p], point[1, p] + _OFFSET * normal[1, p]
+        z = point[2, p] + _OFFSET * normal[2, p]
         column, row = _along(to_column, x, y, z), _along(to_row, x, y, z)
         if not (_ZERO <= column < last_column and _ZERO <= row < last_row):
             continue
@@ -160,24 +159,21 @@ def _along(plane: Plane, x: float, y: float, z: float) -> float:
 
 
 @compiled
-def _cover(shade: Shade, pixels: Pixels, num: int) -> None:
+def _cover(fixed: Shade, moving: Shade, pixels: Pixels, num: int) -> None:
     """Take away sky where the surroundings rise above a point, at several distances.
 
-    Every second pixel takes its neighbour's share where both lie close together on one triangle.
+    Points of a triangle that lie closer together than the texels of the maps share one answer.
     """
     free, point, normal, face = pixels.free, pixels.point, pixels.normal, pixels.face
-    column = pixels.column
-    share = _ONE
+    last, share = -1, _ONE
+    x = y = z = _ZERO
     for p in range(num):
-        alone = True
-        if p > 0 and column[p] & 1 and face[p] == face[p - 1]:
-            step = abs(point[p, 0] - point[p - 1, 0]) + abs(point[p, 1] - point[p - 1, 1])
-            alone = step + abs(point[p, 2] - point[p - 1, 2]) > _COVER_STEP
-        if alone:
-            share = _open_sky(
-                shade, point[p, 0], point[p, 1], point[p, 2], normal[p, 0], normal[p, 1]
-            )
-        free[p] *= share
+        away = abs(point[0, p] - x) + abs(point[1, p] - y) + abs(point[2, p] - z)
+        if face[p] != last or away > _COVER_STEP:
+            last, x, y, z = face[p], point[0, p], point[1, p], point[2, p]
+            share = _open_sky(fixed, x, y, z, normal[0, p], normal[1, p])
+            share *= _open_sky(moving, x, y, z, normal[0, p], normal[1, p])
+        free[p] = share
 
 
 @compiled
@@ -205,12 +201,11 @@ def _open_sky(shade: Shade, x: float, y: float, z: float, to_x: float, to_y: flo
 def _mix(day: Daylight, pixels: Pixels, num: int) -> None:
     """Sun and sky on the surface's own colour."""
     color, normal, lit, free = pixels.color, pixels.normal, pixels.lit, pixels.free
-    sun = (day.sun[0], day.sun[1], day.sun[2])
-    for p in range(num):
-        up = _HALF + _HALF * normal[p, 2]
-        for k in range(3):
-            ambient = _GROUND_AMBIENT[k] + up * (_SKY_AMBIENT[k] - _GROUND_AMBIENT[k])
-            color[p, k] *= lit[p] * sun[k] + free[p] * ambient
+    for k in range(3):
+        sun, low, change = day.sun[k], _GROUND_AMBIENT[k], _SKY_AMBIENT[k] - _GROUND_AMBIENT[k]
+        for p in range(num):
+            ambient = low + (_HALF + _HALF * normal[2, p]) * change
+            color[k, p] *= lit[p] * sun + free[p] * ambient
 
 
 @compiled
@@ -227,17 +222,17 @@ def _mirror(
         gloss = glosses[material_of[face[p]]]
         if gloss <= _ZERO:
             continue
-        along = normal[p, 0] * way[p, 0] + normal[p, 1] * way[p, 1] + normal[p, 2] * way[p, 2]
+        along = normal[0, p] * way[0, p] + normal[1, p] * way[1, p] + normal[2, p] * way[2, p]
         shine = gloss
         if gloss > np.float32(0.03):
             grazing = min(max(_ONE + along, _ZERO), _ONE)  # smooth normals may look away
             square = grazing * grazing
             shine += (_ONE - gloss) * square * square * grazing
         along *= _TWO
-        x, y = way[p, 0] - along * normal[p, 0], way[p, 1] - along * normal[p, 1]
-        z = way[p, 2] - along * normal[p, 2]
-        i = int(np.floor(x * by_way + point[p, 0] * by_place)) & mask
-        j = int(np.floor(y * by_way + point[p, 1] * by_place)) & mask
+        x, y = way[0, p] - along * normal[0, p], way[1, p] - along * normal[1, p]
+        z = way[2, p] - along * normal[2, p]
+        i = int(np.floor(x * by_way + point[0, p] * by_place)) & mask
+        j = int(np.floor(y * by_way + point[1, p] * by_place)) & mask
         shown = (_ROAD_MIRRORED, _ROAD_MIRRORED, _ROAD_MIRRORED)
         if z > np.float32(0.22) + np.float32(0.1) * noise[i, j]:
             shown = _sky_color(sky, x, y, z)
@@ -245,20 +240,22 @@ def _mirror(
             shown = (_HOUSES_MIRRORED, _HOUSES_MIRRORED, _HOUSES_MIRRORED)
         open_sky = _MIRRORED_IN_SHADE + (_ONE - _MIRRORED_IN_SHADE) * free[p]
         for k in range(3):
-            color[p, k] += shine * (open_sky * shown[k] - color[p, k])
+            color[k, p] += shine * (open_sky * shown[k] - color[k, p])
 
 
 @compiled
 def _haze(day: Daylight, pixels: Pixels, num: int, light: Float32) -> None:
     """Fade what is far into the colour of the horizon, and put it into a row of the picture."""
-    column_of, distance, color = pixels.column, pixels.distance, pixels.color
-    far = (
-        _HAZE_SHARE * day.horizon[0], _HAZE_SHARE * day.horizon[1], _HAZE_SHARE * day.horizon[2]
-    )  # fmt: skip
+    column_of, distance, color, clear = pixels.column, pixels.distance, pixels.color, pixels.free
     for p in range(num):
-        clear, column = _fading(distance[p] * _HAZE_PER_M), column_of[p]
+        clear[p] = _fading(distance[p] * _HAZE_PER_M)
+    for k in range(3):
+        far = _HAZE_SHARE * day.horizon[k]
+        for p in range(num):
+            color[k, p] = far + clear[p] * (color[k, p] - far)
+    for p in range(num):
         for k in range(3):
-            light[column, k] = far[k] + clear * (color[p, k] - far[k])
+            light[column_of[p], k] = color[k, p]
 
 
 @compiled

@@ -15,13 +15,14 @@ from lidistill.sim.raster import Vector, cross
 Float32: TypeAlias = NDArray[np.float32]
 Float64: TypeAlias = NDArray[np.float64]
 Int32: TypeAlias = NDArray[np.int32]
+Int64: TypeAlias = NDArray[np.int64]
 UInt32: TypeAlias = NDArray[np.uint32]
 
 _ONE, _NOTHING = np.float32(1), np.float32(0)
 _STAIN_M = 23.0  # after which the noise of the stains repeats
 _STAIN_LEAST, _WHITE = np.float32(0.3), np.float32(0.85 / 128)
 _SLANT_LEAST = np.float32(0.1)
-_SHARP = np.float32(1.42**2)  # square of the most texels that a pixel may span
+_SHARP = 1.42  # most texels that a pixel may span
 
 
 class Surfaces(NamedTuple):
@@ -50,7 +51,8 @@ class Paints(NamedTuple):
     """All (M,)."""
     texels: NDArray[np.uint8]
     """(T, 3) see ``textures.texels``."""
-    num_patterns: int
+    start: Int64
+    """(levels,) first texel of the patterns at every size; each halves the one before."""
     size: int
     """Of the patterns at full size, texels; a power of two."""
     noise: Float32
@@ -61,24 +63,25 @@ class Pixels(NamedTuple):
     """The pixels of one row that show a layer, W of them at most.
 
     Neighbours mostly show the same triangle, so the loops over pixels work out what holds for a
-    whole triangle only where it changes.
+    whole triangle only where it changes. Each coordinate is a row of its own and most loops are short:
+    so they become vector instructions.
     """
 
     column: UInt32
     face: UInt32
     """Both without sign, which spares the compiled loops a check for negative indices."""
     way: Float32
-    """(W, 3) unit directions, street frame."""
+    """(3, W) unit directions, street frame."""
     distance: Float32
     """Along ``way``, metres."""
     point: Float32
-    """(W, 3) metres, street frame."""
+    """(3, W) metres, street frame."""
     normal: Float32
-    """(W, 3) unit, on the eye's side."""
+    """(3, W) unit, on the eye's side."""
     axis: UInt32
     """Which axis the flat triangle faces most; 2 is up or down."""
     color: Float32
-    """(W, 3) own colour of the surface, with its pattern; in the end the light it sends."""
+    """(3, W) own colour of the surface, with its pattern; in the end the light it sends."""
     lit: Float32
     """Share of the sun."""
     free: Float32
@@ -104,12 +107,12 @@ def no_pixels(width: int) -> Pixels:
     return Pixels(
         column=np.empty(width, dtype=np.uint32),
         face=np.empty(width, dtype=np.uint32),
-        way=np.empty((width, 3), dtype=np.float32),
+        way=np.empty((3, width), dtype=np.float32),
         distance=np.empty(width, dtype=np.float32),
-        point=np.empty((width, 3), dtype=np.float32),
-        normal=np.empty((width, 3), dtype=np.float32),
+        point=np.empty((3, width), dtype=np.float32),
+        normal=np.empty((3, width), dtype=np.float32),
         axis=np.empty(width, dtype=np.uint32),
-        color=np.empty((width, 3), dtype=np.float32),
+        color=np.empty((3, width), dtype=np.float32),
         lit=np.empty(width, dtype=np.float32),
         free=np.empty(width, dtype=np.float32),
     )
@@ -145,26 +148,35 @@ def find(surfaces: Surfaces, first: int, seen: Seen, row: int, pixels: Pixels) -
         total += (face >= first) & (face < end)
     if total == 0:
         return 0
-    column_of, face_of, way_of, point = pixels.column, pixels.face, pixels.way, pixels.point
-    distance, pose = pixels.distance, seen.pose
-    start, step = rays_of_row(seen, row)
-    eye = (np.float32(pose[0, 3]), np.float32(pose[1, 3]), np.float32(pose[2, 3]))
+    column_of, face_of, distance = pixels.column, pixels.face, pixels.distance
     num = 0
     for column in range(len(shown)):
         if first <= shown[column] < end:
-            along = np.float32(column)
-            x = start[0] + along * step[0]
-            y = start[1] + along * step[1]
-            z = start[2] + along * step[2]
-            length = np.sqrt(x * x + y * y + z * z)
-            depth, shorter = _ONE / closeness[column], _ONE / length
             column_of[num], face_of[num] = column, shown[column] - first
-            distance[num] = depth * length
-            way_of[num, 0], way_of[num, 1], way_of[num, 2] = x * shorter, y * shorter, z * shorter
-            point[num, 0], point[num, 1] = eye[0] + depth * x, eye[1] + depth * y
-            point[num, 2] = eye[2] + depth * z
+            distance[num] = closeness[column]
             num += 1
+    _aim(seen, row, pixels, num)
     return num
+
+
+@compiled
+def _aim(seen: Seen, row: int, pixels: Pixels, num: int) -> None:
+    """Rays to the pixels; ``distance`` holds the inverse depth before."""
+    column_of, way, point, distance = pixels.column, pixels.way, pixels.point, pixels.distance
+    shorter, pose = pixels.free, seen.pose  # the first for now
+    start, step = rays_of_row(seen, row)
+    for p in range(num):
+        along = np.float32(column_of[p])
+        x, y = start[0] + along * step[0], start[1] + along * step[1]
+        z = start[2] + along * step[2]
+        length = np.sqrt(x * x + y * y + z * z)
+        distance[p] = length / distance[p]
+        shorter[p] = _ONE / length
+    for k in range(3):
+        eye, begin, change = np.float32(pose[k, 3]), start[k], step[k]
+        for p in range(num):
+            way[k, p] = (begin + np.float32(column_of[p]) * change) * shorter[p]
+            point[k, p] = eye + distance[p] * way[k, p]
 
 
 @compiled
@@ -183,7 +195,7 @@ def orient(surfaces: Surfaces, pixels: Pixels, num: int) -> None:
             flat = a
             if not is_flat:
                 origin, along, across, flat = _shares(surfaces, i)
-            if flat[0] * way[p, 0] + flat[1] * way[p, 1] + flat[2] * way[p, 2] > _NOTHING:
+            if flat[0] * way[0, p] + flat[1] * way[1, p] + flat[2] * way[2, p] > _NOTHING:
                 a = (-a[0], -a[1], -a[2])
                 ab, ac = _change(normals, i, 1, -_ONE), _change(normals, i, 2, -_ONE)
             else:
@@ -191,15 +203,15 @@ def orient(surfaces: Surfaces, pixels: Pixels, num: int) -> None:
             facing = _facing(flat)
         axis[p] = facing
         if is_flat:
-            normal[p, 0], normal[p, 1], normal[p, 2] = a
+            normal[0, p], normal[1, p], normal[2, p] = a
         else:
-            x, y, z = point[p, 0] - origin[0], point[p, 1] - origin[1], point[p, 2] - origin[2]
+            x, y, z = point[0, p] - origin[0], point[1, p] - origin[1], point[2, p] - origin[2]
             s = x * along[0] + y * along[1] + z * along[2]
             t = x * across[0] + y * across[1] + z * across[2]
             x, y, z = a[0] + s * ab[0], a[1] + s * ab[1], a[2] + s * ab[2]
             x, y, z = x + t * ac[0], y + t * ac[1], z + t * ac[2]
             shorter = _ONE / np.sqrt(x * x + y * y + z * z + np.float32(1e-30))
-            normal[p, 0], normal[p, 1], normal[p, 2] = x * shorter, y * shorter, z * shorter
+            normal[0, p], normal[1, p], normal[2, p] = x * shorter, y * shorter, z * shorter
 
 
 @compiled
@@ -270,6 +282,8 @@ def paint(
     own, material_of, axis_of = surfaces.color, surfaces.material, pixels.axis
     mask = len(noise) - 1
     per_stain = np.float32((mask + 1) / _STAIN_M)
+    per_size = _ONE / np.float32(paints.size)
+    coarsest = len(paints.start) - 1
     last, pattern, white = -1, 0, (_NOTHING, _NOTHING, _NOTHING)
     stained = per_metre = wide = _NOTHING
     for p in range(num):
@@ -278,26 +292,25 @@ def paint(
             last, material = i, material_of[i]
             pattern, stained = paints.pattern[material], paints.stain[material]
             per_metre = np.float32(paints.size / paints.span[material])
-            wide = np.float32(pixel_angle) * per_metre
+            wide = np.float32(pixel_angle / _SHARP) * per_metre
             white = (_WHITE * own[i, 0], _WHITE * own[i, 1], _WHITE * own[i, 2])
         axis = axis_of[p]
-        u = point[p, 1] if axis == 0 else point[p, 0]
-        v = point[p, 1] if axis == 2 else point[p, 2]
-        slant = -normal[p, 0] * way[p, 0] - normal[p, 1] * way[p, 1] - normal[p, 2] * way[p, 2]
-        detail = distance[p] * wide  # its square, in the end: texels of a level that a pixel spans
+        u = point[1, p] if axis == 0 else point[0, p]
+        v = point[1, p] if axis == 2 else point[2, p]
+        slant = -normal[0, p] * way[0, p] - normal[1, p] * way[1, p] - normal[2, p] * way[2, p]
+        detail = distance[p] * wide  # of the finest level; 1 is just sharp, in the end its square
         detail = detail * detail / max(slant, _SLANT_LEAST)
-        size, start, finer = paints.size, 0, _ONE
-        while detail > _SHARP and size > 1:
-            start += paints.num_patterns * size * size
-            detail *= np.float32(0.25)
-            finer *= np.float32(0.5)
-            size >>= 1
-        finer *= per_metre
+        # The exponent of a float says how often the square halves: no loop over levels to predict.
+        halvings = (np.float32(detail).view(np.int32) >> 23) - 127
+        level = min(max((halvings + 2) >> 1, 0), coarsest)
+        size = paints.size >> level
+        start = paints.start[level]
+        finer = per_metre * np.float32(size) * per_size
         row = int(np.floor(v * finer)) & (size - 1)
         column = int(np.floor(u * finer)) & (size - 1)
         texel = np.uint64(start + (pattern * size + row) * size + column)
         patch = noise[int(np.floor(v * per_stain)) & mask, int(np.floor(u * per_stain)) & mask]
         stain = max(_STAIN_LEAST, _ONE + stained * patch)
-        color[p, 0] = stain * np.float32(texels[texel, 0]) * white[0]
-        color[p, 1] = stain * np.float32(texels[texel, 1]) * white[1]
-        color[p, 2] = stain * np.float32(texels[texel, 2]) * white[2]
+        color[0, p] = stain * np.float32(texels[texel, 0]) * white[0]
+        color[1, p] = stain * np.float32(texels[texel, 1]) * white[1]
+        color[2, p] = stain * np.float32(texels[texel, 2]) * white[2]
