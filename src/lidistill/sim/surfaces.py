@@ -280,11 +280,16 @@ def paint(
     texels, noise, color, point = paints.texels, paints.noise, pixels.color, pixels.point
     way, normal, distance, face = pixels.way, pixels.normal, pixels.distance, pixels.face
     own, material_of, axis_of = surfaces.color, surfaces.material, pixels.axis
+    spread = pixels.lit  # square of a pixel's width on the surface, for now
+    for p in range(num):
+        slant = normal[0, p] * way[0, p] + normal[1, p] * way[1, p] + normal[2, p] * way[2, p]
+        spread[p] = distance[p] * distance[p] / max(-slant, _SLANT_LEAST)
     mask = len(noise) - 1
     per_stain = np.float32((mask + 1) / _STAIN_M)
     per_size = _ONE / np.float32(paints.size)
     coarsest = len(paints.start) - 1
     last, pattern, white = -1, 0, (_NOTHING, _NOTHING, _NOTHING)
+    across = up = np.uint64(0)
     stained = per_metre = wide = _NOTHING
     for p in range(num):
         i = face[p]
@@ -293,15 +298,13 @@ def paint(
             pattern, stained = paints.pattern[material], paints.stain[material]
             per_metre = np.float32(paints.size / paints.span[material])
             wide = np.float32(pixel_angle / _SHARP) * per_metre
+            wide *= wide
+            across = np.uint64(1 if axis_of[p] == 0 else 0)
+            up = np.uint64(1 if axis_of[p] == 2 else 2)
             white = (_WHITE * own[i, 0], _WHITE * own[i, 1], _WHITE * own[i, 2])
-        axis = axis_of[p]
-        u = point[1, p] if axis == 0 else point[0, p]
-        v = point[1, p] if axis == 2 else point[2, p]
-        slant = -normal[0, p] * way[0, p] - normal[1, p] * way[1, p] - normal[2, p] * way[2, p]
-        detail = distance[p] * wide  # of the finest level; 1 is just sharp, in the end its square
-        detail = detail * detail / max(slant, _SLANT_LEAST)
+        u, v = point[across, p], point[up, p]
         # The exponent of a float says how often the square halves: no loop over levels to predict.
-        halvings = (np.float32(detail).view(np.int32) >> 23) - 127
+        halvings = (np.float32(wide * spread[p]).view(np.int32) >> 23) - 127
         level = min(max((halvings + 2) >> 1, 0), coarsest)
         size = paints.size >> level
         start = paints.start[level]
