@@ -10,7 +10,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from lidistill.geometry import rigid
+from lidistill.geometry import rigid, transform_points
 from lidistill.sim.districts import District
 from lidistill.sim.mesh import Mesh, merge
 
@@ -65,10 +65,25 @@ class Mover:
         """Whether it never moves."""
         return self.velocity == (0.0, 0.0)
 
+    @property
+    def yaw(self) -> float:
+        """Where it heads, radians from the straight street's x axis."""
+        return float(np.arctan2(*self.velocity[::-1]))
+
+    def place(self, time_s: float) -> tuple[float, float, float]:
+        """Where its origin is, straight coordinates."""
+        x, y = (s + v * time_s for s, v in zip(self.start, self.velocity, strict=True))
+        return x, y, self.z
+
     def at(self, time_s: float) -> Mesh:
         """Its mesh in straight coordinates."""
-        x, y = (s + v * time_s for s, v in zip(self.start, self.velocity, strict=True))
-        return self.mesh.moved((x, y, self.z), yaw=float(np.arctan2(*self.velocity[::-1])))
+        return self.mesh.moved(self.place(time_s), yaw=self.yaw)
+
+    def pose(self, time_s: float, bend: Bend) -> Float64:
+        """(4, 4) its own frame to the street frame: bodies do not bend with the street."""
+        c, s = np.cos(self.yaw), np.sin(self.yaw)
+        turn = np.array([[c, -s, 0, 0], [s, c, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]])
+        return bend.pose(*self.place(time_s)) @ turn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -131,8 +146,11 @@ class Street:
 
     def moving(self, time_s: float) -> Mesh:
         """All that moves, in the street frame."""
-        mesh = merge(mover.at(time_s) for mover in self.movers)
-        return mesh.bent(self.bend.apply(mesh.vertices))
+        poses = [mover.pose(time_s, self.bend) for mover in self.movers]
+        return merge(
+            mover.mesh.bent(transform_points(T_street_mover, mover.mesh.vertices))
+            for mover, T_street_mover in zip(self.movers, poses, strict=True)
+        )
 
     def T_street_ego(self, time_s: float) -> Float64:
         """(4, 4) ego pose: x forward, y left, z up, its origin on the road."""
