@@ -83,7 +83,8 @@ class Layer:
     def normals(self) -> Float32:
         """(F, 3, 3) unit normals at the corners, smooth over edges flatter than 45 degrees."""
         if self._parts:
-            return np.concatenate([p.normals @ R.T.astype(np.float32) for p, R in self._parts])
+            turned = [p.normals.reshape(-1, 3) @ R.T.astype(np.float32) for p, R in self._parts]
+            return np.concatenate(turned).reshape(-1, 3, 3)
         return corner_normals(self.vertices, self.mesh.faces, 0.7)
 
     @cached_property

@@ -37,10 +37,11 @@ class Bend:
     def pose(self, x: float, y: float, z: float) -> Float64:
         """(4, 4) transform to the street frame of a body that follows the street at (x, y, z)."""
         here, ahead = self.apply(np.array([[x, y, z], [x + 0.5, y, z]]))
-        forward = (ahead - here) / np.linalg.norm(ahead - here)
-        left = np.cross([0.0, 0.0, 1.0], forward)
-        left /= np.linalg.norm(left)
-        return rigid(np.stack([forward, left, np.cross(forward, left)], axis=1), here)
+        fx, fy, fz = (ahead - here) / np.linalg.norm(ahead - here)
+        level = np.hypot(fx, fy)
+        left = (-fy / level, fx / level, 0.0)
+        up = (-fz * left[1], fz * left[0], level)  # forward x left
+        return rigid(np.array([(fx, fy, fz), left, up]).T, here)
 
     @staticmethod
     def _offset(wave: tuple[float, float, float], x: Float64) -> Float64:
