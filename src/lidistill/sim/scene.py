@@ -4,13 +4,14 @@ Streets are laid out straight, x along the street and y to the left with y = 0 o
 and bent at the end. "Street frame" below means the bent one; z is up, metres.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lidistill.geometry import rigid, transform_points
+from lidistill.geometry import transform_points
 from lidistill.sim.districts import District
 from lidistill.sim.mesh import Mesh, merge
 
@@ -36,12 +37,19 @@ class Bend:
 
     def pose(self, x: float, y: float, z: float) -> Float64:
         """(4, 4) transform to the street frame of a body that follows the street at (x, y, z)."""
-        here, ahead = self.apply(np.array([[x, y, z], [x + 0.5, y, z]]))
-        fx, fy, fz = (ahead - here) / np.linalg.norm(ahead - here)
-        level = np.hypot(fx, fy)
-        left = (-fy / level, fx / level, 0.0)
-        up = (-fz * left[1], fz * left[0], level)  # forward x left
-        return rigid(np.array([(fx, fy, fz), left, up]).T, here)
+        return self.poses(np.array([[x, y, z]]))[0]
+
+    def poses(self, places: Float64) -> Float64:
+        """(M, 4, 4) transforms of bodies that follow the street at (M, 3) straight places."""
+        here, ahead = self.apply(places), self.apply(places + [0.5, 0, 0])
+        forward = (ahead - here) / np.linalg.norm(ahead - here, axis=1, keepdims=True)
+        fx, fy, fz = forward.T
+        level, nothing = np.hypot(fx, fy), np.zeros_like(fx)
+        left = np.stack([-fy / level, fx / level, nothing])
+        poses = np.tile(np.eye(4), (len(places), 1, 1))
+        poses[:, :3, 0], poses[:, :3, 1], poses[:, :3, 3] = forward, left.T, here
+        poses[:, :3, 2] = np.stack([-fz * left[1], fz * left[0], level], axis=1)  # forward x left
+        return poses
 
     @staticmethod
     def _offset(wave: tuple[float, float, float], x: Float64) -> Float64:
@@ -80,11 +88,15 @@ class Mover:
         """Its mesh in straight coordinates."""
         return self.mesh.moved(self.place(time_s), yaw=self.yaw)
 
-    def pose(self, time_s: float, bend: Bend) -> Float64:
-        """(4, 4) its own frame to the street frame: bodies do not bend with the street."""
-        c, s = np.cos(self.yaw), np.sin(self.yaw)
-        turn = np.array([[c, -s, 0, 0], [s, c, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]])
-        return bend.pose(*self.place(time_s)) @ turn
+
+def mover_poses(movers: Sequence[Mover], time_s: float, bend: Bend) -> Float64:
+    """(M, 4, 4) movers' own frames to the street frame: bodies do not bend with the street."""
+    poses = bend.poses(np.array([mover.place(time_s) for mover in movers]).reshape(-1, 3))
+    yaw = np.array([mover.yaw for mover in movers])
+    turns = np.tile(np.eye(4), (len(movers), 1, 1))
+    turns[:, 0, 0], turns[:, 0, 1] = np.cos(yaw), -np.sin(yaw)
+    turns[:, 1, 0], turns[:, 1, 1] = np.sin(yaw), np.cos(yaw)
+    return poses @ turns
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -147,7 +159,7 @@ class Street:
 
     def moving(self, time_s: float) -> Mesh:
         """All that moves, in the street frame."""
-        poses = [mover.pose(time_s, self.bend) for mover in self.movers]
+        poses = mover_poses(self.movers, time_s, self.bend)
         return merge(
             mover.mesh.bent(transform_points(T_street_mover, mover.mesh.vertices))
             for mover, T_street_mover in zip(self.movers, poses, strict=True)

@@ -13,7 +13,7 @@ from lidistill.geometry import transform_points
 from lidistill.sim.compiled import compiled
 from lidistill.sim.mesh import merge
 from lidistill.sim.raycast import Layer, RayScene, hits_of, overlay
-from lidistill.sim.scene import Street
+from lidistill.sim.scene import Street, mover_poses
 
 Float32: TypeAlias = NDArray[np.float32]
 Float64: TypeAlias = NDArray[np.float64]
@@ -87,13 +87,13 @@ class Stage:
         chosen = self._movers_in(sector)
         if not len(chosen):
             return self._standing
-        meshes, parts = [], []
-        for i in chosen:
-            body = self._bodies[i]
-            T_street_body = self.street.movers[i].pose(sector.time_s, self.street.bend)
-            meshes.append(body.mesh.bent(transform_points(T_street_body, body.mesh.vertices)))
-            parts.append((body, T_street_body[:3, :3]))
-        return self._standing.under(Layer(merge(meshes), parts))
+        bodies = [self._bodies[i] for i in chosen]
+        poses = self._poses(chosen, sector.time_s)
+        mesh = merge(
+            body.mesh.bent(transform_points(T_street_body, body.mesh.vertices))
+            for body, T_street_body in zip(bodies, poses, strict=True)
+        )
+        return self._standing.under(Layer(mesh, list(zip(bodies, poses[:, :3, :3], strict=True))))
 
     def shoot(self, origin: Float32, direction: Float32, time_s: Float64, reach: float) -> Echoes:
         """What (N, 3) rays of unit direction meet first.
@@ -109,13 +109,19 @@ class Stage:
         everywhere = Sector(
             time_s=middle, eye=origin.mean(axis=0), heading=0.0, half_angle=np.pi, reach=reach
         )
-        for i in self._movers_in(everywhere):
-            T_street_body, velocity = self._motion(i, middle)
-            shift = (time_s - middle).astype(np.float32)
-            place = T_street_body[:3, 3].astype(np.float32)
-            ray = rays_near(origin, direction, shift, place, velocity, self._around[i])
+        near = self._movers_in(everywhere)
+        half = 0.05  # seconds
+        before, after = (self._poses(near, middle + s)[:, :3, 3] for s in (-half, half))
+        velocities = ((after - before) / (2 * half)).astype(np.float32)
+        shift = (time_s - middle).astype(np.float32)
+        rays = np.ascontiguousarray(np.concatenate([origin, direction], axis=1).T)
+        poses = self._poses(near, middle).astype(np.float32)
+        for i, T_street_body, velocity in zip(near, poses, velocities, strict=True):
+            place, rotation = T_street_body[:3, 3].copy(), T_street_body[:3, :3]
+            touched = np.empty(len(shift), dtype=np.bool_)
+            _touch(rays, shift, place, velocity, self._around[i], touched)
+            ray = np.flatnonzero(touched)
             if len(ray):
-                rotation = T_street_body[:3, :3].astype(np.float32)
                 start = origin[ray] - place - shift[ray, None] * velocity
                 found = self._bodies[i].meet(start @ rotation, direction[ray] @ rotation)
                 found.normal[:] = found.normal @ rotation.T
@@ -133,12 +139,9 @@ class Stage:
             moving=hits.face >= self._starts[1],
         )
 
-    def _motion(self, number: int, time_s: float) -> tuple[Float64, Float32]:
-        """(4, 4) pose of a mover in the street frame, and its (3,) velocity there."""
-        mover, bend = self.street.movers[number], self.street.bend
-        half = 0.05  # seconds to both sides
-        before, after = bend.apply(np.array([mover.place(time_s + s) for s in (-half, half)]))
-        return mover.pose(time_s, bend), ((after - before) / (2 * half)).astype(np.float32)
+    def _poses(self, chosen: NDArray[np.int64], time_s: float) -> Float64:
+        """(M, 4, 4) poses of chosen movers in the street frame."""
+        return mover_poses([self.street.movers[i] for i in chosen], time_s, self.street.bend)
 
     def _movers_in(self, sector: Sector) -> NDArray[np.int64]:
         """Indices of the movers that may touch the sector, by a circle around each."""
@@ -159,29 +162,27 @@ class Stage:
 
 
 @compiled
-def rays_near(
-    origin: Float32, direction: Float32, shift_s: Float32, place: Float32, velocity: Float32,
-    radius: float,
-) -> NDArray[np.int64]:  # fmt: skip
-    """Indices of the (N, 3) rays that cross a ball on its way.
+def _touch(
+    rays: Float32, shift_s: Float32, place: Float32, velocity: Float32, radius: float,
+    touched: NDArray[np.bool_],
+) -> None:  # fmt: skip
+    """Find the rays that cross a ball on its way.
 
     Args:
-        origin: (N, 3) metres.
-        direction: (N, 3) unit.
+        rays: (6, N) origins in metres and unit directions.
         shift_s: (N,) when each ray is sent, seconds after the ball is at ``place``.
         place: (3,) metres.
         velocity: (3,) metres per second.
         radius: Metres.
+        touched: (N,) whether each ray does. Changed.
     """
     x0, y0, z0, vx, vy, vz = place[0], place[1], place[2], velocity[0], velocity[1], velocity[2]
     square = np.float32(radius * radius)
-    num, near = 0, np.empty(len(origin), dtype=np.int64)
-    for i in range(len(origin)):
-        x = x0 + shift_s[i] * vx - origin[i, 0]
-        y = y0 + shift_s[i] * vy - origin[i, 1]
-        z = z0 + shift_s[i] * vz - origin[i, 2]
-        along = x * direction[i, 0] + y * direction[i, 1] + z * direction[i, 2]
+    for i in range(len(shift_s)):
+        x = x0 + shift_s[i] * vx - rays[0, i]
+        y = y0 + shift_s[i] * vy - rays[1, i]
+        z = z0 + shift_s[i] * vz - rays[2, i]
+        along = x * rays[3, i] + y * rays[4, i] + z * rays[5, i]
         away = x * x + y * y + z * z
-        near[num] = i
-        num += (away - along * along <= square) & ((along > 0) | (away <= square))
-    return near[:num].copy()
+        ahead = (along > 0) | (away <= square)
+        touched[i] = (away - along * along <= square) & ahead
