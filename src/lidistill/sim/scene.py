@@ -41,7 +41,7 @@ class Bend:
 
     def poses(self, places: Float64) -> Float64:
         """(M, 4, 4) transforms of bodies that follow the street at (M, 3) straight places."""
-        here, ahead = self.apply(places), self.apply(places + [0.5, 0, 0])
+        here, ahead = self.apply(places), self.apply(places + np.array([0.5, 0, 0]))
         forward = (ahead - here) / np.linalg.norm(ahead - here, axis=1, keepdims=True)
         fx, fy, fz = forward.T
         level, nothing = np.hypot(fx, fy), np.zeros_like(fx)

@@ -11,23 +11,13 @@ from numpy.typing import NDArray
 
 from lidistill.sim.compiled import compiled
 from lidistill.sim.daylight import HeightMap, Shade
-from lidistill.sim.surfaces import (
-    Paints,
-    Pixels,
-    Seen,
-    Surfaces,
-    find,
-    no_pixels,
-    orient,
-    paint,
-    rays_of_row,
-)
+from lidistill.sim.pixels import Pixels, Seen, Triple, find, no_pixels, rays_of_row
+from lidistill.sim.surfaces import Paints, Surfaces, orient, paint
 
 Float32: TypeAlias = NDArray[np.float32]
 Float64: TypeAlias = NDArray[np.float64]
-Plane: TypeAlias = tuple[float, float, float, float]
+Plane: TypeAlias = tuple[np.float32, np.float32, np.float32, np.float32]
 """Changes per metre of x, y and z, and the value at the origin."""
-Color: TypeAlias = tuple[float, float, float]
 
 # Numbers of the inner loops are float32, lest they turn all that they touch into float64.
 _ZERO, _HALF, _ONE, _TWO = np.float32(0), np.float32(0.5), np.float32(1), np.float32(2)
@@ -93,7 +83,7 @@ def light_surfaces(
     """
     pixels = no_pixels(light.shape[1])
     for row in range(light.shape[0]):
-        num = find(surfaces, first, seen, row, pixels)
+        num = find(first, first + len(surfaces.faces), seen, row, pixels)
         if num > 0:
             orient(surfaces, pixels, num)
             paint(surfaces, paints, pixels, num, 1 / seen.lens[0])
@@ -124,7 +114,11 @@ def _face_sun(
 def _cast_shadow(sun: HeightMap, pixels: Pixels, num: int) -> None:
     """Take away the share of four neighbouring rays to the sun that are blocked."""
     height, point, normal, lit = sun.height, pixels.point, pixels.normal, pixels.lit
-    to_column, to_row, to_height = _row_of(sun.frame, 0), _row_of(sun.frame, 1), _row_of(sun.frame, 2)
+    to_column, to_row, to_height = (
+        _row_of(sun.frame, 0),
+        _row_of(sun.frame, 1),
+        _row_of(sun.frame, 2),
+    )
     last_row, last_column = np.float32(height.shape[0] - 1), np.float32(height.shape[1] - 1)
     for p in range(num):
         if lit[p] <= _DIM:
@@ -154,7 +148,7 @@ def _row_of(frame: Float64, k: int) -> Plane:
 
 
 @compiled
-def _along(plane: Plane, x: float, y: float, z: float) -> float:
+def _along(plane: Plane, x: np.float32, y: np.float32, z: np.float32) -> np.float32:
     return plane[0] * x + plane[1] * y + plane[2] * z + plane[3]
 
 
@@ -177,7 +171,9 @@ def _cover(fixed: Shade, moving: Shade, pixels: Pixels, num: int) -> None:
 
 
 @compiled
-def _open_sky(shade: Shade, x: float, y: float, z: float, to_x: float, to_y: float) -> float:
+def _open_sky(
+    shade: Shade, x: np.float32, y: np.float32, z: np.float32, to_x: np.float32, to_y: np.float32
+) -> np.float32:
     """Share of the sky over a point with a normal; without branches, which would be guesses."""
     cover, frame = shade.cover, shade.cover_frame
     last_row, last_column = np.float32(cover.shape[0] - 1), np.float32(cover.shape[1] - 1)
@@ -259,7 +255,7 @@ def _haze(day: Daylight, pixels: Pixels, num: int, light: Float32) -> None:
 
 
 @compiled
-def _fading(x: float) -> float:
+def _fading(x: np.float32) -> np.float32:
     """``exp(-x)`` within 1e-4 up to x = 1, without a call: the eighth power of exp(-x / 8)."""
     y = x * np.float32(1 / 8)
     grown = _ONE + y * (_ONE + y * (_HALF + y * np.float32(1 / 6)))
@@ -269,21 +265,21 @@ def _fading(x: float) -> float:
 
 
 @compiled
-def _sky_color(sky: Float32, x: float, y: float, z: float) -> Color:
+def _sky_color(sky: Float32, x: np.float32, y: np.float32, z: np.float32) -> Triple:
     """Between the four texels of the sky table around a unit direction."""
-    size, rise = len(sky), max(z, _ZERO)
-    half = np.float32(size / 2)
+    half, last, rise = np.float32(len(sky) / 2), np.float32(len(sky) - 2), max(z, _ZERO)
     scale = half / (np.sqrt(x * x + y * y + rise * rise) + rise)
-    last = np.float32(size - 2)
     u, v = x * scale + (half - _HALF), y * scale + (half - _HALF)
     column, row = np.uint32(min(max(u, _ZERO), last)), np.uint32(min(max(v, _ZERO), last))
     s = min(max(u - np.float32(column), _ZERO), _ONE)
     t = min(max(v - np.float32(row), _ZERO), _ONE)
-    a, b = (_ONE - s) * (_ONE - t), s * (_ONE - t)
-    c, d = (_ONE - s) * t, s * t
-    here, below = sky[row], sky[row + 1]
-    return (
-        a * here[column, 0] + b * here[column + 1, 0] + c * below[column, 0] + d * below[column + 1, 0],
-        a * here[column, 1] + b * here[column + 1, 1] + c * below[column, 1] + d * below[column + 1, 1],
-        a * here[column, 2] + b * here[column + 1, 2] + c * below[column, 2] + d * below[column + 1, 2],
-    )
+    near, far = sky[row], sky[row + 1]
+    left, right = (_ONE - s) * (_ONE - t), s * (_ONE - t)
+    red = left * near[column, 0] + right * near[column + 1, 0]
+    green = left * near[column, 1] + right * near[column + 1, 1]
+    blue = left * near[column, 2] + right * near[column + 1, 2]
+    left, right = (_ONE - s) * t, s * t
+    red += left * far[column, 0] + right * far[column + 1, 0]
+    green += left * far[column, 1] + right * far[column + 1, 1]
+    blue += left * far[column, 2] + right * far[column + 1, 2]
+    return red, green, blue
