@@ -22,6 +22,8 @@ _SHADOW_TEXEL, _HEIGHT_TEXEL = 0.07, 0.25
 _BLURS = (2, 8, 24)
 """Radii of the blurred height maps, texels."""
 _EMPTY = -1e6
+_ONE_TEXEL = np.array([[0.0, 0, 0, 1], [0, 0, 0, 1], [0, 0, 0, 0]])
+"""Moves the first texel of a map by one row and one column."""
 _SKY_SIZE = 768
 _MAX_TEXELS = 2.5e7
 
@@ -41,7 +43,9 @@ class Shade(NamedTuple):
     sun: HeightMap
     """Seen from the sun."""
     cover: Float32
-    """(H, W, L) heights over the ground plane, seen from above and averaged over ``_BLURS``."""
+    """(H, W, L) heights over the ground plane, seen from above and averaged over ``_BLURS``.
+
+    Its outermost rows and columns are empty: they stand for all that lies beyond."""
     cover_frame: Float64
     """(3, 4) street to column, row and height of ``cover``."""
 
@@ -53,13 +57,14 @@ def shade_of(layer: Layer, sky: Sky) -> Shade:
     top = _map(layer, np.eye(3), _HEIGHT_TEXEL)
     ground = np.maximum(top.height, np.float32(layer.vertices[:, 2].min()))
     cover = np.stack([_box_blur(ground, radius) for radius in _BLURS], axis=2)
-    return Shade(sun=sun, cover=cover, cover_frame=top.frame)
+    cover = np.pad(cover, ((1, 1), (1, 1), (0, 0)), constant_values=_EMPTY)
+    return Shade(sun=sun, cover=cover, cover_frame=top.frame + _ONE_TEXEL)
 
 
 def no_shade() -> Shade:
     """The shade of nothing."""
     empty = HeightMap(height=np.empty((0, 0), dtype=np.float32), frame=np.zeros((3, 4)))
-    cover = np.empty((0, 0, len(_BLURS)), dtype=np.float32)
+    cover = np.full((1, 1, len(_BLURS)), _EMPTY, dtype=np.float32)
     return Shade(sun=empty, cover=cover, cover_frame=np.zeros((3, 4)))
 
 

@@ -1,14 +1,12 @@
 """Lidar scans of a street: beams that turn while everything moves, intensity, noise, lost pulses.
 
-A sweep is cast in slices. Within one, what moves on the street stands still; the vehicle that
-carries the lidar moves from column to column.
+What moves on the street and the vehicle that carries the lidar both move from column to column.
 
-Shape letters: C columns of a sweep or a slice, B beams, N pulses or returns.
+Shape letters: C columns of a sweep, B beams, N pulses or returns.
 """
 
 import dataclasses
-import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -18,14 +16,14 @@ from numpy.typing import NDArray
 from lidistill.sim.classes import Kind
 from lidistill.sim.materials import material_table
 from lidistill.sim.rig import LidarModel, Roof
-from lidistill.sim.stage import Echoes, Sector, Stage
+from lidistill.sim.stage import Echoes, Stage
 
 Float32: TypeAlias = NDArray[np.float32]
 Float64: TypeAlias = NDArray[np.float64]
 Poses: TypeAlias = Callable[[float], Float64]
 """(4, 4) body to street at a time of the street's clock."""
 
-_SLICES_PER_TURN: Final = 16
+_POSES_PER_TURN: Final = 16  # between them the vehicle goes straight
 _NOTICED: Final = 0.12  # light of a white wall is 1; this much, at full range, is mostly noticed
 _STRAY: Final = 15.0  # mean intensity that is stored with lost pulses
 
@@ -57,7 +55,7 @@ class Scan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Pulses:
-    """A slice of a sweep, before anything is met."""
+    """A sweep, before anything is met."""
 
     own: Float64
     """(N, 3) unit directions, lidar frame."""
@@ -67,7 +65,6 @@ class _Pulses:
     """(N, 3) unit, street frame."""
     beam: NDArray[np.uint8]
     delay_s: Float64
-    sector: Sector
 
 
 def sweep(
@@ -85,37 +82,35 @@ def sweep(
         column_step: Only every so many-th column is fired.
         wetness: 0 dry to 1 a film of water on all that lies flat, which mirrors pulses away.
     """
-    parts = [
-        _returns(stage, lidar, pulses, wetness, rng)
-        for pulses in _slices(lidar, T_street_body, time_s, column_step)
-    ]
-    names = [field.name for field in dataclasses.fields(Scan)]
-    return Scan(**{name: np.concatenate([getattr(p, name) for p in parts]) for name in names})
+    pulses = _fired(lidar, T_street_body, time_s, column_step)
+    sent_s = time_s + pulses.delay_s
+    echoes = stage.shoot(pulses.origin, pulses.direction, sent_s, lidar.max_range)
+    return _returns(lidar, pulses, echoes, wetness, rng)
 
 
-def _slices(
+def _fired(
     lidar: LidarModel, T_street_body: Poses, time_s: float, column_step: int
-) -> Iterator[_Pulses]:
-    start, end = lidar.azimuth_deg
-    num = max(1, round(abs(end - start) / 360 * _SLICES_PER_TURN))
-    columns = np.arange(0, lidar.num_columns, column_step)
-    for part in np.array_split(columns, min(num, len(columns))):
-        turn = part / lidar.num_columns
-        delay = (turn - lidar.stamp) * lidar.sweep_s
-        first, last = (T_street_body(time_s + d) @ lidar.T_body_lidar for d in delay[[0, -1]])
-        share = np.linspace(0, 1, len(part))[:, None, None]
-        T_street_lidar = (1 - share) * first + share * last  # (C, 4, 4), over milliseconds
-        own = _directions(lidar, np.radians(start + (end - start) * turn))
-        direction = np.einsum("cij,cbj->cbi", T_street_lidar[:, :3, :3], own)
-        num_beams = own.shape[1]
-        yield _Pulses(
-            own=own.reshape(-1, 3),
-            origin=np.repeat(T_street_lidar[:, :3, 3], num_beams, axis=0).astype(np.float32),
-            direction=direction.reshape(-1, 3).astype(np.float32),
-            beam=np.tile(np.arange(num_beams, dtype=np.uint8), len(part)),
-            delay_s=np.repeat(delay, num_beams),
-            sector=_sector(direction, T_street_lidar, time_s + float(delay.mean()), lidar),
-        )
+) -> _Pulses:  # fmt: skip
+    begin, end = lidar.azimuth_deg
+    turn = np.arange(0, lidar.num_columns, column_step) / lidar.num_columns
+    delay = (turn - lidar.stamp) * lidar.sweep_s
+    num = max(1, round(abs(end - begin) / 360 * _POSES_PER_TURN))
+    knots = np.linspace(delay[0], delay[-1], num + 1)
+    poses = np.stack([T_street_body(time_s + d) @ lidar.T_body_lidar for d in knots])
+    place = np.linspace(0, num, len(delay))
+    before = np.minimum(place.astype(np.int64), num - 1)
+    share = (place - before)[:, None, None]
+    T_street_lidar = (1 - share) * poses[before] + share * poses[before + 1]  # (C, 4, 4)
+    own = _directions(lidar, np.radians(begin + (end - begin) * turn))
+    direction = np.einsum("cij,cbj->cbi", T_street_lidar[:, :3, :3], own)
+    num_beams = own.shape[1]
+    return _Pulses(
+        own=own.reshape(-1, 3),
+        origin=np.repeat(T_street_lidar[:, :3, 3], num_beams, axis=0).astype(np.float32),
+        direction=direction.reshape(-1, 3).astype(np.float32),
+        beam=np.tile(np.arange(num_beams, dtype=np.uint8), len(turn)),
+        delay_s=np.repeat(delay, num_beams),
+    )
 
 
 def _directions(lidar: LidarModel, azimuth: Float64) -> Float64:
@@ -131,27 +126,9 @@ def _directions(lidar: LidarModel, azimuth: Float64) -> Float64:
     )
 
 
-def _sector(
-    direction: Float64, T_street_lidar: Float64, time_s: float, lidar: LidarModel
-) -> Sector:
-    """The wedge of a slice; a little wider, since the sensor is not exactly upright."""
-    heading = np.arctan2(direction[..., 1], direction[..., 0])
-    middle = direction[len(direction) // 2].mean(axis=0)
-    center = math.atan2(middle[1], middle[0])
-    aside = np.abs((heading - center + np.pi) % (2 * np.pi) - np.pi)
-    return Sector(
-        time_s=time_s,
-        eye=T_street_lidar[len(T_street_lidar) // 2, :3, 3],
-        heading=center,
-        half_angle=float(aside.max()) + 0.01,
-        reach=lidar.max_range,
-    )
-
-
 def _returns(
-    stage: Stage, lidar: LidarModel, pulses: _Pulses, wetness: float, rng: np.random.Generator
+    lidar: LidarModel, pulses: _Pulses, echoes: Echoes, wetness: float, rng: np.random.Generator
 ) -> Scan:
-    echoes = stage.shoot(pulses.origin, pulses.direction, pulses.sector)
     light, noticed = _answer(lidar, echoes, wetness, rng)
     num, seen = len(pulses.beam), echoes.ray[noticed]
     distance = np.zeros(num)  # lost pulses stay at the sensor

@@ -16,12 +16,14 @@ from lidistill.sim.compiled import compiled
 Float32: TypeAlias = NDArray[np.float32]
 Float64: TypeAlias = NDArray[np.float64]
 Int32: TypeAlias = NDArray[np.int32]
+Int64: TypeAlias = NDArray[np.int64]
 Vector: TypeAlias = tuple[float, float, float]
 
 BLOCK = 64
 """Triangles that are left out together where their common box is out of view."""
 NEAR = 0.05
 """Nothing closer than this is drawn, metres."""
+_ROUNDED_UP = 1 + 1e-6
 _SLACK = 1e-3  # pixels, far more than rounding moves an edge
 
 
@@ -57,8 +59,10 @@ def draw_view(
         closeness: (H, W) inverse depth drawn so far, 1 / metres; 0 where nothing is. Changed.
         face: (H, W) triangle drawn so far, -1 where none. Changed.
     """
-    for block in range(len(boxes)):
-        if _out_of_view(boxes[block], camera, lens, face.shape):
+    blocks, closest = _blocks_in_view(boxes, camera, lens, face.shape)
+    for j in np.argsort(-closest):  # near ones first: they hide many of the others
+        block = blocks[j]
+        if _is_hidden(boxes[block], camera, lens, closest[j], closeness):
             continue
         for i in range(block * BLOCK, min(len(faces), (block + 1) * BLOCK)):
             a = _seen_from(camera, vertices[faces[i, 0]])
@@ -97,7 +101,11 @@ def draw_from_above(vertices: Float32, faces: Int32, frame: Float64, height: Flo
 
 @compiled
 def _seen_from(frame: Float64, point: Float32) -> Vector:
-    x, y, z = float(point[0]), float(point[1]), float(point[2])
+    return _turned(frame, float(point[0]), float(point[1]), float(point[2]))
+
+
+@compiled
+def _turned(frame: Float64, x: float, y: float, z: float) -> Vector:
     return (
         frame[0, 0] * x + frame[0, 1] * y + frame[0, 2] * z + frame[0, 3],
         frame[1, 0] * x + frame[1, 1] * y + frame[1, 2] * z + frame[1, 3],
@@ -106,22 +114,61 @@ def _seen_from(frame: Float64, point: Float32) -> Vector:
 
 
 @compiled
-def _out_of_view(
-    box: Float32, camera: Float64, lens: Float64, size_hw: tuple[int, int]
+def _blocks_in_view(
+    boxes: Float32, camera: Float64, lens: Float64, size_hw: tuple[int, int]
+) -> tuple[Int64, Float32]:
+    """Blocks whose eight corners do not all lie behind the camera or beyond one edge.
+
+    Returns:
+        Their numbers, and the inverse depth that nothing in them exceeds, 1 / metres.
+    """
+    num, blocks = 0, np.empty(len(boxes), dtype=np.int64)
+    closest = np.empty(len(boxes), dtype=np.float32)
+    for block in range(len(boxes)):
+        behind, left, right, above, below, depth = 0, 0, 0, 0, 0, np.inf
+        for k in range(8):
+            x, y, z = _corner_from(camera, boxes[block], k)
+            u, v = lens[0] * x + lens[2] * z, lens[1] * y + lens[3] * z
+            behind += z < NEAR
+            left += u < 0
+            right += u > size_hw[1] * z
+            above += v < 0
+            below += v > size_hw[0] * z
+            depth = min(depth, z)
+        if max(behind, left, right, above, below) < 8:
+            blocks[num], closest[num] = block, _ROUNDED_UP / max(depth, NEAR)
+            num += 1
+    return blocks[:num], closest[:num]
+
+
+@compiled
+def _is_hidden(
+    box: Float32, camera: Float64, lens: Float64, closest: float, closeness: Float32
 ) -> bool:  # fmt: skip
-    """Whether all eight corners lie behind the camera or beyond one edge of the picture."""
-    behind, left, right, above, below = 0, 0, 0, 0, 0
-    corner = np.empty(3, dtype=np.float32)
+    """Whether all pixels that a block may cover show something nearer."""
+    height, width = closeness.shape
+    u0, u1, v0, v1 = np.inf, -np.inf, np.inf, -np.inf
     for k in range(8):
-        corner[0], corner[1], corner[2] = box[k & 1, 0], box[(k >> 1) & 1, 1], box[k >> 2, 2]
-        x, y, z = _seen_from(camera, corner)
-        u, v = lens[0] * x + lens[2] * z, lens[1] * y + lens[3] * z
-        behind += z < NEAR
-        left += u < 0
-        right += u > size_hw[1] * z
-        above += v < 0
-        below += v > size_hw[0] * z
-    return max(behind, left, right, above, below) == 8
+        x, y, z = _corner_from(camera, box, k)
+        if z < NEAR:
+            return False
+        u, v = lens[0] * x / z + lens[2], lens[1] * y / z + lens[3]
+        u0, u1, v0, v1 = min(u0, u), max(u1, u), min(v0, v), max(v1, v)
+    left, right = int(max(u0 - 1, 0.0)), int(min(u1 + 1, float(width)))
+    for row in range(int(max(v0 - 1, 0.0)), int(min(v1 + 1, float(height)))):
+        free = 0
+        for column in range(left, right):
+            free += closeness[row, column] < closest
+        if free:
+            return False
+    return True
+
+
+@compiled
+def _corner_from(camera: Float64, box: Float32, k: int) -> Vector:
+    """One of a box's eight corners, seen from a camera."""
+    x, y, z = float(box[k & 1, 0]), float(box[(k >> 1) & 1, 1]), float(box[k >> 2, 2])
+    return _turned(camera, x, y, z)
 
 
 @compiled

@@ -3,6 +3,7 @@
 Shape letters: N rays, H hits, F triangles.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeAlias
@@ -16,6 +17,7 @@ from lidistill.sim.normals import corner_normals
 from lidistill.sim.raster import block_boxes
 
 Float32: TypeAlias = NDArray[np.float32]
+Float64: TypeAlias = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,14 +38,38 @@ class Hits:
     """(H,) cosine between the normal and the way back."""
 
 
-class Layer:
-    """Triangles with what rays and pictures need, made from a mesh once; compared by identity."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Nearest:
+    """What each of N rays has met first so far; changed in place by further layers."""
 
-    def __init__(self, mesh: Mesh) -> None:
+    face: NDArray[np.int32]
+    """(N,) triangle, negative where there is none."""
+    distance: Float32
+    """(N,) metres."""
+    normal: Float32
+    """(N, 3) of the triangle's plane, of any length and on either side."""
+
+
+class Layer:
+    """Triangles with what rays and pictures need, made from a mesh once; compared by identity.
+
+    Args:
+        mesh: The triangles.
+        parts: Meshes that ``mesh`` was put together from, in its order, with the (3, 3) rotation
+            that brought each there: their colours and normals are taken over.
+    """
+
+    def __init__(self, mesh: Mesh, parts: "Sequence[tuple[Layer, Float64]]" = ()) -> None:
         self.mesh = mesh
         self.vertices: Float32 = mesh.vertices.astype(np.float32)
-        self.color: Float32 = np.power(mesh.color, np.float32(2.2))
+        self._parts = parts
+
+    @cached_property
+    def color(self) -> Float32:
         """(F, 3) linear light."""
+        if self._parts:
+            return np.concatenate([part.color for part, _ in self._parts])
+        return np.power(self.mesh.color, np.float32(2.2))
 
     def __len__(self) -> int:
         return len(self.mesh)
@@ -56,6 +82,9 @@ class Layer:
     @cached_property
     def normals(self) -> Float32:
         """(F, 3, 3) unit normals at the corners, smooth over edges flatter than 45 degrees."""
+        if self._parts:
+            turned = [p.normals.reshape(-1, 3) @ R.T.astype(np.float32) for p, R in self._parts]
+            return np.concatenate(turned).reshape(-1, 3, 3)
         return corner_normals(self.vertices, self.mesh.faces, 0.7)
 
     @cached_property
@@ -65,6 +94,12 @@ class Layer:
         construction = require("embreex.mesh_construction", extra="sim")
         construction.TriangleMesh(scene, self.vertices, self.mesh.faces)
         return scene
+
+    def meet(self, origin: Float32, direction: Float32) -> Nearest:
+        """First triangles on (N, 3) rays of unit direction, in the frame of the vertices."""
+        start, way = (np.ascontiguousarray(rays, dtype=np.float32) for rays in (origin, direction))
+        found = self.embree.run(start, way, output=1)
+        return Nearest(face=found["primID"], distance=found["tfar"], normal=found["Ng"])
 
 
 class RayScene:
@@ -78,6 +113,12 @@ class RayScene:
     def __init__(self, *meshes: Mesh, base: "RayScene | None" = None) -> None:
         above = (Layer(merge(meshes)),) if meshes else ()
         self.layers: tuple[Layer, ...] = (base.layers if base else ()) + above
+
+    def under(self, layer: Layer) -> "RayScene":
+        """The same scene with another layer on top."""
+        scene = RayScene(base=self)
+        scene.layers += (layer,)
+        return scene
 
     @cached_property
     def brightness(self) -> Float32:
@@ -101,38 +142,44 @@ class RayScene:
 
     def cast(self, origin: Float32, direction: Float32) -> Hits:
         """First surfaces on (N, 3) rays of unit direction."""
-        start, way = _contiguous(origin), _contiguous(direction)
         first, *others = self.layers
-        nearest = first.embree.run(start, way, output=1)
-        face, distance, normal = (nearest[key] for key in ("primID", "tfar", "Ng"))
-        num_below = len(first)
+        nearest, num_below = first.meet(origin, direction), len(first)
+        every = np.arange(len(origin))
         for layer in others:
-            result = layer.embree.run(start, way, output=1)
-            won = (result["primID"] >= 0) & ((face < 0) | (result["tfar"] < distance))
-            face[won] = result["primID"][won] + num_below
-            distance[won], normal[won] = result["tfar"][won], result["Ng"][won]
+            overlay(nearest, every, layer.meet(origin, direction), num_below)
             num_below += len(layer)
-        ray = np.flatnonzero(face >= 0)
-        return _hits(ray, face[ray], distance[ray], normal[ray], start, way)
+        return hits_of(nearest, origin, direction)
 
 
-def _hits(
-    ray: NDArray[np.int64], face: NDArray[np.int32], distance: Float32, normal: Float32,
-    origin: Float32, direction: Float32,
-) -> Hits:  # fmt: skip
-    way = direction[ray]
+def overlay(nearest: Nearest, ray: NDArray[np.int64], found: Nearest, first: int) -> None:
+    """Take over what lies before all that was met so far.
+
+    Args:
+        nearest: Of all rays. Changed.
+        ray: (N,) which of them were cast again.
+        found: What those met.
+        first: Number of the first triangle of ``found``'s layer.
+    """
+    met = np.flatnonzero(found.face >= 0)
+    before = (nearest.face[ray[met]] < 0) | (found.distance[met] < nearest.distance[ray[met]])
+    met = met[before]
+    nearest.face[ray[met]] = found.face[met] + first
+    nearest.distance[ray[met]] = found.distance[met]
+    nearest.normal[ray[met]] = found.normal[met]
+
+
+def hits_of(nearest: Nearest, origin: Float32, direction: Float32) -> Hits:
+    """Where the rays that meet something end."""
+    ray = np.flatnonzero(nearest.face >= 0)
+    way, distance, normal = direction[ray], nearest.distance[ray], nearest.normal[ray]
     normal /= np.linalg.norm(normal, axis=1, keepdims=True)
     cosine = -np.einsum("ij,ij->i", normal, way)
     normal *= np.sign(cosine)[:, None]
     return Hits(
         ray=ray,
-        face=face.astype(np.int64),
+        face=nearest.face[ray].astype(np.int64),
         distance=distance,
         position=origin[ray] + distance[:, None] * way,
         normal=normal,
         cosine=np.abs(cosine),
     )
-
-
-def _contiguous(rays: Float32) -> Float32:
-    return np.ascontiguousarray(rays, dtype=np.float32)

@@ -4,13 +4,14 @@ Streets are laid out straight, x along the street and y to the left with y = 0 o
 and bent at the end. "Street frame" below means the bent one; z is up, metres.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lidistill.geometry import rigid
+from lidistill.geometry import transform_points
 from lidistill.sim.districts import District
 from lidistill.sim.mesh import Mesh, merge
 
@@ -36,11 +37,19 @@ class Bend:
 
     def pose(self, x: float, y: float, z: float) -> Float64:
         """(4, 4) transform to the street frame of a body that follows the street at (x, y, z)."""
-        here, ahead = self.apply(np.array([[x, y, z], [x + 0.5, y, z]]))
-        forward = (ahead - here) / np.linalg.norm(ahead - here)
-        left = np.cross([0.0, 0.0, 1.0], forward)
-        left /= np.linalg.norm(left)
-        return rigid(np.stack([forward, left, np.cross(forward, left)], axis=1), here)
+        return self.poses(np.array([[x, y, z]]))[0]
+
+    def poses(self, places: Float64) -> Float64:
+        """(M, 4, 4) transforms of bodies that follow the street at (M, 3) straight places."""
+        here, ahead = self.apply(places), self.apply(places + np.array([0.5, 0, 0]))
+        forward = (ahead - here) / np.linalg.norm(ahead - here, axis=1, keepdims=True)
+        fx, fy, fz = forward.T
+        level, nothing = np.hypot(fx, fy), np.zeros_like(fx)
+        left = np.stack([-fy / level, fx / level, nothing])
+        poses = np.tile(np.eye(4), (len(places), 1, 1))
+        poses[:, :3, 0], poses[:, :3, 1], poses[:, :3, 3] = forward, left.T, here
+        poses[:, :3, 2] = np.stack([-fz * left[1], fz * left[0], level], axis=1)  # forward x left
+        return poses
 
     @staticmethod
     def _offset(wave: tuple[float, float, float], x: Float64) -> Float64:
@@ -65,10 +74,29 @@ class Mover:
         """Whether it never moves."""
         return self.velocity == (0.0, 0.0)
 
+    @property
+    def yaw(self) -> float:
+        """Where it heads, radians from the straight street's x axis."""
+        return float(np.arctan2(*self.velocity[::-1]))
+
+    def place(self, time_s: float) -> tuple[float, float, float]:
+        """Where its origin is, straight coordinates."""
+        x, y = (s + v * time_s for s, v in zip(self.start, self.velocity, strict=True))
+        return x, y, self.z
+
     def at(self, time_s: float) -> Mesh:
         """Its mesh in straight coordinates."""
-        x, y = (s + v * time_s for s, v in zip(self.start, self.velocity, strict=True))
-        return self.mesh.moved((x, y, self.z), yaw=float(np.arctan2(*self.velocity[::-1])))
+        return self.mesh.moved(self.place(time_s), yaw=self.yaw)
+
+
+def mover_poses(movers: Sequence[Mover], time_s: float, bend: Bend) -> Float64:
+    """(M, 4, 4) movers' own frames to the street frame: bodies do not bend with the street."""
+    poses = bend.poses(np.array([mover.place(time_s) for mover in movers]).reshape(-1, 3))
+    yaw = np.array([mover.yaw for mover in movers])
+    turns = np.tile(np.eye(4), (len(movers), 1, 1))
+    turns[:, 0, 0], turns[:, 0, 1] = np.cos(yaw), -np.sin(yaw)
+    turns[:, 1, 0], turns[:, 1, 1] = np.sin(yaw), np.cos(yaw)
+    return poses @ turns
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -131,8 +159,11 @@ class Street:
 
     def moving(self, time_s: float) -> Mesh:
         """All that moves, in the street frame."""
-        mesh = merge(mover.at(time_s) for mover in self.movers)
-        return mesh.bent(self.bend.apply(mesh.vertices))
+        poses = mover_poses(self.movers, time_s, self.bend)
+        return merge(
+            mover.mesh.bent(transform_points(T_street_mover, mover.mesh.vertices))
+            for mover, T_street_mover in zip(self.movers, poses, strict=True)
+        )
 
     def T_street_ego(self, time_s: float) -> Float64:
         """(4, 4) ego pose: x forward, y left, z up, its origin on the road."""
