@@ -37,7 +37,7 @@ from lidistill.tasks.encoders import Encoder, InputEncoder
 from lidistill.tasks.evaluate import labels_of
 from lidistill.tasks.input_statistics import input_statistics
 from lidistill.tasks.segment_recipe import FinetuneRecipe, LabelRecipe, ProbeRecipe
-from lidistill.tasks.start import start_from
+from lidistill.tasks.start import load_head, start_from
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,6 +184,8 @@ def train_on_labels(recipe: LabelRecipe) -> Segmentation:
     dataset = recipe.data.build()
     label_names = dataset.label_map.class_names
     start = build_segmentation(recipe, len(label_names), device)
+    if isinstance(recipe, FinetuneRecipe) and recipe.head == "checkpoint":
+        load_head(start.segmenter.head, recipe.checkpoint, label_names)
     plan = step_plan(recipe.data.order(dataset, recipe.seed), recipe.train)
     if isinstance(recipe, ProbeRecipe) and (
         recipe.cache_features or start.segmenter.backbone is None

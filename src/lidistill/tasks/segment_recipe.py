@@ -73,15 +73,26 @@ class FinetuneRecipe(_LabelRecipe):
     """A complete run in which backbone and head learn from labels.
 
     References:
-        ScaLR (CVPR 2024), fine-tuning: layer-wise learning rates, stochastic depth 0.2.
+        ScaLR (CVPR 2024), fine-tuning: layer-wise learning rates, stochastic depth 0.2. A. Kumar
+        et al., "Fine-tuning can distort pretrained features", ICLR 2022: first the head alone.
     """
 
     kind: Literal["finetune"]
     features: Literal["backbone", "random"] = "backbone"
     """Where the backbone starts: the checkpoint's weights, or random ones (from scratch)."""
+    head: Literal["zero", "checkpoint"] = "zero"
+    """Where the head starts: at zero, as in the paper, or where the checkpoint's own ended, which
+    is then that of a probe (or of another fine-tuning) of the same classes."""
     drop_path: Annotated[float, Field(ge=0, lt=1)] | None = 0.2
     """Stochastic depth in place of the network's; null: as the network has it."""
     optimizer: OptimizerConfig = OptimizerConfig(lr=2e-3, weight_decay=0, layer_decay=0.99)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.head == "checkpoint" and (self.checkpoint is None or self.features == "random"):
+            msg = "head=checkpoint needs checkpoint=RUN, a probe's, and features=backbone"
+            raise ValueError(msg)
+        return self
 
     @property
     def teacher(self) -> None:

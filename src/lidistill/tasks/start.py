@@ -1,11 +1,13 @@
 """Where training on labels starts from: a checkpoint, random weights, the inputs or the teacher."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from pydantic import TypeAdapter
+from torch import nn
 
 from lidistill.backbones import BackboneConfig
 from lidistill.backbones.base import Backbone
@@ -135,6 +137,30 @@ def backbone_weights(checkpoint: Checkpoint) -> dict[str, torch.Tensor]:
         msg = f"{checkpoint.path} holds no backbone; give the run folder of a distillation."
         raise CheckpointError(msg)
     return found
+
+
+def load_head(head: nn.Module, run: Path | None, label_names: Sequence[str]) -> None:
+    """Start a segmentation head with what that of another run has learned.
+
+    Args:
+        head: Changed.
+        run: Run folder or checkpoint of a probe or a fine-tuning.
+        label_names: The classes that are to be learned.
+
+    Raises:
+        CheckpointError: If the run learned no classes, or others.
+    """
+    assert run is not None  # noqa: S101  checked by the recipe
+    checkpoint = load_checkpoint(run)
+    learned = checkpoint.meta.get("label_names")
+    if learned != list(label_names):
+        what = f"the {len(learned)} classes {', '.join(learned)}" if learned else "no classes"
+        msg = (
+            f"head=checkpoint: {checkpoint.path} has learned {what}, this run learns "
+            f"{', '.join(label_names)}; give a probe of the same classes, or head=zero."
+        )
+        raise CheckpointError(msg)
+    load_weights(head, part_of(checkpoint, "head"), source=checkpoint.path)
 
 
 def part_of(checkpoint: Checkpoint, part: str) -> dict[str, torch.Tensor]:
