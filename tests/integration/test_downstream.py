@@ -16,7 +16,7 @@ from lidistill.cli import main
 from lidistill.compare import Line, gap_sentence, markdown, table_rows
 from lidistill.engine.checkpoint import load_checkpoint
 from lidistill.engine.tracking import read_log
-from lidistill.errors import ConfigError, FileFormatError
+from lidistill.errors import CheckpointError, ConfigError, FileFormatError
 from lidistill.recipes import apply_overrides
 from lidistill.tasks.distill import pretrain
 from lidistill.tasks.report import evaluate_run, train_and_score
@@ -59,6 +59,20 @@ def test_fine_tuning_starts_from_the_distilled_weights_and_moves_every_one(world
     still = [name for name, distance in distances.items() if distance == 0]
     assert still in ([], ["backbone.embed.difference_norm.bias"])
     assert max(distances.values()) < 0.2
+
+
+def test_fine_tuning_can_start_with_the_head_of_a_probe(world, tmp_path):
+    train_and_score(recipe(world, f"output={tmp_path / 'probe'}", values=probe_values))
+    start = (f"checkpoint={tmp_path / 'probe'}", "head=checkpoint", "train.steps=1")
+    train_and_score(recipe(world, *start, f"output={tmp_path / 'tuned'}", "optimizer.lr=1e-9"))
+    probe, tuned = load_checkpoint(tmp_path / "probe"), load_checkpoint(tmp_path / "tuned")
+    assert probe.weights["head.linear.weight"].abs().max() > 0.01
+    for name in ("head.linear.weight", "head.linear.bias", "backbone.embed.merge.weight"):
+        torch.testing.assert_close(tuned.weights[name], probe.weights[name], atol=1e-6, rtol=0)
+    with pytest.raises(CheckpointError, match="has learned no classes"):
+        train_and_score(recipe(world, "head=checkpoint", f"output={tmp_path / 'no'}"))
+    with pytest.raises(ConfigError, match="head=checkpoint needs checkpoint=RUN"):
+        recipe(world, "head=checkpoint", "features=random")
 
 
 @pytest.mark.parametrize("values", [probe_values, finetune_values])
