@@ -32,6 +32,7 @@ from lidistill.data.sampling import (
     sample_rng,
 )
 from lidistill.data.semantic_kitti import SemanticKittiConfig
+from lidistill.data.worker import keep_freed_memory
 from lidistill.errors import DatasetNotFoundError
 from lidistill.ops.neighbors import nearest_neighbors
 from lidistill.structures import Frame
@@ -58,6 +59,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="folder for reading.md and reading.json")
     options = parser.parse_args()
     torch.set_num_threads(1)
+    keep_freed_memory()  # as the data workers do
     found = {}
     for name, config in _CONFIGS.items():
         try:

@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 
 Float64: TypeAlias = NDArray[np.float64]
 
+_BLOCK = 1 << 14
+"""Points that are transformed together: BLAS shares larger products among threads, which spin
+while other data workers need the cores."""
 MAX_WORLD = 1e7
 """Metres from the equator to a pole; no coordinate of a world frame is larger."""
 
@@ -110,7 +113,14 @@ def invert_rigid(T: Float64) -> Float64:
 
 def transform_points(T_b_a: Float64, points_a: NDArray[np.floating]) -> Float64:
     """(N, 3) points of frame a in frame b, float64 metres."""
-    return points_a.astype(np.float64) @ T_b_a[:3, :3].T + T_b_a[:3, 3]
+    points_b = np.empty((len(points_a), 3))
+    rotation_t = T_b_a[:3, :3].T
+    for start in range(0, len(points_a), _BLOCK):
+        block = points_a[start : start + _BLOCK].astype(np.float64, copy=False)
+        np.matmul(block, rotation_t, out=points_b[start : start + _BLOCK])
+    for axis in range(3):  # at half the time of all in one, rows of three being short
+        points_b[:, axis] += T_b_a[axis, 3]
+    return points_b
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

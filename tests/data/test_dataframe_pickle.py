@@ -208,6 +208,37 @@ def test_damaged_bytes_end_in_a_table_or_in_one_line(tmp_path: Path) -> None:
     assert outcomes == {"read", "one line"}
 
 
+def test_members_of_a_gzip_file_may_follow_one_another(tmp_path: Path) -> None:
+    content = pickle.dumps(pd.DataFrame(COLUMNS))
+    third = len(content) // 3
+    parts = [content[:third], content[third : 2 * third], content[2 * third :]]
+    path = tmp_path / "00.pkl.gz"
+    for end in (b"", bytes(512)):
+        path.write_bytes(b"".join(gzip.compress(part) for part in parts) + end)
+        assert_equal_tables(read_dataframe(path), COLUMNS)
+    path.write_bytes(gzip.compress(content[:third]) + gzip.compress(content[third : 2 * third]))
+    with pytest.raises(FileFormatError):  # of one size, but the rest is missing
+        read_dataframe(path)
+
+
+@pytest.mark.parametrize("place", [-1, -5, 0, 30])
+def test_a_wrong_checksum_size_or_header_of_a_gzip_file_is_an_error(
+    place: int, tmp_path: Path
+) -> None:
+    content = bytearray(gzip.compress(pickle.dumps(pd.DataFrame(COLUMNS))))
+    content[place] ^= 1
+    (tmp_path / "00.pkl.gz").write_bytes(content)
+    with pytest.raises(FileFormatError, match="not a gzip file"):
+        read_dataframe(tmp_path / "00.pkl.gz")
+
+
+def test_what_follows_a_gzip_file_and_is_none_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "00.pkl.gz"
+    path.write_bytes(gzip.compress(pickle.dumps(pd.DataFrame(COLUMNS))) + b"more than nothing")
+    with pytest.raises(FileFormatError, match="not a gzip file"):
+        read_dataframe(path)
+
+
 def test_a_truncated_gzip_file_is_an_error(tmp_path: Path) -> None:
     path = write_pickle(tmp_path / "00.pkl.gz", old_dataframe(COLUMNS))
     path.write_bytes(path.read_bytes()[:-20])

@@ -1,5 +1,6 @@
 import logging
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -186,6 +187,28 @@ def test_a_worker_ignores_the_signals_that_are_meant_for_the_run():
         return 5
 
     assert in_child(worker) == 5
+
+
+_PAGES = """
+import resource
+from lidistill.data.worker import keep_freed_memory
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(20):
+        parts = [bytes(3 << 20) for _ in range(8)]
+        del parts
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+by_itself = faults()
+keep_freed_memory()
+faults()
+print(faults() <= by_itself // 4)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="memory is kept with glibc only")
+def test_a_worker_reuses_the_memory_of_the_frame_before():
+    run = subprocess.run([sys.executable, "-c", _PAGES], capture_output=True, text=True, check=True)
+    assert run.stdout == "True\n"
 
 
 def test_a_worker_ends_with_its_parent():

@@ -1,12 +1,20 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 
-from lidistill.data.pairing import PixelPairs, gather_pairs, pair_view, resize_pixels
+from lidistill.data.pairing import (
+    PixelPairs,
+    gather_pairs,
+    pair_by_numpy,
+    pair_view,
+    resize_pixels,
+)
 from lidistill.structures import CameraView
 
 T_CAM_LIDAR = np.array([[0, -1, 0, 0], [0, 0, -1, 0], [1, 0, 0, 0], [0, 0, 0, 1]], dtype=np.float64)
 """A camera in the lidar's place that looks along x."""
+LENS = np.array([-0.1, 0.02, 1e-3, -1e-3, 0.0])
 
 
 def camera(**limits):
@@ -84,3 +92,20 @@ def test_views_without_a_pair_are_not_counted():
 def test_nothing_that_survives_gives_no_pairs():
     pairs, used = gather_pairs(np.array([-1]), [pixel_pairs(0)])
     assert (len(pairs), used) == (0, ())
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    "limits", [{}, {"near_depth": 1.0, "near_x": 2.0, "border_px": 1.0}, {"distortion": LENS}]
+)
+def test_large_scans_are_paired_like_small_ones(limits, dtype):
+    rng = np.random.default_rng(0)
+    points = rng.normal(0, [20, 20, 3], (30_000, 3)).astype(dtype)
+    points[:100, 0] = 0  # on the plane of the camera
+    for scan in (points, np.hstack([points, points])[:, :3]):
+        found = pair_view(scan, camera(**limits), (57, 113))
+        expected = pair_by_numpy(scan, camera(**limits), (57, 113))
+        assert 500 < len(found.index) < 29_000
+        assert np.array_equal(found.index, expected.index)
+        assert np.array_equal(found.uv, expected.uv)
+        assert found.uv.dtype == expected.uv.dtype

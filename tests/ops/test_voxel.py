@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from lidistill.ops.voxel import voxel_first, voxel_permuted, voxel_random
+from lidistill.ops.voxel import first_by_numpy, voxel_first, voxel_permuted, voxel_random
 
 
 def by_definition(points, size, permutation):
@@ -53,6 +53,37 @@ def test_both_ways_of_sorting_agree():
     wide = np.concatenate([points, [[1e17, 1e17, 1e17]]])
     found = voxel_permuted(wide, 1.0, permutation)
     assert found.tolist() == by_definition(wide, 1.0, permutation)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("size", [0.1, 0.25, 3.0, 1e4])
+def test_the_compiled_way_of_large_clouds_is_that_of_small_ones(dtype, size):
+    points = np.concatenate(
+        [cloud(20_000, dtype=dtype), np.repeat(cloud(50, 1, dtype), 40, axis=0)]
+    )
+    points *= np.array([30, 20, 1], dtype=dtype)
+    for permutation in (np.arange(len(points)), np.random.default_rng(2).permutation(len(points))):
+        found = voxel_permuted(points, size, permutation)
+        assert found.dtype == np.int64
+        assert np.array_equal(found, first_by_numpy(points, size, permutation))
+
+
+def test_large_clouds_may_be_columns_of_a_table_and_have_outliers():
+    table = np.random.default_rng(0).normal(0, 5, (12_000, 4))
+    expected = voxel_first(table[:, :3].copy(), 0.5)
+    assert np.array_equal(voxel_first(table[:, :3], 0.5), expected)
+    for far in (1e5, 1e18):
+        wide = np.concatenate([table[:, :3], [[far, far, far]]])
+        assert np.array_equal(voxel_first(wide, 0.5), [*expected, 12_000])
+
+
+@pytest.mark.parametrize("place", [0, 7, 11_999])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_large_clouds_with_a_coordinate_that_is_not_finite_are_refused(bad, place):
+    points = cloud(12_000)
+    points[place, 2] = bad
+    with pytest.raises(ValueError, match="not finite"), np.errstate(invalid="ignore"):
+        voxel_first(points, 0.1)
 
 
 def test_a_random_point_of_a_voxel_is_any_of_its_points():

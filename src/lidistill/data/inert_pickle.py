@@ -63,8 +63,10 @@ class Record:
 
 
 class _Unpickler(pickle.Unpickler):
-    def __init__(self, content: bytes, admitted: Mapping[tuple[str, str], type[Record]]) -> None:
-        super().__init__(io.BytesIO(content))
+    def __init__(
+        self, content: io.BytesIO, admitted: Mapping[tuple[str, str], type[Record]]
+    ) -> None:
+        super().__init__(content)
         self._admitted = admitted
 
     def find_class(self, module: str, name: str) -> type[Record]:
@@ -75,7 +77,7 @@ class _Unpickler(pickle.Unpickler):
         return self._admitted[module, name]
 
 
-def load_inert(content: bytes, admitted: Mapping[tuple[str, str], type[Record]]) -> Any:
+def load_inert(content: bytes | bytearray, admitted: Mapping[tuple[str, str], type[Record]]) -> Any:
     """Object of a pickle, made of records, lists, tuples, dictionaries, strings and numbers.
 
     Args:
@@ -86,14 +88,16 @@ def load_inert(content: bytes, admitted: Mapping[tuple[str, str], type[Record]])
         RefusedError: If the pickle asks for another name or another kind of instruction.
         pickle.UnpicklingError: Or another of ``BROKEN``, if it is damaged.
     """
+    file = io.BytesIO(content)
     with warnings.catch_warnings():
         # Decoding the arguments of an instruction that is refused anyway may warn.
         warnings.simplefilter("ignore")
-        _scan(content)
-    return _Unpickler(content, admitted).load()
+        _scan(file, len(content))
+    file.seek(0)
+    return _Unpickler(file, admitted).load()
 
 
-def _scan(content: bytes) -> None:
+def _scan(content: io.BytesIO, size: int) -> None:
     """Check every instruction and its length before any is carried out.
 
     The unpickler reserves memory for whatever length or memo number an instruction claims.
@@ -103,8 +107,8 @@ def _scan(content: bytes) -> None:
         if opcode.name not in _OPCODES:
             msg = f"its pickle uses the instruction {opcode.name}"
             raise RefusedError(msg)
-        if opcode.name.endswith("BINPUT") and int(argument or 0) > len(content):
-            msg = f"memo number {argument} in a pickle of {len(content)} bytes"
+        if opcode.name.endswith("BINPUT") and int(argument or 0) > size:
+            msg = f"memo number {argument} in a pickle of {size} bytes"
             raise pickle.UnpicklingError(msg)
         tuples += opcode.name.startswith("TUPLE")
         if count > _MAX_OPCODES or tuples > _MAX_TUPLES:

@@ -13,7 +13,7 @@ from lidistill.config import Config
 from lidistill.data.binary import MAX_RANGE
 from lidistill.data.files import blamed_on
 from lidistill.data.pandaset_drive import CameraFiles, DriveFiles, is_drive, read_drive
-from lidistill.data.pandaset_tables import read_classes, read_points
+from lidistill.data.pandaset_tables import PointTable, read_classes, read_points
 from lidistill.data.pictures import a_few, size_of_view
 from lidistill.errors import DatasetNotFoundError, FileFormatError
 from lidistill.geometry import check_pinhole, invert_rigid, rigid, transform_points
@@ -164,16 +164,16 @@ class PandaSet:
         """
         drive, frame = self._frames[index]
         path = drive.scans[frame]
-        table = read_points(path)
-        own = table.device == DEVICE[self.sensor]
-        if not own.any():
+        table = read_points(path, DEVICE[self.sensor])
+        if not len(table.rows):
             msg = f"{path} has no point of {self.sensor} (d = {DEVICE[self.sensor]}); leave it out."
             raise DatasetNotFoundError(msg)
         T_world_lidar = drive.T_world_ego[frame] @ _T_EGO_LIDAR
-        points = transform_points(invert_rigid(T_world_lidar), table.world[own]).astype(np.float32)
-        if np.abs(points).max() > MAX_RANGE:
+        points = transform_points(invert_rigid(T_world_lidar), table.world).astype(np.float32)
+        farthest = max(points.max(), -points.min())
+        if farthest > MAX_RANGE:
             msg = (
-                f"{path}: a point lies {np.abs(points).max():g} m from the vehicle, expected at "
+                f"{path}: a point lies {farthest:g} m from the vehicle, expected at "
                 f"most {MAX_RANGE:g}; the scan or lidar/poses.json is damaged. Unpack both again."
             )
             raise FileFormatError(msg)
@@ -181,8 +181,8 @@ class PandaSet:
             frame_id=self._frame_id(drive, frame),
             sensor=self.sensor,
             points=points,
-            intensity=table.intensity[own],
-            labels=self._labels(drive, frame, own),
+            intensity=table.intensity,
+            labels=self._labels(drive, frame, table),
             views=tuple(
                 _view(drive.cameras[name], frame, T_world_lidar)
                 for name in self.cameras
@@ -194,14 +194,12 @@ class PandaSet:
     def _frame_id(self, drive: DriveFiles, frame: str) -> str:
         return f"{drive.name}/{frame}/{self.sensor}"
 
-    def _labels(
-        self, drive: DriveFiles, frame: str, own: NDArray[np.bool_]
-    ) -> NDArray[np.uint8] | None:
+    def _labels(self, drive: DriveFiles, frame: str, table: PointTable) -> NDArray[np.uint8] | None:
         if self.config.labels == "none" or frame not in drive.labels:
             return None
         path = drive.labels[frame]
-        raw = read_classes(path, drive.scans[frame], len(own))
-        return self.label_map.apply(raw[own], source=str(path))
+        raw = read_classes(path, drive.scans[frame], table.num_rows)
+        return self.label_map.apply(raw[table.rows], source=str(path))
 
     def _find_drives(self) -> tuple[DriveFiles, ...]:
         root, wanted = self.config.root, self.config.drives

@@ -1,6 +1,6 @@
 """PandaSet's tables of points and of classes, checked against what its sensors can write.
 
-Shape letters: N points of both lidars together.
+Shape letters: N points of both lidars together, M of one.
 """
 
 from dataclasses import dataclass
@@ -20,36 +20,51 @@ _MAX_INTENSITY: Final = 255
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PointTable:
-    """The scans of both lidars at one moment."""
+    """The scan of one lidar, from the table of both."""
 
     world: NDArray[np.float64]
-    """(N, 3) metres, world coordinates."""
+    """(M, 3) metres, world coordinates."""
     intensity: NDArray[np.float32]
-    """(N,) 0 to 255."""
-    device: NDArray[np.int64]
-    """(N,) 0 for Pandar64, 1 for PandarGT."""
+    """(M,) 0 to 255."""
+    rows: NDArray[np.int64]
+    """(M,) row of each point in the table."""
+    num_rows: int
+    """N, the rows of the table."""
 
 
-def read_points(path: Path) -> PointTable:
-    """Points of one frame.
+def read_points(path: Path, device: int) -> PointTable:
+    """Points of one frame and lidar.
+
+    Args:
+        path: The table.
+        device: Value of its column ``d`` for the lidar: 0 for Pandar64, 1 for PandarGT.
 
     Raises:
         DatasetNotFoundError: If there is no such file.
-        FileFormatError: If it is damaged, or holds what no lidar measures.
+        FileFormatError: If it is damaged, or holds what no lidar measures, be it the other lidar.
     """
-    x, y, z, intensity, device = (
-        column.astype(np.float64) for column in _numbers(path, ("x", "y", "z", "i", "d"))
-    )
-    world = np.stack([x, y, z], axis=1)
-    if not (np.abs(world) <= MAX_WORLD).all():
+    x, y, z, intensity, devices = _numbers(path, ("x", "y", "z", "i", "d"))
+    if not all(_lie_in(column, -MAX_WORLD, MAX_WORLD) for column in (x, y, z)):
         raise _damaged(path, "some of its points are not finite or on no map")
-    if not ((intensity >= 0) & (intensity <= _MAX_INTENSITY)).all():
+    if not _lie_in(intensity, 0, _MAX_INTENSITY):
         raise _damaged(path, f"some intensities (i) are not in 0 to {_MAX_INTENSITY}")
-    if not ((device == 0) | (device == 1)).all():
+    if not ((devices == 0) | (devices == 1)).all():
         raise _damaged(path, "some devices (d) are neither 0 nor 1")
+    rows = np.flatnonzero(devices == device)
+    world = np.empty((len(rows), 3))
+    for axis, column in enumerate((x, y, z)):
+        world[:, axis] = column[rows]
     return PointTable(
-        world=world, intensity=intensity.astype(np.float32), device=device.astype(np.int64)
+        world=world,
+        intensity=intensity[rows].astype(np.float32),
+        rows=rows,
+        num_rows=len(devices),
     )
+
+
+def _lie_in(column: Array, low: float, high: float) -> bool:
+    """Whether all numbers lie between two, which NaN does not."""
+    return not len(column) or bool(column.min() >= low and column.max() <= high)
 
 
 def read_classes(path: Path, scan: Path, num_points: int) -> NDArray[np.int64]:

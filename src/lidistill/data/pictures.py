@@ -21,6 +21,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
+from lidistill.data import png
 from lidistill.data.files import open_file, read_file
 from lidistill.errors import FileFormatError, LidistillError, first_line
 
@@ -67,6 +68,8 @@ def _decode(content: bytes) -> NDArray[np.uint8]:
             msg = f"more than {_MAX_SCANS} passes over the picture"
             raise ValueError(msg)
         return simplejpeg.decode_jpeg(content, colorspace="RGB")
+    if content.startswith(png.START) and (rgb := png.decode_rgb(content, _MAX_PIXELS)) is not None:
+        return rgb
     with _open(io.BytesIO(content)) as picture:
         if picture.format == "PNG":
             picture.verify()  # the checksums, which decoding alone does not look at

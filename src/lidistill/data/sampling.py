@@ -117,7 +117,7 @@ def distillation_sample(
     """
     draws = draw(frame, config, rng)
     kept = config.voxels(frame, draws.permutation)
-    points = frame.points[kept]
+    points = frame.points.take(kept, axis=0)  # faster than brackets
     for choice in draws.camera_choices(config):
         views = tuple(frame.views[view] for view in choice)
         pixels = [pair_view(points, view, config.image_size_hw) for view in views]
@@ -180,7 +180,7 @@ def sample_from_pairs(
     if not len(seen):
         return None
     candidates = seen if config.points == "paired" else np.arange(len(kept))
-    points = frame.points[kept[candidates]]
+    points = frame.points.take(kept[candidates], axis=0)
     for choice in centres(draws.centre, len(seen)):
         centre = int(np.searchsorted(candidates, seen[choice]))
         chosen = candidates[limit_to_nearest(points, centre, config.max_points)]
@@ -253,7 +253,7 @@ def _training_sample(
     draws = draw(frame, config, rng)
     kept = config.voxels(frame, draws.permutation)
     for centre in centres(draws.centre, len(kept)):
-        near = limit_to_nearest(frame.points[kept], centre, config.max_points)
+        near = limit_to_nearest(frame.points.take(kept, axis=0), centre, config.max_points)
         sample, _ = _crop_and_describe(frame, kept[near], draws.augmentation, config, grid)
         if len(sample) or len(near) == len(kept):
             break
@@ -269,16 +269,17 @@ def _crop_and_describe(
 ) -> tuple[Sample, NDArray[np.bool_]]:
     """Sample of the chosen points inside the field of view, and which of them those are."""
     sensor = sensor_of(frame)
-    augmented = augmentation.apply(frame.points[chosen])
-    inside = crop_mask(augmented.coords, grid)
-    source, coords = chosen[inside], augmented.coords[inside]
-    intensity = (frame.intensity[source] - sensor.intensity_mean) / sensor.intensity_std
-    features = np.column_stack([intensity, augmented.channels[inside]])
+    augmented = augmentation.apply(frame.points.take(chosen, axis=0))
+    places = np.flatnonzero(inside := crop_mask(augmented.coords, grid))
+    source, coords = chosen[places], augmented.coords.take(places, axis=0)
+    features = np.empty((len(places), 5), dtype=np.float32)
+    features[:, 0] = (frame.intensity[source] - sensor.intensity_mean) / sensor.intensity_std
+    features[:, 1:] = augmented.channels.take(places, axis=0)
     labels = None if frame.labels is None else torch.from_numpy(frame.labels[source]).long()
     sample = Sample(
         frame_id=frame.frame_id,
-        coords=torch.from_numpy(coords.astype(np.float32)),
-        features=torch.from_numpy(features.astype(np.float32)),
+        coords=torch.from_numpy(coords.astype(np.float32, copy=False)),
+        features=torch.from_numpy(features),
         neighbors=torch.from_numpy(nearest_neighbors(coords, config.num_neighbors)),
         cells=torch.from_numpy(cell_indices(coords, grid)),
         source=torch.from_numpy(source),

@@ -45,7 +45,9 @@ def voxel_subset(
     num_dropped = len(frame.points) - len(finite)
     if num_dropped:
         logger.info("frame %s: dropped %d points that are not finite", frame.frame_id, num_dropped)
-    points: NDArray[np.floating] = frame.points[finite]
+    points: NDArray[np.floating] = frame.points
+    if num_dropped:
+        points = points[finite]
     pose = voxel_pose(frame, voxel_frame)
     if pose is not None:
         points = transform_points(pose, points)
@@ -76,5 +78,7 @@ def voxel_pose(frame: Frame, voxel_frame: VoxelFrame) -> NDArray[np.float64] | N
 
 def finite_points(frame: Frame) -> NDArray[np.int64]:
     """(at most N,) points whose coordinates and intensity are finite."""
+    if np.isfinite(frame.points).all() and np.isfinite(frame.intensity).all():
+        return np.arange(len(frame.points))
     columns = (*frame.points.T, frame.intensity)
     return np.flatnonzero(np.logical_and.reduce([np.isfinite(column) for column in columns]))

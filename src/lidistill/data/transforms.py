@@ -52,8 +52,13 @@ def limit_to_nearest(
     """
     if len(points) <= max_points:
         return np.arange(len(points))
-    distance2 = np.square(points - points[centre_index]).sum(axis=1)
-    return np.argsort(distance2, kind="stable")[:max_points].astype(np.int64, copy=False)
+    distance2 = squared_norm(points - points[centre_index])
+    if distance2.dtype != np.float32:
+        return np.argsort(distance2, kind="stable")[:max_points].astype(np.int64, copy=False)
+    # Positive numbers sort like their bits. With the index in the low ones values are sorted
+    # instead of indices, for which NumPy has vector instructions, and equals keep their order.
+    ranked = (distance2.view(np.uint32).astype(np.int64) << 32) | np.arange(len(points))
+    return np.sort(ranked)[:max_points] & 0xFFFFFFFF
 
 
 def centres(share: float, count: int) -> Iterator[int]:
@@ -72,7 +77,17 @@ def centres(share: float, count: int) -> Iterator[int]:
 
 def with_radius(points: NDArray[np.floating]) -> NDArray[np.floating]:
     """(N, 4) x, y, z and the distance from the sensor."""
-    return np.column_stack([points, np.sqrt(np.square(points).sum(axis=1))])
+    channels = np.empty((len(points), 4), dtype=points.dtype)
+    channels[:, :3] = points
+    channels[:, 3] = np.sqrt(squared_norm(points))
+    return channels
+
+
+def squared_norm(points: NDArray[np.floating]) -> NDArray[np.floating]:
+    """(N,) sum of the three squares, in their order; a sum over rows of three takes longer."""
+    x, y, z = points.T
+    total: NDArray[np.floating] = x * x + y * y + z * z
+    return total
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

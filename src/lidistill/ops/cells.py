@@ -14,9 +14,11 @@ MARGIN = 1e-4
 
 def crop_mask(coords: NDArray[np.floating], grid: GridConfig) -> NDArray[np.bool_]:
     """(M,) whether each of the (M, 3) points, metres, lies inside the field of view."""
-    low = np.array(grid.fov_min) + MARGIN
-    high = np.array(grid.fov_max) - MARGIN
-    inside: NDArray[np.bool_] = np.all((coords > low) & (coords < high), axis=1)
+    inside = np.ones(len(coords), dtype=bool)
+    for column, low, high in zip(coords.T, grid.fov_min, grid.fov_max, strict=True):
+        # Whatever their own precision, coordinates are compared in double.
+        inside &= column > np.float64(low + MARGIN)
+        inside &= column < np.float64(high - MARGIN)
     return inside
 
 

@@ -31,6 +31,11 @@ def compiled(function: Callable[P, R]) -> Callable[P, R]:
     return cast("Callable[P, R]", jit(function))
 
 
+def compiled_exactly(function: Callable[P, R]) -> Callable[P, R]:
+    """Compile a loop that rounds as it is written."""
+    return cast("Callable[P, R]", numba.njit(nogil=True, cache=True, error_model="numpy")(function))
+
+
 def rows(tensor: Tensor) -> Any:
     """Array on a tensor's memory; bfloat16 as its bits."""
     tensor = tensor.detach()

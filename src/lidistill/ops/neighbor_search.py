@@ -1,29 +1,45 @@
-"""Exact nearest neighbours by a k-d tree whose buckets are searched together, compiled.
+"""Exact nearest neighbours of a whole cloud, eight points at a time, compiled.
 
-The definition is ``neighbors.nearest_by_scipy``; this finds the same distances in little more than
-half the time. Points of one bucket need nearly the same other buckets, so
-the tree is walked once for all of them.
+The definition is ``neighbors.nearest_by_scipy``; this finds the same distances in a fraction of
+the time. Halving the cloud at the median of its longest side, again and again, leaves buckets of
+eight points that lie together. The points of a bucket search side by side, one in each lane of a
+vector: every other point that may be near is offered to all eight at once. Boxes around buckets,
+and around larger groups of them, say which points may be.
 
-Shape letters: M points, T nodes of the tree, K neighbours of a point.
+A point's number rides in the lowest bits of its squared distance, so that both are sorted as one
+float64. With M points, squared distances that agree to 52 - log2(M) bits count as the same.
+
+Shape letters: M points, K neighbours of a point, B boxes.
 """
 
-from collections.abc import Callable
-from typing import Any, Final, TypeAlias, TypeVar, cast
+from typing import Final, TypeAlias
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
-F = TypeVar("F", bound=Callable[..., Any])
+from lidistill.ops.compiled import compiled_exactly
+from lidistill.ops.lanes import (
+    any_less,
+    eight,
+    largest,
+    load_eight,
+    load_four,
+    lower,
+    minus,
+    plus,
+    store,
+    tagged,
+    times,
+    upper,
+)
+
 Float: TypeAlias = NDArray[np.float64]
 Int: TypeAlias = NDArray[np.int64]
 
-_BUCKET: Final = 12  # points of a leaf, at most
-_FIRST: Final = 3  # a bucket first looks at so many times K points around itself
-
-
-def _compiled(function: F) -> F:
-    return cast("F", numba.njit(cache=True, nogil=True)(function))
+_BUCKET: Final = 8  # points, as many as lanes
+_GROUP: Final = 64 * _BUCKET  # points
+_LEAST: Final = 1e-270  # added to squared distances, so that none is 0 and its tag no number
+_SAMPLE: Final = 64  # points above which a pivot is looked for among nine
 
 
 def search(points: NDArray[np.floating], k: int) -> Int:
@@ -31,173 +47,237 @@ def search(points: NDArray[np.floating], k: int) -> Int:
 
     Points on the same distance come in any order; rows are filled up with the point itself.
     """
-    precise = np.ascontiguousarray(points, dtype=np.float64)
-    num_nodes = max(1, 4 * (len(points) // _BUCKET + 1))
-    order = np.arange(len(points))
-    spans = np.zeros((num_nodes, 4), dtype=np.int64)  # start, stop, first child, parent
-    boxes = np.zeros((num_nodes, 6))  # least and largest x, y, z
-    count = _build(precise, order, spans, boxes)
-    found: Int = _search(precise[order].T.copy(), order, spans[:count], boxes[:count], k)
+    rows = np.empty((len(points), 4))
+    rows[:, :3] = points
+    rows[:, 3] = np.arange(len(points))
+    _arrange(rows)
+    found: Int = _search(rows, k)
     return found
 
 
-@_compiled
-def _build(points: Float, order: Int, spans: Int, boxes: Float) -> int:
-    """Split at the median of the longest side until a node is a bucket; children are adjacent."""
-    spans[0, 1], spans[0, 3] = len(order), -1
-    count, node = 1, 0
-    while node < count:
-        start, stop = spans[node, 0], spans[node, 1]
-        for axis in range(3):
-            boxes[node, axis], boxes[node, 3 + axis] = np.inf, -np.inf
-            for place in range(start, stop):
-                value = points[order[place], axis]
-                boxes[node, axis] = min(boxes[node, axis], value)
-                boxes[node, 3 + axis] = max(boxes[node, 3 + axis], value)
-        if stop - start > _BUCKET:
-            middle = (start + stop) // 2
-            longest = np.argmax(boxes[node, 3:] - boxes[node, :3])
-            _partition(points[:, longest], order, start, stop, middle)
-            spans[node, 2] = count
-            spans[count, 0], spans[count, 1], spans[count, 3] = start, middle, node
-            spans[count + 1, 0], spans[count + 1, 1], spans[count + 1, 3] = middle, stop, node
-            count += 2
-        node += 1
-    return count
-
-
-@_compiled
-def _partition(values: Float, order: Int, start: int, stop: int, middle: int) -> None:
-    """Arrange order[start:stop] so that no value before the middle is larger than one after it."""
-    low, high = start, stop - 1
-    while low < high:
-        pivot = values[order[(low + high) // 2]]
-        left, right = low, high
-        while left <= right:
-            while values[order[left]] < pivot:
-                left += 1
-            while values[order[right]] > pivot:
-                right -= 1
-            if left <= right:
-                order[left], order[right] = order[right], order[left]
-                left += 1
-                right -= 1
-        if middle <= right:
-            high = right
-        elif middle >= left:
-            low = left
-        else:
-            return
-
-
-@_compiled
-def _search(points: Float, order: Int, spans: Int, boxes: Float, k: int) -> Int:
-    """(M, 1 + K) neighbours; the (3, M) ``points`` lie in the order of the tree."""
-    found = np.empty((len(order), 1 + k), dtype=np.int64)
-    distance = np.empty((_BUCKET, k))
-    nearest = np.empty((_BUCKET, k), dtype=np.int64)
-    stack = np.empty(128, dtype=np.int64)
-    for bucket in range(len(spans)):
-        if spans[bucket, 2]:
-            continue
-        start, stop = spans[bucket, 0], spans[bucket, 1]
-        around = bucket
-        while spans[around, 3] >= 0 and spans[around, 1] - spans[around, 0] < _FIRST * k:
-            around = spans[around, 3]
-        for query in range(start, stop):
-            nearest[query - start] = query
-            distance[query - start] = np.inf
-            if query > start:
-                # The point before has k others or itself nearer than its own last and this step.
-                step = 0.0
-                for axis in range(3):
-                    step += (points[axis, query] - points[axis, query - 1]) ** 2
-                bound = np.sqrt(distance[query - start - 1, k - 1]) + np.sqrt(step)
-                distance[query - start] = bound * bound * (1 + 1e-9) + 1e-30
-            row, place = distance[query - start], nearest[query - start]
-            _take(points, query, spans[around, 0], spans[around, 1], row, place)
-        _walk(points, bucket, around, spans, boxes, distance, nearest, stack)
-        for query in range(start, stop):
-            found[order[query], 0] = order[query]
-            for rank in range(k):
-                found[order[query], 1 + rank] = order[nearest[query - start, rank]]
-    return found
-
-
-@_compiled
-def _walk(
-    points: Float,
-    bucket: int,
-    around: int,
-    spans: Int,
-    boxes: Float,
-    distance: Float,
-    nearest: Int,
-    stack: Int,
-) -> None:
-    """Offer a bucket's points all those of other nodes that can be near enough."""
-    start, stop, last = spans[bucket, 0], spans[bucket, 1], distance.shape[1] - 1
-    reach = np.max(distance[: stop - start, last])
-    stack[0], height = 0, 1
+@compiled_exactly
+def _arrange(rows: Float) -> None:
+    """Order (M, 4) points and their numbers so that any eight from a multiple of eight are near."""
+    stack = np.empty((64, 2), dtype=np.int64)
+    stack[0, 0], stack[0, 1] = 0, len(rows)
+    height, ends = 1, np.empty(8)
     while height:
         height -= 1
-        node = stack[height]
-        if node == around or _gap(boxes, bucket, node) >= reach:
+        start, stop = stack[height]
+        if stop - start <= _BUCKET:
             continue
-        child = spans[node, 2]
-        if child:
-            nearer = _gap(boxes, bucket, child) <= _gap(boxes, bucket, child + 1)
-            stack[height], stack[height + 1] = child + nearer, child + 1 - nearer
-            height += 2
-            continue
-        for query in range(start, stop):
-            row, place = distance[query - start], nearest[query - start]
-            if _gap_of_point(points, query, boxes, node) < row[last]:
-                _take(points, query, spans[node, 0], spans[node, 1], row, place)
-        reach = np.max(distance[: stop - start, last])
+        _measure(rows, start, stop, ends)
+        axis = int(np.argmax(ends[4:7] - ends[:3]))
+        # Whole groups to either side, or whole buckets.
+        unit = _GROUP if stop - start > _GROUP else _BUCKET
+        middle = start + ((stop - start + unit - 1) // unit + 1) // 2 * unit
+        _split(rows, axis, start, stop, middle)
+        stack[height], stack[height + 1] = (start, middle), (middle, stop)
+        height += 2
 
 
-@_compiled
-def _gap(boxes: Float, first: int, second: int) -> float:
-    """Squared distance between two boxes."""
-    total = 0.0
-    for axis in range(3):
-        side = max(
-            boxes[first, axis] - boxes[second, 3 + axis],
-            boxes[second, axis] - boxes[first, 3 + axis],
+@compiled_exactly
+def _measure(rows: Float, start: int, stop: int, ends: Float) -> None:
+    """Write the least and the largest of each column of some rows to (8,) ends."""
+    low = high = load_four(rows, 4 * start)
+    for row in range(start + 1, stop):
+        values = load_four(rows, 4 * row)
+        low, high = lower(values, low), upper(values, high)
+    store(ends, 0, low)
+    store(ends, 4, high)
+
+
+@compiled_exactly
+def _split(rows: Float, axis: int, start: int, stop: int, middle: int) -> None:
+    """Swap rows so that none before the middle has a larger value than one after it."""
+    while stop - start > 1:
+        pivot = _pivot(rows, axis, start, stop)
+        border = _partition(rows, axis, start, stop, pivot)
+        if border > middle:
+            stop = border
+            continue
+        # The values that equal the pivot follow, in one piece: more than half may.
+        equal = _partition(rows, axis, border, stop, np.nextafter(pivot, np.inf))
+        if equal >= middle:
+            return
+        start = equal
+
+
+@compiled_exactly
+def _pivot(rows: Float, axis: int, start: int, stop: int) -> float:
+    """Some value of a column that is not far from its median."""
+    values = np.empty(3)
+    num_samples = 3 if stop - start > _SAMPLE else 1
+    step = (stop - start) // (3 * num_samples)
+    for sample in range(num_samples):
+        first = start + 3 * sample * step + step // 2
+        values[sample] = _median(
+            rows[first, axis], rows[first + step, axis], rows[first + 2 * step, axis]
         )
-        if side > 0:
-            total += side * side
-    return total
+    return _median(values[0], values[1], values[2]) if num_samples == 3 else values[0]
 
 
-@_compiled
-def _gap_of_point(points: Float, query: int, boxes: Float, node: int) -> float:
-    """Squared distance from a point to a box."""
-    total = 0.0
+@compiled_exactly
+def _median(first: float, second: float, third: float) -> float:
+    return max(min(first, second), min(max(first, second), third))
+
+
+@compiled_exactly
+def _partition(rows: Float, axis: int, start: int, stop: int, pivot: float) -> int:
+    """Move the rows below a pivot to the front; where they end.
+
+    Every row is swapped, needed or not: a processor that guesses wrong loses more than a swap.
+    """
+    border = start
+    for row in range(start, stop):
+        values, other = load_four(rows, 4 * row), load_four(rows, 4 * border)
+        is_less = rows[row, axis] < pivot
+        store(rows, 4 * row, other)
+        store(rows, 4 * border, values)
+        border += is_less
+    return border
+
+
+@compiled_exactly
+def _boxes(rows: Float, size: int) -> Float:
+    """(6, B) least and largest x, y, z of every so many points; B is a multiple of eight."""
+    count = (len(rows) + size - 1) // size
+    boxes = np.full((6, (count + 7) // 8 * 8), np.inf)
+    ends = np.empty(8)
+    for box in range(count):
+        _measure(rows, box * size, min((box + 1) * size, len(rows)), ends)
+        for axis in range(3):
+            boxes[axis, box], boxes[3 + axis, box] = ends[axis], ends[4 + axis]
+    return boxes
+
+
+@compiled_exactly
+def _near(boxes: Float, at: int, around: Float, reach: float, gaps: Float) -> bool:
+    """Whether any of eight boxes is nearer to one than a reach.
+
+    Args:
+        boxes: (6, B) least and largest x, y, z; infinite where there is no box.
+        at: The first of the eight.
+        around: (6,) the box they are compared with.
+        reach: Squared distance.
+        gaps: (8,) written if any is, the squared distance of each.
+    """
+    total = eight(0.0)
     for axis in range(3):
-        value = points[axis, query]
-        side = max(boxes[node, axis] - value, value - boxes[node, 3 + axis])
-        if side > 0:
-            total += side * side
-    return total
+        below = minus(load_eight(boxes[axis], at), eight(around[3 + axis]))
+        above = minus(eight(around[axis]), load_eight(boxes[3 + axis], at))
+        side = upper(upper(below, above), eight(0.0))
+        total = plus(total, times(side, side))
+    if not any_less(total, eight(reach)):
+        return False
+    store(gaps, 0, total)
+    return True
 
 
-@_compiled
-def _take(points: Float, query: int, start: int, stop: int, row: Float, place: Int) -> None:
-    """Insert those points of a range that are nearer than the farthest found so far."""
-    last = len(row) - 1
-    x, y, z = points[0, query], points[1, query], points[2, query]
-    # Slices counted from zero spare the loop a check for negative indices.
-    xs, ys, zs = points[0, start:stop], points[1, start:stop], points[2, start:stop]
-    worst = row[last]
-    for other in range(len(xs)):
-        dx, dy, dz = xs[other] - x, ys[other] - y, zs[other] - z
-        squared = dx * dx + dy * dy + dz * dz
-        if squared < worst and start + other != query:
-            rank = last
-            while rank > 0 and row[rank - 1] > squared:
-                row[rank], place[rank] = row[rank - 1], place[rank - 1]
-                rank -= 1
-            row[rank], place[rank] = squared, start + other
-            worst = row[last]
+@compiled_exactly
+def _search(rows: Float, k: int) -> Int:
+    """(M, 1 + K) neighbours of (M, 4) arranged points, in the order of their numbers."""
+    found = np.empty((len(rows), 1 + k), dtype=np.int64)
+    buckets, groups = _boxes(rows, _BUCKET), _boxes(rows, _GROUP)
+    nearest, columns = np.empty((1 + k, _BUCKET)), np.empty((3, _BUCKET))
+    mask = 1
+    while mask < len(rows):
+        mask = 2 * mask + 1
+    for start in range(0, len(rows), _BUCKET):
+        stop = min(start + _BUCKET, len(rows))
+        for lane in range(_BUCKET):
+            for axis in range(3):
+                columns[axis, lane] = rows[min(start + lane, stop - 1), axis]
+        nearest[:] = np.inf
+        _find(rows, buckets, groups, start, columns, nearest, mask)
+        _write(rows, start, stop, nearest.view(np.int64), mask, found)
+    return found
+
+
+@compiled_exactly
+def _find(
+    rows: Float,
+    buckets: Float,
+    groups: Float,
+    start: int,
+    columns: Float,
+    nearest: Float,
+    mask: int,
+) -> None:
+    """Offer the points of a bucket all those that may be near; arguments as of ``_offer``."""
+    own = buckets[:, start // _BUCKET].copy()
+    near_groups, near_buckets = np.empty(_BUCKET), np.empty(_BUCKET)
+    # Enough points around come first: afterwards the search knows how far it must go.
+    around = _BUCKET
+    while around < 2 * len(nearest):
+        around *= 2
+    first = max(0, min(start // around * around, (len(rows) - around) // _BUCKET * _BUCKET))
+    last = min(first + around, len(rows))
+    reach = _offer(rows, first, last, columns, nearest, mask)
+    for group in range(groups.shape[1]):
+        if group % 8 == 0:
+            is_near = _near(groups, group, own, reach, near_groups)
+        if not is_near or near_groups[group % 8] >= reach:
+            continue
+        inside = group * (_GROUP // _BUCKET)
+        for bucket in range(inside, min(inside + _GROUP // _BUCKET, buckets.shape[1]), 8):
+            if not _near(buckets, bucket, own, reach, near_buckets):
+                continue
+            for which in range(8):
+                place = (bucket + which) * _BUCKET
+                if near_buckets[which] < reach and not first <= place < last:
+                    end = min(place + _BUCKET, len(rows))
+                    reach = _offer(rows, place, end, columns, nearest, mask)
+
+
+@compiled_exactly
+def _offer(rows: Float, start: int, stop: int, columns: Float, nearest: Float, mask: int) -> float:
+    """Insert some points where they are nearer to one of eight than the farthest found so far.
+
+    Args:
+        rows: (M, 4) arranged points.
+        start: The first that is offered.
+        stop: After the last.
+        columns: (3, 8) the points that search.
+        nearest: (1 + K, 8) what each of them has found, squared distances with their tags.
+        mask: Bits that a tag takes.
+
+    Returns:
+        Largest squared distance of all that was found.
+    """
+    last = len(nearest) - 1
+    x, y, z = load_eight(columns, 0), load_eight(columns, 8), load_eight(columns, 16)
+    farthest = load_eight(nearest, 8 * last)
+    for place in range(start, stop):
+        row = rows[place]
+        dx, dy, dz = minus(x, eight(row[0])), minus(y, eight(row[1])), minus(z, eight(row[2]))
+        square = plus(plus(plus(times(dx, dx), times(dy, dy)), times(dz, dz)), eight(_LEAST))
+        if not any_less(square, farthest):
+            continue
+        square = tagged(square, place, mask)
+        above = farthest
+        for rank in range(last, 0, -1):
+            # Between its neighbours in rank, a number stays, gives way to the new one, or moves on.
+            below = load_eight(nearest, 8 * (rank - 1))
+            store(nearest, 8 * rank, lower(above, upper(below, square)))
+            above = below
+        store(nearest, 0, lower(above, square))
+        farthest = load_eight(nearest, 8 * last)
+    return largest(farthest)
+
+
+@compiled_exactly
+def _write(rows: Float, start: int, stop: int, tags: Int, mask: int, found: Int) -> None:
+    """Write what a bucket's points have found, each of them first in its own row."""
+    nothing = np.float64(np.inf).view(np.int64)
+    for place in range(start, stop):
+        itself = np.int64(rows[place, 3])
+        row = found[itself]
+        for rank in range(len(row)):
+            tag = tags[rank, place - start]
+            row[rank] = itself if tag == nothing else np.int64(rows[tag & mask, 3])
+        # Others on the same spot may have come before it, or, if many, in its stead.
+        for rank in range(1, len(row)):
+            if row[rank] == itself and tags[rank, place - start] != nothing:
+                row[rank] = row[0]
+        row[0] = itself

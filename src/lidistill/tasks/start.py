@@ -201,4 +201,7 @@ def _teacher_encoder(
 
 
 def _stored(checkpoint: Checkpoint | None, key: str) -> dict[str, Any] | None:
-    return None if checkpoint is None else checkpoint.recipe.get(key)
+    """Configuration of a network: in the recipe of a distillation, beside what a probe built."""
+    if checkpoint is None:
+        return None
+    return checkpoint.recipe.get(key) or checkpoint.meta.get("networks", {}).get(key)
