@@ -10,7 +10,7 @@ from fakes.runs import finetune_values, pretrain_values, probe_values, write_wor
 
 import lidistill
 from lidistill.config import GridConfig
-from lidistill.data.sampling import segmentation_sample
+from lidistill.data.scan_sample import scan_sample
 from lidistill.data.sensors import SENSORS
 from lidistill.engine.checkpoint import load_checkpoint, load_weights, save_checkpoint
 from lidistill.errors import CheckpointError, ConfigError, FileFormatError, UnknownNameError
@@ -65,7 +65,7 @@ def encoded(world, frame, run="pretrain"):
     recipe = make(pretrain_values(world))
     backbone = recipe.backbone.build()
     load_weights(backbone, backbone_weights(checkpoint), source=checkpoint.path)
-    sample = segmentation_sample(frame, recipe.data.sampling, backbone.grid, training=False)
+    sample = scan_sample(frame, recipe.data.sampling, backbone.grid)
     return BackboneEncoder(backbone)(frame, sample).features, sample, checkpoint
 
 
@@ -138,7 +138,7 @@ def test_classes_are_those_that_evaluate_scores(world, frame, run):
     checkpoint = load_checkpoint(world / run)
     recipe = make(checkpoint.recipe)
     network = restored(recipe, checkpoint)
-    sample = segmentation_sample(frame, recipe.sampling, network.grid, training=False)
+    sample = scan_sample(frame, recipe.sampling, network.grid)
     expected, _ = network.predict(frame, sample)
     assert found.dtype == np.uint8
     assert (found == expected[sample.inverse].numpy()).mean() > 0.999

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from lidistill.backbones import Backbone, BackboneConfig
 from lidistill.config import GridConfig
-from lidistill.data.sampling import SamplingConfig, segmentation_sample
+from lidistill.data.sampling import SamplingConfig
+from lidistill.data.scan_sample import scan_sample
 from lidistill.data.sensors import Sensor
 from lidistill.engine.checkpoint import Checkpoint, load_checkpoint, load_weights
 from lidistill.engine.precision import pick_device
@@ -148,7 +149,7 @@ class FeatureModel:
                 "are wanted in metres, in the sensor's own frame, z up."
             )
             raise FileFormatError(msg)
-        sample = segmentation_sample(frame, self.sampling, self.grid, training=False)
+        sample = scan_sample(frame, self.sampling, self.grid)
         assert sample.inverse is not None  # noqa: S101  evaluation samples carry it
         row[np.flatnonzero(finite)[inside]] = sample.inverse.numpy()[inside]
         with torch.no_grad():

@@ -12,7 +12,8 @@ from fakes.semantic_kitti import write_sequence
 
 from lidistill.config import GridConfig
 from lidistill.data import DATASETS
-from lidistill.data.sampling import SamplingConfig, segmentation_sample
+from lidistill.data.sampling import SamplingConfig
+from lidistill.data.scan_sample import scan_sample
 from lidistill.data.sensors import sensor_of
 from lidistill.labels import IGNORE
 
@@ -102,5 +103,5 @@ def test_a_worker_process_can_have_a_copy(dataset):
 
 
 def test_a_frame_becomes_a_sample(dataset):
-    sample = segmentation_sample(dataset[0], SamplingConfig(), GridConfig(), None, training=False)
+    sample = scan_sample(dataset[0], SamplingConfig(), GridConfig())
     assert len(sample.inverse) == len(dataset[0].points)

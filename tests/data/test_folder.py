@@ -18,7 +18,8 @@ from lidistill.config import GridConfig
 from lidistill.data.folder import FolderConfig
 from lidistill.data.pairing import pair_view
 from lidistill.data.pictures import read_picture
-from lidistill.data.sampling import SamplingConfig, segmentation_sample
+from lidistill.data.sampling import SamplingConfig
+from lidistill.data.scan_sample import scan_sample
 from lidistill.data.sensors import SENSORS
 from lidistill.errors import DatasetNotFoundError, FileFormatError, UnknownNameError
 from lidistill.labels import IGNORE
@@ -94,7 +95,7 @@ def test_scans_may_have_any_format(tmp_path, writer):
 def test_statistics_of_the_users_own_standardise_the_intensity(root):
     frame = read(root)[0]
     assert frame.intensity_statistics == (127.0, 74.0)
-    sample = segmentation_sample(frame, SamplingConfig(), GridConfig(), None, training=False)
+    sample = scan_sample(frame, SamplingConfig(), GridConfig())
     expected = (frame.intensity[sample.source.numpy()] - 127) / 74
     np.testing.assert_allclose(sample.features[:, 0], expected, rtol=1e-6)
 
@@ -103,7 +104,7 @@ def test_without_statistics_the_command_that_computes_them_is_named(root):
     (root / "statistics.yaml").unlink()
     frame = read(root)[0]
     with pytest.raises(UnknownNameError, match="lidistill data stats"):
-        segmentation_sample(frame, SamplingConfig(), GridConfig(), None, training=False)
+        scan_sample(frame, SamplingConfig(), GridConfig())
 
 
 def test_a_known_sensor_brings_its_own_statistics(root):

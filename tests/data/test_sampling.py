@@ -9,12 +9,8 @@ from pydantic import ValidationError
 from lidistill.config import GridConfig
 from lidistill.data.loader import StepPlan, step_batches
 from lidistill.data.order import FrameOrder
-from lidistill.data.sampling import (
-    SamplingConfig,
-    distillation_sample,
-    sample_rng,
-    segmentation_sample,
-)
+from lidistill.data.sampling import SamplingConfig, distillation_sample, sample_rng
+from lidistill.data.scan_sample import labelled_sample
 from lidistill.data.sensors import SENSORS
 from lidistill.data.transforms import AugmentationConfig
 from lidistill.errors import FileFormatError, UnknownNameError
@@ -209,7 +205,7 @@ def test_an_unknown_sensor_is_named(make_frame):
 
 def test_the_frame_is_left_alone(frame):
     before = frame.points.copy(), frame.intensity.copy()
-    segmentation_sample(frame, SamplingConfig(), GRID, sample_rng(0, 0, 0), training=True)
+    labelled_sample(frame, SamplingConfig(), GRID, sample_rng(0, 0, 0))
     distil(frame, SamplingConfig(image_size_hw=HW))
     np.testing.assert_array_equal(frame.points, before[0])
     np.testing.assert_array_equal(frame.intensity, before[1])

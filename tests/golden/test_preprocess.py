@@ -6,7 +6,8 @@ import torch
 from golden_cases import golden_files, read_tensors
 
 from lidistill.config import GridConfig
-from lidistill.data.sampling import SamplingConfig, segmentation_sample
+from lidistill.data.sampling import SamplingConfig
+from lidistill.data.scan_sample import scan_sample
 from lidistill.ops.cells import crop_mask
 from lidistill.ops.voxel import voxel_first
 from lidistill.structures import Frame, collate
@@ -66,7 +67,7 @@ def test_evaluation_samples_are_the_same(file):
     sampling, grid = settings(meta)
     for scan in numbers_of_scans(tensors):
         frame = frame_of(tensors, scan)
-        sample = segmentation_sample(frame, sampling, grid, training=False)
+        sample = scan_sample(frame, sampling, grid)
         kept = tensors[f"voxel.kept_index.{scan}"].numpy()
         inside = tensors[f"crop.mask_on_voxelised.{scan}"].numpy().astype(bool)
         np.testing.assert_array_equal(sample.source.numpy(), kept[inside])
@@ -99,9 +100,7 @@ def test_a_packed_batch_holds_what_the_padded_one_marks_as_occupied(file):
     tensors, meta = read_tensors(file)
     sampling, grid = settings(meta)
     scans = numbers_of_scans(tensors)
-    samples = [
-        segmentation_sample(frame_of(tensors, s), sampling, grid, training=False) for s in scans
-    ]
+    samples = [scan_sample(frame_of(tensors, s), sampling, grid) for s in scans]
     batch = collate(samples)
     occupied = tensors["batch.occupied_cells"].bool()
     torch.testing.assert_close(batch.lengths, occupied.sum(dim=1))

@@ -4,7 +4,8 @@ import torch
 from fakes.scan import scan_frame
 
 from lidistill.config import GridConfig
-from lidistill.data.sampling import SamplingConfig, segmentation_sample
+from lidistill.data.sampling import SamplingConfig
+from lidistill.data.scan_sample import scan_sample
 from lidistill.tasks.votes import VotesConfig, predict_by_votes
 
 GRID = GridConfig(fov_min=(-32, -32, -8), fov_max=(32, 32, 8), planes=((16, 16),), axes=(2,))
@@ -32,7 +33,7 @@ def frame(tmp_path):
 
 @pytest.fixture
 def sample(frame):
-    return segmentation_sample(frame, SAMPLING, GRID, training=False)
+    return scan_sample(frame, SAMPLING, GRID)
 
 
 def test_one_vote_is_the_scan_as_it_is(frame, sample):
@@ -80,7 +81,7 @@ def test_a_copy_is_silent_about_points_that_leave_the_field_of_view(tmp_path):
         intensity=np.zeros(4, np.float32),
         labels=np.zeros(4, np.uint8),
     )
-    sample = segmentation_sample(frame, SAMPLING, GRID, training=False)
+    sample = scan_sample(frame, SAMPLING, GRID)
     scores = Recorder()
     turning = VotesConfig(num_votes=9, flip_probability=0, scale_range=0)
     predicted, _ = predict_by_votes(scores, turning, SAMPLING, GRID)(frame, sample)

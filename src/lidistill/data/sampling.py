@@ -24,10 +24,9 @@ from lidistill.data.transforms import (
     centres,
     limit_to_nearest,
 )
-from lidistill.errors import DatasetNotFoundError, FileFormatError
-from lidistill.labels import IGNORE
+from lidistill.errors import FileFormatError
 from lidistill.ops.cells import cell_indices, crop_mask
-from lidistill.ops.neighbors import nearest_index, nearest_neighbors
+from lidistill.ops.neighbors import nearest_neighbors
 from lidistill.structures import CameraView, Frame, Sample
 
 
@@ -184,7 +183,7 @@ def sample_from_pairs(
     for choice in centres(draws.centre, len(seen)):
         centre = int(np.searchsorted(candidates, seen[choice]))
         chosen = candidates[limit_to_nearest(points, centre, config.max_points)]
-        sample, inside = _crop_and_describe(frame, kept[chosen], draws.augmentation, config, grid)
+        sample, inside = crop_and_describe(frame, kept[chosen], draws.augmentation, config, grid)
         position = np.full(len(kept), -1)
         position[chosen[inside]] = np.arange(len(sample))
         gathered, used = gather_pairs(position, pixels)
@@ -196,78 +195,17 @@ def sample_from_pairs(
     return None
 
 
-def segmentation_sample(
-    frame: Frame,
-    config: SamplingConfig,
-    grid: GridConfig,
-    rng: np.random.Generator | None = None,
-    *,
-    training: bool,
-    augmentation: Augmentation | None = None,
-) -> Sample:
-    """Sample with labels and without pictures.
-
-    In training a random point of each voxel is taken, the points are limited and augmented. In
-    evaluation the first point is taken and nothing is drawn; ``inverse`` leads from every original
-    point to its nearest kept one, and is 0 (full label ``IGNORE``) where a point is not finite.
-
-    Args:
-        frame: The scan; labels are needed in training only.
-        config: How to sample; what it says of cameras plays no part.
-        grid: Field of view and grids of the backbone.
-        rng: All chance comes from here; see ``sample_rng``. Training needs it.
-        training: Whether to sample for training or for evaluation.
-        augmentation: In evaluation, of a copy that votes; None: the scan as it is.
-
-    Raises:
-        ValueError: If training is asked for without ``rng``.
-        DatasetNotFoundError: If training is asked for and there are no labels.
-        FileFormatError: If no point lies inside the field of view.
-    """
-    if training:
-        sample = _training_sample(frame, config, grid, rng)
-    else:
-        kept = config.voxels(frame)
-        sample, _ = _crop_and_describe(frame, kept, augmentation or Augmentation(), config, grid)
-    if not len(sample):
-        msg = (
-            f"frame {frame.frame_id}: none of its {len(frame.points)} points lies inside the field "
-            f"of view {grid.fov_min} to {grid.fov_max} m; set another one, or leave the frame out."
-        )
-        raise FileFormatError(msg)
-    return sample if training else _with_originals(sample, frame)
-
-
-def _training_sample(
-    frame: Frame, config: SamplingConfig, grid: GridConfig, rng: np.random.Generator | None
-) -> Sample:
-    if rng is None:
-        msg = "a training sample is drawn at random; pass rng"
-        raise ValueError(msg)
-    if frame.labels is None:
-        msg = (
-            f"frame {frame.frame_id} has no labels, which training a segmentation needs; "
-            "get its label file, or leave the frame out."
-        )
-        raise DatasetNotFoundError(msg)
-    draws = draw(frame, config, rng)
-    kept = config.voxels(frame, draws.permutation)
-    for centre in centres(draws.centre, len(kept)):
-        near = limit_to_nearest(frame.points.take(kept, axis=0), centre, config.max_points)
-        sample, _ = _crop_and_describe(frame, kept[near], draws.augmentation, config, grid)
-        if len(sample) or len(near) == len(kept):
-            break
-    return sample
-
-
-def _crop_and_describe(
+def crop_and_describe(
     frame: Frame,
     chosen: NDArray[np.int64],
     augmentation: Augmentation,
     config: SamplingConfig,
     grid: GridConfig,
 ) -> tuple[Sample, NDArray[np.bool_]]:
-    """Sample of the chosen points inside the field of view, and which of them those are."""
+    """Sample of (C,) chosen points inside the field of view, and (C,) which of them those are.
+
+    Augmented, with features, neighbours, cells and labels; without pictures and pairs.
+    """
     sensor = sensor_of(frame)
     augmented = augmentation.apply(frame.points.take(chosen, axis=0))
     places = np.flatnonzero(inside := crop_mask(augmented.coords, grid))
@@ -286,14 +224,3 @@ def _crop_and_describe(
         labels=labels,
     )
     return sample, inside
-
-
-def _with_originals(sample: Sample, frame: Frame) -> Sample:
-    finite = finite_points(frame)
-    inverse = np.zeros(len(frame.points), dtype=np.int64)
-    inverse[finite] = nearest_index(frame.points[finite], frame.points[sample.source.numpy()])
-    full_labels = None
-    if frame.labels is not None:
-        full_labels = torch.full((len(frame.points),), IGNORE)
-        full_labels[finite] = torch.from_numpy(frame.labels[finite]).long()
-    return replace(sample, inverse=torch.from_numpy(inverse), full_labels=full_labels)

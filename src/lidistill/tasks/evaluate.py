@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from lidistill.config import GridConfig
 from lidistill.data import FrameDataset
-from lidistill.data.sampling import SamplingConfig, segmentation_sample
+from lidistill.data.sampling import SamplingConfig
+from lidistill.data.scan_sample import scan_sample
 from lidistill.engine.distributed import deal, sum_counts
 from lidistill.engine.progress import track
 from lidistill.errors import DatasetNotFoundError
@@ -169,7 +170,7 @@ def evaluate(
     for index in track(own, "evaluating", total=len(own)):
         frame = dataset[index]
         labels_of(frame)
-        sample = segmentation_sample(frame, sampling, grid, None, training=False)
+        sample = scan_sample(frame, sampling, grid)
         predicted, valid = predict(frame, sample)
         assert sample.inverse is not None  # noqa: S101  evaluation samples carry both
         assert sample.full_labels is not None  # noqa: S101

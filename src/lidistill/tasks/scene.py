@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from lidistill.data.pairing import pair_view
-from lidistill.data.sampling import segmentation_sample
+from lidistill.data.scan_sample import scan_sample
 from lidistill.engine.checkpoint import load_checkpoint, load_weights
 from lidistill.engine.precision import pick_device
 from lidistill.errors import FileFormatError
@@ -105,7 +105,7 @@ class SceneReader:
         Raises:
             FileFormatError: If no picture shows a point, so that there is nothing of the teacher.
         """
-        sample = segmentation_sample(frame, self._sampling, self._grid, None, training=False)
+        sample = scan_sample(frame, self._sampling, self._grid)
         points = frame.points[sample.source.numpy()]
         views = _views_with_points(frame, points)
         backbone = self._read_backbone(frame, sample).features

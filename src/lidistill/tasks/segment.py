@@ -16,7 +16,8 @@ from lidistill.collective import gather_over_ranks
 from lidistill.config import GridConfig, with_defaults
 from lidistill.data import FrameDataset
 from lidistill.data.loader import StepPlan
-from lidistill.data.sampling import SamplingConfig, sample_rng, segmentation_sample
+from lidistill.data.sampling import SamplingConfig, sample_rng
+from lidistill.data.scan_sample import labelled_sample, scan_sample
 from lidistill.engine import distributed
 from lidistill.engine.loop import Training, train
 from lidistill.engine.precision import pick_device
@@ -226,7 +227,7 @@ def train_on_labels(recipe: LabelRecipe) -> Segmentation:
 def _point_batches(
     recipe: LabelRecipe, dataset: FrameDataset, grid: GridConfig, plan: StepPlan
 ) -> Callable[[int, int], Generator[list[Any], None, None]]:
-    make = functools.partial(segmentation_sample, config=recipe.sampling, grid=grid, training=True)
+    make = functools.partial(labelled_sample, config=recipe.sampling, grid=grid)
     return sample_batches(
         SampleMaker(dataset, make, recipe.seed),
         plan,
@@ -272,7 +273,7 @@ def _encode(
 ) -> LabelledFeatures:
     """Half-precision features of the labelled points of a frame that have any."""
     labels_of(frame)
-    sample = segmentation_sample(frame, sampling, grid, None, training=False)
+    sample = scan_sample(frame, sampling, grid)
     encoded = encoder(frame, sample)
     assert sample.labels is not None  # noqa: S101  labels_of has seen them
     keep = encoded.valid & (sample.labels != IGNORE)

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from lidistill.config import GridConfig
 from lidistill.data import FrameDataset
 from lidistill.data.nuscenes import NuScenes
-from lidistill.data.sampling import SamplingConfig, segmentation_sample
+from lidistill.data.sampling import SamplingConfig
+from lidistill.data.scan_sample import scan_sample
 from lidistill.data.semantic_kitti import SemanticKitti
 from lidistill.engine.progress import track
 from lidistill.errors import ConfigError
@@ -105,7 +106,7 @@ def write_submission(
     form = format_of(dataset)
     for index in track(range(len(dataset)), "predicting", total=len(dataset)):
         frame = dataset[index]
-        sample = segmentation_sample(frame, sampling, grid, training=False)
+        sample = scan_sample(frame, sampling, grid)
         predicted, _ = predict(frame, sample)
         assert sample.inverse is not None  # noqa: S101  evaluation samples carry it
         classes = predicted.numpy()[sample.inverse.numpy()]

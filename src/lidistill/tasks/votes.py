@@ -13,7 +13,8 @@ from pydantic import Field
 from torch import Tensor
 
 from lidistill.config import Config, GridConfig, Seed
-from lidistill.data.sampling import SamplingConfig, sample_rng, segmentation_sample
+from lidistill.data.sampling import SamplingConfig, sample_rng
+from lidistill.data.scan_sample import scan_sample
 from lidistill.data.transforms import AugmentationConfig
 from lidistill.structures import Frame, Sample
 
@@ -66,9 +67,7 @@ def predict_by_votes(
         total, valid = class_scores(frame, sample)
         for vote in range(1, votes.num_votes):
             rng = sample_rng(votes.seed, vote, _frame_number(frame.frame_id))
-            copy = segmentation_sample(
-                frame, sampling, grid, training=False, augmentation=augmentation.draw(rng)
-            )
+            copy = scan_sample(frame, sampling, grid, augmentation=augmentation.draw(rng))
             scores, copy_valid = class_scores(frame, copy)
             rows = _rows_of(copy, sample, len(frame.points))
             use = (rows >= 0) & copy_valid

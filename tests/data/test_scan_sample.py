@@ -7,12 +7,8 @@ import torch
 from fakes.scan import NUM_POINTS, scan_frame, turn
 
 from lidistill.config import GridConfig
-from lidistill.data.sampling import (
-    SamplingConfig,
-    distillation_sample,
-    sample_rng,
-    segmentation_sample,
-)
+from lidistill.data.sampling import SamplingConfig, distillation_sample, sample_rng
+from lidistill.data.scan_sample import labelled_sample, scan_sample
 from lidistill.data.transforms import AugmentationConfig
 from lidistill.errors import DatasetNotFoundError, FileFormatError
 from lidistill.labels import IGNORE
@@ -41,7 +37,7 @@ def test_voxels_may_be_those_of_the_world(make_frame):
     world = frame.points @ T_world_lidar[:3, :3].T
     voxels = {tuple(row) for row in np.floor((world - world.min(axis=0)) / 2.0).tolist()}
     config = PLAIN.model_copy(update={"voxel_frame": "world", "voxel_size": 2.0})
-    sample = segmentation_sample(frame, config, GRID, training=False)
+    sample = scan_sample(frame, config, GRID)
     assert len(sample) == len(voxels)
     with pytest.raises(FileFormatError, match=r"drive/07 has no world pose"):
         distil(make_frame(), config)
@@ -49,24 +45,20 @@ def test_voxels_may_be_those_of_the_world(make_frame):
 
 def test_a_training_sample_carries_the_labels_of_its_points(frame):
     config = SamplingConfig(max_points=500, augmentation=AugmentationConfig(kind="finetune"))
-    sample = segmentation_sample(frame, config, GRID, sample_rng(0, 0, 0), training=True)
+    sample = labelled_sample(frame, config, GRID, sample_rng(0, 0, 0))
     assert len(sample) == 500
     np.testing.assert_array_equal(sample.labels, frame.labels[sample.source])
     assert (sample.inverse, sample.full_labels, sample.pairs) == (None, None, None)
 
 
-def test_training_needs_labels_and_a_generator(make_frame):
+def test_training_needs_labels(make_frame):
     with pytest.raises(DatasetNotFoundError, match=r"drive/07 has no labels"):
-        segmentation_sample(
-            make_frame(labels=None), PLAIN, GRID, sample_rng(0, 0, 0), training=True
-        )
-    with pytest.raises(ValueError, match="pass rng"):
-        segmentation_sample(make_frame(), PLAIN, GRID, training=True)
+        labelled_sample(make_frame(labels=None), PLAIN, GRID, sample_rng(0, 0, 0))
 
 
 def test_evaluation_leads_every_original_point_to_its_nearest_kept_one(frame):
     config = SamplingConfig(voxel_size=3.0, max_points=10)
-    sample = segmentation_sample(frame, config, GRID, training=False)
+    sample = scan_sample(frame, config, GRID)
     kept = frame.points[sample.source]
     assert 10 < len(sample) < NUM_POINTS
     distance = np.linalg.norm(frame.points[:, None] - kept[None], axis=2)
@@ -76,16 +68,17 @@ def test_evaluation_leads_every_original_point_to_its_nearest_kept_one(frame):
 
 
 def test_evaluation_works_without_labels(make_frame):
-    sample = segmentation_sample(make_frame(labels=None), PLAIN, GRID, training=False)
+    sample = scan_sample(make_frame(labels=None), PLAIN, GRID)
     assert (sample.labels, sample.full_labels) == (None, None)
     assert len(sample.inverse) == NUM_POINTS
 
 
 def test_a_scan_outside_the_field_of_view_is_named(make_frame):
     far = make_frame(points=np.full((NUM_POINTS, 3), 500, np.float32))
-    for training in (False, True):
-        with pytest.raises(FileFormatError, match=r"drive/07.*field of view"):
-            segmentation_sample(far, PLAIN, GRID, sample_rng(0, 0, 0), training=training)
+    with pytest.raises(FileFormatError, match=r"drive/07.*field of view"):
+        scan_sample(far, PLAIN, GRID)
+    with pytest.raises(FileFormatError, match=r"drive/07.*field of view"):
+        labelled_sample(far, PLAIN, GRID, sample_rng(0, 0, 0))
 
 
 def test_an_empty_scan_is_named(make_frame):
@@ -96,9 +89,10 @@ def test_an_empty_scan_is_named(make_frame):
     )
     with pytest.raises(FileFormatError, match=r"drive/07"):
         distil(empty)
-    for training in (False, True):
-        with pytest.raises(FileFormatError, match=r"drive/07"):
-            segmentation_sample(empty, PLAIN, GRID, sample_rng(0, 0, 0), training=training)
+    with pytest.raises(FileFormatError, match=r"drive/07"):
+        scan_sample(empty, PLAIN, GRID)
+    with pytest.raises(FileFormatError, match=r"drive/07"):
+        labelled_sample(empty, PLAIN, GRID, sample_rng(0, 0, 0))
 
 
 def test_points_that_are_not_finite_are_dropped_counted_and_ignored(make_frame, caplog):
@@ -108,7 +102,7 @@ def test_points_that_are_not_finite_are_dropped_counted_and_ignored(make_frame, 
     intensity[11] = np.nan
     broken = make_frame(points=points, intensity=intensity)
     with caplog.at_level(logging.INFO, logger="lidistill"):
-        sample = segmentation_sample(broken, PLAIN, GRID, training=False)
+        sample = scan_sample(broken, PLAIN, GRID)
     assert "dropped 3 points" in caplog.text
     assert not set(sample.source.tolist()) & {5, 9, 11}
     assert sample.full_labels[[5, 9, 11]].tolist() == [IGNORE] * 3
