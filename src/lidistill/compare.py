@@ -26,10 +26,19 @@ ROWS: Final = {
     "distilled": "probe",
     "scratch": "finetune",
     "finetuned": "finetune",
+    "probed-finetuned": "finetune",
 }
 """What can be compared, and which of the recipes runs it. random: a network without training;
-input: no network; teacher: the 2D features read at the points; scratch: all from labels."""
-_FEATURES: Final = {"distilled": "backbone", "scratch": "random", "finetuned": "backbone"}
+input: no network; teacher: the 2D features read at the points; scratch: all from labels;
+probed-finetuned: fine-tuned from the probe of the distilled features, its head included."""
+DEFAULT_ROWS: Final = tuple(row for row in ROWS if row != "probed-finetuned")
+_FEATURES: Final = {
+    "distilled": "backbone",
+    "scratch": "random",
+    "finetuned": "backbone",
+    "probed-finetuned": "backbone",
+}
+_WITH_FRAMES: Final = frozenset({"distilled", "scratch", "finetuned", "probed-finetuned"})
 _ONCE: Final = frozenset({"input", "teacher"})
 """What no seed of the distillation changes: run for the first seed only."""
 
@@ -42,9 +51,10 @@ class Plan:
     pretrain: str = "pretrain/debug"
     probe: str = "probe/debug"
     finetune: str = "finetune/debug"
-    rows: tuple[str, ...] = tuple(ROWS)
+    rows: tuple[str, ...] = DEFAULT_ROWS
     frames: tuple[int, ...] = ()
-    """Numbers of labelled frames for scratch and finetuned, besides all of them."""
+    """Numbers of labelled frames for the probe of distilled features, for scratch and for
+    fine-tuning, besides all of them."""
     seeds: tuple[int, ...] = (0,)
     changes: tuple[str, ...] = ()
     """``probe.key=value``: overrides, after the recipe that they are for; ``all.`` for each."""
@@ -58,6 +68,9 @@ class Plan:
             if recipe not in {"pretrain", "probe", "finetune", "all"}:
                 msg = f"{change!r} must begin with pretrain., probe., finetune. or all."
                 raise ConfigError(msg)
+        if "probed-finetuned" in self.rows and "distilled" not in self.rows:
+            msg = "the row probed-finetuned starts from the probes of distilled; ask for both rows."
+            raise ConfigError(msg)
         if not self.seeds or not self.rows:
             msg = "nothing to compare: give at least one seed and one row."
             raise ConfigError(msg)
@@ -109,7 +122,7 @@ def compare(plan: Plan) -> list[Line]:
         student = _distillation(plan, seed)
         runs = list(_runs(plan, first=seed == plan.seeds[0]))
         for number, (row, frames) in enumerate(runs, start=1):
-            name = row if frames is None else f"{row}, {frames} frames"
+            name = row if frames is None else f"{row}, {frames} frame{'s' * (frames > 1)}"
             logger.info("seed %d: run %d of %d, %s", seed, number, len(runs), name)
             record = _scored(_recipe(plan, row, frames, seed, student))
             line = lines.setdefault(name, Line(name=name))
@@ -191,7 +204,7 @@ def _runs(plan: Plan, *, first: bool) -> Iterator[tuple[str, int | None]]:
     for row in plan.rows:
         if row in _ONCE and not first:
             continue
-        if ROWS[row] == "finetune":
+        if row in _WITH_FRAMES:
             yield from ((row, frames) for frames in plan.frames)
         yield row, None
 
@@ -209,8 +222,10 @@ def _distillation(plan: Plan, seed: int) -> Path:
 def _recipe(
     plan: Plan, row: str, frames: int | None, seed: int, student: Path
 ) -> ProbeRecipe | FinetuneRecipe:
-    kind = ROWS[row]
-    output = plan.output / f"{row}-{'all' if frames is None else frames}-{seed}"
+    kind, labels = ROWS[row], f"{'all' if frames is None else frames}-{seed}"
+    output = plan.output / f"{row}-{labels}"
+    if row == "probed-finetuned":
+        student = plan.output / f"distilled-{labels}"
     overrides = [
         f"name={row}",
         f"output={json.dumps(str(output))}",
@@ -220,6 +235,7 @@ def _recipe(
     ]
     overrides += [_cache(plan)] if kind == "probe" else []
     overrides += [] if frames is None else [f"data.num_frames={frames}"]
+    overrides += ["head=checkpoint"] if row == "probed-finetuned" else []
     changes = (*overrides, *plan.changes_of(kind))
     if kind == "probe":
         return load_recipe(plan.probe, changes, kind=ProbeRecipe)

@@ -13,7 +13,7 @@ from fakes.runs import (
 )
 
 from lidistill.cli import main
-from lidistill.compare import Line, gap_sentence, markdown, table_rows
+from lidistill.compare import ROWS, Line, gap_sentence, markdown, table_rows
 from lidistill.engine.checkpoint import load_checkpoint
 from lidistill.engine.tracking import read_log
 from lidistill.errors import CheckpointError, ConfigError, FileFormatError
@@ -186,6 +186,8 @@ def test_compare_runs_every_row_once_and_tells_means_and_spread(world, tmp_path,
         "finetune.train.steps=2",
         "--recipes",
         *(files[kind] for kind in ("pretrain", "probe", "finetune")),
+        "--rows",
+        *ROWS,
         "--frames",
         1,
         "--seeds",
@@ -201,12 +203,17 @@ def test_compare_runs_every_row_once_and_tells_means_and_spread(world, tmp_path,
         "random": 2,
         "input": 1,
         "teacher": 1,
+        "distilled, 1 frame": 2,
         "distilled": 2,
-        "scratch, 1 frames": 2,
+        "scratch, 1 frame": 2,
         "scratch": 2,
-        "finetuned, 1 frames": 2,
+        "finetuned, 1 frame": 2,
         "finetuned": 2,
+        "probed-finetuned, 1 frame": 2,
+        "probed-finetuned": 2,
     }
+    few = json.loads((tmp_path / "probed-finetuned-1-0" / "results.json").read_text())["recipe"]
+    assert (few["checkpoint"], few["head"]) == (str(tmp_path / "distilled-1-0"), "checkpoint")
     record = json.loads((tmp_path / "comparison.json").read_text())
     assert record["table"]["distilled"]["mean_iou"]["std"] is not None
     assert record["table"]["input"]["mean_iou"]["std"] is None
@@ -214,7 +221,7 @@ def test_compare_runs_every_row_once_and_tells_means_and_spread(world, tmp_path,
     times = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("results.json")}
     status, out, _ = run(capsys, *command)
     assert status == 0
-    assert "scratch, 1 frames" in out
+    assert "scratch, 1 frame" in out
     assert times == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("results.json")}
 
 
@@ -257,6 +264,9 @@ def test_compare_refuses_rows_and_changes_that_mean_nothing(tmp_path, capsys):
     status, _, err = run(capsys, "compare", "--rows", "distiled", "--output", tmp_path)
     assert status == 2
     assert "did you mean 'distilled'" in err
+    status, _, err = run(capsys, "compare", "--rows", "probed-finetuned", "--output", tmp_path)
+    assert status == 2
+    assert "ask for both rows" in err
     status, _, err = run(capsys, "compare", "train.steps=2", "--output", tmp_path)
     assert status == 2
     assert "must begin with" in err

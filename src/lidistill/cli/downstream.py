@@ -47,8 +47,8 @@ def compare(
     Args:
         changes: Overrides of the recipes: pretrain., probe., finetune. or all. before the key.
         recipes: Of the distillation, of every probe, and of training from scratch or fine-tuning.
-        rows: What to compare.
-        frames: Numbers of labelled frames to fine-tune with, besides all.
+        rows: What to compare; besides the default probed-finetuned, which goes on from the probe.
+        frames: Numbers of labelled frames to learn from, besides all.
         seeds: One distillation and one run of each row for each.
         output: Folder of all runs; a second call runs only what is not done.
         json: Print one JSON object instead of text.
