@@ -1,7 +1,7 @@
 r"""One change of the distillation at a time, each judged by a linear probe: what helps?
 
-    python benchmarks/variants.py --recipes pretrain/pandaset-002 probe/pandaset-002 \
-        --seeds 0 1 2 --parallel 2 --output runs/variants pretrain.train.steps=1000
+    python benchmarks/variants.py pretrain.train.steps=1000 --seeds 0 1 2 --parallel 2 \
+        --recipes pretrain/pandaset-002 probe/pandaset-002 --output runs/variants
 
 The changes are those of ScaLR+ over ScaLR, one by one and together, and what HilDA adds: separate
 heads for layers, the class token, the cosine as the loss. The ViT is the one in a wheel.
