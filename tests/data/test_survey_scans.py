@@ -74,7 +74,7 @@ def test_a_missing_package_is_named(tmp_path, monkeypatch, suffix, package):
     monkeypatch.setitem(__import__("sys").modules, package, None)
     path = tmp_path / f"x{suffix}"
     path.write_bytes(b"")
-    with pytest.raises(MissingPackageError, match=rf"lidistill\[{suffix[1:]}\]"):
+    with pytest.raises(MissingPackageError, match=rf"extra \[{suffix[1:]}\]"):
         read_scan(path)
 
 

@@ -107,7 +107,7 @@ def test_a_bag_that_does_not_exist_is_an_error(tmp_path):
 
 def test_the_missing_package_is_named(bag, tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "rosbags.highlevel", None)
-    with pytest.raises(MissingPackageError, match=r"lidistill\[ros\]"):
+    with pytest.raises(MissingPackageError, match=r"extra \[ros\]"):
         unpack(bag, tmp_path)
 
 

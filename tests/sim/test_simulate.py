@@ -271,7 +271,7 @@ def test_a_folder_with_other_files_is_refused(tmp_path):
 @pytest.mark.parametrize("package", ["embreex", "pandas"])
 def test_a_missing_package_is_named_with_its_extra(tmp_path, monkeypatch, package):
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(MissingPackageError, match=r"lidistill\[sim\]"):
+    with pytest.raises(MissingPackageError, match=r"extra \[sim\]"):
         simulate(tmp_path / "new", small("pandaset"))
     assert not (tmp_path / "new").exists()
 

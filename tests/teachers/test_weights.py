@@ -89,7 +89,7 @@ def test_the_network_of_the_pyramid_is_an_optional_package(
 ) -> None:
     torch.save({}, tmp_path / "w.pth")
     monkeypatch.setitem(__import__("sys").modules, "efficientnet_lite_pytorch", None)
-    with pytest.raises(MissingPackageError, match=r"lidistill\[wheels\]"):
+    with pytest.raises(MissingPackageError, match=r"extra \[wheels\]"):
         PyramidTeacherConfig(weights=tmp_path / "w.pth").build()
 
 
