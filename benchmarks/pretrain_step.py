@@ -67,8 +67,8 @@ def main() -> None:
                     f"train.steps={arguments.steps}",
                     "schedule.warmup_steps=1",
                 )
-                recipe = load_recipe(arguments.recipe, (*arguments.overrides, *changes))
-                assert isinstance(recipe, PretrainRecipe)  # noqa: S101
+                overrides = (*arguments.overrides, *changes)
+                recipe = load_recipe(arguments.recipe, overrides, kind=PretrainRecipe)
                 if cached and not cache.exists():
                     fill = recipe.model_copy(update={"output": Path(folder) / "fill"})
                     distill.pretrain(fill)  # so that every picture is in the cache
