@@ -21,7 +21,7 @@ from lidistill.data.sampling import SamplingConfig
 from lidistill.data.scan_sample import scan_sample
 from lidistill.data.sensors import Sensor
 from lidistill.engine.checkpoint import Checkpoint, load_checkpoint, load_weights
-from lidistill.engine.precision import pick_device
+from lidistill.engine.precision import pick_device, warn_if_slow
 from lidistill.errors import CheckpointError, ConfigError, FileFormatError
 from lidistill.heads import SegmentationHead, build_head
 from lidistill.labels import IGNORE
@@ -219,6 +219,7 @@ def load(
     else:
         lidar = pick_sensor(sensor, checkpoint.meta, recipe.data, source=str(run))
     target = pick_device(device)
+    warn_if_slow(target, precision, key="precision")
     network = _backbone_config(recipe, checkpoint).build()
     load_weights(network, backbone_weights(checkpoint), source=checkpoint.path)
     head, widths = _head(recipe, checkpoint, network.num_channels)

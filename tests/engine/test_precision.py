@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from lidistill.engine.precision import autocast, make_scaler, pick_device
+from lidistill.engine.precision import autocast, make_scaler, pick_device, warn_if_slow
 from lidistill.errors import ConfigError
 
 
@@ -53,3 +53,21 @@ def test_full_precision_is_left_alone():
 def test_only_fp16_scales_the_loss():
     assert make_scaler(torch.device("cpu"), "fp16").is_enabled()
     assert not make_scaler(torch.device("cpu"), "bf16").is_enabled()
+
+
+@pytest.mark.parametrize(
+    ("cpu", "device", "precision", "warned"),
+    [
+        ("AVX2", "cpu", "bf16", True),
+        ("AVX2", "cpu", "fp16", True),
+        ("AVX2", "cpu", "fp32", False),
+        ("AVX512", "cpu", "bf16", False),
+        ("AVX2", "cuda", "bf16", False),
+    ],
+)
+def test_sixteen_bits_on_a_cpu_without_them_are_warned_of(
+    monkeypatch, caplog, cpu, device, precision, warned
+):
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: cpu)
+    warn_if_slow(torch.device(device), precision, key="train.precision")
+    assert ("train.precision=fp32" in caplog.text) is warned

@@ -21,7 +21,7 @@ from lidistill.engine.distributed import (
 )
 from lidistill.engine.durable import replace_text, sync
 from lidistill.engine.faults import FaultLog
-from lidistill.engine.precision import make_scaler
+from lidistill.engine.precision import make_scaler, warn_if_slow
 from lidistill.engine.progress import ProgressBar
 from lidistill.engine.resume import Resumed, resume
 from lidistill.engine.run_lock import RunLock
@@ -53,6 +53,8 @@ def train(training: Training) -> Path:
     start(training.device)
     with contextlib.ExitStack() as stack, _losses_of_helpers():
         on_first(lambda: _open(training, stack))
+        if is_first():
+            warn_if_slow(training.device, training.config.precision, key="train.precision")
         training.module.to(training.device)
         begin = resume(training)
         on_first(lambda: _write_recipe(training))

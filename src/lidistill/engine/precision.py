@@ -1,5 +1,6 @@
 """Where a run computes, and in which number format."""
 
+import logging
 import os
 from contextlib import AbstractContextManager
 from typing import Literal, TypeAlias
@@ -10,6 +11,9 @@ from lidistill.errors import ConfigError
 
 Precision: TypeAlias = Literal["fp32", "bf16", "fp16"]
 
+logger = logging.getLogger(__name__)
+
+_CPUS_OF_32_BITS = ("NO AVX", "DEFAULT", "AVX2")
 _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -55,6 +59,26 @@ def autocast(device: torch.device, precision: Precision) -> AbstractContextManag
     """Context in which matrix products run in 16 bits; the residual stream stays in 32."""
     dtype = _AUTOCAST.get(precision, torch.bfloat16)
     return torch.autocast(device.type, dtype=dtype, enabled=precision != "fp32")
+
+
+def warn_if_slow(device: torch.device, precision: Precision, *, key: str) -> None:
+    """Say so if 16 bits cost more than 32: PyTorch has no fast products for them on such a CPU.
+
+    Args:
+        device: Where it computes.
+        precision: Of the matrix products.
+        key: What the user sets it with.
+    """
+    kind = torch.backends.cpu.get_cpu_capability()
+    if device.type == "cpu" and precision != "fp32" and kind in _CPUS_OF_32_BITS:
+        logger.warning(
+            "%s=%s is several times slower than fp32 on this CPU (%s, no 16-bit products); "
+            "%s=fp32 is better here",
+            key,
+            precision,
+            kind,
+            key,
+        )
 
 
 def make_scaler(device: torch.device, precision: Precision) -> torch.amp.GradScaler:
