@@ -1,9 +1,7 @@
-from functools import partial
-
 import numpy as np
 import pytest
 import torch
-from fakes.scan import COLORS, NUM_POINTS, scan_frame
+from fakes.scan import COLORS, NUM_POINTS
 from pydantic import ValidationError
 
 from lidistill.config import GridConfig
@@ -19,16 +17,6 @@ from lidistill.structures import collate
 GRID = GridConfig()
 HW = (24, 48)
 PLAIN = SamplingConfig(image_size_hw=HW, augmentation=AugmentationConfig(kind="none"))
-
-
-@pytest.fixture
-def make_frame(tmp_path):
-    return partial(scan_frame, tmp_path)
-
-
-@pytest.fixture
-def frame(make_frame):
-    return make_frame()
 
 
 def distil(frame, config=PLAIN, seed=0, **options):

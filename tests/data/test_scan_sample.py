@@ -1,10 +1,9 @@
 import logging
-from functools import partial
 
 import numpy as np
 import pytest
 import torch
-from fakes.scan import NUM_POINTS, scan_frame, turn
+from fakes.scan import NUM_POINTS, turn
 
 from lidistill.config import GridConfig
 from lidistill.data.sampling import SamplingConfig, distillation_sample, sample_rng
@@ -15,16 +14,6 @@ from lidistill.labels import IGNORE
 
 GRID = GridConfig()
 PLAIN = SamplingConfig(image_size_hw=(24, 48), augmentation=AugmentationConfig(kind="none"))
-
-
-@pytest.fixture
-def make_frame(tmp_path):
-    return partial(scan_frame, tmp_path)
-
-
-@pytest.fixture
-def frame(make_frame):
-    return make_frame()
 
 
 def distil(frame, config=PLAIN):

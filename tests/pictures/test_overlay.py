@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 
 from lidistill.labels import load_label_map
-from lidistill.pictures.cloud import bird_eye
 from lidistill.pictures.colors import depth_colors, label_colors, scale_colors
 from lidistill.pictures.overlay import beside, draw_points, legend
 
@@ -59,8 +58,6 @@ def test_no_point_leaves_the_picture_as_it_is() -> None:
 def test_counts_that_do_not_agree_are_refused() -> None:
     with pytest.raises(ValueError, match="as many colours"):
         draw_points(canvas(), np.zeros((2, 2)), RED[None])
-    with pytest.raises(ValueError, match="as many colours"):
-        bird_eye(np.zeros((2, 3)), RED[None], size_px=4, extent_m=1)
 
 
 def test_a_legend_shows_every_colour_and_keeps_the_height() -> None:
@@ -108,18 +105,3 @@ def test_classes_can_be_told_apart_and_look_as_expected(name: str) -> None:
     assert (colors[len(names) :] == colors[255]).all()
     assert colors[names.index("vegetation")].argmax() == 1
     assert colors[names.index("car")].argmax() == 2
-
-
-def test_from_above_x_points_up_and_y_to_the_left() -> None:
-    points = np.array([[9.0, 0.5, 0.0], [0.5, 9.0, 0.0], [30.0, 0.0, 0.0]])
-    colors = np.array([RED, GREEN, RED])
-    picture = bird_eye(points, colors, size_px=20, extent_m=10)
-    assert picture[1, 9].tolist() == RED.tolist()
-    assert picture[9, 1].tolist() == GREEN.tolist()
-    assert (picture != 255).any(axis=2).sum() == 2
-
-
-def test_from_above_the_highest_point_is_seen() -> None:
-    points = np.array([[0.0, 0.0, 3.0], [0.1, 0.1, 1.0]])
-    picture = bird_eye(points - 0.5, np.stack([RED, GREEN]), size_px=4, extent_m=4)
-    assert picture[2, 2].tolist() == RED.tolist()

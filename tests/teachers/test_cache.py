@@ -38,10 +38,10 @@ def entries(cache: FeatureCache) -> list[Path]:
 @pytest.mark.parametrize("max_bytes", [0, 10_000])
 def test_maps_come_back_in_half_precision(tmp_path: Path, picture: Path, max_bytes: int) -> None:
     cache = FeatureCache(tmp_path / "cache", "teacher", SIZE, max_bytes=max_bytes)
-    assert not cache.has(picture)
+    assert cache.find(picture) is None
     maps = some_maps()
     cache.put(picture, maps)
-    assert cache.has(picture)
+    assert cache.find(picture) is not None
     for _ in range(2):
         found = cache.get(picture)
         assert (found.alignment, found.strides, found.origins) == (
@@ -56,9 +56,9 @@ def test_maps_come_back_in_half_precision(tmp_path: Path, picture: Path, max_byt
 def test_an_entry_belongs_to_one_teacher_and_one_size(tmp_path: Path, picture: Path) -> None:
     folder = tmp_path / "cache"
     FeatureCache(folder, "teacher", SIZE).put(picture, some_maps())
-    assert FeatureCache(folder, "teacher", SIZE).has(picture)
-    assert not FeatureCache(folder, "other teacher", SIZE).has(picture)
-    assert not FeatureCache(folder, "teacher", (32, 32)).has(picture)
+    assert FeatureCache(folder, "teacher", SIZE).find(picture) is not None
+    assert FeatureCache(folder, "other teacher", SIZE).find(picture) is None
+    assert FeatureCache(folder, "teacher", (32, 32)).find(picture) is None
 
 
 def test_an_entry_follows_the_content_not_the_path(tmp_path: Path, picture: Path) -> None:
@@ -66,10 +66,10 @@ def test_an_entry_follows_the_content_not_the_path(tmp_path: Path, picture: Path
     cache.put(picture, some_maps())
     copy = tmp_path / "copy.jpg"
     copy.write_bytes(picture.read_bytes())
-    assert cache.has(copy)
+    assert cache.find(copy) is not None
     picture.write_bytes(b"another one ")
     os.utime(picture, ns=(0, 0))
-    assert not cache.has(picture)
+    assert cache.find(picture) is None
 
 
 @pytest.mark.parametrize("keep", [0, 9, 0.5, 0.99])
@@ -82,11 +82,11 @@ def test_a_truncated_entry_is_not_used(
     content = entry.read_bytes()
     entry.write_bytes(content[: int(keep if keep >= 1 else keep * len(content))])
     with caplog.at_level(logging.WARNING):
-        assert not cache.has(picture)
+        assert cache.find(picture) is None
     assert "damaged" in caplog.text
     assert entries(cache) == []
     cache.put(picture, some_maps())
-    assert cache.has(picture)
+    assert cache.find(picture) is not None
 
 
 def test_a_flipped_bit_is_noticed(tmp_path: Path, picture: Path) -> None:
@@ -108,7 +108,7 @@ def test_getting_what_is_not_there_is_an_error(tmp_path: Path, picture: Path) ->
 def test_a_missing_picture_is_an_error(tmp_path: Path) -> None:
     cache = FeatureCache(tmp_path / "cache", "teacher", SIZE)
     with pytest.raises(DatasetNotFoundError, match="no picture at"):
-        cache.has(tmp_path / "absent.jpg")
+        cache.find(tmp_path / "absent.jpg")
 
 
 def test_several_views_and_values_beyond_half_precision_are_refused(

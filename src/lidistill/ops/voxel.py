@@ -31,13 +31,6 @@ def voxel_first(points: NDArray[np.floating], size: float) -> NDArray[np.int64]:
     return voxel_permuted(points, size, np.arange(len(points)))
 
 
-def voxel_random(
-    points: NDArray[np.floating], size: float, rng: np.random.Generator
-) -> NDArray[np.int64]:
-    """Index of a random point of every voxel; see ``voxel_first``."""
-    return voxel_permuted(points, size, rng.permutation(len(points)))
-
-
 def voxel_permuted(
     points: NDArray[np.floating], size: float, permutation: NDArray[np.integer]
 ) -> NDArray[np.int64]:

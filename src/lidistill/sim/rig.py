@@ -32,15 +32,6 @@ class CameraModel:
         scale = np.array([size_hw[1] / self.size_hw[1], size_hw[0] / self.size_hw[0], 1.0])
         return dataclasses.replace(self, size_hw=size_hw, K=scale[:, None] * self.K)
 
-    def pixel_rays(self) -> Float64:
-        """(H * W, 3) unit directions through the pixels' middles, camera frame, row by row."""
-        height, width = self.size_hw
-        u, v = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
-        x = (u - self.K[0, 2]) / self.K[0, 0]
-        y = (v - self.K[1, 2]) / self.K[1, 1]
-        rays = np.stack([x, y, np.ones_like(x)], axis=-1).reshape(-1, 3)
-        return rays / np.linalg.norm(rays, axis=1, keepdims=True)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Response:

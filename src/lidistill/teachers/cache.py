@@ -48,20 +48,14 @@ class FeatureCache:
         self.folder = folder / hashlib.sha256(self._key.encode()).hexdigest()[:16]
         self.max_bytes = max_bytes
         self._digests: dict[tuple[Path, int, int], str] = {}
-        self._verified: set[Path] = set()
         self._memory: OrderedDict[Path, TeacherMaps] = OrderedDict()
         self._memory_bytes = 0
-
-    def has(self, image_path: Path) -> bool:
-        """Whether a whole entry is there; its checksum is verified once per process."""
-        entry = self._entry(image_path)
-        return entry.is_file() if entry in self._verified else self.find(image_path) is not None
 
     def get(self, image_path: Path) -> TeacherMaps:
         """Maps of one view in fp16.
 
         Raises:
-            FileFormatError: If they are not there, or damaged since ``has`` looked.
+            FileFormatError: If they are not there, or damaged.
         """
         maps = self.find(image_path)
         if maps is None:
@@ -77,7 +71,6 @@ class FeatureCache:
             return self._memory[entry]
         maps = self._load(entry)
         if maps is not None:
-            self._verified.add(entry)
             self._remember(entry, maps)
         return maps
 
@@ -128,7 +121,6 @@ class FeatureCache:
         except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
             logger.warning("damaged cache entry %s (%s); it will be computed again", entry, error)
             entry.unlink(missing_ok=True)
-            self._verified.discard(entry)
             return None
         return maps
 
@@ -157,7 +149,6 @@ class FeatureCache:
             self._memory_bytes -= _num_bytes(oldest)
 
     def _forget(self, entry: Path) -> None:
-        self._verified.discard(entry)
         old = self._memory.pop(entry, None)
         if old is not None:
             self._memory_bytes -= _num_bytes(old)
