@@ -5,17 +5,19 @@ the order is, so a resumed run replaces it by the same frame.
 """
 
 import logging
-from collections.abc import Iterator
-from typing import Annotated, Literal, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Annotated, Literal, NamedTuple, TypeVar
 
 import numpy as np
 from pydantic import Field
 
 from lidistill.config import Config
 from lidistill.data.order import FrameOrder, Key
-from lidistill.errors import FileFormatError
+from lidistill.errors import FileFormatError, LidistillError
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 _STREAM = 0xBAD  # keeps the replacements apart from other random numbers
 _ATTEMPTS = 10
@@ -69,6 +71,35 @@ class BadFrameCount:
                     f"last: {frame.reason}); mend them, or raise the limit."
                 )
                 raise FileFormatError(msg)
+
+
+def first_made(
+    make: Callable[[int, int], T], order: FrameOrder, key: Key, config: BadFrames
+) -> tuple[T, list[BadFrame]]:
+    """A sample by its key or, where the policy allows it, by that of a frame in its place.
+
+    Args:
+        make: Makes the sample of an epoch and a frame index.
+        order: Order of the frames.
+        key: Epoch and frame index that are wanted.
+        config: What to do about frames that cannot be read.
+
+    Returns:
+        The sample, and the frames before it that could not be read.
+
+    Raises:
+        LidistillError: What the last attempt ended with, if none gave a sample.
+    """
+    skipped: list[BadFrame] = []
+    last: LidistillError | None = None
+    for attempt in attempts(order, key, config):
+        try:
+            return make(*attempt), skipped
+        except LidistillError as error:
+            skipped.append(BadFrame(number=attempt[1], reason=str(error)))
+            last = error
+    assert last is not None  # noqa: S101  there is always a first attempt
+    raise last
 
 
 def attempts(order: FrameOrder, key: Key, config: BadFrames) -> Iterator[Key]:

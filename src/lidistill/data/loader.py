@@ -15,7 +15,7 @@ from typing import Generic, TypeVar
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from lidistill.collective import gather_items
-from lidistill.data.bad_frames import STOP, BadFrame, BadFrameCount, BadFrames, attempts
+from lidistill.data.bad_frames import STOP, BadFrame, BadFrameCount, BadFrames, first_made
 from lidistill.data.order import FrameOrder, Key
 from lidistill.data.worker import end_workers, start_worker
 from lidistill.errors import ConfigError, LidistillError
@@ -112,17 +112,12 @@ class _Made(Dataset["_Sample[T] | LidistillError"], Generic[T]):
         self._make, self._order, self._bad_frames = make, order, bad_frames
 
     def __getitem__(self, key: Key) -> _Sample[T] | LidistillError:
-        skipped: list[BadFrame] = []
-        last: LidistillError | None = None
-        for attempt in attempts(self._order, key, self._bad_frames):
-            # An error that crosses from a worker process would carry that worker's whole traceback.
-            try:
-                return _Sample(self._make(*attempt), tuple(skipped))
-            except LidistillError as error:
-                skipped.append(BadFrame(number=attempt[1], reason=str(error)))
-                last = error
-        assert last is not None  # noqa: S101  there is always a first attempt
-        return last
+        # An error that crosses from a worker process would carry that worker's whole traceback.
+        try:
+            made, skipped = first_made(self._make, self._order, key, self._bad_frames)
+        except LidistillError as error:
+            return error.with_traceback(None)
+        return _Sample(made, tuple(skipped))
 
 
 def step_batches(

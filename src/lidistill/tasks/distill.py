@@ -4,7 +4,6 @@ Shape letters: M points, P pairs, C student channels, T teacher channels.
 """
 
 import functools
-from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -18,7 +17,6 @@ from lidistill.backbones.base import Backbone
 from lidistill.collective import sum_over_ranks
 from lidistill.config import Config, Seed, with_defaults
 from lidistill.data import FrameDataset
-from lidistill.data.device_sample import build_sample, raw_sample
 from lidistill.data.loader import StepPlan
 from lidistill.data.sampling import distillation_sample
 from lidistill.engine import distributed
@@ -28,7 +26,7 @@ from lidistill.engine.precision import pick_device
 from lidistill.engine.schedules import CosineSchedule, Schedule
 from lidistill.heads import HeadConfig, LinearHeadConfig, build_head
 from lidistill.losses import LossForm, distillation_loss
-from lidistill.structures import Batch, collate
+from lidistill.structures import Batch
 from lidistill.tasks.data_config import (
     MAY_CHANGE,
     MAY_MOVE,
@@ -38,6 +36,7 @@ from lidistill.tasks.data_config import (
     sample_batches,
     step_plan,
 )
+from lidistill.tasks.device_batches import DeviceSamples
 from lidistill.tasks.input_statistics import input_statistics
 from lidistill.tasks.matching import Matching, mean_by_view
 from lidistill.tasks.targets import TargetReader
@@ -199,25 +198,25 @@ def _batches(
     recipe: PretrainRecipe, dataset: FrameDataset, plan: StepPlan, device: torch.device
 ) -> Batches:
     """The batches of every step, with samples from where the recipe wants them made."""
-    sampling, grid = recipe.data.sampling, recipe.backbone.grid
-    load_images = recipe.teacher_cache is None
-    workers, bad_frames = recipe.data.workers, recipe.data.bad_frames
-    if recipe.samples == "workers":
-        make = functools.partial(
-            distillation_sample, config=sampling, grid=grid, load_images=load_images
-        )
-        maker = SampleMaker(dataset, make, recipe.seed)
-        return sample_batches(maker, plan, workers=workers, bad_frames=bad_frames)
-    read = functools.partial(raw_sample, config=sampling, load_images=load_images)
-    reader = SampleMaker(dataset, read, recipe.seed)
-    raw = sample_batches(reader, plan, workers=workers, bad_frames=bad_frames, join=list)
-
-    def on_device(start: int, stop: int) -> Generator[list[Batch], None, None]:
-        for group in raw(start, stop):
-            passes = [[build_sample(one, sampling, grid, device) for one in part] for part in group]
-            yield [collate(samples).to(device) for samples in passes]
-
-    return on_device
+    grid, load_images = recipe.backbone.grid, recipe.teacher_cache is None
+    if recipe.samples == "device":
+        return DeviceSamples(
+            dataset=dataset,
+            data=recipe.data,
+            grid=grid,
+            seed=recipe.seed,
+            load_images=load_images,
+            device=device,
+        ).batches(plan)
+    make = functools.partial(
+        distillation_sample, config=recipe.data.sampling, grid=grid, load_images=load_images
+    )
+    return sample_batches(
+        SampleMaker(dataset, make, recipe.seed),
+        plan,
+        workers=recipe.data.workers,
+        bad_frames=recipe.data.bad_frames,
+    )
 
 
 def pretrain(recipe: PretrainRecipe) -> Path:
