@@ -131,6 +131,7 @@ def test_what_weights_do_not_say_has_to_be_said(tmp_path, head):
         ([1, 2], "holds list, expected weights by their names"),
         ({"net": {"layer.weight": torch.zeros(2)}}, "no WaffleIron weights"),
         ({}, "no WaffleIron weights"),
+        ({"net": {1: torch.zeros(2)}}, "no WaffleIron weights"),
         ({"net": {"waffleiron.channel_mix.0.norm.weight": torch.ones(3)}}, "no embedding"),
     ],
 )
@@ -148,6 +149,49 @@ def test_a_checkpoint_that_lacks_a_weight_is_refused(tmp_path, missing):
     file = write_pth(tmp_path / "model.pth", {"model_point": state})
     with pytest.raises(CheckpointError, match="is missing"):
         import_checkpoint(file, tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("head", "changed"),
+    [
+        ("linear", {"classif.weight": None}),
+        ("linear", {"classif.weight": torch.tensor(1.0)}),
+        ("mlp", {"classif.0.weight": None}),
+        ("mlp", {"classif.2.bias": None}),
+        ("16 classes", {"classif.1.weight": None}),
+        ("16 classes", {"classif.0.weight": None}),
+    ],
+)
+def test_a_head_that_is_not_whole_is_refused(tmp_path, head, changed):
+    state = official(head) | changed
+    state = {name: tensor for name, tensor in state.items() if tensor is not None}
+    file = write_pth(tmp_path / "model.pth", {"net": state})
+    with pytest.raises(CheckpointError, match="a head that is not whole, found "):
+        import_checkpoint(file, tmp_path / "run", recipe="pretrain/scalr")
+
+
+def test_a_head_of_another_width_is_refused(tmp_path):
+    state = official("linear") | {"classif.weight": torch.zeros(10, 9, 1)}
+    file = write_pth(tmp_path / "model.pth", {"model_point": state})
+    with pytest.raises(CheckpointError, match="over 9 channels on a network of 6"):
+        import_checkpoint(file, tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("head", "recipe"), [("mlp", "pretrain/scalr"), ("linear", "pretrain/scalr-plus")]
+)
+def test_a_recipe_that_contradicts_the_head_is_refused(tmp_path, head, recipe):
+    file = write_pth(tmp_path / "model.pth", {"model_point": official(head)})
+    with pytest.raises(CheckpointError, match=f"recipe {recipe} distils with one of the kind"):
+        import_checkpoint(file, tmp_path / "run", recipe=recipe)
+
+
+def test_a_folder_that_holds_a_run_is_left_alone(tmp_path):
+    file = write_pth(tmp_path / "model.pth", {"model_point": official("linear")})
+    first = import_checkpoint(file, tmp_path / "a: run [1]").checkpoint
+    with pytest.raises(CheckpointError, match="holds a run"):
+        import_checkpoint(file, tmp_path / "a: run [1]")
+    assert load_checkpoint(tmp_path / "a: run [1]").path == first
 
 
 def test_a_head_of_other_classes_is_refused(tmp_path):
@@ -186,7 +230,7 @@ def test_an_archive_that_reaches_out_is_refused(tmp_path, member):
 
 
 def test_an_archive_beyond_the_limit_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("lidistill.import_checkpoint.MAX_BYTES", 1000)
+    monkeypatch.setattr("lidistill.published_file.MAX_BYTES", 1000)
     file = write_tar(tmp_path / "model.tar.gz", ("big.bin", b"0" * 1001))
     with pytest.raises(CheckpointError, match="not an archive to trust"):
         import_checkpoint(file, tmp_path / "run")

@@ -38,6 +38,8 @@ _FEATURES: Final = {
     "finetuned": "backbone",
     "probed-finetuned": "backbone",
 }
+_OF_A_RUN: Final = frozenset({"name", "output", "seed"})
+_OF_A_ROW: Final = frozenset({"checkpoint", "data.num_frames", "features", "head"})
 _WITH_FRAMES: Final = frozenset({"distilled", "scratch", "finetuned", "probed-finetuned"})
 _ONCE: Final = frozenset({"input", "teacher"})
 """What no seed of the distillation changes: run for the first seed only."""
@@ -67,6 +69,15 @@ class Plan:
             recipe = change.partition(".")[0]
             if recipe not in {"pretrain", "probe", "finetune", "all"}:
                 msg = f"{change!r} must begin with pretrain., probe., finetune. or all."
+                raise ConfigError(msg)
+            key = change.partition(".")[2].partition("=")[0].strip()
+            if key in _OF_A_RUN or (recipe != "pretrain" and key in _OF_A_ROW):
+                msg = f"{change!r} cannot be given: a comparison sets {key} for each of its runs."
+                raise ConfigError(msg)
+        for name in ("rows", "frames", "seeds"):
+            values: tuple[object, ...] = getattr(self, name)
+            if len(set(values)) < len(values):
+                msg = f"{name} holds one of {values} twice; each can be compared once."
                 raise ConfigError(msg)
         if "probed-finetuned" in self.rows and "distilled" not in self.rows:
             msg = "the row probed-finetuned starts from the probes of distilled; ask for both rows."

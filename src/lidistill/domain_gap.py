@@ -1,6 +1,7 @@
 """Runs trained on one data set and scored on another, in the classes that both have."""
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,13 +9,13 @@ from pathlib import Path
 import torch
 
 from lidistill.engine.checkpoint import load_checkpoint, versions
-from lidistill.errors import CheckpointError, ConfigError
+from lidistill.errors import ConfigError
 from lidistill.labels import LabelMap
 from lidistill.pictures.charts import matrix_picture
 from lidistill.recipes import apply_overrides
 from lidistill.tasks.common_classes import InCommonClasses, in_common_classes
 from lidistill.tasks.evaluate import Evaluation, evaluate
-from lidistill.tasks.report import restored
+from lidistill.tasks.report import check_learned, restored
 from lidistill.tasks.segment import Segmentation
 from lidistill.tasks.segment_recipe import FinetuneRecipe, LabelRecipe, ProbeRecipe
 from lidistill.tasks.votes import predict_by_votes
@@ -34,6 +35,14 @@ class Gap:
     def mean_iou(self) -> list[list[float]]:
         """Mean IoU over the common classes that occur in the truth, as fractions."""
         return [[e.scores.mean_iou_of_truth for e in row] for row in self.evaluations]
+
+    @property
+    def percent(self) -> list[list[float | None]]:
+        """``mean_iou`` for JSON: in percent, None where no common class occurs."""
+        return [
+            [None if math.isnan(value) else round(100 * value, 4) for value in row]
+            for row in self.mean_iou
+        ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +83,7 @@ def domain_gap(runs: Sequence[Path], output: Path) -> Gap:
     output.mkdir(parents=True, exist_ok=True)
     record = {
         "names": names,
-        "mean_iou_of_truth": [[round(100 * value, 4) for value in row] for row in gap.mean_iou],
+        "mean_iou_of_truth": gap.percent,
         "evaluations": [[e.to_json() for e in row] for row in evaluations],
         "recipes": [run.recipe.model_dump(mode="json") for run in loaded],
         "versions": versions(),
@@ -96,10 +105,9 @@ def markdown(gap: Gap) -> str:
 
 def _load(run: Path) -> _Run:
     checkpoint = load_checkpoint(run)
+    check_learned(checkpoint, run, command="gap")
     recipe = apply_overrides(checkpoint.recipe, (), source=f"recipe of {run}")
-    if not isinstance(recipe, ProbeRecipe | FinetuneRecipe):
-        msg = f"{run} is a {recipe.kind} run; give runs of `lidistill probe` or `finetune`."
-        raise CheckpointError(msg)
+    assert isinstance(recipe, ProbeRecipe | FinetuneRecipe)  # noqa: S101  checked above
     dataset = recipe.evaluation.build()
     return _Run(
         name=recipe.name,

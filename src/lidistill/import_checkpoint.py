@@ -3,36 +3,27 @@
 The weights say width, depth, normalisation and head; the rest is what a recipe is for.
 """
 
+import json
 import re
-import tarfile
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import Any, Final, TypeAlias
+from pathlib import Path
+from typing import Any, TypeAlias
 
-import torch
 from torch import Tensor, nn
 
 from lidistill.backbones import WaffleIron
 from lidistill.backbones.official import NamedWeights, from_official
 from lidistill.engine.checkpoint import load_weights, save_checkpoint
 from lidistill.engine.durable import sha256
-from lidistill.errors import UNREADABLE, CheckpointError, first_line
+from lidistill.errors import CheckpointError
 from lidistill.heads import LinearHead, MLPHead, SegmentationHead
 from lidistill.labels import load_label_map
+from lidistill.published_file import plain_state, weight_file
 from lidistill.recipes import load_recipe, recipe_names
 from lidistill.tasks.distill import PretrainRecipe
 from lidistill.tasks.input_statistics import input_statistics
 
-MAX_BYTES: Final = 8 * 2**30
-"""Unpacked size that an archive may have; WI-48-768 with its optimiser takes 0.7 GB."""
-_MAX_MEMBERS: Final = 10_000
-_MAX_HEADER: Final = 1 << 20  # bytes of a long name and the like, which are read at once
-_PIECE: Final = 1 << 22  # bytes copied at a time
 _Head: TypeAlias = LinearHead | MLPHead | SegmentationHead
-_WEIGHT_FILES: Final = {".pth", ".pt", ".ckpt"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,11 +51,16 @@ def import_checkpoint(file: Path, output: Path, *, recipe: str | None = None) ->
             ``pretrain/scalr-plus``, a linear layer of a distillation ``pretrain/scalr``.
 
     Raises:
-        CheckpointError: If the file is not such a checkpoint, or does not fit the recipe.
+        CheckpointError: If the file is not such a checkpoint, or does not fit the recipe, or the
+            folder holds a run.
         ConfigError: If there is no such recipe.
     """
-    with _weight_file(file) as weight_file:
-        state = _load(weight_file, file)
+    folder = output / "checkpoints"
+    if folder.is_dir() and any(folder.iterdir()):
+        msg = f"{output} holds a run, whose checkpoints would hide this one; give another folder."
+        raise CheckpointError(msg)
+    with weight_file(file) as weights_path:
+        state = plain_state(weights_path, file)
     named = from_official(state)
     name = recipe or _recipe_of(named, state, file)
     backbone = _architecture(named.backbone)
@@ -73,6 +69,7 @@ def import_checkpoint(file: Path, output: Path, *, recipe: str | None = None) ->
     network = loaded.backbone.build()
     load_weights(network, named.backbone, source=file)
     head = _head(named.head)
+    _check_width(head, network.num_channels, file)
     if isinstance(loaded, PretrainRecipe):
         if isinstance(head, SegmentationHead):
             raise _ambiguous(file, f"a head of {head.linear.out_features} classes")
@@ -86,7 +83,7 @@ def import_checkpoint(file: Path, output: Path, *, recipe: str | None = None) ->
     networks = {"backbone": loaded.backbone.model_dump(mode="json"), "teacher": None}
     meta |= {"networks": networks, "start": f"published weights, {file.name}", "source": source}
     checkpoint = save_checkpoint(
-        output / "checkpoints",
+        folder,
         step=0,
         weights=weights,
         training={},
@@ -101,89 +98,6 @@ def import_checkpoint(file: Path, output: Path, *, recipe: str | None = None) ->
         head=_describe(head),
         num_parameters=sum(p.numel() for p in network.parameters()),
     )
-
-
-@contextmanager
-def _weight_file(file: Path) -> Iterator[Path]:
-    """The file itself, or the one file of weights in an archive, unpacked for a while."""
-    if not file.is_file():
-        msg = f"{file} is not a file; give the .pth or .tar.gz that the authors publish."
-        raise CheckpointError(msg)
-    with tempfile.TemporaryDirectory() as folder:
-        target = Path(folder) / "weights.pth"
-        try:
-            archive = _open(file)
-            if archive is not None:
-                with archive:
-                    _unpack(archive, target, file)
-        except (tarfile.TarError, EOFError, OSError) as error:
-            msg = f"{file} is a damaged archive ({first_line(error)}); download it again."
-            raise CheckpointError(msg) from error
-        yield file if archive is None else target
-
-
-class _Header(tarfile.TarInfo):
-    """A header that is not believed when it announces a name that would fill the memory."""
-
-    @classmethod
-    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "_Header":
-        """See ``tarfile.TarInfo.frombuf``."""
-        header = super().frombuf(buf, encoding, errors)
-        if not (header.isfile() or header.isdir()) and header.size > _MAX_HEADER:
-            msg = f"a header of {header.size:,} bytes"
-            raise tarfile.TarError(msg)
-        return header
-
-
-def _open(file: Path) -> tarfile.TarFile | None:
-    """The archive, or None where the file is none."""
-    try:
-        return tarfile.open(file, tarinfo=_Header)
-    except tarfile.ReadError:
-        return None
-
-
-def _unpack(archive: tarfile.TarFile, target: Path, file: Path) -> None:
-    """Write the one file of weights; nothing is ever written under a name from the archive."""
-    found: list[str] = []
-    total = 0
-    for number, member in enumerate(archive, start=1):
-        path = PurePosixPath(member.name)
-        safe = (member.isfile() or member.isdir()) and not path.is_absolute()
-        total += member.size
-        if not safe or ".." in path.parts or total > MAX_BYTES or number > _MAX_MEMBERS:
-            msg = (
-                f"{file} is not an archive to trust: {member.name!r} is a link, leaves the folder, "
-                f"or goes beyond {MAX_BYTES // 2**30} GiB; get it from its authors."
-            )
-            raise CheckpointError(msg)
-        if member.isfile() and path.suffix in _WEIGHT_FILES and not path.name.startswith("._"):
-            found.append(member.name)
-            content = archive.extractfile(member)
-            assert content is not None  # noqa: S101  it is a file
-            with target.open("wb") as copy:
-                while piece := content.read(_PIECE):
-                    copy.write(piece)
-    if len(found) != 1:
-        names = ", ".join(found[:3]) or "none"
-        msg = f"{file} holds {len(found)} files of weights ({names}), expected one; unpack it."
-        raise CheckpointError(msg)
-
-
-def _load(weight_file: Path, file: Path) -> dict[str, Any]:
-    try:
-        state = torch.load(weight_file, map_location="cpu", weights_only=True)
-    except UNREADABLE as error:
-        # PyTorch's own text recommends weights_only=False, which would run what the file says.
-        msg = (
-            f"{file} is not a checkpoint of plain tensors ({first_line(error)}); download it "
-            "again from its authors."
-        )
-        raise CheckpointError(msg) from error
-    if not isinstance(state, dict):
-        msg = f"{file} holds {type(state).__name__}, expected weights by their names."
-        raise CheckpointError(msg)
-    return {str(key): value for key, value in state.items()}
 
 
 def _recipe_of(named: NamedWeights, state: dict[str, Any], file: Path) -> str:
@@ -224,31 +138,64 @@ def _overrides(
     recipe: str, named: NamedWeights, backbone: dict[str, Any], output: Path
 ) -> tuple[str, ...]:
     """Changes to a recipe that make it the one of these weights."""
-    changes = [f"output={output}", *(f"backbone.{key}={value}" for key, value in backbone.items())]
+    changes = [
+        f"output={json.dumps(str(output))}",
+        *(f"backbone.{key}={value}" for key, value in backbone.items()),
+    ]
     head = _head(named.head)
-    if isinstance(load_recipe(recipe), PretrainRecipe):
-        changes += ["head={kind: linear}"] if isinstance(head, LinearHead) else []
+    named_recipe = load_recipe(recipe)
+    if isinstance(named_recipe, PretrainRecipe):
+        kind = {LinearHead: "linear", MLPHead: "mlp"}.get(type(head), named_recipe.head.kind)
+        if kind != named_recipe.head.kind:
+            msg = (
+                f"this file has a head of the kind {kind!r}, recipe {recipe} distils with one of "
+                f"the kind {named_recipe.head.kind!r}; give the recipe that it was trained by."
+            )
+            raise CheckpointError(msg)
         if isinstance(head, MLPHead):
-            changes.append(f"head={{kind: mlp, hidden_channels: {head.linear1.out_features}}}")
+            changes.append(f"head.hidden_channels={head.linear1.out_features}")
     else:
         changes.append("checkpoint=null")
     return tuple(changes)
 
 
 def _head(weights: dict[str, Tensor]) -> _Head | None:
-    """The head that a file holds, with its weights."""
-    head: _Head
+    """The head that a file holds, with its weights.
+
+    Raises:
+        CheckpointError: If its weights are none of the three heads that there are.
+    """
     if not weights:
         return None
-    if "linear1.weight" in weights:
-        hidden, width = weights["linear1.weight"].shape
-        outputs = len(weights["linear2.weight"])
-        head = MLPHead(width, outputs, hidden_channels=hidden)
-    else:
-        outputs, width = weights["linear.weight"].shape
-        head = (SegmentationHead if "norm.weight" in weights else LinearHead)(width, outputs)
-    head.load_state_dict(weights)
+    try:
+        head = _empty_head(weights)
+        head.load_state_dict(weights)
+    except (KeyError, ValueError, RuntimeError) as error:
+        found = ", ".join(f"{name} {tuple(tensor.shape)}" for name, tensor in weights.items())
+        msg = (
+            f"these weights have a head that is not whole, found {found}; expected one linear "
+            "layer, two, or a BatchNorm and one. Is the file complete?"
+        )
+        raise CheckpointError(msg) from error
     return head
+
+
+def _empty_head(weights: dict[str, Tensor]) -> _Head:
+    if "linear1.weight" in weights or "linear2.weight" in weights:
+        hidden, width = weights["linear1.weight"].shape
+        return MLPHead(width, len(weights["linear2.weight"]), hidden_channels=hidden)
+    outputs, width = weights["linear.weight"].shape
+    kind = LinearHead if set(weights) == {"linear.weight", "linear.bias"} else SegmentationHead
+    return kind(width, outputs)
+
+
+def _check_width(head: _Head | None, width: int, file: Path) -> None:
+    if head is None:
+        return
+    inputs = (head.linear1 if isinstance(head, MLPHead) else head.linear).in_features
+    if inputs != width:
+        msg = f"{file} has a head over {inputs} channels on a network of {width}; is it one file?"
+        raise CheckpointError(msg)
 
 
 def _class_head(head: _Head | None, num_classes: int, file: Path, recipe: str) -> SegmentationHead:

@@ -7,6 +7,7 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+from fakes.command import run
 from fakes.runs import write_street, write_world
 
 from lidistill import __version__
@@ -16,17 +17,6 @@ from lidistill.cli import main
 @pytest.fixture
 def world(tmp_path):
     return tmp_path, write_world(tmp_path)
-
-
-def run(capsys, *arguments):
-    """Exit status, what was printed, and the error line."""
-    try:
-        main([str(a) for a in arguments])
-        status = 0
-    except SystemExit as stop:
-        status = stop.code
-    printed = capsys.readouterr()
-    return status, printed.out, printed.err
 
 
 def test_a_whole_session(world, capsys):
@@ -43,9 +33,11 @@ def test_a_whole_session(world, capsys):
     )
     assert status == 0
     assert json.loads(out)["confusion"] == scores["confusion"]
-    status, out, _ = run(capsys, "evaluate", folder / "probe-backbone")
+    (folder / "probe-backbone").rename(folder / "moved")
+    status, out, _ = run(capsys, "evaluate", folder / "moved")
     assert status == 0
     assert "mIoU" in out
+    assert (folder / "moved" / "evaluation" / "results.json").is_file()
 
 
 def test_recipes_are_listed_and_printed(capsys):

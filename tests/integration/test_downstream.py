@@ -3,6 +3,7 @@ import shutil
 
 import pytest
 import torch
+from fakes.command import run
 from fakes.runs import (
     GRID,
     finetune_values,
@@ -12,7 +13,6 @@ from fakes.runs import (
     write_world,
 )
 
-from lidistill.cli import main
 from lidistill.compare import ROWS, Line, gap_sentence, markdown, table_rows
 from lidistill.engine.checkpoint import load_checkpoint
 from lidistill.engine.tracking import read_log
@@ -37,8 +37,17 @@ def recipe(world, *overrides, values=finetune_values):
     return apply_overrides(values(world[0]), overrides, source="tiny")
 
 
-def test_training_from_scratch_learns_the_labels(world, tmp_path):
-    result = train_and_score(recipe(world, "features=random", f"output={tmp_path / 'scratch'}"))
+def test_training_from_scratch_learns_the_labels_and_needs_no_distillation(world, tmp_path):
+    backbone = load_checkpoint(world[0] / "pretrain").recipe["backbone"]
+    result = train_and_score(
+        recipe(
+            world,
+            "features=random",
+            f"backbone={json.dumps(backbone)}",
+            f"checkpoint={tmp_path / 'absent'}",
+            f"output={tmp_path / 'scratch'}",
+        )
+    )
     assert result.evaluation.scores.overall_accuracy > 0.9
 
 
@@ -167,16 +176,6 @@ def test_a_fine_tuned_network_is_scored_again_with_votes(world, tmp_path):
     assert "| mIoU |" in voted.results.with_suffix(".md").read_text()
 
 
-def run(capsys, *arguments):
-    try:
-        main([str(argument) for argument in arguments])
-        status = 0
-    except SystemExit as stop:
-        status = stop.code
-    printed = capsys.readouterr()
-    return status, printed.out, printed.err
-
-
 def test_compare_runs_every_row_once_and_tells_means_and_spread(world, tmp_path, capsys):
     _, files = world
     command = (
@@ -267,9 +266,17 @@ def test_compare_refuses_rows_and_changes_that_mean_nothing(tmp_path, capsys):
     status, _, err = run(capsys, "compare", "--rows", "probed-finetuned", "--output", tmp_path)
     assert status == 2
     assert "ask for both rows" in err
-    status, _, err = run(capsys, "compare", "train.steps=2", "--output", tmp_path)
+    for change, reason in (
+        ("train.steps=2", "must begin with"),
+        ("all.seed=7", "sets seed for each of its runs"),
+        ("finetune.data.num_frames=1", "sets data.num_frames for each of its runs"),
+    ):
+        status, _, err = run(capsys, "compare", change, "--output", tmp_path)
+        assert status == 2
+        assert reason in " ".join(err.split())
+    status, _, err = run(capsys, "compare", "--seeds", "0", "0", "--output", tmp_path)
     assert status == 2
-    assert "must begin with" in err
+    assert "seeds holds one of (0, 0) twice" in err
 
 
 def test_the_gap_between_two_lidars_is_a_matrix(world, tmp_path, capsys):
@@ -309,8 +316,6 @@ def test_finetune_and_submission_are_commands(world, tmp_path, capsys):
     status, _, err = run(capsys, "finetune", files["probe"], output)
     assert status == 2
     assert "this command runs 'finetune' recipes" in err
-    status, _, err = run(
-        capsys, "submission", tmp_path / "run", tmp_path / "out", "evaluation.sets.0.labels=none"
-    )
+    status, _, err = run(capsys, "submission", tmp_path / "run", tmp_path / "out")
     assert status == 2
-    assert err
+    assert "submission formats for nuscenes and semantic_kitti" in " ".join(err.split())

@@ -13,7 +13,7 @@ from lidistill.data.pandaset import PandaSetConfig
 from lidistill.data.sampling import SamplingConfig
 from lidistill.data.semantic_kitti import SemanticKittiConfig
 from lidistill.errors import ConfigError
-from lidistill.tasks.submission import check_submission, write_submission
+from lidistill.tasks.submission import check_submission, check_test_set, write_submission
 
 GRID = GridConfig(fov_min=(-40, -40, -40), fov_max=(40, 40, 40), planes=((8, 8),), axes=(2,))
 SAMPLING = SamplingConfig()
@@ -118,6 +118,11 @@ def test_a_wrong_description_is_found(nuscenes, tmp_path, text):
     problems = check_submission(nuscenes, tmp_path / "out")
     assert problems
     assert all("submission.json" in problem for problem in problems)
+
+
+def test_frames_that_are_not_the_whole_test_set_are_found(nuscenes, kitti):
+    assert "2 frames, the server's test set has 6,008" in check_test_set(nuscenes)[0]
+    assert "test set has 20,351" in check_test_set(kitti)[0]
 
 
 def test_a_set_without_a_server_is_refused(tmp_path):

@@ -99,12 +99,12 @@ def _unwrap(state: Mapping[str, object]) -> dict[str, Tensor]:
             state = inner
             break
     weights = {
-        name.removeprefix("module."): tensor
+        str(name).removeprefix("module."): tensor
         for name, tensor in state.items()
         if isinstance(tensor, Tensor)
     }
     if not any(name.startswith("waffleiron.") for name in weights):
-        found = ", ".join(sorted(state)[:3]) or "nothing"
+        found = ", ".join(sorted(map(str, state))[:3]) or "nothing"
         msg = (
             f"no WaffleIron weights in this checkpoint (it holds {found} ...); expected names "
             "such as waffleiron.channel_mix.0.norm.weight. Is it a checkpoint of ScaLR?"
@@ -148,7 +148,8 @@ def _official_name(name: str) -> str:
 
 def _squeeze(tensor: Tensor, leaf: str, *, name: str = "") -> Tensor:
     if leaf in _NORM_BUFFERS:
-        return tensor.reshape(()) if leaf == "num_batches_tracked" else tensor
+        single = leaf == "num_batches_tracked" and tensor.numel() == 1
+        return tensor.reshape(()) if single else tensor
     if name.endswith(".scale"):
         return tensor.flatten()
     if leaf == "weight" and tensor.ndim > 2 and tensor.shape[2:].numel() == 1:

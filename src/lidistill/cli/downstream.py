@@ -12,12 +12,16 @@ from lidistill.compare import Plan, gap_sentence, table_rows
 from lidistill.compare import compare as run_comparison
 from lidistill.domain_gap import domain_gap
 from lidistill.engine.checkpoint import load_checkpoint
-from lidistill.errors import CheckpointError
 from lidistill.import_checkpoint import import_checkpoint as run_import
 from lidistill.recipes import apply_overrides
-from lidistill.tasks.report import restored
+from lidistill.tasks.report import check_classes, check_learned, restored
 from lidistill.tasks.segment_recipe import FinetuneRecipe, ProbeRecipe
-from lidistill.tasks.submission import check_submission, write_submission
+from lidistill.tasks.submission import (
+    check_submission,
+    check_test_set,
+    test_set,
+    write_submission,
+)
 from lidistill.tasks.votes import predict_by_votes
 
 _File = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FILE")]
@@ -90,7 +94,7 @@ def gap(runs: _Runs, /, *, output: Path = Path("runs/domain-gap"), json: bool = 
     """
     result = domain_gap(runs, output)
     if json:
-        print_json({"names": result.names, "mean_iou_of_truth": result.mean_iou})
+        print_json({"names": result.names, "mean_iou_of_truth": result.percent})
         return
     table = Table()
     for header in ("learned on, mIoU %", *(f"on {name}" for name in result.names)):
@@ -139,33 +143,32 @@ def submission(
 ) -> None:
     """Predict a test set in its server's format, and say what the server would refuse.
 
-    Example: lidistill submission RUN submit evaluation.sets.0.split=test
+    Example: lidistill submission RUN submit evaluation.sets.0.root=/data/nuscenes
 
-    Then zip the content of the folder. Exit status 2 says that something is wrong with it.
+    The frames are the test split of the run's first evaluation set. Zip the content of the folder
+    to hand it in. Exit status 2 says that something is wrong with it.
 
     Args:
         run: Run folder of a probe or a fine-tuning on nuscenes or semantic_kitti.
         output: Folder to hand in.
-        overrides: Changes to the run's recipe; evaluation.sets.0 are the frames to predict.
+        overrides: Changes to the run's recipe; evaluation.sets.0 is the set to predict.
         check_only: Predict nothing; look at what lies there.
         json: Print one JSON object instead of text.
     """
     checkpoint = load_checkpoint(run)
-    unlabelled = ("evaluation.sets.0.labels=none", "evaluation.sets.0.pictures=none")
-    recipe = apply_overrides(
-        checkpoint.recipe, (*unlabelled, *overrides), source=f"recipe of {run}"
-    )
-    if not isinstance(recipe, ProbeRecipe | FinetuneRecipe):
-        msg = f"{run} is a {recipe.kind} run; a submission needs one that has learned classes."
-        raise CheckpointError(msg)
+    check_learned(checkpoint, run, command="submission")
+    changes = (*test_set(checkpoint.recipe), *overrides)
+    recipe = apply_overrides(checkpoint.recipe, changes, source=f"recipe of {run}")
+    assert isinstance(recipe, ProbeRecipe | FinetuneRecipe)  # noqa: S101  checked above
     dataset = recipe.evaluation.sets[0].build()
     if not check_only:
+        check_classes(tuple(checkpoint.meta["label_names"]), str(run), dataset.label_map)
         network = restored(recipe, checkpoint)
         predict = predict_by_votes(
             network.class_scores, recipe.votes, recipe.sampling, network.grid
         )
         write_submission(predict, dataset, output, sampling=recipe.sampling, grid=network.grid)
-    problems = check_submission(dataset, output)
+    problems = check_test_set(dataset) + check_submission(dataset, output)
     if json:
         print_json({"folder": str(output), "frames": len(dataset), "problems": problems})
     else:

@@ -1,15 +1,14 @@
 """Commands that learn from labels and score: probe, finetune, evaluate."""
 
 from collections.abc import Sequence
-from pathlib import Path
+from json import dumps
 
 from rich.table import Table
 
 from lidistill.cli.output import OUT, Overrides, RecipeName, Run, print_json, print_pictures
 from lidistill.engine.checkpoint import load_checkpoint
-from lidistill.errors import CheckpointError
 from lidistill.recipes import apply_overrides, load_recipe
-from lidistill.tasks.report import ScoredRun, evaluate_run, train_and_score
+from lidistill.tasks.report import ScoredRun, check_learned, evaluate_run, train_and_score
 from lidistill.tasks.score_table import class_rows, group_rows, summary_rows
 from lidistill.tasks.segment_recipe import FinetuneRecipe, ProbeRecipe
 
@@ -59,12 +58,11 @@ def evaluate(run: Run, overrides: Overrides = (), /, *, json: bool = False) -> N
         json: Print one JSON object instead of text.
     """
     checkpoint = load_checkpoint(run)
-    if checkpoint.recipe.get("kind") not in {"probe", "finetune"}:
-        kind = checkpoint.recipe.get("kind")
-        msg = f"{run} is a {kind} run; evaluate needs one of `lidistill probe` or `finetune`."
-        raise CheckpointError(msg)
-    beside = f"output={Path(checkpoint.recipe['output']) / 'evaluation'}"
-    loaded = apply_overrides(checkpoint.recipe, (beside, *overrides), source=f"recipe of {run}")
+    check_learned(checkpoint, run, command="evaluate")
+    path = checkpoint.path
+    beside = (path.parents[1] if path.parent.name == "checkpoints" else path) / "evaluation"
+    changes = (f"output={dumps(str(beside))}", *overrides)
+    loaded = apply_overrides(checkpoint.recipe, changes, source=f"recipe of {run}")
     assert isinstance(loaded, ProbeRecipe | FinetuneRecipe)  # noqa: S101  its kind is one of both
     _print_result(evaluate_run(loaded, checkpoint), as_json=json)
 

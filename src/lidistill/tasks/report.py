@@ -21,7 +21,7 @@ from lidistill.engine.distributed import on_first, start
 from lidistill.engine.durable import sha256
 from lidistill.engine.precision import pick_device
 from lidistill.engine.tracking import read_log
-from lidistill.errors import ConfigError
+from lidistill.errors import CheckpointError, ConfigError
 from lidistill.labels import LabelMap
 from lidistill.pictures.charts import confusion_picture, loss_curve
 from lidistill.tasks.evaluate import Evaluation, evaluate, write_evaluation
@@ -61,6 +61,23 @@ def train_and_score(recipe: LabelRecipe) -> ScoredRun:
         results=result.results,
         pictures=(curve, *result.pictures),
     )
+
+
+def check_learned(checkpoint: Checkpoint, run: Path, *, command: str) -> None:
+    """See to it that a checkpoint has learned classes.
+
+    Args:
+        checkpoint: What was found.
+        run: What the user gave.
+        command: Which command needs it.
+
+    Raises:
+        CheckpointError: If it is of another kind of run.
+    """
+    kind = checkpoint.recipe.get("kind")
+    if kind not in {"probe", "finetune"}:
+        msg = f"{run} is a {kind} run; {command} needs one of `lidistill probe` or `finetune`."
+        raise CheckpointError(msg)
 
 
 def evaluate_run(recipe: LabelRecipe, checkpoint: Checkpoint) -> ScoredRun:

@@ -71,7 +71,9 @@ def start_from(recipe: StartRecipe, device: torch.device) -> Start:
         ConfigError: If neither the recipe nor a checkpoint says which network or teacher.
         CheckpointError: If the checkpoint does not fit.
     """
-    checkpoint = None if recipe.checkpoint is None else load_checkpoint(recipe.checkpoint)
+    checkpoint = None
+    if recipe.checkpoint is not None and _needs_checkpoint(recipe):
+        checkpoint = load_checkpoint(recipe.checkpoint)
     config = _backbone_config(recipe, checkpoint)
     teacher = _teacher_config(recipe, checkpoint)
     backbone: Backbone | None = None
@@ -94,6 +96,12 @@ def start_from(recipe: StartRecipe, device: torch.device) -> Start:
             "teacher": None if teacher is None else teacher.model_dump(mode="json"),
         },
     )
+
+
+def _needs_checkpoint(recipe: StartRecipe) -> bool:
+    """Whether the recipe itself does not say everything."""
+    of_teacher = recipe.features == "teacher" and recipe.teacher is None
+    return recipe.features == "backbone" or recipe.backbone is None or of_teacher
 
 
 def _start_backbone(

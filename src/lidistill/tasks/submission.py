@@ -4,7 +4,7 @@ Shape letters: N points of a frame.
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -51,6 +51,8 @@ class Format:
     """Folder in which nothing but predictions may lie."""
     meta: dict[str, bool] | None
     """Keys of ``test/submission.json``, where the server wants one."""
+    num_frames: int
+    """Frames of the test set."""
 
 
 def format_of(dataset: FrameDataset) -> Format:
@@ -70,6 +72,7 @@ def format_of(dataset: FrameDataset) -> Format:
             file_name=lambda index, _: f"lidarseg/test/{dataset.scan_token(index)}_lidarseg.bin",
             folder="lidarseg/test",
             meta=NUSCENES_META,
+            num_frames=6_008,
         )
     if isinstance(dataset, SemanticKitti):
         return Format(
@@ -78,6 +81,7 @@ def format_of(dataset: FrameDataset) -> Format:
             file_name=lambda _, name: "sequences/{}/predictions/{}.label".format(*name.split("/")),
             folder="sequences",
             meta=None,
+            num_frames=20_351,
         )
     msg = "there are submission formats for nuscenes and semantic_kitti; give one of these sets."
     raise ConfigError(msg)
@@ -117,6 +121,40 @@ def write_submission(
         (folder / _META_FILE).parent.mkdir(parents=True, exist_ok=True)
         (folder / _META_FILE).write_text(json.dumps({"meta": form.meta}, indent=1), "utf-8")
     return len(dataset)
+
+
+def test_set(recipe: Mapping[str, Any]) -> tuple[str, ...]:
+    """Overrides that turn the first evaluation set of a run into the test set of its benchmark.
+
+    Args:
+        recipe: Of the run, as its checkpoint has it.
+
+    Returns:
+        Nothing to change where the set has no benchmark.
+    """
+    kind = recipe["evaluation"]["sets"][0]["kind"]
+    if kind not in {"nuscenes", "semantic_kitti"}:
+        return ()
+    changes = {"split": "test", "labels": "none", "pictures": "none"}
+    if kind == "nuscenes":
+        changes["version"] = "v1.0-test"
+    return tuple(f"evaluation.sets.0.{key}={value}" for key, value in changes.items())
+
+
+def check_test_set(dataset: FrameDataset) -> list[str]:
+    """What a server would refuse about the choice of frames, one line each.
+
+    Args:
+        dataset: The frames that are handed in.
+    """
+    wanted = format_of(dataset).num_frames
+    if len(dataset) == wanted:
+        return []
+    problem = (
+        f"{len(dataset):,} frames, the server's test set has {wanted:,}: has evaluation.sets.0 "
+        "split=test and every=1, and are all its files there?"
+    )
+    return [problem]
 
 
 def check_submission(dataset: FrameDataset, folder: Path) -> list[str]:
