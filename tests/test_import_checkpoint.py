@@ -147,8 +147,17 @@ def test_a_checkpoint_that_lacks_a_weight_is_refused(tmp_path, missing):
     state = official("mlp")
     del state[missing]
     file = write_pth(tmp_path / "model.pth", {"model_point": state})
-    with pytest.raises(CheckpointError, match="is missing"):
+    with pytest.raises(CheckpointError, match=r"is missing .*is the file complete\?"):
         import_checkpoint(file, tmp_path / "run")
+
+
+def test_weights_that_are_not_finite_are_refused(tmp_path):
+    state = official("mlp")
+    state["embed.final.weight"][0] = torch.nan
+    file = write_pth(tmp_path / "model.pth", {"model_point": state})
+    with pytest.raises(CheckpointError, match=r"embed.merge.weight is not finite; get the file"):
+        import_checkpoint(file, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,7 @@ def import_checkpoint(file: Path, output: Path, *, recipe: str | None = None) ->
     loaded = load_recipe(name, _overrides(name, named, backbone, output))
     assert loaded.backbone is not None  # noqa: S101  _overrides has set its width
     network = loaded.backbone.build()
-    load_weights(network, named.backbone, source=file)
+    load_weights(network, named.backbone, source=file, advice="is the file complete?")
     head = _head(named.head)
     _check_width(head, network.num_channels, file)
     if isinstance(loaded, PretrainRecipe):
@@ -79,6 +79,7 @@ def import_checkpoint(file: Path, output: Path, *, recipe: str | None = None) ->
         head = _class_head(head, len(load_label_map(kind).class_names), file, name)
         meta = {"label_names": list(load_label_map(kind).class_names)}
     weights = _prefixed(network, "backbone") | ({} if head is None else _prefixed(head, "head"))
+    _check_finite(weights, file)
     source = {"name": file.name, "sha256": sha256(file)}
     networks = {"backbone": loaded.backbone.model_dump(mode="json"), "teacher": None}
     meta |= {"networks": networks, "start": f"published weights, {file.name}", "source": source}
@@ -187,6 +188,13 @@ def _empty_head(weights: dict[str, Tensor]) -> _Head:
     outputs, width = weights["linear.weight"].shape
     kind = LinearHead if set(weights) == {"linear.weight", "linear.bias"} else SegmentationHead
     return kind(width, outputs)
+
+
+def _check_finite(weights: dict[str, Tensor], file: Path) -> None:
+    broken = [name for name, tensor in weights.items() if not bool(tensor.isfinite().all())]
+    if broken:
+        msg = f"{file}: {broken[0]} is not finite; get the file from its authors again."
+        raise CheckpointError(msg)
 
 
 def _check_width(head: _Head | None, width: int, file: Path) -> None:

@@ -205,11 +205,17 @@ def has_checkpoint(run: Path) -> bool:
     return bool(step_folders(run / "checkpoints"))
 
 
-def load_weights(module: torch.nn.Module, weights: dict[str, Tensor], *, source: Path) -> None:
+def load_weights(
+    module: torch.nn.Module,
+    weights: dict[str, Tensor],
+    *,
+    source: Path,
+    advice: str = "use the recipe it was trained with, which lies in the checkpoint.",
+) -> None:
     """Put weights into a module that must fit them exactly.
 
     Raises:
-        CheckpointError: If a name or a shape differs; the message says which.
+        CheckpointError: If a name or a shape differs; it says which, and gives the advice.
     """
     own = module.state_dict()
     missing = sorted(own.keys() - weights.keys())
@@ -224,8 +230,7 @@ def load_weights(module: torch.nn.Module, weights: dict[str, Tensor], *, source:
         found += [f"{n} is unknown" for n in extra[:1]]
         msg = (
             f"{source} is of another architecture: {'; '.join(found)} "
-            f"({len(shapes)} shapes, {len(missing)} missing, {len(extra)} unknown); use the recipe "
-            "it was trained with, which lies in the checkpoint."
+            f"({len(shapes)} shapes, {len(missing)} missing, {len(extra)} unknown); {advice}"
         )
         raise CheckpointError(msg)
     module.load_state_dict(weights)
