@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from fakes.rays import pixel_rays
 
 from lidistill.geometry import rigid
 from lidistill.sim.camera import look, render
@@ -38,7 +39,7 @@ def test_drawn_pixels_show_what_rays_meet(seed):
     scene = RayScene(clutter(seed), base=RayScene(GROUND))
     T_street_camera = CAMERA.T_body_camera
     picture = render(scene, CAMERA, T_street_camera, sky=SKY, rng=np.random.default_rng(0))
-    rays = (CAMERA.pixel_rays() @ T_street_camera[:3, :3].T).astype(np.float32)
+    rays = (pixel_rays(CAMERA) @ T_street_camera[:3, :3].T).astype(np.float32)
     eye = np.broadcast_to(T_street_camera[:3, 3].astype(np.float32), rays.shape)
     hits = scene.cast(eye, rays)
     label, depth = np.zeros(len(rays), dtype=np.uint8), np.full(len(rays), np.inf)
@@ -54,7 +55,7 @@ def test_drawn_pixels_show_what_rays_meet(seed):
 
 def test_layers_meet_rays_like_one_scene():
     things = clutter(5)
-    rays = CAMERA.pixel_rays().astype(np.float32) @ np.array(
+    rays = pixel_rays(CAMERA).astype(np.float32) @ np.array(
         [[0, -1, 0], [0, 0, -1], [1, 0, 0]], dtype=np.float32
     )
     eye = np.broadcast_to(np.array([0, 0.3, 1.6], dtype=np.float32), rays.shape)

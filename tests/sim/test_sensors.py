@@ -2,6 +2,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from fakes.rays import pixel_rays
 
 from lidistill.geometry import project, quaternion_to_matrix, rigid
 from lidistill.sim.camera import render
@@ -29,7 +30,7 @@ CAMERAS = [*PANDASET.cameras, *NUSCENES.cameras, *KITTI.cameras]
 @pytest.mark.parametrize("camera", CAMERAS, ids=lambda camera: camera.name)
 def test_a_point_on_a_pixels_ray_projects_into_that_pixel(camera):
     small = camera.resized((27, 48))
-    points = 7.0 * small.pixel_rays() @ small.T_body_camera[:3, :3].T + small.T_body_camera[:3, 3]
+    points = 7.0 * pixel_rays(small) @ small.T_body_camera[:3, :3].T + small.T_body_camera[:3, 3]
     T_camera_body = np.linalg.inv(small.T_body_camera)
     seen = project(points, K=small.K, T_cam_lidar=T_camera_body, size_hw=small.size_hw)
     assert len(seen.index) == 27 * 48

@@ -4,6 +4,7 @@ import sys
 
 import numpy as np
 import pytest
+from fakes.rays import pixel_rays
 from pydantic import ValidationError
 
 from lidistill.data.nuscenes import NuScenesConfig
@@ -145,7 +146,7 @@ def test_points_fall_on_pixels_that_show_the_same_thing(root, dataset):
 
 
 def _cosine(camera, row, column):
-    return camera.pixel_rays().reshape(*camera.size_hw, 3)[row, column, 2]
+    return pixel_rays(camera).reshape(*camera.size_hw, 3)[row, column, 2]
 
 
 @pytest.mark.slow
