@@ -25,7 +25,10 @@ def published(tmp_path):
     return run
 
 
-def test_the_test_split_is_predicted_and_what_is_not_there_is_said(published, tmp_path, capsys):
+def test_the_test_split_is_predicted_and_what_is_not_there_is_said(
+    published, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)  # the recipe's cache of the tables lies beside data/nuscenes
     fake = FakeNuScenes(tmp_path / "nuscenes", version="v1.0-test")
     fake.add_scene("scene-0077")
     fake.write_tables()
