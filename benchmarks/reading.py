@@ -18,7 +18,6 @@ from measure import write_record
 
 from lidistill.config import GridConfig
 from lidistill.data import FrameDataset
-from lidistill.data.files import read_file
 from lidistill.data.folder import FolderConfig
 from lidistill.data.kitti_raw import KittiRawConfig
 from lidistill.data.nuscenes import NuScenesConfig
@@ -35,6 +34,7 @@ from lidistill.data.semantic_kitti import SemanticKittiConfig
 from lidistill.data.worker import keep_freed_memory
 from lidistill.errors import DatasetNotFoundError
 from lidistill.ops.neighbors import nearest_neighbors
+from lidistill.reading.files import read_file
 from lidistill.structures import Frame
 
 _CONFIGS: dict[str, Callable[[Path, str], object]] = {

@@ -58,9 +58,9 @@ def test_a_calibration_that_makes_no_sense_is_an_error(tmp_path, values, said):
     [
         ("cameras: {front: [", "no YAML"),
         ("cameras: {}\ncameras: {}\n", "'cameras' stands there twice"),
-        ("a: &a {tolerance: 0.1}\n<<: *a\n", "merges others"),
-        ("cameras: !!python/object/apply:os.system ['true']", "could not determine a constructor"),
-        ("a: &a [*a, *a, *a, *a, *a, *a, *a, *a]", "more than 20000 values"),
+        ("a: &a {tolerance: 0.1}\n<<: *a\n", "'merge' is not used"),
+        ("cameras: !!python/object/apply:os.system ['true']", "is not used here"),
+        ("a: &a [*a, *a, *a, *a, *a, *a, *a, *a]", "refers to what it is a part of"),
         ("[" * 5000 + "]" * 5000, r"calibration\.yaml"),
         ("\x00", "no YAML"),
         ("#" * (1 << 18) + "\n", "expected at most"),

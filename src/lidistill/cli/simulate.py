@@ -2,12 +2,13 @@
 
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from lidistill.cli.output import OUT, Folder, Overrides, positive, print_json
 from lidistill.engine.progress import ProgressBar
 from lidistill.errors import ConfigError, unknown_name
+from lidistill.reading.names import shown
+from lidistill.reading.yaml_text import parse_yaml
 from lidistill.recipes.explain import explain
 from lidistill.sim import SimulationConfig
 from lidistill.sim import simulate as write_drives
@@ -49,9 +50,9 @@ def _config(settings: tuple[str, ...]) -> SimulationConfig:
         if key not in SimulationConfig.model_fields:
             raise unknown_name("setting", key, SimulationConfig.model_fields)
         try:
-            values[key] = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            msg = f"the value of {setting!r} is not YAML; put quotes around it."
+            values[key] = parse_yaml(text)
+        except ValueError as error:
+            msg = f"the value of {shown(setting)} is not YAML ({error}); put quotes around it."
             raise ConfigError(msg) from error
     try:
         return SimulationConfig.model_validate(values)

@@ -9,8 +9,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from lidistill.data.files import read_file
 from lidistill.errors import FileFormatError
+from lidistill.reading.files import read_file
 
 MAX_RANGE: Final = 1e4
 """Metres that no lidar reaches, and flipped bits soon do."""

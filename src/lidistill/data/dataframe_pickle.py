@@ -15,9 +15,9 @@ from typing import Any, Final
 import deflate
 import numpy as np
 
-from lidistill.data.files import read_file
 from lidistill.data.inert_pickle import BROKEN, Record, RefusedError, load_inert
 from lidistill.errors import FileFormatError
+from lidistill.reading.files import read_file
 from lidistill.structures import Array
 
 MAX_BYTES: Final = 1 << 26

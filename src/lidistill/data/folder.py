@@ -9,7 +9,6 @@ from pydantic import Field
 
 from lidistill.data.binary import read_label_ids
 from lidistill.data.completeness import CompletenessConfig, OnDisk, usable_frames
-from lidistill.data.files import read_file
 from lidistill.data.folder_files import (
     Calibration,
     LabelTable,
@@ -26,6 +25,7 @@ from lidistill.data.scanfile import Scan, read_scan
 from lidistill.data.sensors import SENSORS
 from lidistill.errors import DatasetNotFoundError, FileFormatError
 from lidistill.labels import LabelMap
+from lidistill.reading.files import read_file
 from lidistill.structures import CameraView, Frame
 
 _CALIBRATION: Final = "calibration.yaml"

@@ -3,12 +3,10 @@
 Everything is read with bounds: no links, no keys that are not known, and no more than fits.
 """
 
-from collections import Counter
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Self, TypeAlias, TypeVar
+from typing import Annotated, Final, Literal, Self, TypeAlias, TypeVar
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 from pydantic import (
     BaseModel,
@@ -20,10 +18,11 @@ from pydantic import (
 )
 
 from lidistill.config import Config, Size, reason_of
-from lidistill.data.files import read_file
 from lidistill.errors import FileFormatError, first_line
 from lidistill.geometry import check_pinhole, check_rigid, rigid
 from lidistill.labels import IGNORE, LabelMap, load_label_map
+from lidistill.reading.files import read_file
+from lidistill.reading.yaml_text import parse_yaml
 
 Name: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")]
 """Name of a folder: no separator, and no dot in front."""
@@ -31,7 +30,6 @@ Row: TypeAlias = tuple[FiniteFloat, ...]
 Model = TypeVar("Model", bound=BaseModel)
 
 _MAX_BYTES: Final = 1 << 18
-_MAX_VALUES: Final = 20_000
 _MAX_BASELINE: Final = 100.0  # metres
 _MAX_INTENSITY: Final = 1e9  # in the scale of any sensor
 _SHIPPED: Final = ("nuscenes", "pandaset", "semantic_kitti")
@@ -161,48 +159,19 @@ def read_statistics(path: Path) -> tuple[float, float]:
     return statistics.intensity_mean, statistics.intensity_std
 
 
-class _Loader(yaml.SafeLoader):
-    """Plain YAML; a key that stands twice, or merges (``<<``), is an error."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001
-        counts = Counter(str(key.value) for key, _ in node.value)
-        wrong = [key for key, num in counts.items() if num > 1 or key == "<<"]
-        if wrong:
-            msg = f"the key {wrong[0][:40]!r} stands there twice, or merges others"
-            raise yaml.YAMLError(msg)
-        return super().construct_mapping(node, deep)
-
-
 def _read(path: Path, model: type[Model]) -> Model:
     if path.is_symlink():
         raise linked(path)
     try:
-        values: Any = yaml.load(read_file(path, max_bytes=_MAX_BYTES), Loader=_Loader)  # noqa: S506
-        _check_extent(values)
+        values = parse_yaml(read_file(path, max_bytes=_MAX_BYTES))
         return model.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"
         msg = f"{path}: {where[:100]}: {reason_of(first['msg'])[:600]}; mend it."
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        reason = " ".join(str(error).split()) or first_line(error)
-        msg = f"{path} is no YAML that can be used: {reason[:300]}; mend it."
+    except ValueError as error:
+        msg = f"{path} is no YAML that can be used: {first_line(error)[:300]}; mend it."
     raise FileFormatError(msg)
-
-
-def _check_extent(values: Any) -> None:
-    """Refuse a file whose aliases make it stand for more than anybody writes."""
-    stack, num_values = [values], 1
-    while stack:
-        value = stack.pop()
-        parts = list(value.values()) if isinstance(value, dict) else value
-        if not isinstance(parts, list):
-            continue
-        num_values += len(parts)
-        if num_values > _MAX_VALUES:
-            msg = f"it stands for more than {_MAX_VALUES} values"
-            raise ValueError(msg)
-        stack.extend(parts)
 
 
 def linked(path: Path) -> FileFormatError:

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Literal
 
-from lidistill.data.files import read_file
 from lidistill.data.folder_files import linked
 from lidistill.errors import DatasetNotFoundError
+from lidistill.reading.files import read_file
 
 _SPLITS: Final = ("train", "val")
 

@@ -7,9 +7,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from lidistill.data.files import read_file
 from lidistill.errors import FileFormatError, first_line
 from lidistill.geometry import MAX_WORLD, check_rigid, invert_rigid, rigid
+from lidistill.reading.files import read_file
 
 _MAX_BYTES: Final = 1 << 24
 

@@ -9,12 +9,12 @@ from pydantic import Field
 
 from lidistill.data.binary import read_scan
 from lidistill.data.completeness import CompletenessConfig, FileListing, OnDisk, usable_frames
-from lidistill.data.files import blamed_on
 from lidistill.data.kitti_calibration import read_raw_calibration
 from lidistill.data.pictures import a_few, size_of_view
 from lidistill.errors import DatasetNotFoundError, FileFormatError
 from lidistill.geometry import check_pinhole
 from lidistill.labels import LabelMap
+from lidistill.reading.files import blamed_on
 from lidistill.structures import CameraView, Frame
 
 Camera: TypeAlias = Literal["image_02", "image_03"]

@@ -12,11 +12,11 @@ from pydantic import Field
 
 from lidistill.data.binary import read_label_ids, read_scan
 from lidistill.data.completeness import CompletenessConfig, FileListing, OnDisk, usable_frames
-from lidistill.data.files import blamed_on
 from lidistill.data.nuscenes_tables import CAMERAS, CHANNELS, KeyFrames, read_key_frames
 from lidistill.errors import DatasetNotFoundError, FileFormatError, suggestion
 from lidistill.geometry import check_pinhole, invert_rigid
 from lidistill.labels import LabelMap, load_label_map
+from lidistill.reading.files import blamed_on
 from lidistill.structures import CameraView, Frame
 
 logger = logging.getLogger(__name__)

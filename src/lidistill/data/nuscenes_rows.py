@@ -8,9 +8,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from lidistill.data.files import open_file, parse_json
 from lidistill.errors import FileFormatError, first_line
 from lidistill.geometry import MAX_WORLD, check_unit
+from lidistill.reading.files import open_file, parse_json
 
 _CHUNK: Final = 1 << 20  # characters
 _MAX_BYTES: Final = 1 << 34

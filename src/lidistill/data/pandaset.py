@@ -11,13 +11,13 @@ from pydantic import Field, field_validator, model_validator
 
 from lidistill.config import Config
 from lidistill.data.binary import MAX_RANGE
-from lidistill.data.files import blamed_on
 from lidistill.data.pandaset_drive import CameraFiles, DriveFiles, is_drive, read_drive
 from lidistill.data.pandaset_tables import PointTable, read_classes, read_points
 from lidistill.data.pictures import a_few, size_of_view
 from lidistill.errors import DatasetNotFoundError, FileFormatError
 from lidistill.geometry import check_pinhole, invert_rigid, rigid, transform_points
 from lidistill.labels import LabelMap, load_label_map
+from lidistill.reading.files import blamed_on
 from lidistill.structures import CameraView, Frame
 
 logger = logging.getLogger(__name__)

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lidistill.data.files import MAX_JSON_BYTES, parse_json, read_file
 from lidistill.errors import FileFormatError, first_line
 from lidistill.geometry import MAX_WORLD, check_unit, quaternion_to_matrix, rigid
+from lidistill.reading.files import MAX_JSON_BYTES, parse_json, read_file
 
 _TABLE = ".pkl.gz"
 _PICTURES = (".jpg", ".jpeg", ".png")

@@ -22,8 +22,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lidistill.data import png
-from lidistill.data.files import open_file, read_file
 from lidistill.errors import FileFormatError, LidistillError, first_line
+from lidistill.reading.files import open_file, read_file
 
 _UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, struct.error)
 _FORMATS: Final = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "PPM")

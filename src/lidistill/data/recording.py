@@ -12,12 +12,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from lidistill.data.files import blamed_on, read_file
 from lidistill.data.folder_files import Calibration, linked
 from lidistill.data.scanfile import SCAN_SUFFIXES, scan_suffix
 from lidistill.data.trajectory import SECOND, Trajectory, nanoseconds, read_poses
 from lidistill.errors import DatasetNotFoundError, FileFormatError
 from lidistill.geometry import invert_rigid
+from lidistill.reading.files import blamed_on, read_file
 
 logger = logging.getLogger(__name__)
 

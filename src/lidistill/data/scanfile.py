@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lidistill.data.binary import MAX_RANGE
-from lidistill.data.files import read_file
 from lidistill.data.scan_formats.arrays import parse_npy, parse_npz
 from lidistill.data.scan_formats.columns import (
     Column,
@@ -24,6 +23,7 @@ from lidistill.data.scan_formats.pcd import parse_pcd
 from lidistill.data.scan_formats.ply import parse_ply
 from lidistill.data.scan_formats.surveys import read_e57, read_las
 from lidistill.errors import FileFormatError, suggestion
+from lidistill.reading.files import read_file
 from lidistill.structures import Array
 
 _INTENSITY: Final = ("intensity", "i", "reflectivity", "remission", "reflectance")

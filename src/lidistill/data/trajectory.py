@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from lidistill.data.files import blamed_on, read_file
 from lidistill.errors import FileFormatError
 from lidistill.geometry import (
     MAX_WORLD,
@@ -21,6 +20,7 @@ from lidistill.geometry import (
     quaternion_to_matrix,
     rigid,
 )
+from lidistill.reading.files import blamed_on, read_file
 
 SECOND: Final = 1_000_000_000  # nanoseconds
 _KITTI: Final = 12  # numbers a line

@@ -11,7 +11,6 @@ from typing import Any, Final
 
 import yaml
 
-from lidistill.data.files import open_file
 from lidistill.data.ros_messages import (
     FrameTree,
     as_bytes,
@@ -30,6 +29,7 @@ from lidistill.errors import (
     require,
     suggestion,
 )
+from lidistill.reading.files import open_file
 
 _DAMAGED: Final = (
     *UNREADABLE,

@@ -6,9 +6,6 @@ else, lists too, replaces what the base has. What runs, is printed and is saved 
 whole recipe.
 """
 
-import itertools
-import re
-from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias, TypeVar, overload
@@ -17,6 +14,8 @@ import yaml
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from lidistill.errors import ConfigError, unknown_name
+from lidistill.reading.names import shown
+from lidistill.reading.yaml_text import parse_yaml
 from lidistill.recipes.explain import explain
 from lidistill.tasks.distill import PretrainRecipe
 from lidistill.tasks.segment_recipe import FinetuneRecipe, ProbeRecipe
@@ -29,23 +28,6 @@ _RECIPES: dict[str, type[BaseModel]] = {
     "finetune": FinetuneRecipe,
 }
 _ADAPTER: TypeAdapter[Recipe] = TypeAdapter(Annotated[Recipe, Field(discriminator="kind")])
-
-
-_MAX_PARTS = 100_000
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML in which 1e-3 is a number, as everybody who writes a recipe expects."""
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+"), list("-+0123456789")
-)
-# A date is a text here: output=2026-11-22 is a folder.
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, regexp) for tag, regexp in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-    for first, resolvers in _Loader.yaml_implicit_resolvers.items()
-}
 
 
 def recipe_names() -> list[str]:
@@ -161,9 +143,9 @@ def recipe_values(name: str) -> dict[str, Any]:
 
 def _read(name: str) -> dict[str, Any]:
     try:
-        values = yaml.load(recipe_text(name), Loader=_Loader)  # noqa: S506  a SafeLoader
-    except (yaml.YAMLError, RecursionError) as error:
-        msg = f"recipe {name} is not valid YAML: {' '.join(str(error).split())}"
+        values = parse_yaml(recipe_text(name))
+    except ValueError as error:
+        msg = f"recipe {name} is not valid YAML: {error}"
         raise ConfigError(msg) from error
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
         msg = f"recipe {name} holds {_kind_of(values)}, expected keys and values."
@@ -194,19 +176,11 @@ def _folder() -> Path:
     return Path(str(resources.files("lidistill.recipes")))
 
 
-def _copy(node: Any, count: Iterator[int] | None = None) -> Any:
-    """A deep copy in which no two places share a part, as YAML's aliases do.
-
-    Raises:
-        ConfigError: If there are too many parts: aliases of aliases can fill any memory.
-    """
-    count = itertools.count() if count is None else count
-    if next(count) > _MAX_PARTS:
-        msg = f"a recipe of more than {_MAX_PARTS} parts is none; write it out without aliases."
-        raise ConfigError(msg)
+def _copy(node: Any) -> Any:
+    """A deep copy in which no two places share a part, so that an override changes one of them."""
     if isinstance(node, dict):
-        return {key: _copy(value, count) for key, value in node.items()}
-    return [_copy(value, count) for value in node] if isinstance(node, list) else node
+        return {key: _copy(value) for key, value in node.items()}
+    return [_copy(value) for value in node] if isinstance(node, list) else node
 
 
 def _apply(values: dict[str, Any], override: str) -> None:
@@ -215,9 +189,9 @@ def _apply(values: dict[str, Any], override: str) -> None:
         msg = f"{override!r} is not an override; write key=value, for example train.steps=100."
         raise ConfigError(msg)
     try:
-        value = yaml.load(text, Loader=_Loader)  # noqa: S506  a SafeLoader
-    except yaml.YAMLError as error:
-        msg = f"the value of {override!r} is not valid YAML."
+        value = parse_yaml(text)
+    except ValueError as error:
+        msg = f"the value of {shown(override)} is not valid YAML: {error}."
         raise ConfigError(msg) from error
     _set(values, key, value)
 

@@ -10,9 +10,9 @@ from typing import Final
 
 import numpy as np
 
-from lidistill.data.files import open_file
 from lidistill.data.scan_formats.columns import MAX_UNPACKED
 from lidistill.errors import FileFormatError, require
+from lidistill.reading.files import open_file
 from lidistill.structures import Array
 
 _HEADER: Final = 227  # bytes of the oldest LAS header

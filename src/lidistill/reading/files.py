@@ -3,12 +3,14 @@
 import json
 import os
 import stat
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from lidistill.errors import DatasetNotFoundError, FileFormatError, first_line
+from lidistill.reading.names import shown
 
 MAX_BYTES: Final = 1 << 28
 """Size at which a file is refused; the largest scans and pictures of all sets have a tenth."""
@@ -85,8 +87,7 @@ def parse_json(text: str) -> Any:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     unique = dict(pairs)
     if len(unique) != len(pairs):
-        names = [name for name, _ in pairs]
-        repeated = next(name for name in unique if names.count(name) > 1)
-        msg = f"the key {repeated[:40]!r} stands twice in an object"
+        repeated, _ = Counter(name for name, _ in pairs).most_common(1)[0]
+        msg = f"the key {shown(repeated)} stands twice in an object"
         raise ValueError(msg)
     return unique

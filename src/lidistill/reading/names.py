@@ -1,0 +1,51 @@
+"""Names that come out of a file: which may become a path, and how they are shown."""
+
+import re
+from typing import Final
+
+_MAX_NAME: Final = 200
+"""Characters of a file name; file systems take 255 bytes, endings and side files included."""
+_SEPARATORS: Final = re.compile(r"[/\\\x00-\x1f\x7f]")
+
+
+def path_part(name: object, what: str) -> str:
+    """A name from a file that becomes one part of a path: never a way out of the folder.
+
+    Args:
+        name: What the file says.
+        what: What it names, for the error: ``"sample_data token"``.
+
+    Raises:
+        ValueError: If it is no text, empty, too long, a relative step, or holds a separator or a
+            control character.
+    """
+    if (
+        not isinstance(name, str)
+        or not 0 < len(name) <= _MAX_NAME
+        or name in {".", ".."}
+        or _SEPARATORS.search(name)
+    ):
+        msg = (
+            f"the {what} {shown(name)} cannot be part of a path, expected 1 to {_MAX_NAME} "
+            "characters without a separator"
+        )
+        raise ValueError(msg)
+    return name
+
+
+def shown(value: object, *, limit: int = 60) -> str:
+    """A value from a file as an error quotes it: short, and without control characters.
+
+    Args:
+        value: Anything; text is quoted.
+        limit: Characters kept; longer ones end in ``…``.
+    """
+    if isinstance(value, str | bytes):
+        value = value[: limit + 1]  # the repr of a megabyte is another megabyte
+    elif isinstance(value, int) and value.bit_length() > 200:
+        return f"a number of {value.bit_length()} bits"  # int -> str is quadratic, and limited
+    elif isinstance(value, dict | list | tuple | set | frozenset):
+        return f"a {type(value).__name__} of {len(value)}"
+    text = repr(value)
+    text = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text[: limit + 2])
+    return text if len(text) <= limit + 1 else f"{text[:limit]}…"

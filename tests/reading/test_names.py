@@ -1,0 +1,35 @@
+import pytest
+
+from lidistill.reading.names import path_part, shown
+
+
+@pytest.mark.parametrize("name", ["000123", "Straße 7", "a.b-c_d", "..x", "ü"])
+def test_ordinary_names_become_paths(name):
+    assert path_part(name, "token") == name
+
+
+@pytest.mark.parametrize(
+    "name", ["../x", "..", ".", "", "a/b", "a\\b", "a\x00b", "a\nb", "\x1b[2J", "x" * 201, 7, None]
+)
+def test_names_that_leave_the_folder_are_refused(name):
+    with pytest.raises(ValueError, match="cannot be part of a path") as error:
+        path_part(name, "token")
+    assert len(str(error.value)) < 200
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "x" * 2**20,
+        b"\x00" * 2**20,
+        pytest.param(10**5000, id="int"),
+        ["x" * 2**20],
+        {"a": 1},
+        "\x1b]0;t\x07",
+        "é",
+    ],
+)
+def test_what_is_shown_is_short_and_printable(value):
+    text = shown(value)
+    assert len(text) < 80
+    assert text.isprintable()
