@@ -29,9 +29,16 @@ def test_a_class_nobody_saw_is_left_out_of_the_mean():
     assert scores(confusion).mean_iou == pytest.approx((3 / 4 + 4 / 5) / 2)
 
 
+def test_semantic_kittis_script_counts_an_absent_class_as_zero():
+    perfect = scores(np.diag([3, 4, 0, 0, 1]))
+    assert perfect.mean_iou == perfect.mean_iou_of_truth == 1
+    assert perfect.mean_iou_of_all == pytest.approx(3 / 5)
+
+
 def test_nothing_to_score_is_nan_and_not_zero():
     result = scores(np.zeros((2, 2), dtype=np.int64))
     assert np.isnan(result.mean_iou)
+    assert np.isnan(result.mean_iou_of_all)
     assert np.isnan(result.overall_accuracy)
 
 

@@ -50,7 +50,10 @@ class Scores:
     accuracy: NDArray[np.float64]
     """(C,) share of a class's points that are found; NaN for a class that does not occur."""
     mean_iou: float
-    """Over the classes in truth or prediction, as the sets' own scripts count."""
+    """Over the classes in truth or prediction, as nuScenes' own script counts."""
+    mean_iou_of_all: float
+    """Over all classes, one in neither truth nor prediction as 0, as SemanticKITTI's own script
+    counts; NaN where there is nothing to score at all."""
     mean_iou_of_truth: float
     """Over the classes that occur in the truth, so that no prediction changes their number."""
     mean_accuracy: float
@@ -69,6 +72,7 @@ def scores(confusion: NDArray[np.integer] | NDArray[np.floating]) -> Scores:
         iou=iou,
         accuracy=accuracy,
         mean_iou=_nanmean(iou),
+        mean_iou_of_all=float(np.nan_to_num(iou).mean()) if total else float("nan"),
         mean_iou_of_truth=_nanmean(iou[truth > 0]),
         mean_accuracy=_nanmean(accuracy),
         overall_accuracy=float(hits.sum() / total) if total else float("nan"),

@@ -1,6 +1,7 @@
 """Teachers with few channels and random weights, written the way real ones come."""
 
 import importlib
+import json
 from pathlib import Path
 
 import torch
@@ -9,17 +10,27 @@ from torch import Tensor, nn
 PATCH = 14
 
 
-def write_vit(folder: Path, family: str = "Dinov2", seed: int = 0, **settings: object) -> Path:
+def write_colours(folder: Path, **changes: object) -> Path:
+    """The file that says how images are prepared, as transformers saves it beside weights."""
+    path = folder / "preprocessor_config.json"
+    values = {"image_mean": [0.5, 0.4, 0.3], "image_std": [0.25, 0.5, 0.2], "do_normalize": True}
+    path.write_text(json.dumps(values | changes))
+    return path
+
+
+def write_vit(
+    folder: Path, family: str = "Dinov2", seed: int = 0, *, small: bool = True, **settings: object
+) -> Path:
     """A folder as transformers saves it, of any family of vision transformers."""
     transformers = importlib.import_module("transformers")
-    small: dict[str, object] = {
+    common: dict[str, object] = {
         "hidden_size": 32,
         "num_hidden_layers": 3,
         "num_attention_heads": 2,
         "image_size": 5 * PATCH,
         "patch_size": PATCH,
     }
-    config = getattr(transformers, f"{family}Config")(**small | settings)
+    config = getattr(transformers, f"{family}Config")(**(common if small else {}) | settings)
     torch.manual_seed(seed)
     network = getattr(transformers, f"{family}Model")(config)
     with torch.no_grad():

@@ -1,10 +1,11 @@
 """Vision transformers as teachers: layers, tokens, families, names of weights."""
 
+import importlib
 from pathlib import Path
 
 import pytest
 import torch
-from fakes.teachers import PATCH, original_state, write_vit
+from fakes.teachers import PATCH, original_state, write_colours, write_vit
 from pydantic import ValidationError
 from torch import Tensor
 
@@ -77,12 +78,17 @@ def test_centers_put_a_patch_where_it_is(folder: str) -> None:
         ("DINOv3ViT", {"num_register_tokens": 4, "intermediate_size": 64, "patch_size": 16}, 16),
         ("CLIPVision", {"intermediate_size": 64, "image_size": 64, "patch_size": 16}, 16),
         ("SiglipVision", {"intermediate_size": 64, "image_size": 64, "patch_size": 16}, 16),
+        ("ViT", {"intermediate_size": 64, "image_size": 64, "patch_size": 16}, 16),
+        ("Beit", {"intermediate_size": 64, "image_size": 64, "patch_size": 16}, 16),
+        ("Data2VecVision", {"intermediate_size": 64, "image_size": 64, "patch_size": 16}, 16),
+        ("IJepa", {"intermediate_size": 64, "image_size": 64, "patch_size": 16}, 16),
     ],
 )
 def test_other_families_go_the_same_road(
     tmp_path: Path, family: str, settings: dict[str, object], patch: int
 ) -> None:
     model = str(write_vit(tmp_path, family, **settings))
+    write_colours(tmp_path)
     teacher = VitTeacherConfig(model=model, layers=(2, 3), final_norm=True).build()
     image = torch.rand(1, 3, 2 * patch, 5 * patch)
     maps = teacher.maps(image)
@@ -91,6 +97,35 @@ def test_other_families_go_the_same_road(
     changed[:, :, :patch, 4 * patch :] = 1 - changed[:, :, :patch, 4 * patch :]
     difference = (teacher.maps(changed).levels[0] - maps.levels[0]).norm(dim=1)[0]
     assert int(difference.argmax()) == 4
+
+
+_OTHER_NETWORKS: dict[str, dict[str, object]] = {
+    "Swin": {"patch_size": 4, "embed_dim": 16, "depths": [1, 1], "num_heads": [1, 2]},
+    "Hiera": {"embed_dim": 16, "image_size": [64, 64], "depths": [1] * 4, "num_heads": [1] * 4},
+    "ResNet": {"embedding_size": 16, "hidden_sizes": [16, 32], "depths": [1, 1]},
+    "DINOv3ConvNext": {"hidden_sizes": [16, 32, 64, 64], "depths": [1] * 4},
+    "ViTMAE": {"intermediate_size": 64, "image_size": 64, "patch_size": 16},
+    "Siglip2Vision": {"intermediate_size": 64, "num_patches": 16, "patch_size": 16},
+    "Bert": {"intermediate_size": 64, "vocab_size": 50},
+}
+
+
+@pytest.mark.parametrize("family", _OTHER_NETWORKS)
+def test_a_network_that_is_no_plain_vit_is_refused_in_one_line(tmp_path: Path, family: str) -> None:
+    write_vit(tmp_path, family, small=False, **_OTHER_NETWORKS[family])
+    write_colours(tmp_path)
+    with pytest.raises(ConfigError, match="is no plain vision transformer") as error:
+        VitTeacherConfig(model=str(tmp_path)).build()
+    assert "\n" not in str(error.value)
+
+
+def test_a_segment_anything_model_is_refused_in_one_line(tmp_path: Path) -> None:
+    transformers = importlib.import_module("transformers")
+    vision = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "mlp_dim": 64}
+    settings = transformers.SamVisionConfig(**vision, image_size=64, output_channels=16)
+    transformers.SamModel(transformers.SamConfig(vision_config=settings)).save_pretrained(tmp_path)
+    with pytest.raises(ConfigError, match="is no plain vision transformer"):
+        VitTeacherConfig(model=str(tmp_path)).build()
 
 
 def test_a_family_without_class_token_says_so(tmp_path: Path) -> None:

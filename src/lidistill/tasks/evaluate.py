@@ -232,6 +232,7 @@ def _scores_json(result: Scores) -> dict[str, Any]:
     return {
         "mean_iou": _percent(result.mean_iou),
         "mean_iou_of_truth": _percent(result.mean_iou_of_truth),
+        "mean_iou_of_all": _percent(result.mean_iou_of_all),
         "mean_accuracy": _percent(result.mean_accuracy),
         "overall_accuracy": _percent(result.overall_accuracy),
         "iou": [_percent(value) for value in result.iou],

