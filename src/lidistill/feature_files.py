@@ -3,7 +3,7 @@
 Shape letters: N points of a scan.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -12,10 +12,14 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from lidistill.data.scanfile import SCAN_SUFFIXES, Scan, read_scan, scan_suffix
+from lidistill.data.scanfile import Scan, read_scan
 from lidistill.engine.durable import replace_text
-from lidistill.errors import ConfigError, DatasetNotFoundError, FileFormatError
+from lidistill.errors import ConfigError, DatasetNotFoundError, FileFormatError, first_line
 from lidistill.labels import IGNORE
+from lidistill.pictures.cloud import write_ply
+from lidistill.pictures.features import PcaBasis, fit_pca, pca_colors
+from lidistill.reading.files import open_file
+from lidistill.scan_jobs import Job
 
 Output: TypeAlias = NDArray[Any]
 Compute: TypeAlias = Callable[[NDArray[np.float32], NDArray[np.float32] | None], Output]
@@ -23,14 +27,7 @@ Compute: TypeAlias = Callable[[NDArray[np.float32], NDArray[np.float32] | None],
 
 NO_INTENSITY: Final = "none"
 CLASS_TABLE: Final = "labels.yaml"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
-    """A scan, and the file of its output."""
-
-    scan: Path
-    file: Path
+_GREY: Final = 110  # of points without a feature
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,82 +41,97 @@ class Written:
     """Points outside the field of view or not finite: NaN rows, or class 255."""
 
 
-def plan_jobs(sources: Sequence[Path], folder: Path, *, suffix: str, overwrite: bool) -> list[Job]:
-    """Which file each scan's output goes to.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failed:
+    """A scan that could not be used."""
 
-    Args:
-        sources: Scan files, and folders of them (not of folders).
-        folder: Where outputs go.
-        suffix: Ending of their names.
-        overwrite: Whether files that are there already may be replaced; scans never are.
-
-    Raises:
-        DatasetNotFoundError: If there is no scan.
-        ConfigError: If outputs would lie among the scans, on each other, or on other files.
-    """
-    scans = list(dict.fromkeys(scan for source in sources for scan in _scans_of(source)))
-    if not scans:
-        msg = "no scan is given; name scan files, or folders of them."
-        raise DatasetNotFoundError(msg)
-    taken: dict[str, Path] = {}
-    for scan in scans:
-        name = scan.name[: -len(scan_suffix(scan) or scan.suffix)]
-        if name in taken:
-            msg = (
-                f"{taken[name]} and {scan} would both become {name}{suffix}; give them different "
-                "names, or call once for each."
-            )
-            raise ConfigError(msg)
-        taken[name] = scan
-        if scan.resolve().parent == folder.resolve():
-            msg = f"the output folder {folder} holds the scan {scan}; choose another folder."
-            raise ConfigError(msg)
-    jobs = [Job(scan=scan, file=folder / f"{name}{suffix}") for name, scan in taken.items()]
-    check_free([job.file for job in jobs], overwrite=overwrite)
-    return jobs
+    scan: Path
+    reason: str
 
 
-def check_free(files: Iterable[Path], *, overwrite: bool) -> None:
-    """Refuse to replace what is there, unless that is wanted.
-
-    Raises:
-        ConfigError: If one of the files exists.
-    """
-    there = [] if overwrite else [file for file in files if file.exists()]
-    if there:
-        msg = f"{there[0]} is there already; choose another folder, or give --overwrite."
-        raise ConfigError(msg)
+Colour: TypeAlias = Callable[[Output], NDArray[np.uint8]]
+"""From (N, …) outputs to (N, 3) red, green and blue."""
 
 
 def write_outputs(
-    compute: Compute, jobs: Sequence[Job], *, intensity: str | None
-) -> Iterator[Written]:
-    """Compute and write one scan after the other; what was written before an error stays.
+    compute: Compute, jobs: Sequence[Job], *, intensity: str | None, colour: Colour | None = None
+) -> Iterator[Written | Failed]:
+    """Compute and write one scan after the other; a scan that cannot be used ends nothing.
 
     Args:
         compute: From points and intensities to what is written.
         jobs: Scans and their files.
         intensity: Column to take as intensity; ``none``: take none; None: the usual names.
-
-    Raises:
-        FileFormatError: If a scan cannot be used; the message names it.
+        colour: Writes a coloured ``.ply`` beside each file.
     """
-    column = None if intensity == NO_INTENSITY else intensity
     for job in jobs:
-        scan = read_scan(job.scan, intensity=column)
-        values = None if intensity == NO_INTENSITY else _intensity(scan, job.scan)
         try:
-            output = compute(scan.points, values)
-        except FileFormatError as error:
-            msg = f"scan {job.scan}: {error}"
-            raise FileFormatError(msg) from error
-        _write(output, job.file)
-        yield Written(
-            scan=job.scan,
-            file=job.file,
-            num_points=len(output),
-            num_without=int(np.count_nonzero(_is_without(output))),
-        )
+            yield _write_one(compute, job, intensity=intensity, colour=colour)
+        except (FileFormatError, DatasetNotFoundError) as error:
+            yield Failed(scan=job.scan, reason=str(error))
+
+
+def _write_one(
+    compute: Compute, job: Job, *, intensity: str | None, colour: Colour | None
+) -> Written:
+    scan = read_scan(job.scan, intensity=None if intensity == NO_INTENSITY else intensity)
+    values = None if intensity == NO_INTENSITY else _intensity(scan, job.scan)
+    try:
+        output = compute(scan.points, values)
+    except FileFormatError as error:
+        msg = f"scan {job.scan}: {error}"
+        raise FileFormatError(msg) from error
+    without = _is_without(output)
+    if colour is not None:
+        # Before the numbers: with --skip-existing these say that a scan is done.
+        colors = np.full((len(output), 3), _GREY, np.uint8)
+        colors[~without] = colour(output[~without])
+        write_ply(scan.points, colors, job.file.with_suffix(".ply"))
+    _write(output, job.file)
+    return Written(
+        scan=job.scan,
+        file=job.file,
+        num_points=len(output),
+        num_without=int(np.count_nonzero(without)),
+    )
+
+
+class FeatureColours:
+    """Principal components of features as colours, the same for all scans of a call.
+
+    The components are those of the first scan, or of the first output that is there already, so
+    that a call that goes on paints as the one before.
+
+    Args:
+        done: Outputs of an earlier call.
+    """
+
+    def __init__(self, done: Sequence[Job]) -> None:
+        self._done = done
+        self._basis: PcaBasis | None = None
+
+    def __call__(self, features: Output) -> NDArray[np.uint8]:
+        """(N, 3) colours of (N, C) features."""
+        if not len(features):
+            return np.zeros((0, 3), np.uint8)
+        if self._basis is None:
+            earlier = _read_features(self._done[0].file) if self._done else features
+            fits = earlier.shape[1:] == features.shape[1:] and len(earlier)
+            self._basis = fit_pca(earlier if fits else features)
+        return pca_colors(features, basis=self._basis)
+
+
+def _read_features(file: Path) -> Output:
+    """(N, C) finite rows of an output of an earlier call."""
+    try:
+        with open_file(file) as stream:
+            features = np.lib.format.read_array(stream, allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        msg = f"{file} is no output of this command ({first_line(error)}); delete it."
+        raise FileFormatError(msg) from error
+    if features.ndim != 2 or features.dtype.kind != "f":
+        return np.zeros((0, 0), np.float32)
+    return features[np.isfinite(features).all(axis=1)]
 
 
 def as_half(features: Output) -> NDArray[np.float16]:
@@ -142,19 +154,6 @@ def write_class_table(class_names: Sequence[str], path: Path) -> None:
     ids = dict(enumerate(class_names)) | {IGNORE: "ignore"}
     table = {"classes": list(class_names), "ids": ids}
     replace_text(path, yaml.safe_dump(table, sort_keys=False, allow_unicode=True))
-
-
-def _scans_of(source: Path) -> list[Path]:
-    if not source.is_dir():
-        return [source]  # read_scan says what is wrong with it
-    files = [path for path in sorted(source.iterdir()) if not path.name.startswith(".")]
-    scans = [path for path in files if path.is_file() and scan_suffix(path) is not None]
-    if not scans:
-        inner = next((path for path in files if path.is_dir()), None)
-        hint = "" if inner is None else f", but folders; give one of them, for example {inner}"
-        msg = f"{source} holds no scan (names that end in {', '.join(SCAN_SUFFIXES)}){hint}."
-        raise DatasetNotFoundError(msg)
-    return scans
 
 
 def _intensity(scan: Scan, path: Path) -> NDArray[np.float32]:

@@ -4,11 +4,11 @@ import re
 import numpy as np
 import pytest
 import yaml
+from fakes.command import run
 from fakes.runs import pretrain_values, probe_values, write_world
 from fakes.scan_writers import WRITERS, cloud
 
 import lidistill
-from lidistill.cli import main
 from lidistill.data.folder_files import read_label_table
 from lidistill.data.scanfile import read_scan
 from lidistill.recipes import apply_overrides
@@ -36,16 +36,6 @@ def scans(tmp_path):
         table["z"][0] = 400 * number
         (folder / f"{number:03d}.bin").write_bytes(WRITERS[".bin"](table))
     return folder
-
-
-def run(capsys, *arguments):
-    try:
-        main([str(argument) for argument in arguments])
-        status = 0
-    except SystemExit as stop:
-        status = stop.code
-    printed = capsys.readouterr()
-    return status, printed.out, printed.err
 
 
 def direct(world, scan):
@@ -172,8 +162,9 @@ def two_of_one_name(_, scans):
     return [scans]
 
 
-def folder_of_folders(_, scans):
-    return [scans.parent]
+def folders_without_scans(_, scans):
+    (scans.parent / "empty" / "cameras").mkdir(parents=True)
+    return [scans.parent / "empty"]
 
 
 BAD = {
@@ -183,7 +174,7 @@ BAD = {
     "a scan that is not there": (lambda _, scans: [scans / "x.pcd"], "x.pcd"),
     "another kind of file": (lambda *_: ["README.md"], "unknown format"),
     "two of one name": (two_of_one_name, "would both become 000.npy"),
-    "a folder of folders": (folder_of_folders, "holds no scan .* but folders; .*scans"),
+    "folders without scans": (folders_without_scans, "holds no scan, nor do folders in it"),
     "an unknown lidar": (lambda _, s: [s, "--sensor", "pandar46"], "did you mean 'pandar64'"),
     "no such statistics": (lambda _, s: [s, "--statistics", "/no/file"], "/no/file"),
     "a column that is not there": (lambda _, s: [s, "--intensity", "strength"], "strength"),

@@ -11,20 +11,22 @@ import tyro
 from lidistill.cli.output import OUT, print_json
 from lidistill.data.folder_files import read_statistics
 from lidistill.engine.progress import track
-from lidistill.errors import CheckpointError
+from lidistill.errors import CheckpointError, ConfigError, FileFormatError
 from lidistill.feature_files import (
     CLASS_TABLE,
     NO_INTENSITY,
+    Colour,
     Compute,
-    Job,
+    Failed,
+    FeatureColours,
     Written,
     as_half,
-    check_free,
-    plan_jobs,
     write_class_table,
     write_outputs,
 )
 from lidistill.features import FeatureModel, FeaturePrecision, load
+from lidistill.pictures.colors import label_colors
+from lidistill.scan_jobs import Existing, Jobs, check_free, plan_jobs
 
 _Run = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
 _Scans = Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="SCAN...")]
@@ -46,6 +48,18 @@ class ScanOptions:
     """bf16: matrix products in 16 bits."""
     overwrite: bool = False
     """Replace outputs that are there already; scans are never replaced."""
+    skip_existing: bool = False
+    """Leave outputs that are there as they are, and write only what is missing."""
+    ply: bool = False
+    """Write a coloured .ply beside every output, for any viewer of point clouds."""
+
+    @property
+    def existing(self) -> Existing:
+        """What happens to outputs that are there already."""
+        if self.overwrite and self.skip_existing:
+            msg = "--overwrite and --skip-existing contradict each other; give one of them."
+            raise ConfigError(msg)
+        return "overwrite" if self.overwrite else "skip" if self.skip_existing else "refuse"
 
     def load(self, run: Path) -> FeatureModel:
         """The network of a run."""
@@ -77,25 +91,26 @@ def features(
 ) -> None:
     """Distilled features of scans of your own: one .npy a scan, one row for every point.
 
-    Example: lidistill features runs/pretrain/pandaset-002 /data/mine/scans --output features
+    Example: lidistill features runs/pretrain/pandaset-002 /data/mine --ply --output features
 
     Rows of points outside the field of view or not finite are NaN. Scans are in the sensor's own
     frame, z up. Formats: bin, pcd.bin, npy, npz, pcd, ply, las, laz, e57.
 
     Args:
         run: Run folder of a distillation, a probe or a fine-tuning, or one of its checkpoints.
-        scans: Scan files, and folders of them.
-        output: Folder for the outputs, which have the names of their scans.
+        scans: Scan files, folders of scans, drives with a folder scans, and folders of drives.
+        output: Folder for the outputs, which have the names (and drives) of their scans.
         head: Write the head's output, to compare with features of the teacher.
         dtype: Number format of the files.
         options: How scans are read.
         json: Print one JSON object instead of text.
     """
-    jobs = plan_jobs(scans, output, suffix=".npy", overwrite=options.overwrite)
+    jobs = plan_jobs(scans, output, suffix=".npy", existing=options.existing)
     model = options.load(run)
     extract = model.project if head else model.features
     compute: Compute = extract if dtype == "float32" else lambda p, i: as_half(extract(p, i))
-    written = _write_all(model, compute, jobs, options)
+    colour = FeatureColours(jobs.done) if options.ply else None
+    written = _write_all(model, compute, jobs, options, colour)
     channels = sum(model.head_widths) if head else model.num_channels
     _report(
         written, output, f"features of {channels} channels", {"channels": channels}, as_json=json
@@ -121,47 +136,63 @@ def predict(
 
     Args:
         run: Run folder of a probe or a fine-tuning, or one of its checkpoints.
-        scans: Scan files, and folders of them.
-        output: Folder for the outputs, which have the names of their scans.
+        scans: Scan files, folders of scans, drives with a folder scans, and folders of drives.
+        output: Folder for the outputs, which have the names (and drives) of their scans.
         format: npy: uint8; label: uint32 without a header, as in SemanticKITTI.
         options: How scans are read.
         json: Print one JSON object instead of text.
     """
-    jobs = plan_jobs(scans, output, suffix=f".{format}", overwrite=options.overwrite)
-    check_free([output / CLASS_TABLE], overwrite=options.overwrite)
+    jobs = plan_jobs(scans, output, suffix=f".{format}", existing=options.existing)
+    check_free([output / CLASS_TABLE], existing=options.existing)
     model = options.load(run)
     if not model.class_names:
         msg = f"{run} has learned no classes; give a run of `lidistill probe` or `finetune`."
         raise CheckpointError(msg)
-    written = _write_all(model, model.predict, jobs, options)
+    palette = label_colors(model.class_names)
+    colour: Colour | None = (lambda ids: palette[ids]) if options.ply else None
+    written = _write_all(model, model.predict, jobs, options, colour)
     write_class_table(model.class_names, output / CLASS_TABLE)
     names = model.class_names
     _report(written, output, f"{len(names)} classes", {"classes": list(names)}, as_json=json)
 
 
 def _write_all(
-    model: FeatureModel, compute: Compute, jobs: Sequence[Job], options: ScanOptions
-) -> list[Written]:
+    model: FeatureModel, compute: Compute, jobs: Jobs, options: ScanOptions, colour: Colour | None
+) -> list[Written | Failed]:
+    if jobs.done:
+        OUT.print(f"skipped     {len(jobs.done)} scans whose outputs are there already")
     intensity = options.intensity if model.takes_intensity else NO_INTENSITY
-    steps = write_outputs(compute, jobs, intensity=intensity)
-    return list(track(steps, "scans", total=len(jobs)))
+    steps = write_outputs(compute, jobs.to_do, intensity=intensity, colour=colour)
+    return list(track(steps, "scans", total=len(jobs.to_do)))
 
 
 def _report(
-    written: Sequence[Written], output: Path, what: str, about: dict[str, object], *, as_json: bool
+    results: Sequence[Written | Failed],
+    output: Path,
+    what: str,
+    about: dict[str, object],
+    *,
+    as_json: bool,
 ) -> None:
+    """Say what was written, and end with an error where a scan could not be used."""
+    written = [one for one in results if isinstance(one, Written)]
+    failed = [one for one in results if isinstance(one, Failed)]
     if as_json:
         files = [
             dataclasses.asdict(one) | {"scan": str(one.scan), "file": str(one.file)}
             for one in written
         ]
-        print_json({"output": str(output)} | about | {"scans": files})
-        return
-    points, without = (
-        sum(one.num_points for one in written),
-        sum(one.num_without for one in written),
-    )
-    OUT.print(f"{len(written)} scans, {points:,} points, {what}")
-    if without:
-        OUT.print(f"without     {without:,} points, outside the field of view or not finite")
-    OUT.print(f"output      {output}")
+        reasons = [{"scan": str(one.scan), "reason": one.reason} for one in failed]
+        print_json({"output": str(output)} | about | {"scans": files, "failed": reasons})
+    elif written or not failed:
+        points = sum(one.num_points for one in written)
+        without = sum(one.num_without for one in written)
+        OUT.print(f"{len(written)} scans, {points:,} points, {what}")
+        if without:
+            OUT.print(f"without     {without:,} points, outside the field of view or not finite")
+        OUT.print(f"output      {output}")
+    if failed:
+        msg = failed[0].reason
+        if len(results) > 1:
+            msg = f"{len(failed)} of {len(results)} scans could not be used, first: {msg}"
+        raise FileFormatError(msg)
