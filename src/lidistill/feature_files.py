@@ -19,6 +19,7 @@ from lidistill.labels import IGNORE
 from lidistill.pictures.cloud import write_ply
 from lidistill.pictures.features import PcaBasis, fit_pca, pca_colors
 from lidistill.reading.files import open_file
+from lidistill.reading.names import listed
 from lidistill.scan_jobs import Job
 
 Output: TypeAlias = NDArray[Any]
@@ -159,8 +160,8 @@ def write_class_table(class_names: Sequence[str], path: Path) -> None:
 def _intensity(scan: Scan, path: Path) -> NDArray[np.float32]:
     if scan.intensity is None:
         msg = (
-            f"scan {path} has no intensity among x, y, z, {', '.join(scan.columns)}; name the "
-            "column (--intensity NAME), or go without (--intensity none)."
+            f"scan {path} has no intensity among x, y, z, {listed(scan.columns)}; name "
+            "the column (--intensity NAME), or go without (--intensity none)."
         )
         raise FileFormatError(msg)
     return scan.intensity

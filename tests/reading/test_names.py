@@ -1,6 +1,6 @@
 import pytest
 
-from lidistill.reading.names import path_part, shown
+from lidistill.reading.names import listed, path_part, shown
 
 
 @pytest.mark.parametrize("name", ["000123", "Straße 7", "a.b-c_d", "..x", "ü"])
@@ -33,3 +33,12 @@ def test_what_is_shown_is_short_and_printable(value):
     text = shown(value)
     assert len(text) < 80
     assert text.isprintable()
+
+
+def test_lists_of_names_are_short_and_printable():
+    assert listed([]) == "none"
+    assert listed(["x", "Straße"]) == "x, Straße"
+    text = listed(f"\x1b[31m{i}" + "a" * 10**6 for i in range(10**6))
+    assert text.isprintable()
+    assert len(text) < 1000
+    assert text.endswith(", …")

@@ -26,6 +26,7 @@ from lidistill.data.sensors import SENSORS
 from lidistill.errors import DatasetNotFoundError, FileFormatError
 from lidistill.labels import LabelMap
 from lidistill.reading.files import read_file
+from lidistill.reading.names import listed
 from lidistill.structures import CameraView, Frame
 
 _CALIBRATION: Final = "calibration.yaml"
@@ -143,7 +144,7 @@ class Folder:
         if intensity is None:
             msg = (
                 f"scan {drive.scans[name]} has no intensity among x, y, z, "
-                f"{', '.join(scan.columns)}; name the column in {_CALIBRATION} (intensity: NAME), "
+                f"{listed(scan.columns)}; name the column in {_CALIBRATION} (intensity: NAME), "
                 f"or write intensity: {_NO_INTENSITY} to train without."
             )
             raise FileFormatError(msg)

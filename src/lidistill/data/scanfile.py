@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from lidistill.data.binary import MAX_RANGE
 from lidistill.data.scan_formats.arrays import parse_npy, parse_npz
 from lidistill.data.scan_formats.columns import (
+    MAX_UNPACKED,
     Column,
     check_size,
     record_type,
@@ -24,6 +25,7 @@ from lidistill.data.scan_formats.ply import parse_ply
 from lidistill.data.scan_formats.surveys import read_e57, read_las
 from lidistill.errors import FileFormatError, suggestion
 from lidistill.reading.files import read_file
+from lidistill.reading.names import listed, shown
 from lidistill.structures import Array
 
 _INTENSITY: Final = ("intensity", "i", "reflectivity", "remission", "reflectance")
@@ -76,7 +78,7 @@ def read_scan(path: Path, *, intensity: str | None = None) -> Scan:
     names = _plain_names(table)
     points = _points(table, names, path)
     if intensity is not None and intensity not in table:
-        hint = suggestion(intensity, table)
+        hint = suggestion(intensity, [shown(name).strip("'") for name in table])
         msg = f"scan {path} has no column {intensity!r} to take as intensity; {hint}"
         raise FileFormatError(msg)
     chosen = intensity or next((names[name] for name in _INTENSITY if name in names), None)
@@ -98,10 +100,10 @@ def _points(
 ) -> NDArray[np.float32]:
     lengths = {len(values) for values in table.values()}
     if not {"x", "y", "z"} <= set(names) or len(lengths) != 1 or lengths == {0}:
-        columns = ", ".join(f"{name} ({len(values)})" for name, values in table.items()) or "none"
+        columns = listed(f"{name[:60]} ({len(values)})" for name, values in table.items())
         msg = (
-            f"scan {path} has the columns {columns}, expected x, y and z, and as many values in "
-            "each, at least one; it is of another kind or damaged. Write it again."
+            f"scan {path} has the columns {columns}, expected x, y and z, and as "
+            "many values in each, at least one; it is of another kind or damaged. Write it again."
         )
         raise FileFormatError(msg)
     xyz = np.stack([table[names[axis]] for axis in "xyz"], axis=1)
@@ -142,7 +144,7 @@ def _intensity(
 def _of_bytes(
     parse: Callable[[bytes, Path], dict[str, Array]],
 ) -> Callable[[Path], dict[str, Array]]:
-    return lambda path: parse(read_file(path), path)
+    return lambda path: parse(read_file(path, max_bytes=MAX_UNPACKED), path)
 
 
 def _flat(*names: str) -> Callable[[bytes, Path], dict[str, Array]]:
@@ -150,7 +152,8 @@ def _flat(*names: str) -> Callable[[bytes, Path], dict[str, Array]]:
     record = sum(column.num_bytes for column in columns)
 
     def parse(content: bytes, source: Path) -> dict[str, Array]:
-        check_size(len(content), columns, max(1, len(content) // record), source)
+        num_points = -(-len(content) // record)  # a part of a point is one that is cut off
+        check_size(len(content), columns, max(1, num_points), source)
         return split_records(np.frombuffer(content, record_type(columns)))
 
     return parse

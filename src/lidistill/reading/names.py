@@ -1,6 +1,8 @@
 """Names that come out of a file: which may become a path, and how they are shown."""
 
 import re
+from collections.abc import Iterable
+from itertools import islice
 from typing import Final
 
 _MAX_NAME: Final = 200
@@ -49,3 +51,14 @@ def shown(value: object, *, limit: int = 60) -> str:
     text = repr(value)
     text = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text[: limit + 2])
     return text if len(text) <= limit + 1 else f"{text[:limit]}…"
+
+
+def listed(names: Iterable[str], *, limit: int = 12) -> str:
+    """Names from a file as an error lists them: short, and without control characters.
+
+    Args:
+        names: Any number of them.
+        limit: How many are written out; ``…`` stands for the others.
+    """
+    first = [shown(name)[1:].removesuffix("'") for name in islice(names, limit + 1)]
+    return ", ".join([*first[:limit], *["…"] * (len(first) > limit)]) or "none"

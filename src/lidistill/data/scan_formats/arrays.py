@@ -4,22 +4,36 @@ Shape letters: N points, C columns.
 """
 
 import io
+import logging
 import math
+import struct
 import tokenize
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Final, cast
+from typing import Any, Final, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lidistill.data.scan_formats.columns import MAX_UNPACKED, split_records
-from lidistill.errors import FileFormatError
+from lidistill.data.scan_formats.columns import (
+    MAX_HEADER,
+    MAX_UNPACKED,
+    check_names,
+    check_points,
+    split_records,
+)
+from lidistill.errors import FileFormatError, first_line
+from lidistill.reading.names import shown
 from lidistill.structures import Array
 
-_PLAIN: Final = ("x", "y", "z", "intensity")
+logger = logging.getLogger(__name__)
+
+_COORDINATES: Final = ("x", "y", "z")
+_PLAIN: Final = (*_COORDINATES, "intensity")
 _MAX_ARRAYS: Final = 64
+_ENTRY: Final = b"PK\x01\x02"  # what an archive's list has before every name
+_RARE: Final = 1 << 20  # bytes; in 4 GiB compressed ones it comes once by chance
 _HEADERS: Final = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
@@ -67,60 +81,123 @@ def read_array(content: bytes, source: str) -> Array:
     """
     stream = io.BytesIO(content)
     try:
-        read_header = _HEADERS[np.lib.format.read_magic(stream)]
-        shape, by_columns, dtype = read_header(stream)
+        shape, by_columns, dtype = _read_header(stream)
     except (
-        *(ValueError, KeyError, EOFError, TypeError),
+        *(ValueError, KeyError, EOFError, TypeError, UnicodeError),
         # NumPy parses a damaged header as Python.
-        *(SyntaxError, tokenize.TokenError, RecursionError),
+        *(SyntaxError, tokenize.TokenError, RecursionError, MemoryError),
     ) as error:
-        msg = f"{source} is no NumPy file of version 1 or 2, or damaged; save it again."
+        reason = first_line(error)[:100]
+        msg = (
+            f"{source} is no NumPy file, or its header is damaged ({reason}); write it with "
+            "numpy.save."
+        )
         raise FileFormatError(msg) from error
     found, expected = len(content) - stream.tell(), math.prod(shape) * dtype.itemsize
-    if dtype.hasobject or found != expected or not expected:
+    if dtype.hasobject or dtype.subdtype or found < expected or not expected:
         what = "objects" if dtype.hasobject else f"{found} bytes of values"
         msg = (
-            f"{source} holds {what}, expected {expected} bytes of numbers for the shape {shape} it "
-            "claims; it is empty, cut off or damaged. Save it again."
+            f"{source} holds {what}, expected {shown(expected)} bytes of numbers for the shape "
+            f"{_shape(shape)} it claims; it is empty, cut off or no array of numbers. Save numbers "
+            "(array.astype('float32')) again."
         )
         raise FileFormatError(msg)
-    flat = np.frombuffer(content, dtype, offset=stream.tell())
+    if found > expected:
+        rest = "more arrays were saved into it?"
+        logger.warning("%s: %d bytes behind its array are left out (%s)", source, found, rest)
+    count = math.prod(shape)
+    flat = np.frombuffer(content, dtype, count=count, offset=stream.tell())
     return flat.reshape(shape, order="F" if by_columns else "C")
 
 
+def _read_header(stream: io.BytesIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, order by columns and type of a header whose numbers could be those of an array."""
+    version = np.lib.format.read_magic(stream)
+    if version == (3, 0):  # as 2.0, but in UTF-8: its names are written as Python's escapes here
+        (num_bytes,) = struct.unpack("<I", stream.read(4))
+        text = stream.read(min(num_bytes, MAX_HEADER)).decode("utf-8")
+        escaped = text.encode("latin1", "backslashreplace")
+        rest = stream.tell()
+        shape, by_columns, dtype = np.lib.format.read_array_header_2_0(
+            io.BytesIO(struct.pack("<I", len(escaped)) + escaped)
+        )
+        stream.seek(rest)
+    else:
+        shape, by_columns, dtype = _HEADERS[version](stream)
+    if any(type(length) is not int or length < 0 for length in shape):
+        msg = f"the shape {_shape(shape)} is none"
+        raise ValueError(msg)
+    return shape, by_columns, dtype
+
+
+def _shape(shape: tuple[object, ...]) -> str:
+    return f"({', '.join(shown(length) for length in shape[:8])}{', …' * (len(shape) > 8)})"
+
+
 def _columns(array: Array, source: str) -> dict[str, Array]:
-    if array.dtype.names and array.ndim == 1:
-        return split_records(cast("NDArray[np.void]", array))
-    if array.dtype.kind not in "fiu" or array.ndim != 2 or array.shape[1] < 3:
+    check_points(len(array) if array.ndim else 0, Path(source))
+    if array.dtype.names and array.size == max(array.shape, default=0):
+        check_names(array.dtype.names, Path(source))
+        return split_records(cast("NDArray[np.void]", array.reshape(-1)))
+    plain = array.dtype.kind in "fiu" and array.ndim == 2
+    if plain and len(_COORDINATES) <= array.shape[0] < array.shape[1]:
         msg = (
-            f"{source} is a {array.dtype.name} array of shape {array.shape}, expected (N, 3), "
-            "(N, 4) with intensity, or structured (N,) with x, y and z; save it so."
+            f"{source} is an array of shape {array.shape}, expected (N, 3) or (N, 4), one row a "
+            "point; it looks transposed (as the points of nuscenes-devkit are). Save its .T."
         )
         raise FileFormatError(msg)
-    native = array.astype(array.dtype.newbyteorder("="))
+    if not plain or array.shape[1] < len(_COORDINATES):
+        msg = (
+            f"{source} is a {shown(array.dtype.name)} array of shape {_shape(array.shape)}, "
+            "expected (N, 3), (N, 4) with intensity, or structured (N,) with x, y and z; save it "
+            "so."
+        )
+        raise FileFormatError(msg)
+    native = array[:, : len(_PLAIN)]
+    native = native.astype(array.dtype.newbyteorder("="))
     return {name: native[:, i] for i, name in enumerate(_PLAIN[: array.shape[1]])}
 
 
 def _unpack(content: bytes, source: Path) -> dict[str, Array]:
     try:
+        # Before Python lists them: an archive of nothing but names lists millions.
+        if content.count(_ENTRY) > 2 * _MAX_ARRAYS + len(content) // _RARE:
+            raise _too_much(source, f"more than {_MAX_ARRAYS} arrays")
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             members = archive.infolist()
             size = sum(member.file_size for member in members)
             if size > MAX_UNPACKED or len(members) > _MAX_ARRAYS:
-                msg = (
-                    f"scan {source} has {len(members)} arrays of {size} bytes, expected at most "
-                    f"{_MAX_ARRAYS} and {MAX_UNPACKED}; is it one scan? Save each on its own."
-                )
-                raise FileFormatError(msg)
-            # A member never yields more bytes than it has announced, and they are counted above.
-            contents = {member.filename: archive.read(member) for member in members}
+                raise _too_much(source, f"{len(members)} arrays of {size} bytes")
+            contents = {member.filename: _member(archive, member) for member in members}
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        msg = f"scan {source} is no npz archive, or damaged ({error}); save it again."
+        msg = f"scan {source} is no npz archive, or damaged ({_why(error)}); save it again."
         raise FileFormatError(msg) from error
-    except (OSError, ValueError, IndexError, UnicodeError, OverflowError) as error:
-        msg = f"scan {source} is a damaged npz archive ({error}); save it again."
+    except (OSError, ValueError, IndexError, UnicodeError, OverflowError, struct.error) as error:
+        msg = f"scan {source} is a damaged npz archive ({_why(error)}); save it again."
         raise FileFormatError(msg) from error
     return {
-        name.removesuffix(".npy"): read_array(array, f"{source}, array {name}")
+        name.removesuffix(".npy"): read_array(array, f"{source}, array {shown(name)}")
         for name, array in contents.items()
     }
+
+
+def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
+    """One array's file: never more bytes than it has announced, which are counted before."""
+    if member.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
+        msg = "it is compressed in a way that NumPy does not write"
+        raise ValueError(msg)
+    with archive.open(member) as stream:
+        # Without a number the whole of what is compressed would be unpacked first.
+        return stream.read(member.file_size + 1)
+
+
+def _why(error: Exception) -> str:
+    return "".join(c for c in first_line(error)[:200] if c.isprintable())
+
+
+def _too_much(source: Path, found: str) -> FileFormatError:
+    msg = (
+        f"scan {source} has {found}, expected at most {_MAX_ARRAYS} and {MAX_UNPACKED} bytes; is "
+        "it one scan? Save each on its own."
+    )
+    return FileFormatError(msg)

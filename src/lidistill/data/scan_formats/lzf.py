@@ -1,7 +1,23 @@
 """LZF, the compression inside of PCD files."""
 
+from typing import Final
 
-def decompress_lzf(data: bytes, num_bytes: int) -> bytes:
+import numpy as np
+from numpy.typing import NDArray
+
+from lidistill.ops.compiled import compiled_exactly
+
+_WORTH_COMPILING: Final = 100_000  # bytes; small files stay without a compiler's wait
+_CUT_OFF: Final = -1
+_BEFORE_START: Final = -2
+_TOO_MUCH: Final = -3
+_REASONS: Final = {
+    _CUT_OFF: "its compressed data end in the middle of a step",
+    _BEFORE_START: "its compressed data refer to what lies before their beginning",
+}
+
+
+def decompress_lzf(data: bytes | memoryview, num_bytes: int) -> bytes:
     """Undo LZF; stops as soon as there is more than was promised.
 
     A control byte below 32 starts a run of that many bytes plus one, taken as they are. Any other
@@ -18,37 +34,42 @@ def decompress_lzf(data: bytes, num_bytes: int) -> bytes:
     References:
         M. Lehmann, LibLZF, the description of its format.
     """
-    out = bytearray()
-    position = 0
-    try:
-        while position < len(data) and len(out) <= num_bytes:
-            control = data[position]
-            position += 1
-            if control < 32:
-                out += data[position : position + control + 1]
-                position += control + 1
-                continue
-            length = control >> 5
-            if length == 7:
-                length += data[position]
-                position += 1
-            distance = ((control & 31) << 8) + data[position] + 1
-            position += 1
-            _repeat(out, distance, length + 2)
-    except IndexError as error:
-        msg = "its compressed data end in the middle of a step"
-        raise ValueError(msg) from error
-    if len(out) != num_bytes or position != len(data):
-        msg = f"its compressed data do not unpack to the {num_bytes} bytes they claim"
-        raise ValueError(msg)
-    return bytes(out)
+    packed, out = np.frombuffer(data, np.uint8), np.zeros(num_bytes, np.uint8)
+    run = _unpack_compiled if len(packed) > _WORTH_COMPILING else _unpack
+    written = run(packed, out)
+    if written != num_bytes:
+        promised = f"its compressed data do not unpack to the {num_bytes} bytes they claim"
+        raise ValueError(_REASONS.get(written, promised))
+    return out.tobytes()
 
 
-def _repeat(out: bytearray, distance: int, length: int) -> None:
-    start = len(out) - distance
-    if start < 0:
-        msg = "its compressed data refer to what lies before their beginning"
-        raise ValueError(msg)
-    piece = out[start : start + length]
-    # Fewer bytes back than are wanted: what is being written is read again.
-    out += (piece * (-(-length // len(piece))))[:length]
+def _unpack(packed: NDArray[np.uint8], out: NDArray[np.uint8]) -> int:
+    """Bytes written, or one of the negative reasons above."""
+    position, written = 0, 0
+    while position < len(packed):
+        control = int(packed[position])
+        position += 1
+        literal = control < 32
+        length = control + 1 if literal else (control >> 5) + 2
+        if control >> 5 == 7 and position < len(packed):
+            length += int(packed[position])
+            position += 1
+        if position + (length if literal else 1) > len(packed):
+            return _CUT_OFF
+        if written + length > len(out):
+            return _TOO_MUCH
+        if literal:
+            out[written : written + length] = packed[position : position + length]
+            position += length
+        else:
+            start = written - (((control & 31) << 8) + int(packed[position]) + 1)
+            position += 1
+            if start < 0:
+                return _BEFORE_START
+            for i in range(length):  # what is being written may be read again
+                out[written + i] = out[start + i]
+        written += length
+    return written
+
+
+_unpack_compiled: Final = compiled_exactly(_unpack)

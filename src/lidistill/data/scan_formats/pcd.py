@@ -22,12 +22,15 @@ from lidistill.data.scan_formats.columns import (
     split_records,
     split_text,
     text_lines,
+    warn_of_rest,
 )
 from lidistill.data.scan_formats.lzf import decompress_lzf
-from lidistill.errors import FileFormatError
+from lidistill.errors import FileFormatError, first_line
+from lidistill.reading.names import listed, shown
 from lidistill.structures import Array
 
-_KEYS: Final = ("FIELDS", "SIZE", "TYPE", "POINTS", "DATA")
+_KEYS: Final = ("FIELDS", "SIZE", "TYPE", "DATA")
+_OLD_KEYS: Final = {"COLUMNS": "FIELDS"}  # as versions before 0.7 had it
 _PADDING: Final = "_"  # name that the library gives to bytes without a meaning
 _MAX_RATIO: Final = 88  # three bytes of LZF repeat at most 264
 
@@ -57,19 +60,14 @@ def parse_pcd(content: bytes, source: Path) -> dict[str, Array]:
         "The PCD (Point Cloud Data) file format", documentation of PCL, version 0.7 of the format.
     """
     header = _read_header(content, source)
-    body = content[header.num_bytes :]
+    body = memoryview(content)[header.num_bytes :]
     if header.encoding == "ascii":
-        lines = text_lines(body, source)
-        if header.num_points < 1 or len(lines) != header.num_points:
-            msg = (
-                f"scan {source} has {len(lines)} lines of points, expected the "
-                f"{header.num_points} its header claims; it is cut off or damaged. Write it again."
-            )
-            raise FileFormatError(msg)
+        lines = text_lines(body.tobytes(), header.num_points, source)
         return _without_padding(split_text(lines, header.columns, source))
     if header.encoding == "binary":
-        check_size(len(body), header.columns, header.num_points, source)
-        records = np.frombuffer(body, record_type(header.columns))
+        used = check_size(len(body), header.columns, header.num_points, source)
+        warn_of_rest(body[used:], source)
+        records = np.frombuffer(body[:used], record_type(header.columns))
         return _without_padding(split_records(records))
     return _without_padding(_decompress(body, header, source))
 
@@ -83,21 +81,21 @@ def _read_header(content: bytes, source: Path) -> _Header:
         if end < 0:
             msg = f"scan {source} is no PCD file: its header has no line DATA. Write it again."
             raise FileFormatError(msg)
-        words = start[position:end].split(b"#")[0].decode("ascii", "replace").split()
+        words = start[position:end].split(b"#")[0].decode("utf-8-sig", "replace").split()
         position = end + 1
         if words:
-            entries[words[0]] = words[1:]
+            entries[_OLD_KEYS.get(words[0].upper(), words[0].upper())] = words[1:]
     absent = [key for key in _KEYS if not entries.get(key)]
     if absent:
         msg = (
-            f"scan {source}: its header has no {absent[0]}, found {', '.join(entries)}; it is "
-            "damaged or no PCD file. Write it again."
+            f"scan {source}: its header has no {absent[0]}, found "
+            f"{listed(entries)}; it is damaged or no PCD file. Write it again."
         )
         raise FileFormatError(msg)
-    encoding = entries["DATA"][0]
+    encoding = entries["DATA"][0].lower()
     if encoding not in {"ascii", "binary", "binary_compressed"}:
         msg = (
-            f"scan {source}: DATA {encoding} is not known, expected ascii, binary or "
+            f"scan {source}: DATA {shown(encoding)} is not known, expected ascii, binary or "
             "binary_compressed; write it in one of them."
         )
         raise FileFormatError(msg)
@@ -109,57 +107,81 @@ def _layout(entries: dict[str, list[str]], source: Path) -> tuple[tuple[Column, 
     names, kinds = entries["FIELDS"], entries["TYPE"]
     try:
         widths = [int(text) for text in entries["SIZE"]]
-        counts = [int(text) for text in entries.get("COUNT", ["1"] * len(names))]
-        num_points = int(entries["POINTS"][0])
-        cells = [int(entries.get(key, ["1"])[0]) for key in ("WIDTH", "HEIGHT")]
+        counts = [int(text) for text in entries.get("COUNT") or ["1"] * len(names)]
+        num_points = _num_points(entries)
     except (ValueError, IndexError) as error:
-        msg = f"scan {source}: its header counts with what is no number ({error}); write it again."
+        reason = first_line(error)[:200]
+        msg = f"scan {source}: its header does not count its points ({reason}); write it again."
         raise FileFormatError(msg) from error
-    if "WIDTH" in entries and cells[0] * cells[1] != num_points:
-        msg = (
-            f"scan {source}: WIDTH {cells[0]} times HEIGHT {cells[1]} is not POINTS {num_points}; "
-            "its header is damaged. Write it again."
-        )
-        raise FileFormatError(msg)
     if not len(names) == len(kinds) == len(widths) == len(counts):
         msg = f"scan {source}: FIELDS, SIZE, TYPE and COUNT differ in length; write it again."
         raise FileFormatError(msg)
+    unique = [f"{_PADDING}{i}" if name == _PADDING else name for i, name in enumerate(names)]
+    check_names(unique, source)
     columns = []
-    for position, (name, kind, width, count) in enumerate(
-        zip(names, kinds, widths, counts, strict=True)
-    ):
-        dtype = number_type(kind, width)
-        if dtype is None or not 1 <= count <= MAX_HEADER:
+    for name, kind, width, count in zip(unique, kinds, widths, counts, strict=True):
+        dtype = number_type(kind.upper(), width)
+        if dtype is None or not 0 <= count <= MAX_HEADER:
             msg = (
-                f"scan {source}: field {name!r} has {count} values of the type {kind}{width}, "
-                "which does not exist; expected F4, F8, I1 to I8 or U1 to U8. Write it again."
+                f"scan {source}: field {shown(name)} has {shown(count)} values of the type "
+                f"{shown(f'{kind}{width}')}, which does not exist; expected F4, F8, I1 to I8 or U1 "
+                "to U8. Write it again."
             )
             raise FileFormatError(msg)
-        unique = f"{_PADDING}{position}" if name == _PADDING else name
-        columns.append(Column(name=unique, dtype=f"<{dtype}", count=count))
-    check_names(columns, source)
+        # PCL, too, takes COUNT 0 for 1.
+        columns.append(Column(name=name, dtype=f"<{dtype}", count=count or 1))
     return tuple(columns), num_points
 
 
-def _decompress(body: bytes, header: _Header, source: Path) -> dict[str, Array]:
+def _num_points(entries: dict[str, list[str]]) -> int:
+    """POINTS, or WIDTH times HEIGHT where it is not there.
+
+    Raises:
+        ValueError: If they are no counts, or contradict each other.
+        IndexError: If one has no value.
+    """
+    given = {key: int(entries[key][0]) for key in ("POINTS", "WIDTH", "HEIGHT") if key in entries}
+    if not given.keys() & {"POINTS", "WIDTH"}:
+        msg = "there is no POINTS, and no WIDTH"
+        raise ValueError(msg)
+    negative = next((key for key, number in given.items() if number < 0), None)
+    if negative is not None:
+        msg = f"{negative} is {shown(given[negative])}, expected none below 0"
+        raise ValueError(msg)
+    product = given.get("WIDTH", 0) * given.get("HEIGHT", 1)
+    num_points = given.get("POINTS", product)
+    if "WIDTH" in given and product != num_points:
+        msg = (
+            f"WIDTH {shown(given['WIDTH'])} times HEIGHT {shown(given.get('HEIGHT', 1))} is not "
+            f"POINTS {shown(num_points)}"
+        )
+        raise ValueError(msg)
+    return num_points
+
+
+def _decompress(body: memoryview, header: _Header, source: Path) -> dict[str, Array]:
     if len(body) < 8:
         msg = f"scan {source} ends within its header; it is cut off. Copy or write it again."
         raise FileFormatError(msg)
     num_packed, num_unpacked = struct.unpack("<II", body[:8])
-    packed = body[8:]
-    if num_packed != len(packed) or num_unpacked > min(MAX_UNPACKED, _MAX_RATIO * len(packed)):
+    packed = body[8 : 8 + num_packed]
+    if num_packed != len(packed) or num_unpacked > min(MAX_UNPACKED, _MAX_RATIO * num_packed):
         msg = (
-            f"scan {source} has {len(packed)} compressed bytes that claim to be {num_packed} and "
+            f"scan {source} has {len(body) - 8} compressed bytes that claim to be {num_packed} and "
             f"to unpack to {num_unpacked}; it is cut off or damaged, or unpacks to more than "
             f"{MAX_UNPACKED} bytes. Write it again."
         )
         raise FileFormatError(msg)
     check_size(num_unpacked, header.columns, header.num_points, source)
-    try:
-        unpacked = decompress_lzf(packed, num_unpacked)
-    except ValueError as error:
-        msg = f"scan {source}: {error}; it is damaged. Copy or write it again."
-        raise FileFormatError(msg) from error
+    warn_of_rest(body[8 + num_packed :], source)
+    # A writer whom compression would not help stores the bytes as they are.
+    unpacked = packed.tobytes()
+    if num_packed != num_unpacked:
+        try:
+            unpacked = decompress_lzf(packed, num_unpacked)
+        except ValueError as error:
+            msg = f"scan {source}: {error}; it is damaged. Copy or write it again."
+            raise FileFormatError(msg) from error
     # Compressed points lie column after column, not point after point.
     table: dict[str, Array] = {}
     start = 0

@@ -18,8 +18,10 @@ from lidistill.data.scan_formats.columns import (
     split_records,
     split_text,
     text_lines,
+    warn_of_rest,
 )
 from lidistill.errors import FileFormatError
+from lidistill.reading.names import listed, shown
 from lidistill.structures import Array
 
 _ORDER: Final = {"ascii": "<", "binary_little_endian": "<", "binary_big_endian": ">"}
@@ -48,13 +50,19 @@ class _Element:
     name: str
     num: int
     columns: list[Column] = field(default_factory=list)
+    is_plain: bool = True
+    """Whether every one of them takes the same number of bytes."""
+
+    @property
+    def num_bytes(self) -> int:
+        return self.num * sum(column.num_bytes for column in self.columns)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Header:
-    vertex: _Element
-    last: bool
-    """Whether nothing follows the points."""
+    elements: list[_Element]
+    which: int
+    """Which of them are the points."""
     encoding: str
     num_bytes: int
 
@@ -67,36 +75,34 @@ def parse_ply(content: bytes, source: Path) -> dict[str, Array]:
         source: Where it comes from, for the message.
 
     Raises:
-        FileFormatError: If it is damaged, or its points are not the first element.
+        FileFormatError: If it is damaged, or lists stand before its points.
 
     References:
         G. Turk, "The PLY polygon file format", 1994.
     """
     header = _read_header(content, source)
-    vertex, body = header.vertex, content[header.num_bytes :]
-    if header.encoding != "ascii":
-        check_size(len(body), vertex.columns, vertex.num, source, at_least=not header.last)
-        return split_records(np.frombuffer(body, record_type(vertex.columns), count=vertex.num))
-    lines = text_lines(body, source)
-    if vertex.num < 1 or len(lines) < vertex.num or (header.last and len(lines) > vertex.num):
-        msg = (
-            f"scan {source} has {len(lines)} lines of points, expected the {vertex.num} its header "
-            "claims; it is cut off or damaged. Write it again."
+    vertex, body = header.elements[header.which], memoryview(content)[header.num_bytes :]
+    before, last = header.elements[: header.which], vertex is header.elements[-1]
+    if header.encoding == "ascii":
+        lines = text_lines(
+            body.tobytes(),
+            vertex.num,
+            source,
+            before=sum(element.num for element in before),
+            last=last,
         )
-        raise FileFormatError(msg)
-    return split_text(lines[: vertex.num], vertex.columns, source)
+        return split_text(lines, vertex.columns, source)
+    body = body[sum(element.num_bytes for element in before) :]
+    used = check_size(len(body), vertex.columns, vertex.num, source)
+    if last:
+        warn_of_rest(body[used:], source)
+    return split_records(np.frombuffer(body[:used], record_type(vertex.columns)))
 
 
 def _read_header(content: bytes, source: Path) -> _Header:
-    start = content[:MAX_HEADER]
-    end = start.find(b"end_header")
-    newline = start.find(b"\n", end)
-    lines = start[: max(end, 0)].decode("ascii", "replace").splitlines()
-    if end < 0 or newline < 0 or lines[0].strip() != "ply":
-        msg = f"scan {source} is no PLY file, or its header is cut off; write it again."
-        raise FileFormatError(msg)
+    lines, num_bytes = _header_lines(content, source)
     encoding, elements = "", list[_Element]()
-    for line in lines[1:]:
+    for line in lines:
         words = line.split()
         if not words or words[0] in {"comment", "obj_info"}:
             continue
@@ -107,19 +113,37 @@ def _read_header(content: bytes, source: Path) -> _Header:
         elif words[0] == "property" and elements and encoding:
             _add_property(elements[-1], words, encoding, source)
         else:
-            msg = f"scan {source}: its header has the line {line[:60]!r}, which PLY does not know."
+            msg = f"scan {source}: its header has the line {shown(line)}, which PLY does not know."
             raise FileFormatError(msg)
-    if not encoding or not elements or elements[0].name != "vertex":
-        found = ", ".join(element.name for element in elements) or "none"
+    names = [element.name for element in elements]
+    which = names.index("vertex") if "vertex" in names else len(names)
+    if not encoding or "vertex" not in names or not all(e.is_plain for e in elements[:which]):
         msg = (
-            f"scan {source}: its elements are {found}, expected vertex first, with a line format "
-            "before it; write it again with the points first."
+            f"scan {source}: its elements are {listed(names)}, "
+            "expected vertex, no lists before it, and a line format before both; write it again "
+            "with the points first."
         )
         raise FileFormatError(msg)
-    check_names(elements[0].columns, source)
-    return _Header(
-        vertex=elements[0], last=len(elements) == 1, encoding=encoding, num_bytes=newline + 1
-    )
+    check_names([column.name for column in elements[which].columns], source)
+    return _Header(elements=elements, which=which, encoding=encoding, num_bytes=num_bytes)
+
+
+def _header_lines(content: bytes, source: Path) -> tuple[list[str], int]:
+    """Lines between the first and ``end_header``, and the bytes up to the end of that line."""
+    start = content[:MAX_HEADER]
+    # Lines end with \n, \r\n or, as on old Macs, \r alone: the first one tells.
+    first = start[: start.find(b"\n") + 1] or start
+    end_of_line = b"\r" if b"\r" in first and not first.endswith(b"\r\n") else b"\n"
+    lines, position = list[str](), 0
+    while (end := start.find(end_of_line, position)) >= 0:
+        lines.append(start[position:end].decode("utf-8-sig", "replace").strip())
+        position = end + 1
+        if lines[0] != "ply":
+            break
+        if lines[-1] == "end_header":
+            return lines[1:-1], position
+    msg = f"scan {source} is no PLY file, or its header is cut off; write it again."
+    raise FileFormatError(msg)
 
 
 def _number(text: str, source: Path) -> int:
@@ -130,12 +154,14 @@ def _number(text: str, source: Path) -> int:
 
 
 def _add_property(element: _Element, words: list[str], encoding: str, source: Path) -> None:
-    if element.name != "vertex":
-        return
-    if len(words) != 3 or words[1] not in _TYPES:
+    known = len(words) == 3 and words[1] in _TYPES
+    if not known and element.name == "vertex":
         msg = (
-            f"scan {source}: the points have the property {' '.join(words[1:])[:60]!r}, expected a "
+            f"scan {source}: the points have the property {shown(' '.join(words[1:]))}, expected a "
             f"type ({', '.join(sorted(_TYPES))}) and a name; write it without."
         )
         raise FileFormatError(msg)
+    if not known:
+        element.is_plain = False
+        return
     element.columns.append(Column(name=words[2], dtype=_ORDER[encoding] + _TYPES[words[1]]))
