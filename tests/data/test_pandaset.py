@@ -1,7 +1,10 @@
+import gzip
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from fakes.pandaset import (
     CAMERAS,
@@ -14,6 +17,7 @@ from fakes.pandaset import (
 from golden_cases import DATA, needs_data
 from pydantic import ValidationError
 
+from lidistill.data.onhand import detect_format
 from lidistill.data.pandaset import PandaSet, PandaSetConfig
 from lidistill.data.pictures import read_picture
 from lidistill.errors import DatasetNotFoundError, FileFormatError
@@ -207,10 +211,124 @@ def test_class_ids_that_are_no_whole_numbers_are_refused(tmp_path: Path) -> None
         open_set(tmp_path)[0]
 
 
+def tables(folder: Path) -> tuple[Path, Path]:
+    return folder / "lidar" / "00.pkl.gz", folder / "annotations" / "semseg" / "00.pkl.gz"
+
+
+def save(points: pd.DataFrame, labels: pd.DataFrame, folder: Path) -> None:
+    for table, path in zip((points, labels), tables(folder), strict=True):
+        table.to_pickle(path)
+
+
+SHUFFLED = np.random.default_rng(3).permutation(60)
+SOME = np.flatnonzero(np.arange(60) % 3 == 0)
+
+
+@pytest.mark.parametrize(
+    ("points", "labels"),
+    [
+        pytest.param(lambda p: p, lambda s: s.iloc[SHUFFLED], id="labels in another order"),
+        pytest.param(lambda p: p.iloc[SHUFFLED], lambda s: s, id="points in another order"),
+        pytest.param(lambda p: p.iloc[SOME], lambda s: s.iloc[SOME], id="a part of both"),
+        pytest.param(lambda p: p.iloc[SOME], lambda s: s, id="a part of the points"),
+        pytest.param(lambda p: p.iloc[SOME], lambda s: s.iloc[SHUFFLED], id="part and order"),
+        pytest.param(
+            lambda p: p.set_index(p.index.map(str)),
+            lambda s: s.set_index(s.index.map(str)).iloc[SHUFFLED],
+            id="named rows",
+        ),
+        pytest.param(
+            lambda p: p.iloc[SOME].reset_index(drop=True),
+            lambda s: s.iloc[SOME].reset_index(drop=True),
+            id="a new index for both",
+        ),
+        pytest.param(
+            lambda p: p.set_index(p.index // 2), lambda s: s.set_index(s.index // 2), id="repeated"
+        ),
+        pytest.param(lambda p: p, lambda s: s.astype("Int64").iloc[SHUFFLED], id="nullable"),
+        pytest.param(lambda p: p, lambda s: s.astype("float32"), id="floats"),
+        pytest.param(lambda p: p, lambda s: s.astype(object), id="objects"),
+        pytest.param(lambda p: p.astype("Float64"), lambda s: s.astype("category"), id="both"),
+    ],
+)
+def test_each_point_has_the_label_that_the_index_gives_it(
+    points: Callable[[pd.DataFrame], pd.DataFrame],
+    labels: Callable[[pd.DataFrame], pd.DataFrame],
+    tmp_path: Path,
+) -> None:
+    folder = write_drive(tmp_path)
+    first = open_set(tmp_path)[0]
+    assert first.labels is not None
+    expected = dict(zip(first.intensity.tolist(), first.labels.tolist(), strict=True))
+    before = [pd.read_pickle(path) for path in tables(folder)]
+    save(points(before[0]), labels(before[1]), folder)
+    found = open_set(tmp_path)[0]
+    assert found.labels is not None
+    assert [expected[i] for i in found.intensity.tolist()] == found.labels.tolist()
+
+
+@pytest.mark.parametrize(
+    ("points", "labels", "said"),
+    [
+        (
+            lambda p: p,
+            lambda s: s.set_index(s.index + 1),
+            "no label for 1 of the 60 points.*first 0",
+        ),
+        (lambda p: p, lambda s: s.set_index(s.index // 2), "no label for 30 of the 60"),
+        (
+            lambda p: p.set_index(p.index // 2),
+            lambda s: s.set_index(s.index // 2).iloc[SHUFFLED],
+            "names repeat",
+        ),
+        (
+            lambda p: p.iloc[SOME].reset_index(drop=True),
+            lambda s: s,
+            "60 labels, expected 20.*anew",
+        ),
+        (lambda p: p.iloc[SOME].reset_index(drop=True), lambda s: s.iloc[SOME], "no label for"),
+        (lambda p: p, lambda s: s.iloc[SOME], "20 labels, expected 60"),
+        (lambda p: p, lambda s: s.set_index(s.index.map(str)), "no label for 60"),
+    ],
+)
+def test_indexes_that_do_not_fit_are_an_error(
+    points: Callable[[pd.DataFrame], pd.DataFrame],
+    labels: Callable[[pd.DataFrame], pd.DataFrame],
+    said: str,
+    tmp_path: Path,
+) -> None:
+    folder = write_drive(tmp_path)
+    before = [pd.read_pickle(path) for path in tables(folder)]
+    save(points(before[0]), labels(before[1]), folder)
+    with pytest.raises(FileFormatError, match=said):
+        open_set(tmp_path)[0]
+
+
+def test_tables_may_be_plain_pickles(tmp_path: Path) -> None:
+    folder = write_drive(tmp_path)
+    expected = [open_set(tmp_path)[number] for number in range(3)]
+    for path in sorted(folder.rglob("*.pkl.gz"))[1:]:  # one stays as it is
+        path.with_suffix("").write_bytes(gzip.decompress(path.read_bytes()))
+        path.unlink()
+    dataset = open_set(tmp_path)
+    assert dataset.frame_ids == tuple(frame.frame_id for frame in expected)
+    for number, frame in enumerate(expected):
+        np.testing.assert_array_equal(dataset[number].points, frame.points)
+        np.testing.assert_array_equal(dataset[number].labels, frame.labels)
+    assert detect_format(tmp_path) == "pandaset"
+
+
+def test_of_two_tables_of_a_frame_the_published_one_is_read(tmp_path: Path) -> None:
+    path, _ = tables(write_drive(tmp_path))
+    path.with_suffix("").write_bytes(b"another")
+    assert len(open_set(tmp_path)) == 3
+    assert len(open_set(tmp_path)[0].points) == 30
+
+
 def test_a_table_without_its_columns_is_refused(tmp_path: Path) -> None:
     folder = write_drive(tmp_path)
     shutil.copy(folder / "annotations" / "semseg" / "00.pkl.gz", folder / "lidar" / "00.pkl.gz")
-    with pytest.raises(FileFormatError, match=r"its column 'x' is missing.*found class"):
+    with pytest.raises(FileFormatError, match=r"its column 'x' is missing.*found 'class'"):
         open_set(tmp_path)[0]
 
 

@@ -11,8 +11,11 @@ import warnings
 from collections.abc import Mapping
 from typing import Any, Final
 
+from lidistill.reading.names import shown
+
 _MAX_OPCODES: Final = 1_000_000
 _MAX_TUPLES: Final = 10_000  # nested ones are hashed recursively, down to the end of the stack
+_MAX_ITEMS: Final = 10_000  # of dictionaries; numbers can be chosen so that all of them collide
 
 _OPCODES: Final = frozenset(
     [
@@ -72,7 +75,7 @@ class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> type[Record]:
         """Only the names of the table."""
         if (module, name) not in self._admitted:
-            msg = f"its pickle asks for '{module}.{name}'"
+            msg = f"its pickle asks for {shown(f'{module}.{name}')}"
             raise RefusedError(msg)
         return self._admitted[module, name]
 
@@ -102,7 +105,8 @@ def _scan(content: io.BytesIO, size: int) -> None:
 
     The unpickler reserves memory for whatever length or memo number an instruction claims.
     """
-    tuples = 0
+    tuples = items = 0
+    depths = [0]  # of the stack, since each mark
     for count, (opcode, argument, _) in enumerate(pickletools.genops(content)):
         if opcode.name not in _OPCODES:
             msg = f"its pickle uses the instruction {opcode.name}"
@@ -111,6 +115,36 @@ def _scan(content: io.BytesIO, size: int) -> None:
             msg = f"memo number {argument} in a pickle of {size} bytes"
             raise pickle.UnpicklingError(msg)
         tuples += opcode.name.startswith("TUPLE")
-        if count > _MAX_OPCODES or tuples > _MAX_TUPLES:
+        items += 2 if opcode.name == "SETITEM" else 0
+        items += depths[-1] if opcode.name == "SETITEMS" else 0
+        _follow(opcode.name, depths)
+        if count > _MAX_OPCODES or tuples > _MAX_TUPLES or items > 2 * _MAX_ITEMS:
             msg = "more instructions than any such table needs"
             raise pickle.UnpicklingError(msg)
+
+
+def _effect(opcode: pickletools.OpcodeInfo) -> tuple[bool, int]:
+    """Whether an instruction takes all down to a mark, and by how much the rest grows."""
+    before, marked = opcode.stack_before, pickletools.markobject in opcode.stack_before
+    if marked:
+        before = before[: before.index(pickletools.markobject)]
+    return marked, len(opcode.stack_after) - len(before)
+
+
+_EFFECTS: Final = {opcode.name: _effect(opcode) for opcode in pickletools.opcodes}
+
+
+def _follow(name: str, depths: list[int]) -> None:
+    """What an instruction does to the stack: how much lies on it since each mark."""
+    marked, growth = _EFFECTS[name]
+    if name == "MARK":
+        depths.append(0)
+        return
+    if name == "POP" and depths[-1] == 0:
+        marked, growth = True, 0  # a mark, where nothing lies on it
+    if marked:
+        if len(depths) == 1:
+            msg = "an instruction looks for a mark that is not there"
+            raise pickle.UnpicklingError(msg)
+        depths.pop()
+    depths[-1] += growth

@@ -103,9 +103,9 @@ class PandaSet:
 
     Layout, as it is distributed::
 
-        <root>/<drive>/lidar/NN.pkl.gz, poses.json
+        <root>/<drive>/lidar/NN.pkl.gz (or .pkl), poses.json
         <root>/<drive>/camera/<camera>/NN.jpg, poses.json, intrinsics.json
-        <root>/<drive>/annotations/semseg/NN.pkl.gz
+        <root>/<drive>/annotations/semseg/NN.pkl.gz (or .pkl)
         <root>/<drive>/meta/gps.json
 
     Splits: drives with ``annotations/semseg``; those whose first latitude is above 37.6 degrees
@@ -198,7 +198,7 @@ class PandaSet:
         if self.config.labels == "none" or frame not in drive.labels:
             return None
         path = drive.labels[frame]
-        raw = read_classes(path, drive.scans[frame], table.num_rows)
+        raw = read_classes(path, drive.scans[frame], table.index)
         return self.label_map.apply(raw[table.rows], source=str(path))
 
     def _find_drives(self) -> tuple[DriveFiles, ...]:

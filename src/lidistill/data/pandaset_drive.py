@@ -12,7 +12,7 @@ from lidistill.errors import FileFormatError, first_line
 from lidistill.geometry import MAX_WORLD, check_unit, quaternion_to_matrix, rigid
 from lidistill.reading.files import MAX_JSON_BYTES, parse_json, read_file
 
-_TABLE = ".pkl.gz"
+_TABLES = (".pkl", ".pkl.gz")  # the published one last: it is taken where both are there
 _PICTURES = (".jpg", ".jpeg", ".png")
 _UNUSABLE = (LookupError, TypeError, ValueError, ArithmeticError)
 
@@ -51,7 +51,7 @@ class DriveFiles:
 
 def is_drive(folder: Path) -> bool:
     """Whether a folder looks like a PandaSet drive."""
-    return any((folder / "lidar").glob(f"*{_TABLE}"))
+    return bool(_numbered(folder / "lidar", _TABLES))
 
 
 def read_drive(folder: Path, cameras: Collection[str]) -> DriveFiles:
@@ -65,12 +65,12 @@ def read_drive(folder: Path, cameras: Collection[str]) -> DriveFiles:
         DatasetNotFoundError: If a pose or intrinsics file is missing.
         FileFormatError: If one is damaged or does not fit the frames on disk.
     """
-    scans = _numbered(folder / "lidar", (_TABLE,))
+    scans = _numbered(folder / "lidar", _TABLES)
     lidar_poses = read_json(folder / "lidar" / "poses.json", list)
     return DriveFiles(
         name=folder.name,
         scans=scans,
-        labels=_numbered(folder / "annotations" / "semseg", (_TABLE,)),
+        labels=_numbered(folder / "annotations" / "semseg", _TABLES),
         cameras={
             name: _read_camera(folder / "camera" / name)
             for name in cameras
@@ -102,13 +102,20 @@ def read_json(path: Path, kind: type) -> Any:
 
 
 def _numbered(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
-    """Files whose name is a frame number, in the order of the numbers."""
+    """Files whose name is a frame number, in the order of the numbers, one for every number."""
     files: dict[str, Path] = {}
     for path in folder.iterdir() if folder.is_dir() else ():
         frame, dot, suffix = path.name.partition(".")
-        if frame.isdecimal() and dot + suffix.lower() in suffixes:
+        if not (frame.isdecimal() and frame.isascii() and dot + suffix.lower() in suffixes):
+            continue
+        if frame not in files or _rank(path, suffixes) > _rank(files[frame], suffixes):
             files[frame] = path
     return dict(sorted(files.items(), key=lambda item: int(item[0])))
+
+
+def _rank(path: Path, suffixes: tuple[str, ...]) -> int:
+    """Which of several files of a frame is taken: the one whose suffix is named last."""
+    return suffixes.index(f".{path.name.lower().partition('.')[2]}")
 
 
 def _read_camera(folder: Path) -> CameraFiles:

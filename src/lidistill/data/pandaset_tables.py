@@ -10,12 +10,14 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from lidistill.data.dataframe_pickle import read_dataframe
+from lidistill.data.dataframe_pickle import Table, read_dataframe
 from lidistill.errors import FileFormatError
 from lidistill.geometry import MAX_WORLD
+from lidistill.reading.names import shown
 from lidistill.structures import Array
 
 _MAX_INTENSITY: Final = 255
+_MAX_SHOWN: Final = 8  # names of columns in an error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,8 +30,8 @@ class PointTable:
     """(M,) 0 to 255."""
     rows: NDArray[np.int64]
     """(M,) row of each point in the table."""
-    num_rows: int
-    """N, the rows of the table."""
+    index: Array
+    """(N,) names of the table's rows, which those of the labels refer to."""
 
 
 def read_points(path: Path, device: int) -> PointTable:
@@ -43,7 +45,7 @@ def read_points(path: Path, device: int) -> PointTable:
         DatasetNotFoundError: If there is no such file.
         FileFormatError: If it is damaged, or holds what no lidar measures, be it the other lidar.
     """
-    x, y, z, intensity, devices = _numbers(path, ("x", "y", "z", "i", "d"))
+    (x, y, z, intensity, devices), index = _numbers(path, ("x", "y", "z", "i", "d"))
     if not all(_lie_in(column, -MAX_WORLD, MAX_WORLD) for column in (x, y, z)):
         raise _damaged(path, "some of its points are not finite or on no map")
     if not _lie_in(intensity, 0, _MAX_INTENSITY):
@@ -55,10 +57,7 @@ def read_points(path: Path, device: int) -> PointTable:
     for axis, column in enumerate((x, y, z)):
         world[:, axis] = column[rows]
     return PointTable(
-        world=world,
-        intensity=intensity[rows].astype(np.float32),
-        rows=rows,
-        num_rows=len(devices),
+        world=world, intensity=intensity[rows].astype(np.float32), rows=rows, index=index
     )
 
 
@@ -67,43 +66,99 @@ def _lie_in(column: Array, low: float, high: float) -> bool:
     return not len(column) or bool(column.min() >= low and column.max() <= high)
 
 
-def read_classes(path: Path, scan: Path, num_points: int) -> NDArray[np.int64]:
-    """(N,) raw class ids of one frame.
+def read_classes(path: Path, scan: Path, index: Array) -> NDArray[np.int64]:
+    """(N,) raw class ids of one frame, in the order of its points.
+
+    Rows belong together as pandas joins tables: by their index. The labels may come in another
+    order, and there may be more of them than points, where some points were left out.
 
     Args:
         path: The table.
         scan: The table of its points, for the message.
-        num_points: N.
+        index: (N,) names of the points' rows.
 
     Raises:
         DatasetNotFoundError: If there is no such file.
         FileFormatError: If it is damaged, or of another scan.
     """
-    (raw,) = _numbers(path, ("class",))
-    if len(raw) != num_points:
-        msg = (
-            f"{path} has {len(raw)} labels, expected {num_points}, the number of points in "
-            f"{scan}; one of the two is of another frame or damaged."
-        )
-        raise FileFormatError(msg)
-    if not np.issubdtype(raw.dtype, np.integer):
+    (raw,), names = _numbers(path, ("class",))
+    if raw.dtype.kind == "f" and len(raw) and (raw == np.floor(raw)).all():
+        raw = raw.astype(np.int64)  # whole numbers, as pandas makes them beside missing values
+    if raw.dtype.kind not in "iu":
         msg = f"{path}: its class ids have the type {raw.dtype}, expected whole numbers."
         raise FileFormatError(msg)
-    return raw.astype(np.int64)
+    if np.array_equal(names, index):
+        return raw.astype(np.int64)
+    counted = np.array_equal(index, np.arange(len(index)))  # an index that was made anew, perhaps
+    if len(raw) < len(index) or (len(raw) > len(index) and counted):
+        msg = (
+            f"{path} has {len(raw)} labels, expected {len(index)}, the number of points in "
+            f"{scan}; one of the two is of another frame or damaged, or points were left out and "
+            "their index made anew."
+        )
+        raise FileFormatError(msg)
+    return raw.astype(np.int64)[_rows_of(index, names, path, scan)]
 
 
-def _numbers(path: Path, names: tuple[str, ...]) -> list[Array]:
-    """The named columns, all of them numbers."""
+def _rows_of(wanted: Array, names: Array, path: Path, scan: Path) -> NDArray[np.int64]:
+    """Row of each wanted name.
+
+    Raises:
+        FileFormatError: If a name is not there, or stands at several rows.
+    """
+    if "O" in {wanted.dtype.kind, names.dtype.kind}:
+        wanted, names = (np.array([repr(n) for n in some.tolist()]) for some in (wanted, names))
+    order = np.argsort(names, kind="stable")
+    ordered = names[order]
+    place = np.minimum(np.searchsorted(ordered, wanted), max(len(names) - 1, 0))
+    lacking = ordered[place] != wanted
+    if lacking.any():
+        first = shown(wanted[lacking][0].item())
+        msg = (
+            f"{path} has no label for {lacking.sum()} of the {len(wanted)} points in {scan}, by "
+            f"the index of the two tables, first {first}; write both with the same index."
+        )
+        raise FileFormatError(msg)
+    if (ordered[1:] == ordered[:-1]).any() or len(np.unique(wanted)) != len(wanted):
+        msg = (
+            f"{path} and {scan} have different indexes in which names repeat, so which label is "
+            "of which point is unknown; write both with the same index."
+        )
+        raise FileFormatError(msg)
+    return order[place]
+
+
+def _numbers(path: Path, names: tuple[str, ...]) -> tuple[list[Array], Array]:
+    """The named columns, all of them numbers, and the index of the table."""
     table = read_dataframe(path)
-    for name in names:
-        if name not in table or table[name].dtype.kind not in "iuf":
-            found = f"not numbers but {table[name].dtype}" if name in table else "missing"
-            msg = (
-                f"{path}: its column {name!r} is {found}, expected the columns {', '.join(names)}; "
-                f"found {', '.join(table)[:200] or 'none'}. Is it another data set's file?"
-            )
-            raise FileFormatError(msg)
-    return [table[name] for name in names]
+    absent = [name for name in names if name not in table.names]
+    if absent:
+        raise _foreign(path, f"{absent[0]!r} is missing", names, table)
+    columns = [_plain(column) for column in table.columns(names)]
+    for name, column in zip(names, columns, strict=True):
+        if column.dtype.kind not in "biuf":
+            raise _foreign(path, f"{name!r} is not numbers but {column.dtype}", names, table)
+    index = table.index()
+    if len(index) != len(columns[0]):
+        msg = f"its index names {len(index)} rows, its columns have {len(columns[0])}"
+        raise _damaged(path, msg)
+    return columns, index
+
+
+def _plain(column: Array) -> Array:
+    """Numbers kept as objects, as what they are."""
+    if column.dtype != object or not all(type(n) in {int, float} for n in column.tolist()):
+        return column
+    return np.array(column.tolist())
+
+
+def _foreign(path: Path, found: str, names: tuple[str, ...], table: Table) -> FileFormatError:
+    there = ", ".join(shown(name, limit=20) for name in table.names[:_MAX_SHOWN])
+    return FileFormatError(
+        f"{path}: its column {found}, expected the columns {', '.join(names)}; found "
+        f"{there or 'none'}{', …' if len(table.names) > _MAX_SHOWN else ''}. Is it another data "
+        "set's file?"
+    )
 
 
 def _damaged(path: Path, found: str) -> FileFormatError:
