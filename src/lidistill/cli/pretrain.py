@@ -1,7 +1,9 @@
 """``lidistill pretrain``: distil."""
 
+import shlex
+
 from lidistill.cli.output import OUT, Overrides, RecipeName, print_json, print_pictures
-from lidistill.recipes import load_recipe
+from lidistill.recipes import load_recipe, recipe_names
 from lidistill.tasks.distill import PretrainRecipe
 from lidistill.tasks.pretrain_run import run_pretrain
 
@@ -28,3 +30,10 @@ def pretrain(recipe: RecipeName, overrides: Overrides = (), /, *, json: bool = F
     )
     OUT.print(f"checkpoint  {result.checkpoint}")
     print_pictures(result.pictures)
+    run = shlex.quote(str(loaded.output))
+    fitting = recipe.replace("pretrain/", "probe/", 1)
+    probe = fitting if fitting in recipe_names() else "probe/RECIPE"
+    OUT.print("next        how good are they? with some labels:")
+    OUT.print(f"            lidistill probe {probe} checkpoint={run}")
+    OUT.print("            of your own scans, without any:")
+    OUT.print(f"            lidistill features {run} SCANS --output features --ply")

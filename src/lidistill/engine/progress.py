@@ -11,15 +11,26 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    Task,
     TextColumn,
-    TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Column
+from rich.text import Text
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _LOG_SECONDS = 30.0
+_CUT = Column(no_wrap=True, overflow="ellipsis", ratio=3)
+
+
+class _TimeLeft(TimeRemainingColumn):
+    """Time left, in words that say so."""
+
+    def render(self, task: Task) -> Text:
+        """See ``TimeRemainingColumn.render``."""
+        return super().render(task) + Text(" left", style="progress.remaining")
 
 
 class ProgressBar:
@@ -36,15 +47,15 @@ class ProgressBar:
         self._first = done
         self._console = Console(stderr=True)
         self._bar = Progress(
-            TextColumn("[bold]{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[text]}"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
+            TextColumn("[bold]{task.description}", table_column=Column(no_wrap=True)),
+            BarColumn(bar_width=None, table_column=Column(ratio=1, max_width=40)),
+            MofNCompleteColumn(table_column=Column(no_wrap=True)),
+            _TimeLeft(table_column=Column(no_wrap=True)),
+            # The longest and least important comes last, and is cut where the terminal is narrow.
+            TextColumn("{task.fields[text]}", table_column=_CUT),
             console=self._console,
             disable=not self._console.is_terminal,
+            expand=True,
         )
         self._task = self._bar.add_task(title, total=total, completed=done, text="")
         self._started = self._logged = time.monotonic()
