@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from lidistill.engine.checkpoint import (
+    Checkpoint,
     has_checkpoint,
     load_checkpoint,
     load_weights,
@@ -67,10 +68,30 @@ def resume(training: Training) -> Resumed:
     load_weights(training.module, checkpoint.weights, source=checkpoint.path)
     state = checkpoint.training_state()
     total = training.config.total_steps(training.steps_per_epoch)
+    _check_length(training, checkpoint, total)
     done = "%s has finished its %d steps" if checkpoint.step >= total else "resuming %s at step %d"
     logger.info(done, training.run, checkpoint.step)
     bad = state.get("bad_in_a_row", 0)
     return Resumed(step=checkpoint.step, bad_in_a_row=bad, state=state)
+
+
+def _check_length(training: Training, checkpoint: Checkpoint, total: int) -> None:
+    """Say what another length means for a run, and refuse one that lies behind it."""
+    before = checkpoint.recipe.get("train", {})
+    now = training.recipe.get("train", {})
+    if all(before.get(key) == now.get(key) for key in ("steps", "epochs")):
+        return
+    if total < checkpoint.step:
+        msg = (
+            f"{training.run} has done {checkpoint.step} steps, more than the {total} that are "
+            "asked for; give more, or another output=FOLDER to start anew."
+        )
+        raise CheckpointError(msg)
+    logger.warning(
+        "%s now has %d steps in all: from step %d on the learning rate is that of a run of this "
+        "length, so it may rise once. A run of this length from the start ends elsewhere.",
+        training.run, total, checkpoint.step,
+    )  # fmt: skip
 
 
 def _flat(values: Any, prefix: str = "") -> dict[str, Any]:

@@ -243,6 +243,9 @@ def _child(node: Any, part: str, key: str) -> Any:
 
 
 def _position(node: list[Any], part: str, key: str) -> int:
+    """An index of a list; the first one behind its end makes a new, empty entry."""
+    if part == str(len(node)):
+        node.append({})
     if not (part.isascii() and part.isdigit()) or int(part) >= len(node):
         msg = f"override {key!r}: {part!r} is not an index of a list of {len(node)}."
         raise ConfigError(msg)

@@ -33,6 +33,8 @@ MAY_CHANGE = frozenset(
         "pictures",
         "evaluation",
         "votes",
+        "train.steps",
+        "train.epochs",
         "train.checkpoint_every",
         "train.keep_checkpoints",
         "train.keep_best",
@@ -44,7 +46,7 @@ MAY_CHANGE = frozenset(
 """Keys of a recipe in which a resumed run may differ: none changes what is learned, but for the
 rounding of another device."""
 
-MAY_MOVE = frozenset({"teacher_cache"})
+MAY_MOVE = frozenset({"teacher_cache", "init"})
 """Keys whose folder may differ; with a cache the targets are rounded to 16 bits, without not."""
 
 

@@ -20,6 +20,7 @@ from lidistill.data import FrameDataset
 from lidistill.data.loader import StepPlan
 from lidistill.data.sampling import distillation_sample
 from lidistill.engine import distributed
+from lidistill.engine.checkpoint import has_checkpoint
 from lidistill.engine.loop import TrainConfig, Training, train
 from lidistill.engine.optim import OptimizerConfig
 from lidistill.engine.precision import pick_device
@@ -37,6 +38,7 @@ from lidistill.tasks.data_config import (
     step_plan,
 )
 from lidistill.tasks.device_batches import DeviceSamples
+from lidistill.tasks.initial_weights import load_initial
 from lidistill.tasks.input_statistics import input_statistics
 from lidistill.tasks.matching import Matching, mean_by_view
 from lidistill.tasks.targets import TargetReader
@@ -77,6 +79,9 @@ class PretrainRecipe(Config):
     data: DataConfig
     backbone: BackboneConfig
     head: HeadConfig = LinearHeadConfig()
+    init: Path | None = None
+    """Run whose weights to start with, for example that of `lidistill import-checkpoint`; random
+    where None. A run that goes on no longer needs it."""
     teacher: TeacherConfig
     samples: Literal["workers", "device"] = "workers"
     """Where frames become samples: in the worker processes, or, where these cannot keep up with
@@ -232,6 +237,12 @@ def pretrain(recipe: PretrainRecipe) -> Path:
     sampling = recipe.data.sampling
     reader = TargetReader(teacher, sampling, recipe.teacher_cache)
     plan = step_plan(recipe.data.order(dataset, recipe.seed), recipe.train)
+    distiller = build_distiller(recipe, teacher.groups)
+    meta = input_statistics(recipe.data, recipe.backbone.grid) | {"teacher": teacher.name}
+    if recipe.init is not None and not has_checkpoint(recipe.output):
+        meta["init"] = load_initial(
+            distiller.backbone, distiller.head, run=recipe.init, teacher=teacher.name
+        )
 
     def prepare(batch: Batch, target_device: torch.device) -> DistillItem:
         moved = batch.to(target_device)
@@ -239,7 +250,7 @@ def pretrain(recipe: PretrainRecipe) -> Path:
 
     return train(
         Training(
-            module=build_distiller(recipe, teacher.groups),
+            module=distiller,
             prepare=prepare,
             weight=lambda batch: len(batch.pairs),
             batches=_batches(recipe, dataset, plan, device),
@@ -251,7 +262,7 @@ def pretrain(recipe: PretrainRecipe) -> Path:
             device=device,
             seed=recipe.seed,
             recipe=recipe.model_dump(mode="json"),
-            meta=input_statistics(recipe.data, recipe.backbone.grid) | {"teacher": teacher.name},
+            meta=meta,
             rate_name="pairs_per_s",
             complete=functools.partial(with_defaults, PretrainRecipe),
             may_change=MAY_CHANGE,
