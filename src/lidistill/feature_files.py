@@ -13,7 +13,7 @@ import yaml
 from numpy.typing import NDArray
 
 from lidistill.data.scanfile import Scan, read_scan
-from lidistill.engine.durable import replace_text
+from lidistill.durable import replace_text, replacing
 from lidistill.errors import ConfigError, DatasetNotFoundError, FileFormatError, first_line
 from lidistill.labels import IGNORE
 from lidistill.pictures.cloud import write_ply
@@ -177,13 +177,8 @@ def _is_without(output: Output) -> NDArray[np.bool_]:
 def _write(output: Output, file: Path) -> None:
     """A whole file or none, in the format that its name tells."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    side = file.with_name(f".writing-{file.name}")
-    try:
-        with side.open("wb") as stream:
-            if file.suffix == ".npy":
-                np.save(stream, output)
-            else:  # .label, as SemanticKITTI has it
-                stream.write(output.astype("<u4").tobytes())
-        side.replace(file)
-    finally:
-        side.unlink(missing_ok=True)
+    with replacing(file) as side, side.open("wb") as stream:
+        if file.suffix == ".npy":
+            np.save(stream, output)
+        else:  # .label, as SemanticKITTI has it
+            stream.write(output.astype("<u4").tobytes())

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from lidistill.backbones import WaffleIron
 from lidistill.backbones.official import NamedWeights, from_official
+from lidistill.durable import sha256
 from lidistill.engine.checkpoint import load_weights, save_checkpoint
-from lidistill.engine.durable import sha256
 from lidistill.errors import CheckpointError
 from lidistill.heads import LinearHead, MLPHead, SegmentationHead
 from lidistill.labels import load_label_map

@@ -353,7 +353,7 @@ def _claimed_rows(stop: int) -> bytes:
 def _colliding_keys(mark: bytes) -> bytes:
     """A dictionary whose keys all have the hash 0."""
     prime = (1 << 61) - 1
-    pairs = (b"\x8a\x0a" + (prime * n).to_bytes(10, "little") + b"N" for n in range(40_000))
+    pairs = (b"\x8a\x0a" + (prime * n).to_bytes(10, "little") + b"N" for n in range(80_000))
     return b"\x80\x03}(" + b"".join(pairs) + mark + b"u."
 
 

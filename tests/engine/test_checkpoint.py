@@ -199,12 +199,18 @@ def test_what_a_killed_run_left_is_cleared(tmp_path):
     assert load_checkpoint(tmp_path).step == 5
 
 
+def test_others_may_read_every_file_as_they_may_any_other(tmp_path):
+    (tmp_path / "plain").touch()
+    modes = {file.stat().st_mode for file in save(tmp_path, 5).iterdir()}
+    assert modes == {(tmp_path / "plain").stat().st_mode}
+
+
 def test_a_kill_between_the_old_one_and_its_replacement_loses_neither(tmp_path, monkeypatch):
     path = save(tmp_path, 5)
     real = Path.replace
 
     def killed(self, target):
-        if self.name.startswith(".writing-"):
+        if self.name.startswith(".writing-step"):
             raise KeyboardInterrupt
         return real(self, target)
 

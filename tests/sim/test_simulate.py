@@ -177,7 +177,7 @@ def test_a_cut_run_is_no_data_set_and_goes_on_where_it_was_cut(root, dataset, tm
     with pytest.raises(LidistillError):
         read(dataset, folder)[0]
     before = contents(folder)
-    (folder / ".000000.bin.123.part").write_bytes(b"cut")
+    (folder / ".writing-1234.bin").write_bytes(b"cut")
     simulate(folder, small(dataset), progress=lambda done, total: calls.append((done, total)))
     assert calls == [(1, 4), (2, 4), (3, 4), (4, 4)]
     assert contents(folder) == contents(root)

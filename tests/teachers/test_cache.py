@@ -132,6 +132,12 @@ def test_nothing_but_whole_entries_is_left_behind(tmp_path: Path, picture: Path)
     assert torch.equal(cache.get(picture).levels[0], some_maps(2).levels[0].half())
 
 
+def test_others_may_read_an_entry_as_they_may_any_file(tmp_path: Path, picture: Path) -> None:
+    cache = FeatureCache(tmp_path / "cache", "teacher", SIZE)
+    cache.put(picture, some_maps())
+    assert entries(cache)[0].stat().st_mode == picture.stat().st_mode
+
+
 def test_memory_keeps_the_latest_maps_only(tmp_path: Path) -> None:
     size_of_one = 2 * (4 * 2 * 4 + 6 * 1 * 2)
     cache = FeatureCache(tmp_path / "cache", "teacher", SIZE, max_bytes=2 * size_of_one)

@@ -13,6 +13,7 @@ import yaml
 from numpy.typing import NDArray
 
 from lidistill.data.sensors import SENSORS
+from lidistill.durable import replace_text
 from lidistill.errors import ConfigError, DatasetNotFoundError, LidistillError
 from lidistill.structures import Frame
 
@@ -170,6 +171,4 @@ def write_statistics(statistics: tuple[SensorStatistics, ...], path: Path) -> No
         "num_frames": one.num_frames,
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    side = path.with_name(f"{path.name}.tmp")
-    side.write_text(yaml.safe_dump(record, sort_keys=False), encoding="utf-8")
-    side.replace(path)
+    replace_text(path, yaml.safe_dump(record, sort_keys=False))

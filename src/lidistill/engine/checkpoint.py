@@ -21,6 +21,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 import lidistill
+from lidistill.durable import replacing, sha256, sync
 from lidistill.engine.checkpoint_record import (
     FORMAT,
     RECORD,
@@ -32,7 +33,6 @@ from lidistill.engine.checkpoint_record import (
     record_sum,
     step_folders,
 )
-from lidistill.engine.durable import sha256, sync
 from lidistill.errors import UNREADABLE, CheckpointError, TrainingError, first_line
 
 _REPLACED = ".replaced-"
@@ -109,7 +109,8 @@ def save_checkpoint(
             folder.mkdir(parents=True)
             sync(folder.parent)
         side.mkdir()
-        save_file({k: v.detach().cpu().contiguous() for k, v in weights.items()}, side / WEIGHTS)
+        with replacing(side / WEIGHTS) as file:  # which safetensors would make for its owner alone
+            save_file({k: v.detach().cpu().contiguous() for k, v in weights.items()}, file)
         torch.save(training, side / TRAINING)
         record = {"format": FORMAT, "step": step, "recipe": recipe, "meta": meta}
         record |= {"versions": versions(), "measure": measure}

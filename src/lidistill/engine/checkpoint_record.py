@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import lidistill
-from lidistill.engine.durable import sha256
+from lidistill.durable import sha256
 from lidistill.errors import CheckpointError
 
 FORMAT = 2

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lidistill.engine.durable import replace_text
+from lidistill.durable import replace_text
 from lidistill.errors import TrainingError
 
 logger = logging.getLogger(__name__)

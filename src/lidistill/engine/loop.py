@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 from torch import nn
 
+from lidistill.durable import replace_text, sync
 from lidistill.engine.checkpoint import clean_stale, newest_checkpoint, prune, save_checkpoint
 from lidistill.engine.distributed import (
     is_first,
@@ -19,7 +20,6 @@ from lidistill.engine.distributed import (
     start,
     whole,
 )
-from lidistill.engine.durable import replace_text, sync
 from lidistill.engine.faults import FaultLog
 from lidistill.engine.precision import make_scaler, warn_if_slow
 from lidistill.engine.progress import ProgressBar

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from torch.utils.tensorboard import SummaryWriter
 
-from lidistill.engine.durable import replace_text
+from lidistill.durable import replace_text
 
 logger = logging.getLogger(__name__)
 

@@ -2,7 +2,6 @@
 
 import io
 import json
-import os
 from pathlib import Path
 from typing import TypeAlias
 
@@ -11,23 +10,22 @@ import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image
 
+from lidistill.durable import SIDE, replacing
+
 Float64: TypeAlias = NDArray[np.float64]
 Picture: TypeAlias = NDArray[np.uint8]
-
-_SIDE = ".part"
 
 
 def write(path: Path, content: bytes) -> None:
     """Write a file beside its place and move it there, so that a cut one is never seen."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    side = path.with_name(f".{path.name}.{os.getpid()}{_SIDE}")
-    side.write_bytes(content)
-    side.replace(path)
+    with replacing(path) as side:
+        side.write_bytes(content)
 
 
 def remove_cut_files(root: Path) -> None:
     """Delete what cut runs left beside the places of their files."""
-    for side in root.rglob(f".*{_SIDE}"):
+    for side in root.rglob(f"{SIDE}*"):
         side.unlink()
 
 

@@ -9,6 +9,7 @@ import torch
 from pydantic import TypeAdapter
 
 from lidistill.backbones import BackboneConfig
+from lidistill.durable import sha256
 from lidistill.engine.checkpoint import (
     Checkpoint,
     load_checkpoint,
@@ -18,7 +19,6 @@ from lidistill.engine.checkpoint import (
 )
 from lidistill.engine.checkpoint_record import WEIGHTS
 from lidistill.engine.distributed import on_first, start
-from lidistill.engine.durable import sha256
 from lidistill.engine.precision import pick_device
 from lidistill.engine.tracking import read_log
 from lidistill.errors import CheckpointError, ConfigError

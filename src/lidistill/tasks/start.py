@@ -13,6 +13,7 @@ from lidistill.backbones import BackboneConfig
 from lidistill.backbones.base import Backbone
 from lidistill.config import GridConfig
 from lidistill.data.sampling import SamplingConfig
+from lidistill.durable import sha256
 from lidistill.engine.checkpoint import (
     Checkpoint,
     load_checkpoint,
@@ -20,7 +21,6 @@ from lidistill.engine.checkpoint import (
     newest_checkpoint,
 )
 from lidistill.engine.checkpoint_record import WEIGHTS
-from lidistill.engine.durable import sha256
 from lidistill.errors import CheckpointError, ConfigError
 from lidistill.tasks.encoders import BackboneEncoder, Encoder, InputEncoder, TeacherEncoder
 from lidistill.tasks.targets import TargetReader

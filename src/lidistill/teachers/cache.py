@@ -11,7 +11,6 @@ import hashlib
 import json
 import logging
 import os
-import uuid
 import zlib
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -22,6 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from lidistill.durable import replacing
 from lidistill.errors import DatasetNotFoundError, FileFormatError
 from lidistill.teachers.base import Size, TeacherMaps
 
@@ -95,10 +95,9 @@ class FeatureCache:
         }
         entry = self._entry(image_path)
         entry.parent.mkdir(parents=True, exist_ok=True)
-        beside = entry.with_name(f".{uuid.uuid4().hex}.part")
         tensors = {f"level{i}": level for i, level in enumerate(levels)}
-        save_file(tensors, beside, metadata={"about": json.dumps(about)})
-        beside.replace(entry)
+        with replacing(entry) as side:
+            save_file(tensors, side, metadata={"about": json.dumps(about)})
         self._forget(entry)
 
     def _entry(self, image_path: Path) -> Path:
