@@ -83,3 +83,10 @@ def test_a_pose_with_a_zero_quaternion_or_an_infinite_position_is_refused(tmp_pa
     write_positions(path, [float("inf")])
     with pytest.raises(FileFormatError, match="is not finite"):
         open_set(tmp_path)
+
+
+def test_json_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    folder = write_drive(tmp_path, "001", Drive(frames=(0, 1)))
+    path = folder / "lidar" / "poses.json"
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert len(open_set(tmp_path)) == 2

@@ -235,3 +235,14 @@ def test_fewer_poses_than_scans_are_an_error(tmp_path):
     write_sequence(tmp_path, 0, poses=[np.eye(4)[:3]])
     with pytest.raises(FileFormatError, match=r"has 1 poses, expected at least 2"):
         read(tmp_path)
+
+
+def test_text_files_may_begin_with_a_byte_order_mark(tmp_path):
+    write_sequence(tmp_path, 0, poses=[np.eye(4)[:3]] * 2)
+    for name in ("calib.txt", "poses.txt"):
+        path = tmp_path / "sequences" / "00" / name
+        path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
+    assert read(tmp_path)[1].T_world_lidar is not None
+    path.write_text("1 0 0 0\n", encoding="utf-16")
+    with pytest.raises(FileFormatError, match=r"is not a text file \(it is UTF-16"):
+        read(tmp_path)

@@ -1,6 +1,6 @@
 import pytest
 
-from lidistill.reading.names import listed, path_part, shown
+from lidistill.reading.names import in_order, listed, path_part, shown
 
 
 @pytest.mark.parametrize("name", ["000123", "Straße 7", "a.b-c_d", "..x", "ü"])
@@ -42,3 +42,19 @@ def test_lists_of_names_are_short_and_printable():
     assert text.isprintable()
     assert len(text) < 1000
     assert text.endswith(", …")
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        [str(number) for number in range(25)],
+        ["000009", "000010", "000100"],
+        ["scan2_1", "scan2_10", "scan10_1"],
+        ["100.00", "100.10", "100.105", "100.2", "1000.1"],
+        ["1700000000.9", "1700000001.0"],
+        ["01", "1", "2"],
+        ["Fahrt 2", "Fahrt 10", "Straße"],
+    ],
+)
+def test_names_are_counted_as_people_do(names):
+    assert in_order(reversed(names)) == names

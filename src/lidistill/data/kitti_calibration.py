@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from lidistill.errors import FileFormatError, first_line
 from lidistill.geometry import MAX_WORLD, check_rigid, invert_rigid, rigid
 from lidistill.reading.files import read_file
+from lidistill.reading.text import decode_text
 
 _MAX_BYTES: Final = 1 << 24
 
@@ -62,7 +63,7 @@ def read_poses(path: Path, calibration: Calibration) -> NDArray[np.float64]:
         DatasetNotFoundError: If there is no such file.
         FileFormatError: If a line is no pose.
     """
-    lines = _text(path).splitlines()
+    lines = _text(path).rstrip().splitlines()
     T_grey_lidar = calibration.T_grey_lidar
     T_lidar_grey = invert_rigid(T_grey_lidar)
     poses = [_rigid(line, f"{path}, line {number}") for number, line in enumerate(lines, start=1)]
@@ -117,9 +118,9 @@ def _line(path: Path, name: str, count: int) -> NDArray[np.float64]:
 
 def _text(path: Path) -> str:
     try:
-        text = read_file(path, max_bytes=_MAX_BYTES).decode("utf-8")
-    except UnicodeDecodeError as error:
-        msg = f"{path} is not a text file; unpack it again."
+        text = decode_text(read_file(path, max_bytes=_MAX_BYTES))
+    except ValueError as error:
+        msg = f"{path} is not a text file ({error}); unpack it again."
         raise FileFormatError(msg) from error
     words = text.split()
     lengths = [len(word.lstrip("-")) for word in words if word[-1].isdecimal() and "." in word]

@@ -15,6 +15,7 @@ from lidistill.errors import DatasetNotFoundError, FileFormatError
 from lidistill.geometry import check_pinhole
 from lidistill.labels import LabelMap
 from lidistill.reading.files import blamed_on
+from lidistill.reading.names import in_order
 from lidistill.structures import CameraView, Frame
 
 Camera: TypeAlias = Literal["image_02", "image_03"]
@@ -195,4 +196,4 @@ def kitti_drives(root: Path) -> tuple[Path, ...]:
 
 
 def _scan_names(drive: Path) -> list[str]:
-    return sorted(p.stem for p in (drive / _SCANS).glob("*.bin") if p.stem.isdecimal())
+    return in_order(p.stem for p in (drive / _SCANS).glob("*.bin") if p.stem.isdecimal())

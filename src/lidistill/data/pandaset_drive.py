@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from lidistill.errors import FileFormatError, first_line
 from lidistill.geometry import MAX_WORLD, check_unit, quaternion_to_matrix, rigid
 from lidistill.reading.files import MAX_JSON_BYTES, parse_json, read_file
+from lidistill.reading.text import decode_text
 
 _TABLES = (".pkl", ".pkl.gz")  # the published one last: it is taken where both are there
 _PICTURES = (".jpg", ".jpeg", ".png")
@@ -90,7 +91,7 @@ def read_json(path: Path, kind: type) -> Any:
         FileFormatError: If it is no JSON, or holds something else.
     """
     try:
-        content = parse_json(read_file(path, max_bytes=MAX_JSON_BYTES).decode("utf-8"))
+        content = parse_json(decode_text(read_file(path, max_bytes=MAX_JSON_BYTES)))
     except ValueError as error:
         msg = f"{path} is not readable as JSON ({first_line(error)[:200]}); unpack it again."
         raise FileFormatError(msg) from error

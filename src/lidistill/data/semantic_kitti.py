@@ -19,6 +19,7 @@ from lidistill.errors import DatasetNotFoundError, FileFormatError
 from lidistill.geometry import check_pinhole
 from lidistill.labels import LabelMap, load_label_map
 from lidistill.reading.files import blamed_on
+from lidistill.reading.names import in_order
 from lidistill.structures import CameraView, Frame
 
 logger = logging.getLogger(__name__)
@@ -213,7 +214,7 @@ class SemanticKitti:
         files = list((folder / "velodyne").glob("*.bin"))
         if self.config.labels != "none":
             files += (folder / "labels").glob("*.label")
-        names = sorted({path.stem for path in files if path.stem.isdecimal()})
+        names = in_order({path.stem for path in files if path.stem.isdecimal()})
         wanted = None if self.config.frames is None else frozenset(self.config.frames)
         return [(sequence, name) for name in names if wanted is None or int(name) in wanted]
 

@@ -16,6 +16,8 @@ MAX_BYTES: Final = 1 << 28
 """Size at which a file is refused; the largest scans and pictures of all sets have a tenth."""
 MAX_JSON_BYTES: Final = 1 << 22
 """Size at which a JSON file is refused that is parsed in one piece: objects take 25 times that."""
+MEND: Final = "mend the file."
+"""Advice about a file that its user has written."""
 _AGAIN: Final = "it is damaged or another program's file. Unpack it again."
 
 
@@ -58,8 +60,12 @@ def read_file(path: Path, *, max_bytes: int = MAX_BYTES) -> bytes:
 
 
 @contextmanager
-def blamed_on(path: Path) -> Iterator[None]:
+def blamed_on(path: Path, advice: str = _AGAIN) -> Iterator[None]:
     """A check that fails inside becomes an error that names the file whose content failed it.
+
+    Args:
+        path: The file.
+        advice: What to do; files that users write themselves cannot be unpacked again.
 
     Raises:
         FileFormatError: For every ``ValueError`` inside.
@@ -67,7 +73,7 @@ def blamed_on(path: Path) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        msg = f"{path}: {first_line(error)[:300]}; {_AGAIN}"
+        msg = f"{path}: {first_line(error)[:300]}; {advice}"
         raise FileFormatError(msg) from error
 
 

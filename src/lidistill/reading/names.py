@@ -3,11 +3,14 @@
 import re
 from collections.abc import Iterable
 from itertools import islice
-from typing import Final
+from typing import Final, TypeAlias
 
 _MAX_NAME: Final = 200
 """Characters of a file name; file systems take 255 bytes, endings and side files included."""
 _SEPARATORS: Final = re.compile(r"[/\\\x00-\x1f\x7f]")
+_DIGITS: Final = re.compile(r"([0-9]+)")
+_DECIMAL: Final = re.compile(r"[0-9]+\.[0-9]+")
+NaturalKey: TypeAlias = tuple[tuple[str, int, str], ...]
 
 
 def path_part(name: object, what: str) -> str:
@@ -62,3 +65,31 @@ def listed(names: Iterable[str], *, limit: int = 12) -> str:
     """
     first = [shown(name)[1:].removesuffix("'") for name in islice(names, limit + 1)]
     return ", ".join([*first[:limit], *["…"] * (len(first) > limit)]) or "none"
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Names as people count them: ``scan2`` before ``scan10``, and decimal numbers by their value.
+
+    With leading zeros this is the order of the alphabet. The order is total: names of one number
+    (``01`` and ``1``) follow each other as texts do.
+    """
+    names = list(names)
+    if all(_DECIMAL.fullmatch(name) for name in names):
+        return sorted(names, key=lambda name: (_decimal_key(name), name))
+    return sorted(names, key=lambda name: (natural_key(name), name))
+
+
+def natural_key(name: str) -> NaturalKey:
+    """What ``in_order`` sorts names by: their texts and numbers in turn.
+
+    Numbers are compared by length and digits: a conversion would take quadratic time.
+    """
+    parts = _DIGITS.split(name)
+    texts, numbers = parts[::2], [*(digits.lstrip("0") for digits in parts[1::2]), ""]
+    return tuple((text, len(number), number) for text, number in zip(texts, numbers, strict=True))
+
+
+def _decimal_key(name: str) -> tuple[int, str, str]:
+    whole, _, fraction = name.partition(".")
+    whole = whole.lstrip("0")
+    return len(whole), whole, fraction.rstrip("0")

@@ -10,6 +10,7 @@ from typing import Any, Final
 import yaml
 
 from lidistill.reading.names import shown
+from lidistill.reading.text import decode_text
 
 MAX_BYTES: Final = 1 << 20
 """Longest text; the largest shipped recipe has 6 kB."""
@@ -54,7 +55,7 @@ def parse_yaml(text: str | bytes) -> Any:
         raise ValueError(msg)
     loader = None
     try:
-        loader = _Loader(text.decode("utf-8-sig") if isinstance(text, bytes) else text)
+        loader = _Loader(decode_text(text) if isinstance(text, bytes) else text)
         node = loader.get_single_node()
         if node is None:
             return None
@@ -62,9 +63,6 @@ def parse_yaml(text: str | bytes) -> Any:
         return _value(loader, node)
     except yaml.YAMLError as error:
         raise ValueError(_line(error)) from error
-    except UnicodeDecodeError as error:
-        msg = "it is no UTF-8 text"
-        raise ValueError(msg) from error
     except RecursionError as error:
         msg = f"nested deeper than {_MAX_DEPTH} levels"
         raise ValueError(msg) from error
