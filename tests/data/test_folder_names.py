@@ -43,6 +43,62 @@ def test_links_are_refused(root, name):
         read(root)
 
 
+def test_the_root_may_be_a_link(root):
+    link = root.parent / "link"
+    link.symlink_to(root)
+    assert read(link).frame_ids == read(root).frame_ids
+    (root / "a").rename(root.parent / "alone")
+    (root.parent / "alone" / "calibration.yaml").write_bytes(
+        (root / "calibration.yaml").read_bytes()
+    )
+    link.unlink()
+    link.symlink_to(root.parent / "alone")
+    assert read(link, labels="none").frame_ids == ("000000", "000001")
+
+
+@pytest.mark.parametrize("name", ["Fahrt 1", "Straße", "数据", "a.b-c (2)", "x" * 120])
+def test_names_may_be_of_any_alphabet(root, name):
+    (root / "a").rename(root / name)
+    for drive in (name, "b"):
+        (root / drive / "cameras" / "front").rename(root / drive / "cameras" / name)
+    write_yaml(root / "calibration.yaml", {"cameras": {name: camera()}})
+    dataset = read(root, drives=[name], cameras=[name])
+    assert dataset.frame_ids == (f"{name}/000000", f"{name}/000001")
+    assert [view.name for view in dataset[0].views] == [name]
+
+
+@pytest.mark.parametrize("name", [" a", "a ", "a\x1b[2J", "a\u202eb", "a\udcffb", "x" * 201])
+def test_names_that_cannot_be_printed_are_refused(root, name):
+    with pytest.raises(ValidationError) as error:
+        read(root, drives=[name])
+    assert "\x1b" not in str(error.value)
+
+
+def test_drives_without_leading_zeros_are_counted(tmp_path):
+    write_folder(tmp_path, drives=("d1", "d2", "d10"), num_frames=1)
+    dataset = read(tmp_path, val_fraction=0.1, split="val")
+    assert dataset.frame_ids == ("d10/000000",)
+
+
+@pytest.mark.parametrize("mark", [b"\xef\xbb\xbf", b""])
+def test_lists_may_begin_with_a_byte_order_mark(root, mark):
+    (root / "splits").mkdir()
+    (root / "splits" / "train.txt").write_bytes(mark + b"a\r\n")
+    (root / "splits" / "val.txt").write_bytes(mark + b"b/000001\r\n")
+    assert read(root, split="train").frame_ids == ("a/000000", "a/000001")
+    assert read(root, split="val").frame_ids == ("b/000001",)
+    (root / "splits" / "val.txt").write_bytes("b".encode("utf-16"))
+    with pytest.raises(FileFormatError, match=r"val\.txt: it is UTF-16, expected UTF-8"):
+        read(root, split="val")
+
+
+@pytest.mark.parametrize("name", ["calibration.yaml", "labels.yaml", "statistics.yaml"])
+def test_yaml_may_begin_with_a_byte_order_mark(root, name):
+    content = (root / name).read_bytes().replace(b"\n", b"\r\n")
+    (root / name).write_bytes(b"\xef\xbb\xbf" + content)
+    assert len(read(root)[0].views) == 2
+
+
 def test_two_scans_of_one_name_are_an_error(root):
     write_scan(root / "a" / "scans" / "000000.bin", cloud(), ".bin")
     with pytest.raises(FileFormatError, match=r"000000\.pcd and 000000\.bin have one name"):

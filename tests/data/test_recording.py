@@ -12,7 +12,8 @@ from fakes.folder import (
 from fakes.scan_writers import cloud
 
 from lidistill.data.folder import FolderConfig
-from lidistill.errors import FileFormatError
+from lidistill.data.onhand import missing_from
+from lidistill.errors import DatasetNotFoundError, FileFormatError
 
 
 @pytest.fixture
@@ -51,6 +52,45 @@ def test_a_time_offset_moves_pictures_to_another_scan(tmp_path):
         write_picture(tmp_path / "cameras" / "front" / f"{number}.png")
     views = [frame.views for frame in read(tmp_path)]
     assert [[view.image_path.stem for view in each] for each in views] == [[], ["0"]]
+
+
+@pytest.mark.parametrize(
+    ("shift", "said"),
+    [
+        (100, r"nearest image is 0\.100 s away from 2 of 2 scans, tolerance 0\.05 s: all.*later"),
+        (-70, r"nearest image is 0\.070 s away .* earlier.*time_offset \(by \+0\.070.*tolerance"),
+        (3_600_000, r"nearest image is 3599\.700 to 3600\.000 s away"),
+    ],
+)
+def test_clocks_that_are_apart_are_called_so(tmp_path, shift, said):
+    write_folder(tmp_path, drives=("",))
+    write_yaml(
+        tmp_path / "calibration.yaml", calibration(match="time", cameras={"front": camera()})
+    )
+    scans = {"000000": 20_000, "000001": 20_300}  # milliseconds
+    images = {n: t + shift for n, t in scans.items()}
+    for folder, times in (("scans", scans), ("cameras/front", images)):
+        write_times(tmp_path / folder, {n: f"{t / 1000:.3f}" for n, t in times.items()})
+    for pictures in ("required", "any"):
+        with pytest.raises(DatasetNotFoundError, match=said) as error:
+            read(tmp_path, pictures=pictures)
+        assert "unpack" not in str(error.value)
+        assert "front: the nearest" in str(error.value)
+    dataset = read(tmp_path)
+    assert any("time_offset" in line for line in missing_from(dataset))
+
+
+def test_some_scans_without_a_near_image_are_counted(tmp_path):
+    write_folder(tmp_path, drives=("",))
+    write_yaml(
+        tmp_path / "calibration.yaml", calibration(match="time", cameras={"front": camera()})
+    )
+    write_times(tmp_path / "scans", {"000000": "10.0", "000001": "10.5"})
+    write_times(tmp_path / "cameras" / "front", {"000000": "10.0", "000001": "10.6"})
+    (line,) = read(tmp_path).far_images
+    assert line.startswith("front: the nearest image is 0.100 s away from 1 of 2 scans")
+    assert "time_offset" in line
+    assert "tolerance" in line
 
 
 def ahead(metres, degrees=0.0):
@@ -96,11 +136,12 @@ def test_motion_goes_on_behind_the_last_pose(tmp_path):
         (KITTI[:1], "has 1 poses, expected one for each of 2 scans"),
         (["1 2 3"] * 2, r"lines of \[3\] numbers"),
         ([KITTI[0], TUM[0]], r"lines of \[8, 12\] numbers"),
-        ([KITTI[0], KITTI[0].replace("1.0", "word", 1)], "could not convert"),
+        ([KITTI[0], KITTI[0].replace("1.0", "word", 1)], "line 3: 'word' is no number"),
         ([KITTI[0], KITTI[0].replace("1.0", "2.0", 1)], "no rotation and shift"),
         ([KITTI[0], KITTI[0].replace("1.0", "nan", 1)], "no rotation and shift"),
-        ([TUM[0], TUM[0]], "do not increase"),
-        ([TUM[0], TUM[1].replace("10.1", "ten")], "could not convert"),
+        ([TUM[0], TUM[0]], "line 3 has the same time as line 2"),
+        ([TUM[1], TUM[0]], r"line 3 has an earlier time than line 2 \('10.0'\)"),
+        ([TUM[0], TUM[1].replace("10.1", "ten")], "line 3: 'ten' is no time"),
         ([TUM[0], TUM[1].replace("10.1", "-3")], "no time in seconds"),
         ([TUM[0].replace("10.0", "7.0"), TUM[1].replace("10.1", "7.1")], "2 scans lie outside"),
     ],
@@ -118,12 +159,27 @@ def test_poses_with_times_need_scans_with_times(root):
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        b"\xef\xbb\xbfname,seconds\r\n000000,10.0\r\n000001,10.5\r\n",
+        b"name;seconds\n000000;10,0\n000001;10,5\n",
+        b"name\tseconds\n000000\t1.0000000000e+01\n000001\t1.05000000e+01\n",
+    ],
+)
+def test_tables_of_times_are_read_as_spreadsheets_save_them(root, text):
+    (root / "a" / "scans" / "times.csv").write_bytes(text)
+    times = read(root).recordings[0].times_ns
+    assert times == {"000000": 10_000_000_000, "000001": 10_500_000_000}
+
+
+@pytest.mark.parametrize(
     ("text", "said"),
     [
+        ("name,seconds\n000000,10\n000001,11\n000000,12\n", "lines 2 and 4 both give"),
         ("000000,10\n", "first line is not"),
-        ("name,seconds\n000000\n", "has not two values"),
+        ("name,seconds\n000000\n", "line 2 has 1 values"),
         ("name,seconds\n000000,1e3\n", "'1e3' is no time"),
-        ("name,seconds\n000000,10.0\n", "no time of 1 files, first 000001"),
+        ("name,seconds\n000000,10.0\n", "no time of 1 files, first '000001'"),
     ],
 )
 def test_a_table_of_times_that_makes_no_sense_is_an_error(root, text, said):

@@ -4,7 +4,7 @@ Shape letters: F frames, V cameras.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -65,6 +65,7 @@ def usable_frames(
     frame_id: Callable[[int], str],
     *,
     source: Path,
+    far_images: Sequence[str] = (),
 ) -> NDArray[np.int64]:
     """Indices of the frames that have all they must have.
 
@@ -73,6 +74,7 @@ def usable_frames(
         disk: What they have.
         frame_id: Name of a frame by its index, for messages.
         source: The data set's folder, for messages.
+        far_images: Where images are there but too far from their scans in time, what to do.
 
     Raises:
         DatasetNotFoundError: If something is missing and ``missing`` is ``"error"``, or no frame
@@ -85,7 +87,10 @@ def usable_frames(
         first = frame_id(int(np.flatnonzero(lacking)[0]))
         text = f"{source}: {lacking.sum()} of {len(usable)} frames lack a {what}, first {first}"
         if config.missing == "error":
-            msg = f"{text}; unpack what is missing, select less, or set missing=skip."
+            advice = "unpack what is missing, select less, or set missing=skip"
+            if what == "picture" and far_images:
+                advice = "; ".join(far_images)
+            msg = f"{text}; {advice}."
             raise DatasetNotFoundError(msg)
         logger.warning("%s; they are left out.", text)
         usable &= ~lacking
@@ -95,7 +100,10 @@ def usable_frames(
         raise DatasetNotFoundError(msg)
     num_absent = int((~disk.pictures[kept]).sum())
     if num_absent and config.pictures != "none":
-        logger.warning("%s: %d pictures are missing; frames have fewer views.", source, num_absent)
+        why = f" ({'; '.join(far_images)})" if far_images else ""
+        logger.warning(
+            "%s: %d pictures are missing%s; frames have fewer views.", source, num_absent, why
+        )
     return kept
 
 

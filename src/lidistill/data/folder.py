@@ -116,8 +116,15 @@ class Folder:
             self.on_disk,
             lambda i: frames[i][0].frame_id(frames[i][1]),
             source=config.root,
+            far_images=self.far_images,
         )
         self._frames = tuple(frames[i] for i in kept)
+
+    @property
+    def far_images(self) -> tuple[str, ...]:
+        """One line for every camera of a drive whose images lie too far from scans in time."""
+        found = [drive.gap(camera) for drive in self.recordings for camera in self.cameras]
+        return tuple(line for line in found if line is not None)
 
     @property
     def frame_ids(self) -> tuple[str, ...]:

@@ -9,10 +9,10 @@ from typing import Annotated, Final, Literal, Self, TypeAlias, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import (
+    AfterValidator,
     BaseModel,
     Field,
     FiniteFloat,
-    StringConstraints,
     ValidationError,
     model_validator,
 )
@@ -22,10 +22,20 @@ from lidistill.errors import FileFormatError, first_line
 from lidistill.geometry import check_pinhole, check_rigid, rigid
 from lidistill.labels import IGNORE, LabelMap, load_label_map
 from lidistill.reading.files import read_file
+from lidistill.reading.names import path_part, shown
 from lidistill.reading.yaml_text import parse_yaml
 
-Name: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")]
-"""Name of a folder: no separator, and no dot in front."""
+
+def _folder_name(name: str) -> str:
+    path_part(name, "name")
+    if name.startswith(".") or name != name.strip() or not name.isprintable():
+        msg = f"the name {shown(name)} begins with a dot or a blank, or cannot be printed"
+        raise ValueError(msg)
+    return name
+
+
+Name: TypeAlias = Annotated[str, AfterValidator(_folder_name)]
+"""Name of a folder, in any alphabet: no separator, no dot in front, nothing that is not printed."""
 Row: TypeAlias = tuple[FiniteFloat, ...]
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -176,5 +186,8 @@ def _read(path: Path, model: type[Model]) -> Model:
 
 def linked(path: Path) -> FileFormatError:
     """Error for a link inside of a data set."""
-    msg = f"{path} is a link, which may lead anywhere; put the files themselves below root."
+    msg = (
+        f"{path} is a link, which may lead anywhere; only the root itself may be one. Put the "
+        "files themselves below it, or set root to what the link leads to."
+    )
     return FileFormatError(msg)

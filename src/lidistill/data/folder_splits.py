@@ -7,9 +7,12 @@ from typing import Final, Literal
 
 from lidistill.data.folder_files import linked
 from lidistill.errors import DatasetNotFoundError
-from lidistill.reading.files import read_file
+from lidistill.reading.files import MEND, blamed_on, read_file
+from lidistill.reading.names import shown
+from lidistill.reading.text import numbered_lines
 
 _SPLITS: Final = ("train", "val")
+_MAX_BYTES: Final = 1 << 26
 
 
 class SplitLists:
@@ -30,7 +33,7 @@ class SplitLists:
         self._lists = {split: self._read(split) for split in _SPLITS}
         both = sorted((self._lists["train"] or set()) & (self._lists["val"] or set()))
         if both:
-            msg = f"{self._folder}: both lists name {both[0]!r}; keep it in one of them."
+            msg = f"{self._folder}: both lists name {shown(both[0])}; keep it in one of them."
             raise DatasetNotFoundError(msg)
 
     def choose(
@@ -62,8 +65,8 @@ class SplitLists:
         unknown = sorted(n for n in listed - known if n.rpartition("/")[0] not in absent)
         if unknown:
             msg = (
-                f"{self._folder / split}.txt names {unknown[0]!r}, which is no drive and no frame "
-                f"(such as {frames[0][1]!r}); mend the list."
+                f"{self._folder / split}.txt names {shown(unknown[0])}, which is no drive and no "
+                f"frame (such as {frames[0][1]!r}); mend the list."
             )
             raise DatasetNotFoundError(msg)
         chosen = [i for i, names in enumerate(frames) if not listed.isdisjoint(names)]
@@ -81,8 +84,9 @@ class SplitLists:
             raise linked(path)
         if not path.exists():
             return None
-        lines = [line.strip() for line in read_file(path).decode("utf-8", "replace").splitlines()]
-        return {line for line in lines if line and not line.startswith("#")}
+        with blamed_on(path, MEND):
+            lines = numbered_lines(read_file(path, max_bytes=_MAX_BYTES), comment=None)
+        return {line for _, line in lines if not line.startswith("#")}
 
     def _by_fraction(self, split: str, drives: Sequence[str]) -> set[str]:
         if self._val_fraction is None or len(drives) < 2:

@@ -101,7 +101,8 @@ def missing_from(dataset: FrameDataset) -> tuple[str, ...]:
     if isinstance(dataset, KittiRaw):
         return _missing_files(dataset.on_disk, dataset.config.cameras)
     if isinstance(dataset, Folder):
-        return _missing_files(dataset.on_disk, dataset.cameras, labels="labels")
+        missing = _missing_files(dataset.on_disk, dataset.cameras, labels="labels")
+        return (*missing, *dataset.far_images)
     return ()
 
 
