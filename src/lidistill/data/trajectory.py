@@ -150,7 +150,8 @@ def _joined(rows: list[tuple[int, list[str]]]) -> list[tuple[int, list[str]]]:
 
 def _increasing(times: list[tuple[int, str]]) -> NDArray[np.int64]:
     """(F,) nanoseconds of times and the numbers of their lines."""
-    found, before = [], 0
+    found: list[int] = []
+    before = 0
     for number, text in times:
         try:
             time = nanoseconds(text)
