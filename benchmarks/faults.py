@@ -22,7 +22,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import torch
-from fakes import faults, faults_disk, faults_hostile, faults_numbers, faults_ranks
+from fakes import faults, faults_disk, faults_hostile, faults_numbers, faults_parents, faults_ranks
 from fakes.faults import Tally, World
 from fakes.faults_tasks import three_tasks
 
@@ -34,6 +34,8 @@ FULL = {
     "ranks": 3,
     "kill-rank": 20,
     "kill-worker": 20,
+    "kill-worker-in-save": 20,
+    "kill-agent": 10,
     "sigterm": 50,
     "file-size": 8,
     "disk-full": 8,
@@ -112,6 +114,10 @@ def _rows(world: World, options: argparse.Namespace) -> dict[str, Callable[[], T
         "ranks": lambda: faults_ranks.two_as_one(world, three_tasks(world)),
         "kill-rank": lambda: faults_ranks.killed_rank(world, n["kill-rank"], rng),
         "kill-worker": lambda: faults_ranks.killed_worker(world, n["kill-worker"], rng),
+        "kill-worker-in-save": lambda: faults_parents.killed_worker_in_save(
+            world, n["kill-worker-in-save"], rng
+        ),
+        "kill-agent": lambda: faults_parents.killed_agent(world, n["kill-agent"], rng),
     }
 
 

@@ -55,8 +55,8 @@ class RunStoppedError(LidistillError):
 
     Args:
         message: What happened, and that the same command goes on.
-        exit_status: 143 after SIGTERM, 130 after SIGINT; 75 (temporary failure) where a scheduler
-            should start the same command again.
+        exit_status: 143 after SIGTERM, 130 after SIGINT, 129 after SIGHUP; 75 (temporary failure)
+            where a scheduler should start the same command again.
     """
 
     def __init__(self, message: str, *, exit_status: int = 75) -> None:

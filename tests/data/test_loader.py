@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 from fakes.processes import together
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -181,8 +182,8 @@ def test_a_worker_ignores_the_signals_that_are_meant_for_the_run():
     parent = os.getpid()
 
     def worker():
-        start_worker(parent, 0)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+        start_worker(parent, "fork", 0)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
             os.kill(os.getpid(), number)
         return 5
 
@@ -217,7 +218,7 @@ def test_a_worker_ends_with_its_parent():
     def run():
         parent, worker_is_ready = os.getpid(), os.pipe()
         if os.fork() == 0:
-            start_worker(parent, 0)
+            start_worker(parent, "fork", 0)
             os.write(worker_is_ready[1], b"x")
             signal.pause()
         os.read(worker_is_ready[0], 1)
@@ -248,3 +249,54 @@ next(batches)
 def test_workers_that_nobody_ended_do_not_keep_a_run_from_ending():
     done = subprocess.run([sys.executable, "-c", _LEFT_BEHIND], check=False, timeout=60)
     assert done.returncode == 0
+
+
+_STARTED = """
+import multiprocessing
+import os
+import signal
+import sys
+from lidistill.data.loader import StepPlan, step_batches
+from lidistill.data.order import FrameOrder
+
+def make(epoch, index):
+    return index, os.getpid()
+
+plan = StepPlan(order=FrameOrder(sizes=(9,), seed=0), batch_size=2, micro_batch=2)
+
+if __name__ == "__main__":
+    multiprocessing.set_start_method(sys.argv[1])
+    seen, workers = [], set()
+    for group in step_batches(make, tuple, plan, start=0, stop=4, workers=2):
+        seen += [index for index, _ in group[0]]
+        workers |= {pid for _, pid in group[0]}
+    print(seen == [index for step in range(4) for _, index in plan.keys(step)])
+    print(len(workers - {os.getpid()}), flush=True)
+    if len(sys.argv) > 2:
+        next(step_batches(make, tuple, plan, start=0, stop=4, workers=2))
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.fixture(name="script")
+def _script(tmp_path):
+    script = tmp_path / "started.py"
+    script.write_text(_STARTED)
+    return script
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
+def test_workers_work_however_python_starts_them_and_end_with_a_run_that_is_killed(script, method):
+    command = [sys.executable, "-W", "error::UserWarning", str(script), method]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert (done.returncode, done.stdout.split()) == (0, ["True", "2"]), done.stderr
+    # Standard output ends when the last process that has it open, a worker, is gone.
+    killed = subprocess.run([*command, "kill"], stdout=subprocess.PIPE, check=False, timeout=60)
+    assert killed.returncode == -signal.SIGKILL
+
+
+def test_more_workers_than_cores_are_no_warning(monkeypatch):
+    monkeypatch.setattr(torch._utils, "cpu_count", lambda: 1)
+    batches = step_batches(reader(set()), tuple, plan(), start=0, stop=1, workers=2)
+    assert len(list(batches)) == 1

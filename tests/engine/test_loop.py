@@ -216,7 +216,8 @@ def test_the_frames_of_a_bad_step_are_named(tmp_path, caplog):
 
 
 @pytest.mark.parametrize(
-    ("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGUSR1, 75)]
+    ("number", "status"),
+    [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129), (signal.SIGUSR1, 75)],
 )
 def test_a_signal_saves_within_the_step_and_the_run_goes_on_from_there(tmp_path, number, status):
     part = training(tmp_path / "cut")
@@ -291,6 +292,28 @@ def test_a_killed_helper_ends_the_run_with_a_status_that_asks_for_a_restart(
     with pytest.raises(RunStoppedError, match=message) as stopped:
         train(training(tmp_path, batches=killed))
     assert stopped.value.exit_status == 75
+
+
+def test_a_worker_killed_in_a_save_is_no_trouble_with_the_disk(tmp_path, monkeypatch):
+    killed = RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed.")
+
+    def save(training, file):
+        file.write_bytes(b"half")
+        try:
+            raise killed
+        finally:
+            # What PyTorch makes of a file that is left in the middle.
+            msg = "[enforce fail at inline_container.cc:820] . PytorchStreamWriter failed"
+            raise RuntimeError(msg)
+
+    monkeypatch.setattr(torch, "save", save)
+    with pytest.raises(RunStoppedError, match="a data worker was killed") as stopped:
+        train(training(tmp_path))
+    assert stopped.value.exit_status == 75
+    assert list((tmp_path / "checkpoints").iterdir()) == []
+    monkeypatch.undo()
+    train(training(tmp_path))
+    assert load_checkpoint(tmp_path).step == 12
 
 
 def test_clipping_bounds_the_gradient(tmp_path):

@@ -51,3 +51,14 @@ def test_everything_is_as_before_afterwards():
         signal.raise_signal(signal.SIGUSR1)
     assert [signal.getsignal(number) for number in signals.EXIT_STATUS] == before
     assert signal.set_wakeup_fd(-1) == -1
+
+
+def test_under_nohup_a_closed_terminal_stops_nothing():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with StopSignals() as noticed:
+            signal.raise_signal(signal.SIGHUP)
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert noticed.received is None

@@ -73,7 +73,7 @@ def _killed(
     status = process.wait(timeout=600)
     output.close()
     tally.check(good=status == 0, otherwise=f"torchrun ended with {status}")
-    left = [pid for pid, _ in _processes(mark)]
+    left = [pid for pid, _ in processes_of(mark)]
     tally.check(good=not left, otherwise=f"orphans: {left}")
     gap = difference(run, undisturbed) if status == 0 else float("inf")
     tally.most("largest difference", gap)
@@ -91,7 +91,7 @@ def _await_steps(run: Path, steps: int, process: subprocess.Popen[bytes]) -> Non
         _wait()
 
 
-def _processes(mark: str) -> Iterator[tuple[int, dict[str, str]]]:
+def processes_of(mark: str) -> Iterator[tuple[int, dict[str, str]]]:
     """Processes of a trial with their environments, the launcher among them."""
     for folder in Path("/proc").iterdir():
         if not folder.name.isdigit():
@@ -106,12 +106,13 @@ def _processes(mark: str) -> Iterator[tuple[int, dict[str, str]]]:
 
 
 def _victim(mark: str, rng: np.random.Generator, *, worker: bool) -> int:
-    ranks = {pid for pid, variables in _processes(mark) if "RANK" in variables}
-    workers = {pid for pid in ranks if _parent(pid) in ranks}
+    ranks = {pid for pid, variables in processes_of(mark) if "RANK" in variables}
+    workers = {pid for pid in ranks if parent_of(pid) in ranks}
     return int(rng.choice(sorted(workers if worker else ranks - workers)))
 
 
-def _parent(pid: int) -> int:
+def parent_of(pid: int) -> int:
+    """Process id of a process's parent; 0 where it has just ended."""
     try:
         return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
     except OSError:

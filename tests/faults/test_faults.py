@@ -6,7 +6,7 @@ Two ranks against one process, the row that is missing here, is ``integration/te
 import numpy as np
 import pytest
 import torch
-from fakes import faults, faults_disk, faults_hostile, faults_numbers, faults_ranks
+from fakes import faults, faults_disk, faults_hostile, faults_numbers, faults_parents, faults_ranks
 
 pytestmark = pytest.mark.slow
 
@@ -60,6 +60,16 @@ def test_a_killed_rank_is_started_again_from_the_last_save(world, rng):
 
 def test_a_killed_data_worker_is_no_hang_and_leaves_no_orphan(world, rng):
     assert faults_ranks.killed_worker(world, 1, rng).failures == []
+
+
+def test_a_data_worker_killed_during_a_save_is_named_and_the_run_goes_on(world, rng):
+    tally = faults_parents.killed_worker_in_save(world, 3, rng)
+    assert tally.failures == []
+    assert "killed while the files were written" in tally.facts
+
+
+def test_ranks_whose_agent_is_killed_save_and_end(world, rng):
+    assert faults_parents.killed_agent(world, 1, rng).failures == []
 
 
 def test_a_step_that_is_not_finite_leaves_every_weight_as_it_was(world, rng):

@@ -12,6 +12,7 @@ from typing import Any
 
 from lidistill import __version__
 from lidistill.errors import LidistillError, unknown_name
+from lidistill.parent_process import end_with_launcher
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,6 +142,7 @@ def _overview(group: str) -> str:
 
 def _run(name: str, arguments: list[str]) -> None:
     """Import a command and call it with its arguments."""
+    end_with_launcher()  # before the imports, which take seconds
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     bind = importlib.import_module("lidistill.cli.arguments").bind
     output = importlib.import_module("lidistill.cli.output")

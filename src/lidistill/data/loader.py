@@ -7,10 +7,12 @@ processes it is dealt to changes anything.
 
 import atexit
 import functools
+import multiprocessing
 import os
+import warnings
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from torch.utils.data import DataLoader, Dataset, Sampler
 
@@ -148,20 +150,15 @@ def step_batches(
         LidistillError: What ``make`` raises, also in a worker process.
         FileFormatError: If all processes together have left out too many frames.
     """
-    if workers:
-        atexit.register(end_workers)  # before what Python does at its end
-    loader = DataLoader(
-        _Made(make, plan.order, bad_frames),
-        batch_sampler=_Passes(plan, start, stop),
-        collate_fn=functools.partial(_collate, collate),
-        num_workers=workers,
-        prefetch_factor=4 if workers else None,
-        worker_init_fn=functools.partial(start_worker, os.getpid()) if workers else None,
-    )
+    samples, passes = _Made(make, plan.order, bad_frames), _Passes(plan, start, stop)
+    with warnings.catch_warnings():
+        # The recipe says how many workers; more of them than cores is its business.
+        warnings.filterwarnings("ignore", "This DataLoader will create", UserWarning)
+        loaded = _loaded(samples, passes, functools.partial(_collate, collate), workers)
     count = BadFrameCount(bad_frames)
     group: list[object] = []
     skipped: list[BadFrame] = []
-    for batch in loader:
+    for batch in loaded:
         if isinstance(batch, LidistillError):
             raise batch
         packed, left_out = batch
@@ -172,6 +169,33 @@ def step_batches(
                 count.add(gather_items(skipped))
             yield group
             group, skipped = [], []
+
+
+def _loaded(
+    samples: Dataset[Any], passes: Sampler[list[Key]], collate: Callable[..., Any], workers: int
+) -> Iterator[Any]:
+    """What PyTorch's loader gives, with workers started in the way that is Python's default here.
+
+    That is ``fork`` on Linux up to Python 3.13, ``forkserver`` from 3.14, ``spawn`` on macOS; a
+    script may have set another one.
+    """
+    if not workers:
+        return iter(DataLoader(samples, batch_sampler=passes, collate_fn=collate))
+    atexit.register(end_workers)  # before what Python does at its end
+    method = multiprocessing.get_start_method()
+    if method == "forkserver":
+        # PyTorch is imported once, by the server, and not by each worker.
+        multiprocessing.set_forkserver_preload([__name__])
+    loader: DataLoader[Any] = DataLoader(
+        samples,
+        batch_sampler=passes,
+        collate_fn=collate,
+        num_workers=workers,
+        prefetch_factor=4,
+        worker_init_fn=functools.partial(start_worker, os.getpid(), method),
+        multiprocessing_context=multiprocessing.get_context(method),
+    )
+    return iter(loader)
 
 
 def _collate(

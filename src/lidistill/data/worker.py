@@ -8,31 +8,35 @@ import sys
 
 import torch
 
-_PR_SET_PDEATHSIG = 1  # from Linux's prctl.h
+from lidistill.parent_process import STOP_SIGNALS, end_with_parent
+
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # from glibc's malloc.h
 _KEPT_BYTES = 1 << 26
 _MAPPED_BYTES = 1 << 25  # the largest that glibc takes
 
 
-def start_worker(parent: int, worker: int) -> None:
+def start_worker(run: int, start_method: str, worker: int) -> None:
     """Set up a worker process, as PyTorch's loader calls it.
 
     A signal to a whole process group must reach the run only: it still needs its workers for the
     step that it finishes. A run that is killed cannot end its workers, so the system does.
 
     Args:
-        parent: Process id of the run.
+        run: Process id of the run.
+        start_method: How the worker was started. The parent of one that the fork server started is
+            that server, which ends with the run.
         worker: Number of the worker.
     """
     del worker
     torch.set_num_threads(1)
     keep_freed_memory()
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+    for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL))
-    if os.getppid() != parent:  # it ended before it was asked for
-        os._exit(1)
+    served = start_method == "forkserver"
+    there = end_with_parent(signal.SIGKILL, os.getppid() if served else run)
+    main = multiprocessing.parent_process()
+    if not there or (served and main is not None and not main.is_alive()):
+        os._exit(1)  # it ended before it was asked for
 
 
 def keep_freed_memory() -> None:

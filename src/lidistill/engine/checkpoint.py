@@ -33,6 +33,7 @@ from lidistill.engine.checkpoint_record import (
     record_sum,
     step_folders,
 )
+from lidistill.engine.lost import lost_a_worker
 from lidistill.errors import UNREADABLE, CheckpointError, TrainingError, first_line
 
 _REPLACED = ".replaced-"
@@ -120,6 +121,8 @@ def save_checkpoint(
         _put_in_place(side, target)
     except (OSError, RuntimeError, SafetensorError) as error:
         shutil.rmtree(side, ignore_errors=True)
+        if lost_a_worker(error):  # which has nothing to do with the disk
+            raise
         kept = step_folders(folder)
         last = f"{kept[-1].name} is still there" if kept else "there is none before it"
         msg = (

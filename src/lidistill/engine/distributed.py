@@ -62,11 +62,6 @@ def leave() -> None:
         dist.destroy_process_group()
 
 
-def lost_a_process(error: Exception) -> bool:
-    """Whether an error says that another process is gone."""
-    return isinstance(error, dist.DistError) or "gloo/transport" in str(error)
-
-
 def launched_rank() -> int:
     """Number that torchrun gave this process, before and after it has joined the others."""
     return int(os.environ.get("RANK", "0"))

@@ -3,7 +3,7 @@
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,13 @@ from lidistill.durable import replace_text, sync
 from lidistill.engine.checkpoint import clean_stale, newest_checkpoint, prune, save_checkpoint
 from lidistill.engine.distributed import (
     is_first,
-    lost_a_process,
     on_first,
     share_out,
     start,
     whole,
 )
 from lidistill.engine.faults import FaultLog
+from lidistill.engine.lost import losses_of_helpers
 from lidistill.engine.precision import make_scaler, warn_if_slow
 from lidistill.engine.progress import ProgressBar
 from lidistill.engine.resume import Resumed, resume
@@ -29,7 +29,6 @@ from lidistill.engine.signals import StopSignals, stopped
 from lidistill.engine.step import Stepper, StepResult, step_seed
 from lidistill.engine.tracking import JsonLinesTracker, TensorBoardTracker, Tracker, Trackers
 from lidistill.engine.training import TrainConfig, Training
-from lidistill.errors import RunStoppedError
 
 __all__ = ["TrainConfig", "Training", "step_seed", "train"]
 
@@ -51,7 +50,7 @@ def train(training: Training) -> Path:
         RunStoppedError: If a signal ended the run, after it has saved.
     """
     start(training.device)
-    with contextlib.ExitStack() as stack, _losses_of_helpers():
+    with contextlib.ExitStack() as stack, losses_of_helpers():
         on_first(lambda: _open(training, stack))
         if is_first():
             warn_if_slow(training.device, training.config.precision, key="train.precision")
@@ -163,28 +162,6 @@ def _trackers(run: Path, step: int) -> Tracker:
         JsonLinesTracker(run / _LOG, resume_step=step),
         TensorBoardTracker(run / "tensorboard", resume_step=step),
     )
-
-
-@contextlib.contextmanager
-def _losses_of_helpers() -> Iterator[None]:
-    """Say in one line that a process this one needs is gone; PyTorch raises that from anywhere."""
-    try:
-        yield
-    except RuntimeError as error:
-        text = " ".join(str(error).split())
-        if "DataLoader worker" in text:
-            msg = (
-                f"a data worker was killed ({text}), often because memory ran out; the same "
-                "command goes on from the last checkpoint, with fewer workers if need be."
-            )
-        elif lost_a_process(error):
-            msg = (
-                f"another process of this run has ended ({text}); its output says why. The same "
-                "command goes on from the last checkpoint."
-            )
-        else:
-            raise
-        raise RunStoppedError(msg) from error
 
 
 def _text(values: dict[str, float]) -> str:

@@ -9,8 +9,10 @@ from types import FrameType, TracebackType
 from typing import Self
 
 from lidistill.errors import RunStoppedError
+from lidistill.parent_process import STOP_SIGNALS
 
-EXIT_STATUS = {signal.SIGTERM: 143, signal.SIGINT: 130, signal.SIGUSR1: 75}
+_RESTART = {"SIGUSR1": 75}
+EXIT_STATUS = {number: _RESTART.get(number.name, 128 + number) for number in STOP_SIGNALS}
 """Exit status after each signal. 75 (temporary failure) is for schedulers: start it again."""
 
 TOGETHER_S = 1.0
@@ -18,7 +20,9 @@ TOGETHER_S = 1.0
 
 
 class StopSignals:
-    """Notices SIGTERM, SIGINT and SIGUSR1 while it is entered.
+    """Notices SIGTERM, SIGINT, SIGHUP and SIGUSR1 while it is entered.
+
+    SIGHUP comes when a terminal closes; under ``nohup``, which has it ignored, it stays ignored.
 
     What comes within a second of the first is the same request: a launcher passes on to its
     processes what they have got already where all of a group are signalled. A later one ends the
@@ -40,6 +44,8 @@ class StopSignals:
             self._wakeup = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
             threading.Thread(target=_end_at_the_second, args=(reader,), daemon=True).start()
             for number in EXIT_STATUS:
+                if number.name == "SIGHUP" and signal.getsignal(number) is signal.SIG_IGN:
+                    continue
                 self._before[number] = signal.signal(number, self._notice)
         return self
 
