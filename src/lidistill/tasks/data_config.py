@@ -16,6 +16,8 @@ from lidistill.data.mixture import Concatenation, InMemory, Subset
 from lidistill.data.order import FrameOrder
 from lidistill.data.sampling import SamplingConfig, sample_rng
 from lidistill.engine.loop import TrainConfig
+from lidistill.engine.optim import OptimizerConfig
+from lidistill.engine.schedules import Schedule
 from lidistill.errors import ConfigError, DatasetNotFoundError
 from lidistill.structures import Frame, collate
 
@@ -168,15 +170,36 @@ class SampleMaker(Generic[T_co]):
         return self._make(self._dataset[index], rng=sample_rng(self._seed, epoch, index))
 
 
-def step_plan(order: FrameOrder, train: TrainConfig) -> StepPlan:
-    """Which frames every optimiser step of a run sees."""
-    return StepPlan(
+class RunRecipe(Protocol):
+    """What of a recipe says how long a run is, and at which learning rates."""
+
+    @property
+    def train(self) -> TrainConfig: ...  # noqa: D102
+    @property
+    def schedule(self) -> Schedule: ...  # noqa: D102
+    @property
+    def optimizer(self) -> OptimizerConfig: ...  # noqa: D102
+
+
+def step_plan(order: FrameOrder, recipe: RunRecipe) -> StepPlan:
+    """Which frames every optimiser step of a run sees.
+
+    Raises:
+        ConfigError: If the schedule does not fit a run of this length.
+    """
+    train = recipe.train
+    plan = StepPlan(
         order=order,
         batch_size=train.batch_size,
         micro_batch=train.micro_batch or train.batch_size,
         rank=rank(),
         num_ranks=num_ranks(),
     )
+    each = plan.steps_per_epoch
+    recipe.schedule.check(
+        total_steps=train.total_steps(each), steps_per_epoch=each, lr=recipe.optimizer.lr
+    )
+    return plan
 
 
 Batches: TypeAlias = Callable[[int, int], Generator[list[Any], None, None]]

@@ -233,10 +233,10 @@ def pretrain(recipe: PretrainRecipe) -> Path:
     device = pick_device(recipe.device)
     distributed.start(device)
     dataset = recipe.data.build()
+    plan = step_plan(recipe.data.order(dataset, recipe.seed), recipe)
     teacher = recipe.teacher.build().to(device)
     sampling = recipe.data.sampling
     reader = TargetReader(teacher, sampling, recipe.teacher_cache)
-    plan = step_plan(recipe.data.order(dataset, recipe.seed), recipe.train)
     distiller = build_distiller(recipe, teacher.groups)
     meta = input_statistics(recipe.data, recipe.backbone.grid) | {"teacher": teacher.name}
     if recipe.init is not None and not has_checkpoint(recipe.output):

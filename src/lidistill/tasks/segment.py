@@ -187,7 +187,7 @@ def train_on_labels(recipe: LabelRecipe) -> Segmentation:
     start = build_segmentation(recipe, len(label_names), device)
     if isinstance(recipe, FinetuneRecipe) and recipe.head == "checkpoint":
         load_head(start.segmenter.head, recipe.checkpoint, label_names)
-    plan = step_plan(recipe.data.order(dataset, recipe.seed), recipe.train)
+    plan = step_plan(recipe.data.order(dataset, recipe.seed), recipe)
     if isinstance(recipe, ProbeRecipe) and (
         recipe.cache_features or start.segmenter.backbone is None
     ):
