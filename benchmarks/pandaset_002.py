@@ -3,7 +3,7 @@
 Runs the commands a user would run, each in a process of its own with one thread, and skips what is
 done already:
 
-    python benchmarks/pandaset_002.py --output runs/pandaset-002 --seeds 0 1 2 --parallel 2
+    python benchmarks/pandaset_002.py --data DATA/pandaset --seeds 0 1 2 --parallel 2
 
 Writes ``table.md`` and ``table.json`` with mean, standard deviation and every single score.
 """
@@ -24,13 +24,15 @@ FEW = {"1": "[18]", "3": "[0,18,38]", "10": "[0,4,8,12,16,20,24,28,32,36]"}
 RAW = ("target.center_batches=0",)
 
 
-def jobs(root: Path, seeds: list[int], parts: list[str], steps: int) -> list[Job]:
-    """All runs of the chosen parts, each after what it needs."""
+def jobs(data: Path, root: Path, seeds: list[int], parts: list[str], steps: int) -> list[Job]:
+    """All runs of the chosen parts on the drive in a folder, each after what it needs."""
     found: list[Job] = []
 
     def add(name: str, *command: str, needs: tuple[str, ...] = ()) -> None:
         output = root / name
-        common = [f"output={output}", f"name={name}"]
+        common = [f"output={output}", f"name={name}", f"data.sets.0.root={data}"]
+        if command[0] != "pretrain":
+            common.append(f"evaluation.sets.0.root={data}")
         if command[0] != "finetune":
             common.append(f"teacher_cache={root / 'teacher'}")
         found.append(Job(name=name, command=(*command, *common), output=output, needs=needs))
@@ -92,13 +94,20 @@ def main() -> None:
     """Run what is asked for and write the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, default=Path("runs/pandaset-002"))
+    parser.add_argument("--data", type=Path, default=Path("data/pandaset"), help="holds 002")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     everything = [*TEACHERS, "raw", "random", "scratch", "yardsticks", "few"]
     parser.add_argument("--parts", nargs="+", choices=everything, default=everything)
     parser.add_argument("--parallel", type=int, default=2, help="processes of one thread each")
     parser.add_argument("--label-steps", type=int, default=500, help="steps of training on labels")
     arguments = parser.parse_args()
-    todo = jobs(arguments.output, arguments.seeds, arguments.parts, arguments.label_steps)
+    todo = jobs(
+        arguments.data,
+        arguments.output,
+        arguments.seeds,
+        arguments.parts,
+        arguments.label_steps,
+    )
     run_jobs(todo, parallel=arguments.parallel)
     result = table(arguments.output)
     machine = {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count()}

@@ -1,14 +1,11 @@
 """Every recipe that is shipped loads, builds, and takes two steps on miniature data."""
 
 import pytest
-from fakes.folder import write_folder
-from fakes.nuscenes import FakeNuScenes
-from fakes.runs import GRID, probe_values, write_street, write_world
-from fakes.semantic_kitti import write_sequence
-from fakes.teachers import write_vit
+from fakes.runs import NETWORK, probe_values, write_world
+from fakes.shipped import small, write_data
 
 from lidistill.engine.tracking import read_log
-from lidistill.errors import ConfigError
+from lidistill.errors import ConfigError, DatasetNotFoundError
 from lidistill.recipes import (
     apply_overrides,
     complete_text,
@@ -19,46 +16,11 @@ from lidistill.recipes import (
 from lidistill.tasks.distill import PretrainRecipe, pretrain
 from lidistill.tasks.report import train_and_score
 
-SMALL = (
-    "device=cpu",
-    f"backbone.grid={GRID}",
-    "backbone.width=8",
-    "backbone.depth=3",
-    "train.epochs=null",
-    "train.steps=2",
-)
-
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory):
+def world(tmp_path_factory):
     """One miniature of every data set, and a small vision transformer."""
-    folder = tmp_path_factory.mktemp("data")
-    nuscenes = FakeNuScenes(folder / "nuscenes", version="v1.0-trainval")
-    nuscenes.add_scene("scene-0001")
-    nuscenes.write_tables()
-    write_sequence(folder / "semantic_kitti", 0)
-    write_street(folder / "pandaset", name="002", frames=(0, 2, 44))
-    write_folder(folder / "folder")
-    write_vit(folder / "vit")
-    return folder
-
-
-def sets(recipe, key, data):
-    """Overrides that put the miniatures in the place of the real sets."""
-    part = getattr(recipe, key)
-    for number, config in enumerate(part.sets):
-        yield f"{key}.sets.{number}.root={data / config.kind}"
-        if config.kind == "pandaset":
-            yield f"{key}.sets.{number}.split=all"
-            yield f"{key}.sets.{number}.drives=null"
-            yield f"{key}.sets.{number}.frames=null"
-        if config.kind == "nuscenes":
-            yield f"{key}.sets.{number}.index_cache=null"
-            yield f"{key}.sets.{number}.split=all"
-        if config.kind == "semantic_kitti":
-            yield f"{key}.sets.{number}.split=all"
-        if config.kind != "pandaset":
-            yield f"{key}.sets.{number}.missing=skip"
+    return write_data(tmp_path_factory.mktemp("shipped"))
 
 
 @pytest.mark.parametrize("name", recipe_names())
@@ -69,23 +31,47 @@ def test_the_first_line_of_a_recipe_says_what_it_runs(name):
 
 
 @pytest.mark.parametrize("name", recipe_names())
-def test_a_recipe_takes_two_steps(name, data, tmp_path):
+def test_a_recipe_takes_two_steps(name, world, tmp_path):
     recipe = load_recipe(name)
-    overrides = [*SMALL, f"output={tmp_path / 'run'}", *sets(recipe, "data", data)]
+    overrides = (*small(recipe, world), f"output={tmp_path / 'run'}")
     if isinstance(recipe, PretrainRecipe):
-        overrides += ["data.workers=0", "teacher_cache=null", "data.sampling.image_size_hw=[28,56]"]
-        if recipe.teacher.kind == "vit":
-            overrides += [f"teacher.model={data / 'vit'}", "teacher.layers=[-1]"]
-        else:
-            overrides.append("data.sampling.image_size_hw=[32,64]")
-        pretrain(load_recipe(name, tuple(overrides)))
+        pretrain(load_recipe(name, overrides))
     else:
-        overrides += ["checkpoint=null", "features=random", "workers=0"]
-        overrides += [] if recipe.grid is None else [f"grid={GRID}"]
-        overrides += [*sets(recipe, "evaluation", data)]
-        train_and_score(load_recipe(name, tuple(overrides)))
+        random = ("checkpoint=null", "features=random", *NETWORK)
+        train_and_score(load_recipe(name, (*overrides, *random)))
     records = read_log(tmp_path / "run" / "log.jsonl")
     assert [record["step"] for record in records] == [1, 2]
+
+
+@pytest.mark.parametrize("length", ["train.epochs=1.5", "train.steps=2"])
+def test_a_run_too_short_for_its_cooldown_ends_before_it_begins(length, world, tmp_path):
+    name, run = "pretrain/scalr-plus", tmp_path / "run"
+    short = ("schedule.warmup_epochs=1", "schedule.cooldown_epochs=2", f"output={run}")
+    both = ("train.steps=null", "train.epochs=null")
+    recipe = load_recipe(name, (*small(load_recipe(name), world), *short, *both, length))
+    with pytest.raises(ConfigError, match=r"no room for a warm-up of 1 steps and a cool-down of 2"):
+        pretrain(recipe)
+    assert not run.exists()
+
+
+def test_a_root_that_is_not_there_is_said_with_the_key_to_set(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DatasetNotFoundError, match=r"data/pandaset.*data\.sets\.0\.root=FOLDER"):
+        pretrain(load_recipe("pretrain/pandaset-002"))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_a_recipe_names_no_place_outside_the_folder_it_runs_in(name):
+    recipe = load_recipe(name)
+    sets = [
+        one
+        for key in ("data", "evaluation")
+        for one in getattr(getattr(recipe, key, None), "sets", ())
+    ]
+    caches = [getattr(one, "index_cache", None) for one in sets]
+    for path in (recipe.output, recipe.teacher_cache, *caches, *(one.root for one in sets)):
+        assert path is None or not (path.is_absolute() or ".." in path.parts), path
 
 
 def test_a_written_recipe_loads_again(tmp_path):

@@ -7,6 +7,8 @@ from fakes.teachers import write_vit
 
 ROAD, CAR, BUILDING = 7, 13, 41  # raw ids of PandaSet
 GRID = {"fov_min": [-32, -32, -8], "fov_max": [32, 32, 8], "planes": [[32, 32], [32, 8], [32, 8]]}
+NETWORK = (f"backbone.grid={GRID}", "backbone.width=8", "backbone.depth=3")
+"""Overrides that make a network tiny."""
 
 
 def street(num_points=1800, seed=0):

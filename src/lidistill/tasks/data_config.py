@@ -76,6 +76,8 @@ class SetsConfig(Config):
             DatasetNotFoundError: If they hold no frame at all.
             ConfigError: If a set has fewer frames than ``num_frames``.
         """
+        for number, config in enumerate(self.sets):
+            _check_root(number, config)
         built: list[FrameDataset] = [self._picked(config.build()) for config in self.sets]
         dataset = Concatenation([InMemory(one) for one in built] if self.in_memory else built)
         if len(dataset) == 0:
@@ -142,6 +144,17 @@ class DataConfig(TrainSetsConfig):
         """
         seen = tuple(_with_a_picture(number, config) for number, config in enumerate(self.sets))
         return SetsConfig.build(self.model_copy(update={"sets": seen}))
+
+
+def _check_root(number: int, config: DatasetConfig) -> None:
+    """Shipped recipes cannot know where data lie, so an absent root is most often theirs."""
+    if not config.root.exists():
+        msg = (
+            f"there is no folder {config.root} with the data of set {number} ({config.kind}); say "
+            f"where they lie: data.sets.{number}.root=FOLDER, and evaluation.sets.{number}.root "
+            "where a recipe scores."
+        )
+        raise DatasetNotFoundError(msg)
 
 
 def _with_a_picture(number: int, config: DatasetConfig) -> DatasetConfig:
