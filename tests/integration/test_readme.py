@@ -1,15 +1,25 @@
+import importlib
 import re
 import shlex
+from pathlib import Path
 
 import pytest
 import yaml
+from fakes.documented import all_commands
+from fakes.runs import NETWORK
+from fakes.shipped import incomplete, write_data
 from golden_cases import ROOT
 
 from lidistill.cli import COMMANDS, main
+from lidistill.cli import simulate as cli_simulate
+from lidistill.cli.arguments import bind
+from lidistill.compare import Plan
 from lidistill.demo import run_demo
 from lidistill.recipes import apply_overrides, load_recipe
 from lidistill.sim import SimulationConfig
 from lidistill.tasks.data_config import SetsConfig
+from lidistill.tasks.distill import PretrainRecipe
+from lidistill.tasks.segment_recipe import FinetuneRecipe, ProbeRecipe
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SHOWN = sorted(set(re.findall(r"(?:`|\$ )(lidistill [^`\n]+)", README)))
@@ -28,12 +38,100 @@ def test_commands_of_the_readme_exist_and_explain_themselves(command, capsys):
     assert "lidistill" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("command", SHOWN)
-def test_recipes_and_keys_of_the_readme_exist(command):
-    words = shlex.split(command)
-    overrides = tuple(word for word in words if "=" in word)
-    if words[1] in {"pretrain", "probe", "finetune"}:
-        assert load_recipe(words[2], overrides).kind == words[1]
+DOCUMENTED = all_commands()
+TRAINING = [words for words in DOCUMENTED if words[0] in {"pretrain", "probe", "finetune"}]
+LEARNERS = {"pretrain": PretrainRecipe, "probe": ProbeRecipe, "finetune": FinetuneRecipe}
+
+
+def command_of(words):
+    """The command that words begin with, and its arguments; several names may be one mention."""
+    name = next(n for n in (" ".join(words[:2]), words[0]) if n in COMMANDS)
+    return name, list(words[len(name.split()) :])
+
+
+@pytest.mark.parametrize("words", DOCUMENTED, ids=" ".join)
+def test_a_documented_command_has_the_arguments_that_are_shown(words):
+    name, arguments = command_of(words)
+    module = importlib.import_module(f"lidistill.cli.{COMMANDS[name].module}")
+    if arguments:  # a name alone is a mention
+        bind(getattr(module, name.rsplit(maxsplit=1)[-1].replace("-", "_")), name, arguments)
+
+
+@pytest.mark.parametrize("words", DOCUMENTED, ids=" ".join)
+def test_recipes_and_keys_of_a_documented_command_exist(words, monkeypatch):
+    name, arguments = command_of(words)
+    changes = tuple(word for word in arguments if "=" in word)
+    if name in LEARNERS:
+        assert load_recipe(arguments[0], changes).kind == name
+    elif name == "compare":
+        at = arguments.index("--recipes") + 1 if "--recipes" in arguments else None
+        recipes = (
+            arguments[at : at + 3] if at else ["pretrain/debug", "probe/debug", "finetune/debug"]
+        )
+        for kind, recipe in zip(LEARNERS, recipes, strict=True):
+            load_recipe(recipe, tuple(Plan(output=Path(), changes=changes).changes_of(kind)))
+    elif name in {"evaluate", "submission"}:
+        load_recipe("finetune/scalr-plus/nuscenes", changes)
+    elif name == "simulate" and changes:
+        made = []
+        monkeypatch.setattr(cli_simulate, "write_drives", lambda *given, **_: made.append(given))
+        main(list(words))
+        ((root, config),) = made
+        assert str(root) == arguments[0]
+        assert all(
+            str(getattr(config, c.partition("=")[0])) == c.partition("=")[2] for c in changes
+        )
+    else:
+        given = [word for word in arguments if word.partition("/")[0] in LEARNERS]
+        assert all(load_recipe(recipe).name for recipe in given)
+        assert not changes
+
+
+SHOWN_AS = {"/data/mine/monday": "own", "/data/mine": "own", "/data/kitti": "semantic_kitti"}
+"""Folders of the pages that have another name here."""
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory):
+    """A folder that holds ``data`` and a teacher."""
+    return write_data(tmp_path_factory.mktemp("shipped"))
+
+
+def placed(word, places):
+    """An override whose root under ``/data`` is that of a miniature."""
+    key, _, path = word.partition("=/data/")
+    if not path:
+        return word
+    return f"{key}={places / 'data' / SHOWN_AS.get(f'/data/{path}', path)}"
+
+
+@pytest.mark.parametrize("words", TRAINING, ids=" ".join)
+def test_the_data_of_a_documented_training_are_where_it_says(words, places, tmp_path, monkeypatch):
+    """Where a command gives a root, it gives all: nothing else of the recipe's is at hand."""
+    given = tuple(placed(word, places) for word in words[2:])
+    monkeypatch.chdir(tmp_path if any(".root=" in word for word in words) else places)
+    recipe = load_recipe(words[1], (*given, *incomplete(load_recipe(words[1], given))))
+    assert len(recipe.data.build()) > 0
+    if not isinstance(recipe, PretrainRecipe):
+        assert len(recipe.evaluation.build()) > 0
+
+
+def test_the_way_with_own_recordings_runs_as_the_comments_of_its_recipes_say(
+    places, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    root, few = f"data.sets.0.root={places / 'data' / 'own'}", ("device=cpu", "train.steps=2")
+    scored = ("workers=0", root, f"evaluation.{root.removeprefix('data.')}", *few)
+    vit = f"teacher={{kind: vit, model: {places / 'vit'}}}"
+    small_teacher = ("data.sampling.image_size_hw=[28,56]", "teacher_cache=null", "data.workers=0")
+    main(["pretrain", "pretrain/own", root, *few, *NETWORK, vit, *small_teacher])
+    main(["probe", "probe/own", *(one for one in scored if not one.startswith("workers"))])
+    main(["finetune", "finetune/own", *scored])
+    on = ("checkpoint=runs/probe/own", "head=checkpoint", "optimizer.lr=2e-4", "output=runs/on")
+    main(["finetune", "finetune/own", *on, *scored])
+    for run in ("pretrain/own", "probe/own", "finetune/own", "on"):
+        assert (tmp_path / "runs" / run / "log.jsonl").read_text().count("\n") == 2
+    assert "mIoU" in capsys.readouterr().out
 
 
 def test_the_readme_has_one_test_command_that_ci_finds():
