@@ -14,6 +14,7 @@ MEANT = {  # what a general word stands for, by the command it stands in
     "probe RECIPE": "probe/scalr/nuscenes",
     "finetune RECIPE": "finetune/scalr/nuscenes",
     "recipes NAME": "pretrain/scalr",
+    "pretrain runs/published/recipe.yaml": "pretrain/scalr",  # which an import of it writes
 }
 WORDS = {"RUN": "runs/run", "PROBE": "runs/probed", "S": "0", "STREET": "runs/street", "…": ""}
 
@@ -63,4 +64,5 @@ def all_commands():
     """The words of every command that is shown anywhere, once each."""
     texts = [command for page in PAGES for command in of_text(page.read_text(encoding="utf-8"))]
     comments = [c for name in recipe_names() for c in of_comments(recipe_text(name))]
-    return sorted({words_of(command) for command in (*texts, *comments, *of_help())})
+    words = {words_of(command) for command in (*texts, *comments, *of_help())}
+    return sorted(found for found in words if not found[0].startswith("--"))

@@ -87,7 +87,7 @@ def test_recipes_and_keys_of_a_documented_command_exist(words, monkeypatch):
         assert not changes
 
 
-SHOWN_AS = {"/data/mine/monday": "own", "/data/mine": "own", "/data/kitti": "semantic_kitti"}
+SHOWN_AS = {"mine/monday": "own", "mine": "own", "other": "own", "kitti": "semantic_kitti"}
 """Folders of the pages that have another name here."""
 
 
@@ -99,17 +99,17 @@ def places(tmp_path_factory):
 
 def placed(word, places):
     """An override whose root under ``/data`` is that of a miniature."""
-    key, _, path = word.partition("=/data/")
-    if not path:
-        return word
-    return f"{key}={places / 'data' / SHOWN_AS.get(f'/data/{path}', path)}"
+    root = rf"{places / 'data'}/"
+    return re.sub(
+        r"(?<=root[=:])( ?)/data/([\w/]+)", lambda m: m[1] + root + SHOWN_AS.get(m[2], m[2]), word
+    )
 
 
 @pytest.mark.parametrize("words", TRAINING, ids=" ".join)
 def test_the_data_of_a_documented_training_are_where_it_says(words, places, tmp_path, monkeypatch):
     """Where a command gives a root, it gives all: nothing else of the recipe's is at hand."""
     given = tuple(placed(word, places) for word in words[2:])
-    monkeypatch.chdir(tmp_path if any(".root=" in word for word in words) else places)
+    monkeypatch.chdir(places if given == words[2:] else tmp_path)
     recipe = load_recipe(words[1], (*given, *incomplete(load_recipe(words[1], given))))
     assert len(recipe.data.build()) > 0
     if not isinstance(recipe, PretrainRecipe):
