@@ -157,7 +157,9 @@ def test_points_outside_or_not_finite_have_no_feature_and_no_class(world, frame)
     points, intensity = frame.points.copy(), frame.intensity.copy()
     points[3], points[5, 1], points[7, 2], intensity[9] = 1000, np.nan, np.inf, np.nan
     points[11] = 31.99, 0, 0  # inside, and far from all others
-    lost, rest = [3, 5, 7, 9], np.setdiff1d(np.arange(len(points)), [3, 5, 7, 9])
+    points[13] = 0  # no echo
+    lost = [3, 5, 7, 9, 13]
+    rest = np.setdiff1d(np.arange(len(points)), lost)
     model = lidistill.load(world / "probe-backbone", "cpu")
     found = model.features(points, intensity)
     assert np.isnan(found[lost]).all()
@@ -178,7 +180,11 @@ def test_an_empty_scan_has_no_rows(world):
 
 @pytest.mark.parametrize(
     ("points", "expected"),
-    [(np.full((4, 3), 500.0), r"4 points .*\(4 are finite\)"), (np.full((4, 3), np.nan), "0 are")],
+    [
+        (np.full((4, 3), 500.0), r"4 points .*\(4 are finite"),
+        (np.full((4, 3), np.nan), "0 are"),
+        (np.zeros((4, 3)), "0 are"),
+    ],
 )
 def test_a_scan_without_a_point_in_sight_is_an_error(world, points, expected):
     model = lidistill.load(world / "pretrain", "cpu")

@@ -39,7 +39,9 @@ class Written:
     file: Path
     num_points: int
     num_without: int
-    """Points outside the field of view or not finite: NaN rows, or class 255."""
+    """Points outside the field of view or without return: NaN rows, or class 255."""
+    num_missing: int
+    """Those without return: at (0, 0, 0) or not finite."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +96,7 @@ def _write_one(
         file=job.file,
         num_points=len(output),
         num_without=int(np.count_nonzero(without)),
+        num_missing=int(np.count_nonzero(np.isnan(scan.points[:, 0]))),
     )
 
 

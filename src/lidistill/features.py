@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from lidistill.backbones import Backbone, BackboneConfig
 from lidistill.config import GridConfig
+from lidistill.data.returns import has_return
 from lidistill.data.sampling import SamplingConfig
 from lidistill.data.scan_sample import scan_sample
 from lidistill.data.sensors import Sensor
@@ -49,8 +50,9 @@ class FeatureModel:
     where its recipe augments: x forward and y left for KITTI, x right and y forward for nuScenes
     and PandaSet.
 
-    A point has no feature where it lies outside the field of view (``grid``), or where a coordinate
-    or its intensity is not finite: its row is NaN, its class is 255. Every other point has the
+    A point has no feature where it lies outside the field of view (``grid``), where a coordinate or
+    its intensity is not finite, or at (0, 0, 0), the mark of many lidars for a beam that did not
+    come back: its row is NaN, its class is 255. Every other point has the
     feature of the nearest point that its network sees, one in every voxel, as in evaluation.
     """
 
@@ -145,8 +147,8 @@ class FeatureModel:
         if not inside.any():
             msg = (
                 f"none of the {len(finite)} points lies inside the field of view "
-                f"{self.grid.fov_min} to {self.grid.fov_max} m ({len(inside)} are finite); points "
-                "are wanted in metres, in the sensor's own frame, z up."
+                f"{self.grid.fov_min} to {self.grid.fov_max} m ({len(inside)} are finite and not "
+                "at (0, 0, 0)); points are wanted in metres, in the sensor's own frame, z up."
             )
             raise FileFormatError(msg)
         sample = scan_sample(frame, self.sampling, self.grid)
@@ -169,7 +171,7 @@ class FeatureModel:
             with np.errstate(over="ignore"):
                 values = np.asarray(intensity).astype(np.float32)
         whole = Frame(frame_id="scan", sensor=sensor.name, points=xyz, intensity=values)
-        finite = np.isfinite(whole.points).all(axis=1) & np.isfinite(whole.intensity)
+        finite = has_return(whole.points) & np.isfinite(whole.intensity)
         frame = Frame(
             frame_id=whole.frame_id,
             sensor=whole.sensor,

@@ -211,8 +211,7 @@ def test_a_truncated_scan_is_an_error(fake, num_bytes):
 @pytest.mark.parametrize(
     ("column", "value", "said"),
     [
-        (0, np.nan, "1 of its 50 points are not finite"),
-        (1, 1e30, "farther than 10000 m, first point 7"),
+        (1, 1e30, "farther than 10000 m .* first point 7"),
         (3, np.inf, "not finite"),
         (4, 0.5, "does not count the rings"),
         (4, -1, "does not count the rings"),

@@ -84,7 +84,10 @@ def test_an_empty_scan_is_named(make_frame):
         labelled_sample(empty, PLAIN, GRID, sample_rng(0, 0, 0))
 
 
-def test_points_that_are_not_finite_are_dropped_counted_and_ignored(make_frame, caplog):
+def test_points_that_are_not_finite_are_dropped_counted_and_ignored(
+    make_frame, caplog, monkeypatch
+):
+    monkeypatch.setattr("lidistill.data.thinning._said", set())
     frame = make_frame()
     points, intensity = frame.points.copy(), frame.intensity.copy()
     points[[5, 9], [0, 2]] = [np.nan, np.inf]
@@ -92,7 +95,9 @@ def test_points_that_are_not_finite_are_dropped_counted_and_ignored(make_frame, 
     broken = make_frame(points=points, intensity=intensity)
     with caplog.at_level(logging.INFO, logger="lidistill"):
         sample = scan_sample(broken, PLAIN, GRID)
-    assert "dropped 3 points" in caplog.text
+        scan_sample(broken, PLAIN, GRID)
+    assert "left out with their labels (3 of 3000 in drive/07; said once)" in caplog.text
+    assert len(caplog.records) == 1
     assert not set(sample.source.tolist()) & {5, 9, 11}
     assert sample.full_labels[[5, 9, 11]].tolist() == [IGNORE] * 3
     assert sample.inverse[[5, 9, 11]].tolist() == [0, 0, 0]

@@ -149,3 +149,43 @@ def test_an_array_of_one_column_of_structures_is_read(tmp_path):
 
 def test_an_archive_that_is_not_compressed_is_read(tmp_path):
     check_whole(read(tmp_path, "x.npz", npz(cloud(), compressed=False)))
+
+
+def test_an_archive_with_one_array_of_any_name_and_one_with_a_pose_are_read(tmp_path):
+    points = np.stack([cloud()[name] for name in NAMES[:4]], axis=1)
+    for name, arrays in (
+        ("one.npz", {"arr_0": points}),
+        ("pose.npz", {"points": points, "pose": np.ones(7), "stamp": np.float64(3)}),
+        ("axes.npz", {**{n: cloud()[n] for n in NAMES}, "pose": np.ones(7)}),
+    ):
+        stream = io.BytesIO()
+        np.savez(stream, **arrays)
+        scan = read(tmp_path, name, stream.getvalue())
+        check_whole(scan)
+        assert "pose" not in scan.columns
+
+
+def test_reflectances_in_decibel_are_read(tmp_path):
+    table = cloud()
+    table["intensity"] -= 300
+    for name, content in (("x.pcd", pcd(table, "binary")), ("x.npy", npy(table))):
+        check_whole(read(tmp_path, name, content), table)
+
+
+@pytest.mark.parametrize("num_columns", [3, 5, 6, 7])
+@pytest.mark.parametrize("positive", [False, True])
+def test_a_bin_of_another_number_of_columns_is_told(tmp_path, num_columns, positive):
+    rng = np.random.default_rng(0)
+    scan = rng.normal(0, 1, (6000, 7)) * [20, 20, 1, 0, 0, 0, 0]
+    scan[:, 3:] = rng.uniform(0, [255, 1, 32, 0.1], (6000, 4))
+    scan = (np.abs(scan) if positive else scan)[:, :num_columns].astype("<f4")
+    with pytest.raises(FileFormatError, match=r"four .*for \.bin, five for \.pcd\.bin"):
+        read(tmp_path, "x.bin", scan.tobytes())
+    with pytest.raises(FileFormatError, match=r"x\.bin"):
+        read(tmp_path, "x.bin", scan.astype("<f8").tobytes())
+
+
+def test_intensities_of_corrupted_sets_are_read_as_they_are(tmp_path):
+    scan = np.random.default_rng(0).normal(0, [20, 20, 1, 1], (6000, 4)).astype("<f4")
+    scan[:, 3] = np.clip(scan[:, 3], -3, 3)
+    np.testing.assert_array_equal(read(tmp_path, "x.bin", scan.tobytes()).intensity, scan[:, 3])

@@ -50,6 +50,15 @@ def test_statistics_count_every_point_once(tmp_path):
     assert found.shipped_mean == SENSORS["semantic_kitti"].intensity_mean
 
 
+def test_beams_that_did_not_come_back_are_counted_apart(tmp_path):
+    scan = np.tile(np.array([[3, 4, 0, 0.5], [0, 0, 0, 0], [np.inf, 1, 1, 0]], "<f4"), (9, 1))
+    write_drive(tmp_path, num_frames=1, scan=scan)
+    (found,) = sensor_statistics([dataset(tmp_path)])
+    assert (found.num_points, found.num_missing) == (9, 18)
+    assert (found.intensity_mean, found.intensity_std) == (0.5, 0)
+    assert found.range_mean == 5
+
+
 def test_data_sets_of_one_sensor_are_taken_together(tmp_path):
     write_drive(tmp_path, num_frames=2)
     (found,) = sensor_statistics([dataset(tmp_path), dataset(tmp_path)])

@@ -95,37 +95,32 @@ class Target:
     files: str  # pattern; the first is mutated, the last is its peer
     kinds: dict[str, Mutation]
     checksum: bool = False  # every change can be told
-    max_intensity: float = 255.0
     counted: bool = True  # another file tells how long this one is
 
 
-Origin = tuple[Callable[[Path], None], Callable[[Path], list[Frame]], float]
+Origin = tuple[Callable[[Path], None], Callable[[Path], list[Frame]]]
 ORIGINS: dict[str, Origin] = {
-    "pandaset": (_pandaset, _open_pandaset, 255.0),
-    "nuscenes": (_nuscenes, _open_nuscenes, 255.0),
-    "semantic_kitti": (_kitti, _open_kitti, 1.0),
-    "kitti_raw": (write_kitti_raw, open_kitti_raw, 1.0),
+    "pandaset": (_pandaset, _open_pandaset),
+    "nuscenes": (_nuscenes, _open_nuscenes),
+    "semantic_kitti": (_kitti, _open_kitti),
+    "kitti_raw": (write_kitti_raw, open_kitti_raw),
+    **{ending: (partial(write_recording, ending=ending), open_recording) for ending in ENDINGS},
     **{
-        ending: (partial(write_recording, ending=ending), open_recording, np.inf)
-        for ending in ENDINGS
-    },
-    **{
-        ending: (partial(write_bag, ending=ending), partial(open_bag, ending=ending), np.inf)
+        ending: (partial(write_bag, ending=ending), partial(open_bag, ending=ending))
         for ending in BAGS
     },
 }
-"""How a miniature is written and read, and the largest intensity of its sensor."""
+"""How a miniature is written and read."""
 
 
 def _target(origin: str, files: str, kinds: dict[str, Mutation], *, checksum: bool = False):
-    write, read, top = ORIGINS[origin]
+    write, read = ORIGINS[origin]
     return Target(
         write=write,
         read=read,
         files=files,
         kinds=ANY_FILE | kinds,
         checksum=checksum,
-        max_intensity=top,
         counted=origin != "kitti_raw" and files != "statistics.yaml",
     )
 
@@ -229,7 +224,7 @@ def judge(target: Target, kind: str, root: Path, path: Path, sound: Reading) -> 
         return "changed!", "the format has a checksum"
     if kind in _MUST_TELL and target.counted:
         return "changed!", "a check could tell"
-    problem = next(_implausible(found, target.max_intensity), "")
+    problem = next(_implausible(found), "")
     return ("implausible!", problem) if problem else ("plausible", "")
 
 
@@ -256,13 +251,14 @@ def _arrays(reading: Reading, root: Path) -> list[object]:
     return parts
 
 
-def _implausible(reading: Reading, max_intensity: float) -> Iterator[str]:
+def _implausible(reading: Reading) -> Iterator[str]:
     """What no such sensor can have written, said independently of the readers."""
     for frame in reading.frames:
-        if not (np.abs(frame.points) <= 1e4).all():
+        lost = np.isnan(frame.points).all(axis=1)
+        if not (np.abs(frame.points[~lost]) <= 1e4).all():
             yield "a point is farther than 10 km or not finite"
-        if not ((frame.intensity >= 0) & (frame.intensity <= max_intensity)).all():
-            yield "an intensity lies outside the sensor's scale"
+        if not np.isfinite(frame.intensity[~lost]).all():
+            yield "an intensity is not finite"
         if frame.T_world_lidar is not None and not _rigid(frame.T_world_lidar, 1e7):
             yield "the vehicle's pose is not rigid, or on another planet"
         for view in frame.views:

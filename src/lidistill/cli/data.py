@@ -124,6 +124,7 @@ def _statistics_table(statistics: tuple[SensorStatistics, ...]) -> Table:
     rows = {
         "frames": [f"{one.num_frames:,}" for one in statistics],
         "points": [f"{one.num_points:,}" for one in statistics],
+        "without return, left out": [f"{one.num_missing:,}" for one in statistics],
         "intensity, mean": [f"{one.intensity_mean:.6g}" for one in statistics],
         "intensity, deviation": [f"{one.intensity_std:.6g}" for one in statistics],
         "intensity, range": [
@@ -149,6 +150,10 @@ def _print_check(report: CheckReport) -> None:
         ("frames", [str(d.num_frames) for d in report.datasets]),
         ("with labels", [str(d.num_labelled) for d in report.datasets]),
         ("points a frame", [_range(d.num_points) for d in report.datasets]),
+        (
+            "without return, left out",
+            [f"{d.num_missing / max(1, sum(d.num_points)):.2%}" for d in report.datasets],
+        ),
         (
             "intensity, mean ± std",
             [f"{d.intensity_mean:.4g} ± {d.intensity_std:.4g}" for d in report.datasets],

@@ -189,7 +189,11 @@ def _report(
         without = sum(one.num_without for one in written)
         OUT.print(f"{len(written)} scans, {points:,} points, {what}")
         if without:
-            OUT.print(f"without     {without:,} points, outside the field of view or not finite")
+            lost = sum(one.num_missing for one in written)
+            OUT.print(
+                f"without     {without:,} points, outside the field of view, or without return "
+                f"({lost:,}: at (0, 0, 0) or not finite)"
+            )
         OUT.print(f"output      {output}")
     if failed:
         msg = failed[0].reason

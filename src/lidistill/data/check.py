@@ -21,6 +21,7 @@ from lidistill.data.onhand import (
 from lidistill.data.overlays import draw_overlays
 from lidistill.data.pairing import pair_view
 from lidistill.data.pictures import read_picture
+from lidistill.data.returns import present
 from lidistill.data.sensors import SENSORS, sensor_of
 from lidistill.errors import LidistillError
 from lidistill.labels import IGNORE, LabelMap
@@ -39,6 +40,9 @@ class DatasetReport:
     num_labelled: int
     num_points: tuple[int, ...]
     """Points of each frame, in reading order."""
+    num_missing: int
+    """Points at (0, 0, 0) or not finite, in all frames: beams that did not come back. They count
+    nowhere below."""
     intensity_mean: float
     intensity_std: float
     class_counts: dict[str, int]
@@ -136,7 +140,7 @@ def check_dataset(
             frame = dataset[index]
             tally.add(frame)
             if index in wanted:
-                diagnosed.append(frame)
+                diagnosed.append(present(frame))
         except LidistillError as error:
             tally.problems.append(str(error))
         on_frame()
@@ -149,6 +153,7 @@ def check_dataset(
         num_frames=len(tally.num_points),
         num_labelled=tally.num_labelled,
         num_points=tuple(tally.num_points),
+        num_missing=tally.num_missing,
         intensity_mean=mean,
         intensity_std=std,
         class_counts=counts,
@@ -166,21 +171,24 @@ class _Tally:
     middle: int
     num_points: list[int] = field(default_factory=list)
     num_labelled: int = 0
+    num_missing: int = 0
     moments: NDArray[np.float64] = field(default_factory=lambda: np.zeros(2))
     histogram: NDArray[np.int64] = field(default_factory=lambda: np.zeros(256, dtype=np.int64))
     shares: dict[str, list[float]] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     shown: dict[str, tuple[Frame, CameraView]] = field(default_factory=dict)
 
-    def add(self, frame: Frame) -> None:
+    def add(self, whole: Frame) -> None:
+        frame = present(whole)
+        self.num_missing += len(whole.points) - len(frame.points)
         intensity = frame.intensity.astype(np.float64)
         self.moments += intensity.sum(), (intensity**2).sum()
         if frame.labels is not None:
             self.num_labelled += 1
             self.histogram += np.bincount(frame.labels, minlength=256)
         for view in frame.views:
-            share = len(pair_view(frame.points, view, view.size_hw).index) / len(frame.points)
-            self.shares.setdefault(view.name, []).append(share)
+            seen = len(pair_view(frame.points, view, view.size_hw).index)
+            self.shares.setdefault(view.name, []).append(seen / max(1, len(frame.points)))
             try:
                 read_picture(view.image_path)
             except LidistillError as error:
@@ -188,11 +196,12 @@ class _Tally:
                 continue
             if len(self.num_points) <= self.middle or view.name not in self.shown:
                 self.shown[view.name] = (frame, view)
-        self.num_points.append(len(frame.points))
+        self.num_points.append(len(whole.points))
 
     def intensity(self) -> tuple[float, float]:
         """Mean and standard deviation over all points, zeros where there is none."""
-        mean, square = (self.moments / max(1, sum(self.num_points))).tolist()
+        num = sum(self.num_points) - self.num_missing
+        mean, square = (self.moments / max(1, num)).tolist()
         return mean, max(0.0, square - mean**2) ** 0.5
 
     def counts(self) -> list[int]:

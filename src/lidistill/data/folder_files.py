@@ -140,7 +140,7 @@ class LabelTable(Config):
 
 
 class _Statistics(BaseModel):
-    intensity_mean: Annotated[FiniteFloat, Field(ge=0, le=_MAX_INTENSITY)]
+    intensity_mean: Annotated[FiniteFloat, Field(ge=-_MAX_INTENSITY, le=_MAX_INTENSITY)]
     intensity_std: Annotated[FiniteFloat, Field(gt=1e-6, le=_MAX_INTENSITY)]
 
 

@@ -7,11 +7,11 @@ from typing import Annotated, Final, Literal, TypeAlias
 import numpy as np
 from pydantic import Field
 
-from lidistill.data.binary import read_scan
+from lidistill.data.binary import check_intensity, read_scan
 from lidistill.data.completeness import CompletenessConfig, FileListing, OnDisk, usable_frames
 from lidistill.data.kitti_calibration import read_raw_calibration
 from lidistill.data.pictures import a_few, size_of_view
-from lidistill.errors import DatasetNotFoundError, FileFormatError
+from lidistill.errors import DatasetNotFoundError
 from lidistill.geometry import check_pinhole
 from lidistill.labels import LabelMap
 from lidistill.reading.files import blamed_on
@@ -108,12 +108,7 @@ class KittiRaw:
         drive, name = self._frames[index]
         path = drive / _SCANS / f"{name}.bin"
         scan = read_scan(path, _NUM_COLUMNS)
-        if not (scan[:, 3].min() >= 0 and scan[:, 3].max() <= 1):
-            msg = (
-                f"scan {path}: its fourth column, the reflectance, is not in 0 to 1; it is damaged "
-                "or of another format. Unpack it again."
-            )
-            raise FileFormatError(msg)
+        check_intensity(scan, path, "the reflectance, is not in 0 to 1")
         present = zip(self.config.cameras, self._has_picture[index], strict=True)
         return Frame(
             frame_id=f"{drive.name}/{name}",

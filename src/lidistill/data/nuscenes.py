@@ -10,9 +10,10 @@ import yaml
 from numpy.typing import NDArray
 from pydantic import Field
 
-from lidistill.data.binary import read_label_ids, read_scan
+from lidistill.data.binary import check_intensity, read_label_ids, read_scan
 from lidistill.data.completeness import CompletenessConfig, FileListing, OnDisk, usable_frames
 from lidistill.data.nuscenes_tables import CAMERAS, CHANNELS, KeyFrames, read_key_frames
+from lidistill.data.returns import has_return
 from lidistill.errors import DatasetNotFoundError, FileFormatError, suggestion
 from lidistill.geometry import check_pinhole, invert_rigid
 from lidistill.labels import LabelMap, load_label_map
@@ -35,7 +36,6 @@ Camera: TypeAlias = Literal[
 ]
 _NUM_COLUMNS: Final = 5  # x, y, z, intensity, ring
 _NUM_RINGS: Final = 32
-_MAX_INTENSITY: Final = 255
 _NEAR_DEPTH: Final = 1.0  # metres
 _BORDER_PX: Final = 1.0
 _LIDAR: Final = 0  # position in CHANNELS
@@ -135,19 +135,14 @@ class NuScenes:
         frame = int(self._frames[index])
         path = self.config.root / self._index.filename[frame, _LIDAR].decode()
         scan = read_scan(path, _NUM_COLUMNS)
-        ring, intensity = scan[:, 4], scan[:, 3]
+        ring = scan[has_return(scan[:, :3]), 4]
         if (ring < 0).any() or (ring != np.floor(ring)).any() or (ring >= _NUM_RINGS).any():
             msg = (
                 f"scan {path}: its fifth column does not count the rings of a lidar; it is damaged "
                 "or of another format. Unpack it again."
             )
             raise FileFormatError(msg)
-        if not (intensity.min() >= 0 and intensity.max() <= _MAX_INTENSITY):
-            msg = (
-                f"scan {path}: its fourth column, the intensity, is not in 0 to {_MAX_INTENSITY}; "
-                "it is damaged or of another format. Unpack it again."
-            )
-            raise FileFormatError(msg)
+        check_intensity(scan, path, "the intensity, is not in 0 to 255")
         T_world_lidar = self._index.T_world_ego(frame, _LIDAR) @ self._index.T_ego_sensor(
             frame, _LIDAR
         )

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
 
 from lidistill.config import Config
-from lidistill.data.binary import MAX_RANGE
+from lidistill.data.binary import MAX_RANGE, nothing_returned
 from lidistill.data.pandaset_drive import CameraFiles, DriveFiles, is_drive, read_drive
 from lidistill.data.pandaset_tables import PointTable, read_classes, read_points
 from lidistill.data.pictures import a_few, size_of_view
@@ -46,6 +46,7 @@ _DEFAULT_CAMERAS: Final[dict[str, tuple[CameraName, ...]]] = {
 }
 _RANGE: Final = re.compile(r"\s*([0-9]{1,6})\s*(?:-\s*([0-9]{1,6})\s*)?")
 _TRAIN_LATITUDE: Final = 37.6  # degrees; San Francisco lies north of it, El Camino Real south
+_ROUNDING: Final = 1e-6  # metres
 _T_EGO_LIDAR: Final = rigid(np.eye(3), [0.0, 0.0, 1.6])  # metres; the road is then at about -1.7
 
 
@@ -170,7 +171,12 @@ class PandaSet:
             raise DatasetNotFoundError(msg)
         T_world_lidar = drive.T_world_ego[frame] @ _T_EGO_LIDAR
         points = transform_points(invert_rigid(T_world_lidar), table.world).astype(np.float32)
-        farthest = max(points.max(), -points.min())
+        # Such beams of the lidar's own frame lie there again, but for rounding.
+        lost = ~(np.abs(points).max(axis=1) > _ROUNDING)
+        if lost.all():
+            raise nothing_returned(path, len(points))
+        points[lost] = np.nan
+        farthest = np.nanmax(np.abs(points))
         if farthest > MAX_RANGE:
             msg = (
                 f"{path}: a point lies {farthest:g} m from the vehicle, expected at "

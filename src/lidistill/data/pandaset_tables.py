@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lidistill.data.dataframe_pickle import Table, read_dataframe
+from lidistill.data.returns import has_return
 from lidistill.errors import FileFormatError
 from lidistill.geometry import MAX_WORLD
 from lidistill.reading.names import shown
 from lidistill.structures import Array
 
-_MAX_INTENSITY: Final = 255
 _MAX_SHOWN: Final = 8  # names of columns in an error
 
 
@@ -25,9 +25,9 @@ class PointTable:
     """The scan of one lidar, from the table of both."""
 
     world: NDArray[np.float64]
-    """(M, 3) metres, world coordinates."""
+    """(M, 3) metres, world coordinates; NaN where no beam came back."""
     intensity: NDArray[np.float32]
-    """(M,) 0 to 255."""
+    """(M,) 0 to 255 as the sensor has it; corrupted sets go beyond."""
     rows: NDArray[np.int64]
     """(M,) row of each point in the table."""
     index: Array
@@ -46,16 +46,18 @@ def read_points(path: Path, device: int) -> PointTable:
         FileFormatError: If it is damaged, or holds what no lidar measures, be it the other lidar.
     """
     (x, y, z, intensity, devices), index = _numbers(path, ("x", "y", "z", "i", "d"))
-    if not all(_lie_in(column, -MAX_WORLD, MAX_WORLD) for column in (x, y, z)):
-        raise _damaged(path, "some of its points are not finite or on no map")
-    if not _lie_in(intensity, 0, _MAX_INTENSITY):
-        raise _damaged(path, f"some intensities (i) are not in 0 to {_MAX_INTENSITY}")
+    lost = ~has_return(np.stack((x, y, z), axis=1))
+    if not all(_lie_in(column[~lost], -MAX_WORLD, MAX_WORLD) for column in (x, y, z)):
+        raise _damaged(path, "some of its points are on no map")
+    if not np.isfinite(intensity[~lost]).all():
+        raise _damaged(path, "some intensities (i) are not finite")
     if not ((devices == 0) | (devices == 1)).all():
         raise _damaged(path, "some devices (d) are neither 0 nor 1")
     rows = np.flatnonzero(devices == device)
     world = np.empty((len(rows), 3))
     for axis, column in enumerate((x, y, z)):
         world[:, axis] = column[rows]
+    world[lost[rows]] = np.nan
     return PointTable(
         world=world, intensity=intensity[rows].astype(np.float32), rows=rows, index=index
     )

@@ -11,7 +11,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from lidistill.data.binary import MAX_RANGE
+from lidistill.data.binary import MAX_RANGE, check_intensity, check_num_columns, nothing_returned
+from lidistill.data.returns import mark_missing
 from lidistill.data.scan_formats.arrays import parse_npy, parse_npz
 from lidistill.data.scan_formats.columns import (
     MAX_UNPACKED,
@@ -55,8 +56,8 @@ def scan_suffix(path: Path) -> str | None:
 def read_scan(path: Path, *, intensity: str | None = None) -> Scan:
     """Read a scan; its name's ending tells the format (``SCAN_SUFFIXES``).
 
-    A point whose three coordinates are all NaN is a beam that did not come back, as PCD and ROS
-    write it; it stays, so that labels still fit. Any other value that is not finite is an error.
+    A point with a coordinate that is not finite, or at (0, 0, 0), is a beam that did not come back;
+    its three coordinates become NaN, and it stays, so that labels still fit.
 
     Args:
         path: The file.
@@ -100,25 +101,29 @@ def _points(
 ) -> NDArray[np.float32]:
     lengths = {len(values) for values in table.values()}
     if not {"x", "y", "z"} <= set(names) or len(lengths) != 1 or lengths == {0}:
-        columns = listed(f"{name[:60]} ({len(values)})" for name, values in table.items())
+        found = listed(f"{name[:60]} ({len(values)})" for name, values in table.items())
         msg = (
-            f"scan {path} has the columns {columns}, expected x, y and z, and as "
+            f"scan {path} has the columns {found}, expected x, y and z, and as "
             "many values in each, at least one; it is of another kind or damaged. Write it again."
         )
         raise FileFormatError(msg)
-    xyz = np.stack([table[names[axis]] for axis in "xyz"], axis=1)
-    xyz = xyz if xyz.dtype.kind == "f" else xyz.astype(np.float64)
+    columns = [table[names[axis]] for axis in "xyz"]
+    single = all(column.dtype == np.float32 for column in columns)
+    precision: type[np.floating] = np.float32 if single else np.float64
+    xyz = mark_missing(np.stack(columns, axis=1).astype(precision))
     near = (np.abs(xyz) <= MAX_RANGE).all(axis=1)
     if near.all():
         return xyz.astype(np.float32)
     empty = np.isnan(xyz).all(axis=1)
     wrong = ~near & ~empty
-    if wrong.any() or empty.all():
-        first = int(np.flatnonzero(wrong | empty)[0])
+    if empty.all():
+        raise nothing_returned(path, len(xyz))
+    if wrong.any():
+        first = int(np.flatnonzero(wrong)[0])
         msg = (
-            f"scan {path}: {int(wrong.sum())} of its {len(xyz)} points are not finite or farther "
-            f"than {MAX_RANGE:g} m and {int(empty.sum())} are empty, first point {first} "
-            f"{xyz[first].tolist()}; points are wanted in metres, in the lidar's own frame."
+            f"scan {path}: {int(wrong.sum())} of its {len(xyz)} points are farther than "
+            f"{MAX_RANGE:g} m, first point {first} {xyz[first].tolist()}; points are wanted in "
+            "metres, in the lidar's own frame."
         )
         raise FileFormatError(msg)
     return xyz.astype(np.float32)
@@ -129,13 +134,13 @@ def _intensity(
 ) -> NDArray[np.float32]:
     with np.errstate(over="ignore"):
         intensity = values.astype(np.float32)
-    wrong = ~np.isfinite(intensity) & ~np.isnan(points[:, 0]) | (intensity < 0)
+    wrong = ~np.isfinite(intensity) & ~np.isnan(points[:, 0])
     if wrong.any():
         first = int(np.flatnonzero(wrong)[0])
         msg = (
-            f"scan {path}: {int(wrong.sum())} of its {len(points)} intensities (column {name!r}) "
-            f"are negative or not finite, first point {first}; it is damaged or of another format "
-            "(four float32 a point for .bin, five for .pcd.bin)."
+            f"scan {path}: {int(wrong.sum())} of its {len(points)} intensities (column "
+            f"{shown(name)}) are not finite, first point {first}; it is damaged or of another "
+            "format (four float32 a point for .bin, five for .pcd.bin)."
         )
         raise FileFormatError(msg)
     return intensity
@@ -154,6 +159,9 @@ def _flat(*names: str) -> Callable[[bytes, Path], dict[str, Array]]:
     def parse(content: bytes, source: Path) -> dict[str, Array]:
         num_points = -(-len(content) // record)  # a part of a point is one that is cut off
         check_size(len(content), columns, max(1, num_points), source)
+        scan = np.frombuffer(content, "<f4").reshape(num_points, -1)
+        check_num_columns(scan, source)
+        check_intensity(scan, source, "the intensity, is not above 0")
         return split_records(np.frombuffer(content, record_type(columns)))
 
     return parse

@@ -11,7 +11,7 @@ import yaml
 from numpy.typing import NDArray
 from pydantic import Field
 
-from lidistill.data.binary import read_label_ids, read_scan
+from lidistill.data.binary import check_intensity, read_label_ids, read_scan
 from lidistill.data.completeness import CompletenessConfig, FileListing, OnDisk, usable_frames
 from lidistill.data.kitti_calibration import read_calibration, read_poses
 from lidistill.data.pictures import a_few, size_of_view
@@ -122,12 +122,7 @@ class SemanticKitti:
         sequence, name = self._frames[index]
         path = self._sequence(sequence) / "velodyne" / f"{name}.bin"
         scan = read_scan(path, _NUM_COLUMNS)
-        if not (scan[:, 3].min() >= 0 and scan[:, 3].max() <= 1):
-            msg = (
-                f"scan {path}: its fourth column, the remission, is not in 0 to 1; it is damaged "
-                "or of another format. Unpack it again."
-            )
-            raise FileFormatError(msg)
+        check_intensity(scan, path, "the remission, is not in 0 to 1")
         poses = self._T_world_lidar.get(sequence)
         return Frame(
             frame_id=f"{sequence}/{name}",

@@ -12,6 +12,7 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
+from lidistill.data.returns import present
 from lidistill.data.sensors import SENSORS
 from lidistill.durable import replace_text
 from lidistill.errors import ConfigError, DatasetNotFoundError, LidistillError
@@ -63,6 +64,9 @@ class SensorStatistics:
     sensor: str
     num_frames: int
     num_points: int
+    """Points where a beam came back; all else is counted over them."""
+    num_missing: int
+    """Points at (0, 0, 0) or not finite."""
     intensity_mean: float
     intensity_std: float
     intensity_min: float
@@ -108,7 +112,7 @@ def sensor_statistics(
 def _statistics(
     sensor: str, datasets: list[_Frames], on_frame: Callable[[], None]
 ) -> SensorStatistics:
-    intensity, distance, num_frames = Moments(), Moments(), 0
+    intensity, distance, num_frames, num_missing = Moments(), Moments(), 0, 0
     problems: list[str] = []
     for dataset in datasets:
         for index in range(len(dataset)):
@@ -117,9 +121,11 @@ def _statistics(
             except LidistillError as error:
                 problems.append(str(error))
                 continue
-            returned = np.isfinite(frame.points).all(axis=1)
-            intensity = intensity.with_values(frame.intensity[returned])
-            distance = distance.with_values(np.linalg.norm(frame.points[returned], axis=1))
+            num_missing += len(frame.points)
+            frame = present(frame)
+            num_missing -= len(frame.points)
+            intensity = intensity.with_values(frame.intensity)
+            distance = distance.with_values(np.linalg.norm(frame.points, axis=1))
             num_frames += 1
             on_frame()
     if not intensity.count:
@@ -131,6 +137,7 @@ def _statistics(
         sensor=sensor,
         num_frames=num_frames,
         num_points=intensity.count,
+        num_missing=num_missing,
         intensity_mean=intensity.mean,
         intensity_std=intensity.std,
         intensity_min=intensity.low,

@@ -4,10 +4,11 @@ Shape letters: N points of the scan, V voxels.
 """
 
 import logging
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from torch.utils.data import get_worker_info
 
 from lidistill.data.sensors import sensor_of
 from lidistill.errors import FileFormatError
@@ -19,6 +20,8 @@ VoxelFrame: TypeAlias = Literal["lidar", "world", "published"]
 """Coordinates that voxels are counted in; published: for each sensor those of ScaLR."""
 
 logger = logging.getLogger(__name__)
+
+_said: Final[set[str]] = set()  # sensors whose lost beams this process has spoken of
 
 
 def voxel_subset(
@@ -42,11 +45,8 @@ def voxel_subset(
         FileFormatError: If world coordinates are asked for and the frame has no pose.
     """
     finite = finite_points(frame)
-    num_dropped = len(frame.points) - len(finite)
-    if num_dropped:
-        logger.info("frame %s: dropped %d points that are not finite", frame.frame_id, num_dropped)
     points: NDArray[np.floating] = frame.points
-    if num_dropped:
+    if len(finite) < len(points):
         points = points[finite]
     pose = voxel_pose(frame, voxel_frame)
     if pose is not None:
@@ -81,4 +81,19 @@ def finite_points(frame: Frame) -> NDArray[np.int64]:
     if np.isfinite(frame.points).all() and np.isfinite(frame.intensity).all():
         return np.arange(len(frame.points))
     columns = (*frame.points.T, frame.intensity)
-    return np.flatnonzero(np.logical_and.reduce([np.isfinite(column) for column in columns]))
+    finite = np.flatnonzero(np.logical_and.reduce([np.isfinite(column) for column in columns]))
+    _say_dropped(frame, len(frame.points) - len(finite))
+    return finite
+
+
+def _say_dropped(frame: Frame, num_dropped: int) -> None:
+    """Say once per run and sensor that some beams did not come back."""
+    worker = get_worker_info()
+    if frame.sensor in _said or (worker is not None and worker.id > 0):
+        return
+    _said.add(frame.sensor)
+    logger.info(
+        "%s: points at (0, 0, 0) or not finite, beams that did not come back, are left out with "
+        "their labels (%d of %d in %s; said once).",
+        *(frame.sensor, num_dropped, len(frame.points), frame.frame_id),
+    )

@@ -51,8 +51,9 @@ def empty_returns(frames: Sequence[Frame]) -> Finding | None:
     if share < _EMPTY_SHARE:
         return None
     text = (
-        f"{share:.0%} of the points lie exactly at the sensor; beams without an echo are usually "
-        "left out. Drop points at (0, 0, 0) when you write the scans."
+        f"{share:.0%} of the points lie within a millimetre of the sensor; they seem to be beams "
+        "without an echo. Write (0, 0, 0) or NaN in their place: such points are left out of "
+        "everything, and labels still fit."
     )
     return Finding(fault="empty_returns", severity="warning", text=text, evidence={"share": share})
 

@@ -52,21 +52,25 @@ def parse_npy(content: bytes, source: Path) -> dict[str, Array]:
 
 
 def parse_npz(content: bytes, source: Path) -> dict[str, Array]:
-    """Columns of an archive: arrays ``points`` (as ``.npy`` would hold them), or x, y and z.
+    """Columns of an archive: an array ``points`` (as ``.npy`` would hold it), or x, y and z.
 
-    Further (N,) arrays become columns under their own names.
+    If there are neither, the only array of an archive is taken for the points. Further (N,) arrays
+    become columns under their own names.
 
     Raises:
         FileFormatError: If the archive is damaged, or unpacks to more than ``MAX_UNPACKED`` bytes.
     """
     arrays = _unpack(content, source)
     columns: dict[str, Array] = {}
-    if "points" in arrays:
-        columns = _columns(arrays.pop("points"), f"{source}, array points")
-    for name, array in arrays.items():
-        if array.ndim == 1 and array.dtype.kind in "fiu":
-            columns[name] = array
-    return columns
+    points = next(iter(arrays)) if len(arrays) == 1 else "points"
+    if points in arrays:
+        columns = _columns(arrays.pop(points), f"{source}, array {shown(points)}")
+    plain = {n: a for n, a in arrays.items() if a.ndim == 1 and a.dtype.kind in "fiu"}
+    first = columns or {n: a for n, a in plain.items() if n.lower() == "x"}
+    num_points = {len(column) for column in first.values()}
+    # A pose, a time of the whole scan and the like are no columns.
+    axes = {*"xyzXYZ"}
+    return columns | {n: a for n, a in plain.items() if len(a) in num_points or n in axes}
 
 
 def read_array(content: bytes, source: str) -> Array:
