@@ -3,15 +3,21 @@
 import hashlib
 import os
 import stat
+import sys
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+if sys.platform != "win32":
+    import fcntl
+
 SIDE: Final = ".writing-"
 """What the name of everything begins with that is being written."""
 _PIECE: Final = 1 << 22  # bytes read at a time
+_POLL: Final = 0.05  # seconds between two looks at a lock
 
 
 def side_of(path: Path) -> Path:
@@ -40,6 +46,43 @@ def replacing(path: Path) -> Iterator[Path]:
         side.replace(path)
     finally:
         side.unlink(missing_ok=True)
+
+
+@contextmanager
+def one_at_a_time(path: Path, *, patience: float) -> Iterator[None]:
+    """The code inside runs in one process after the other.
+
+    The lock is a POSIX record lock, which ends with its process, however that ends. Where there is
+    none (another system, some network file systems), or after waiting long enough, it goes on.
+
+    Args:
+        path: File to lock; made where it is not there.
+        patience: Seconds to wait for another process.
+
+    Raises:
+        OSError: If the file cannot be made.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        end = time.monotonic() + patience
+        while not _lock(descriptor) and time.monotonic() < end:
+            time.sleep(_POLL)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int) -> bool:
+    """Whether nobody else has the lock now, or there are no locks."""
+    if sys.platform == "win32":
+        return True
+    try:
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def sync(path: Path) -> None:

@@ -1,4 +1,3 @@
-import json
 import logging
 
 import numpy as np
@@ -7,7 +6,6 @@ from fakes.nuscenes import CAMERAS, FakeNuScenes, default_scan, pose, token
 from pydantic import ValidationError
 
 from lidistill.data.nuscenes import NuScenesConfig, official_scenes
-from lidistill.data.nuscenes_tables import read_rows
 from lidistill.data.pairing import pair_view
 from lidistill.data.pictures import read_picture
 from lidistill.errors import DatasetNotFoundError, FileFormatError
@@ -230,67 +228,3 @@ def test_a_file_that_vanishes_after_the_start_is_named(fake):
     (fake.root / SCAN).unlink()
     with pytest.raises(DatasetNotFoundError, match=r"__0\.pcd\.bin does not exist"):
         dataset[0]
-
-
-def edit(fake, table, change):
-    path = fake.root / "v1.0-mini" / f"{table}.json"
-    rows = json.loads(path.read_text("utf-8"))
-    change(rows)
-    path.write_text(json.dumps(rows), encoding="utf-8")
-
-
-@pytest.mark.parametrize(
-    ("table", "change", "said"),
-    [
-        ("ego_pose", lambda rows: rows.pop(), r"ego_pose\.json lacks 1 rows"),
-        ("ego_pose", lambda rows: rows[0].update(rotation=[0, 0, 0, 0]), "has the length 0"),
-        ("ego_pose", lambda rows: rows[0].update(translation="far"), "cannot be used"),
-        (
-            "sample",
-            lambda rows: rows[0].update({"scene_token": "x"}),
-            "lacks the row or the column 'x'",
-        ),
-        ("sample_data", lambda rows: rows[0].pop("filename"), "column 'filename'"),
-        ("sample_data", lambda rows: rows.append(rows[0]), "two key frames of LIDAR_TOP"),
-        ("sample_data", lambda rows: rows[2].update(height=0), "has the size 80 x 0"),
-        ("calibrated_sensor", lambda rows: rows[1].update(camera_intrinsic=[]), "no 3 x 3"),
-    ],
-)
-def test_tables_that_do_not_fit_together_are_an_error(fake, table, change, said):
-    edit(fake, table, change)
-    with pytest.raises(FileFormatError, match=said):
-        read(fake)
-
-
-def test_rows_are_the_same_however_the_text_is_cut(tmp_path):
-    rows = [{"token": str(n), "name": "a } in, [text] {", "list": [[1.5, n], []]} for n in range(9)]
-    path = tmp_path / "table.json"
-    for indent in (None, 0, 2):
-        path.write_text(json.dumps(rows, indent=indent), encoding="utf-8")
-        for chunk in (60, 97, 200, 1 << 20):
-            assert list(read_rows(path, chunk)) == rows
-    path.write_text(" [] \n", encoding="utf-8")
-    assert list(read_rows(path)) == []
-
-
-@pytest.mark.parametrize("text", ["", "{}", "[", '[{"a": 1}', '[{"a": 1}, {"b"', "[1, 2]", "[{}]x"])
-def test_a_damaged_table_is_an_error(tmp_path, text):
-    path = tmp_path / "table.json"
-    path.write_text(text, encoding="utf-8")
-    with pytest.raises(FileFormatError, match=r"table\.json is not a readable table"):
-        list(read_rows(path))
-
-
-def test_a_stored_index_replaces_the_tables_until_they_change(fake, tmp_path, caplog):
-    cache = tmp_path / "index"
-    frames = [read(fake, index_cache=cache)[3] for _ in range(2)]
-    assert frames[0].frame_id == frames[1].frame_id
-    np.testing.assert_array_equal(frames[0].views[5].T_cam_lidar, frames[1].views[5].T_cam_lidar)
-    (stored,) = cache.iterdir()
-    stored.write_bytes(stored.read_bytes()[:1000])
-    with caplog.at_level(logging.WARNING):
-        assert len(read(fake, index_cache=cache)) == 4
-    assert "is damaged" in caplog.text
-    edit(fake, "sample_data", lambda rows: rows[0].update(filename="samples/LIDAR_TOP/gone.bin"))
-    with pytest.raises(DatasetNotFoundError, match="lack a scan"):
-        read(fake, index_cache=cache)

@@ -1,6 +1,6 @@
 import pytest
 
-from lidistill.reading.names import in_order, listed, path_part, shown
+from lidistill.reading.names import in_order, listed, path_part, relative_path, shown
 
 
 @pytest.mark.parametrize("name", ["000123", "Straße 7", "a.b-c_d", "..x", "ü"])
@@ -14,6 +14,23 @@ def test_ordinary_names_become_paths(name):
 def test_names_that_leave_the_folder_are_refused(name):
     with pytest.raises(ValueError, match="cannot be part of a path") as error:
         path_part(name, "token")
+    assert len(str(error.value)) < 200
+
+
+@pytest.mark.parametrize(
+    ("name", "path"), [("a/b.bin", "a/b.bin"), ("./a//b", "a/b"), ("a", "a"), ("ü/..x", "ü/..x")]
+)
+def test_names_below_a_folder_become_paths(name, path):
+    assert relative_path(name, "file name") == path
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["/a", "a/../b", "..", "./..", "", ".", "./", "a\b", "a/\0", "a/" * 300, None, 7],
+)
+def test_names_that_lead_elsewhere_are_refused(name):
+    with pytest.raises(ValueError, match="cannot be") as error:
+        relative_path(name, "file name")
     assert len(str(error.value)) < 200
 
 

@@ -12,7 +12,7 @@ from lidistill.data.nuscenes import NuScenesConfig
 from lidistill.data.pandaset import PandaSetConfig
 from lidistill.data.sampling import SamplingConfig
 from lidistill.data.semantic_kitti import SemanticKittiConfig
-from lidistill.errors import ConfigError
+from lidistill.errors import ConfigError, FileFormatError
 from lidistill.tasks.submission import check_submission, check_test_set, write_submission
 
 GRID = GridConfig(fov_min=(-40, -40, -40), fov_max=(40, 40, 40), planes=((8, 8),), axes=(2,))
@@ -118,6 +118,16 @@ def test_a_wrong_description_is_found(nuscenes, tmp_path, text):
     problems = check_submission(nuscenes, tmp_path / "out")
     assert problems
     assert all("submission.json" in problem for problem in problems)
+
+
+@pytest.mark.parametrize("token", ["../../../outside/x", "a/../../../../x", "x" * 300])
+def test_no_name_of_a_set_leads_out_of_the_folder(nuscenes, tmp_path, monkeypatch, token):
+    monkeypatch.setattr(type(nuscenes), "scan_token", lambda *_: token)
+    with pytest.raises(FileFormatError, match="cannot be"):
+        hand_in(nuscenes, tmp_path / "a" / "b" / "out")
+    with pytest.raises(FileFormatError, match="cannot be"):
+        check_submission(nuscenes, tmp_path / "a" / "b" / "out")
+    assert not (tmp_path / "a").exists()
 
 
 def test_frames_that_are_not_the_whole_test_set_are_found(nuscenes, kitti):

@@ -12,7 +12,8 @@ from pydantic import Field
 
 from lidistill.data.binary import check_intensity, read_label_ids, read_scan
 from lidistill.data.completeness import CompletenessConfig, FileListing, OnDisk, usable_frames
-from lidistill.data.nuscenes_tables import CAMERAS, CHANNELS, KeyFrames, read_key_frames
+from lidistill.data.nuscenes_index import KeyFrames
+from lidistill.data.nuscenes_tables import CAMERAS, CHANNELS, IndexCache, read_key_frames
 from lidistill.data.returns import has_return
 from lidistill.errors import DatasetNotFoundError, FileFormatError, suggestion
 from lidistill.geometry import check_pinhole, invert_rigid
@@ -51,7 +52,7 @@ class NuScenesConfig(CompletenessConfig):
     scenes: Annotated[tuple[str, ...], Field(min_length=1)] | None = None  # of the split
     every: Annotated[int, Field(ge=1)] = 1  # 100: the first frame and every 100th after it
     cameras: Annotated[tuple[Camera, ...], Field(min_length=1)] | None = None  # None: all six
-    index_cache: Path | None = None  # folder for the index of the tables; None: read them anew
+    index_cache: IndexCache = "user"  # folder for the index of the tables; None: read them anew
 
     @property
     def sensor(self) -> str:

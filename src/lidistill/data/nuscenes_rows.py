@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from lidistill.errors import FileFormatError, first_line
 from lidistill.geometry import MAX_WORLD, check_unit
 from lidistill.reading.files import open_file, parse_json
+from lidistill.reading.names import shown
 
 _CHUNK: Final = 1 << 20  # characters
+_MAX_ROW: Final = 1 << 22  # characters in which no row ends; real ones have 500
 _MAX_BYTES: Final = 1 << 34
 _MAX_TIME: Final = 1 << 56  # microseconds since 1970
 _RETRIES: Final = 8  # pieces that may end within a string, one after the other
@@ -29,8 +31,14 @@ def read_rows(path: Path, chunk: int = _CHUNK) -> Iterator[dict[str, Any]]:
     """
     pending, num_failed, first = "", 0, True
     try:
-        with open_file(path, max_bytes=_MAX_BYTES) as raw, io.TextIOWrapper(raw, "utf-8") as file:
+        with (
+            open_file(path, max_bytes=_MAX_BYTES) as raw,
+            io.TextIOWrapper(raw, "utf-8-sig") as file,
+        ):
             while piece := file.read(chunk):
+                if len(pending) > max(_MAX_ROW, chunk):
+                    msg = f"no row ends within {len(pending)} characters"
+                    raise ValueError(msg)
                 pending += piece
                 if first:
                     pending = _without(pending.lstrip(), "[")
@@ -58,7 +66,7 @@ def read_rows(path: Path, chunk: int = _CHUNK) -> Iterator[dict[str, Any]]:
 
 def _without(text: str, bracket: str) -> str:
     if not text.startswith(bracket):
-        msg = f"expected {bracket!r}, found {text[:10]!r}"
+        msg = f"expected {bracket!r}, found {shown(text[:10])}"
         raise ValueError(msg)
     return text[1:]
 
@@ -79,7 +87,7 @@ def pose_of(row: dict[str, Any]) -> NDArray[np.float64]:
     """
     pose = np.array([*row["translation"], *row["rotation"]], dtype=np.float64)
     if pose.shape != (7,) or not np.abs(pose[:3]).max() <= MAX_WORLD:
-        msg = f"row {row['token']} has no usable translation and rotation"
+        msg = f"row {shown(row['token'])} has no usable translation and rotation"
         raise ValueError(msg)
     check_unit(pose[3:])
     return pose
@@ -93,22 +101,9 @@ def time_of(row: dict[str, Any]) -> int:
     """
     time = int(row["timestamp"])
     if not 0 <= time < _MAX_TIME:
-        msg = f"row {row['token']} has the timestamp {time}"
+        msg = f"row {shown(row['token'])} has the timestamp {shown(time)}"
         raise ValueError(msg)
     return time
-
-
-def name_below_root(name: object) -> str:
-    """A file name of the tables, which must not lead out of the data set.
-
-    Raises:
-        ValueError: If it holds none.
-    """
-    path = PurePosixPath(name) if isinstance(name, str) else None
-    if path is None or path.is_absolute() or ".." in path.parts or not str(path).isprintable():
-        msg = f"the file name {str(name)[:80]!r} is none, or leads out of the data set"
-        raise ValueError(msg)
-    return str(path)
 
 
 def size_of(row: dict[str, Any]) -> tuple[int, int]:
@@ -119,7 +114,7 @@ def size_of(row: dict[str, Any]) -> tuple[int, int]:
     """
     height, width = int(row["height"]), int(row["width"])
     if not (0 < height < 1 << 16 and 0 < width < 1 << 16):
-        msg = f"picture {row['filename']} has the size {width} x {height}"
+        msg = f"picture {shown(row['filename'])} has the size {shown(width)} x {shown(height)}"
         raise ValueError(msg)
     return height, width
 
@@ -132,6 +127,6 @@ def intrinsics_of(row: dict[str, Any]) -> NDArray[np.float64]:
     """
     K = np.array(row["camera_intrinsic"], dtype=np.float64)
     if K.shape != (3, 3) or not np.isfinite(K).all() or K[2].tolist() != [0, 0, 1]:
-        msg = f"calibrated sensor {row['token']} has no 3 x 3 camera_intrinsic"
+        msg = f"calibrated sensor {shown(row['token'])} has no 3 x 3 camera_intrinsic"
         raise ValueError(msg)
     return K

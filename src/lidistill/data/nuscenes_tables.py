@@ -3,28 +3,18 @@
 Shape letters: S key frames (samples), C channels, Q calibrations.
 """
 
-import hashlib
-import json
 import logging
-import zipfile
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lidistill.data.nuscenes_rows import (
-    intrinsics_of,
-    name_below_root,
-    pose_of,
-    read_rows,
-    size_of,
-    time_of,
-)
+from lidistill.data.nuscenes_index import KeyFrames, kept_key_frames
+from lidistill.data.nuscenes_rows import intrinsics_of, pose_of, read_rows, size_of, time_of
 from lidistill.errors import DatasetNotFoundError, FileFormatError, first_line
-from lidistill.geometry import quaternion_to_matrix, rigid
+from lidistill.reading.names import path_part, relative_path, shown
 
 logger = logging.getLogger(__name__)
 
@@ -39,88 +29,31 @@ CAMERAS: Final = (
 )
 CHANNELS: Final = (LIDAR, *CAMERAS)
 _TABLES: Final = ("scene", "sample", "sensor", "calibrated_sensor", "sample_data", "ego_pose")
-_FORMAT: Final = 1  # of the stored index
-_UNREADABLE: Final = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
+IndexCache: TypeAlias = Path | Literal["user"] | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeyFrames:
-    """All key frames of some tables, sorted by scene and time."""
-
-    scene: NDArray[np.str_]
-    """(S,) name, for example ``"scene-0061"``."""
-    token: NDArray[np.bytes_]
-    """(S,) of the sample."""
-    lidar_token: NDArray[np.bytes_]
-    """(S,) of the scan in ``sample_data``; label files are named after it."""
-    filename: NDArray[np.bytes_]
-    """(S, C) name below the root; empty where the tables have none."""
-    size_hw: NDArray[np.int32]
-    """(S, C, 2) height and width of the pictures."""
-    ego_pose: NDArray[np.float64]
-    """(S, C, 7) vehicle in the world at capture: translation in metres, quaternion w x y z."""
-    calibration: NDArray[np.int32]
-    """(S, C) index of the sensor's calibration."""
-    mounting: NDArray[np.float64]
-    """(Q, 7) sensor on the vehicle: translation in metres, quaternion w x y z."""
-    K: NDArray[np.float64]
-    """(Q, 3, 3) pixels; zero for lidars."""
-
-    def __len__(self) -> int:
-        return len(self.token)
-
-    def T_world_ego(self, frame: int, channel: int) -> NDArray[np.float64]:
-        """(4, 4) pose of the vehicle when a channel of a frame was captured."""
-        return _matrix(self.ego_pose[frame, channel])
-
-    def T_ego_sensor(self, frame: int, channel: int) -> NDArray[np.float64]:
-        """(4, 4) pose of a sensor on the vehicle."""
-        return _matrix(self.mounting[self.calibration[frame, channel]])
-
-
-def _matrix(pose: NDArray[np.float64]) -> NDArray[np.float64]:
-    return rigid(quaternion_to_matrix(pose[3:]), pose[:3])
-
-
-def read_key_frames(folder: Path, cache: Path | None = None) -> KeyFrames:
+def read_key_frames(folder: Path, cache: IndexCache = "user") -> KeyFrames:
     """Index of the key frames of one version of the data set.
 
     Args:
         folder: The tables, for example ``<root>/v1.0-trainval``.
-        cache: Folder in which the index is kept between runs; None reads the tables every time.
+        cache: Folder in which the index is kept between runs; ``"user"``: the user's cache; None
+            reads the tables every time.
 
     Raises:
         DatasetNotFoundError: If a table is missing.
         FileFormatError: If a table is damaged, or speaks of rows that another one lacks.
     """
-    for table in _TABLES:
-        if not (folder / f"{table}.json").exists():
-            msg = f"{folder} has no table {table}.json; unpack the archive of its metadata again."
+    tables = [folder / f"{table}.json" for table in _TABLES]
+    for table in tables:
+        if not table.exists():
+            msg = f"{folder} has no table {table.name}; unpack the archive of its metadata again."
             raise DatasetNotFoundError(msg)
     if cache is None:
         logger.info("reading the tables in %s; index_cache keeps the result", folder)
         return _index(folder)
-    stats = [(folder / f"{table}.json").stat() for table in _TABLES]
-    state = [_FORMAT, str(folder.resolve()), *((s.st_size, s.st_mtime_ns) for s in stats)]
-    key = hashlib.sha256(json.dumps(state).encode()).hexdigest()[:16]
-    stored = cache / f"nuscenes-{folder.name}-{key}.npz"
-    if stored.is_file():
-        try:
-            return _stored(stored)
-        except (*_UNREADABLE, TypeError) as error:
-            logger.warning("the stored index %s is damaged (%s); making a new one", stored, error)
-    frames = _index(folder)
-    cache.mkdir(parents=True, exist_ok=True)
-    side = stored.with_suffix(".tmp")
-    with side.open("wb") as file:
-        np.savez(file, **asdict(frames))
-    side.replace(stored)
-    return frames
-
-
-def _stored(path: Path) -> KeyFrames:
-    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-        return KeyFrames(**dict(arrays))
+    place = None if cache == "user" else Path(cache)
+    return kept_key_frames(tables, place, lambda: _index(folder))
 
 
 def _index(folder: Path) -> KeyFrames:
@@ -130,7 +63,7 @@ def _index(folder: Path) -> KeyFrames:
     except KeyError as error:
         msg = (
             f"{builder.reading}: it or a table it refers to lacks the row or the column "
-            f"{str(error)[:80]}; unpack its archive again."
+            f"{shown(error.args[0])}; unpack its archive again."
         )
         raise FileFormatError(msg) from error
     except (TypeError, ValueError, ArithmeticError) as error:
@@ -150,9 +83,11 @@ class _Builder:
 
     def _join(self) -> None:
         """Everything but the key frames themselves."""
-        scenes = {row["token"]: str(row["name"]) for row in self._rows("scene")}
+        scenes = {
+            row["token"]: path_part(row["name"], "name of a scene") for row in self._rows("scene")
+        }
         samples = sorted(
-            (scenes[row["scene_token"]], time_of(row), str(row["token"]))
+            (scenes[row["scene_token"]], time_of(row), path_part(row["token"], "sample token"))
             for row in self._rows("sample")
         )
         self._scene = np.array([scene for scene, _, _ in samples], dtype=np.str_)
@@ -187,20 +122,21 @@ class _Builder:
             channel, number = self._sensor[row["calibrated_sensor_token"]]
             frame = self._row[row["sample_token"]]
             if calibration[frame, channel] >= 0:
-                msg = f"sample {row['sample_token']} has two key frames of {CHANNELS[channel]}"
+                sample = shown(row["sample_token"])
+                msg = f"sample {sample} has two key frames of {CHANNELS[channel]}"
                 raise ValueError(msg)
             calibration[frame, channel] = number
-            files[frame][channel] = name_below_root(row["filename"])
+            files[frame][channel] = relative_path(row["filename"], "file name")
             taken_at.setdefault(row["ego_pose_token"], []).append((frame, channel))
             if channel:
                 size_hw[frame, channel] = size_of(row)
             else:
-                lidar_tokens[frame] = row["token"]
+                lidar_tokens[frame] = path_part(row["token"], "token of a scan")
         return KeyFrames(
             scene=self._scene,
-            token=_ascii(list(self._row)),
-            lidar_token=_ascii(lidar_tokens),
-            filename=_ascii(files).reshape(shape),
+            token=_encoded(list(self._row)),
+            lidar_token=_encoded(lidar_tokens),
+            filename=_encoded([name for names in files for name in names]).reshape(shape),
             size_hw=size_hw,
             ego_pose=self._ego_poses(taken_at, shape),
             calibration=calibration,
@@ -219,10 +155,10 @@ class _Builder:
                 for place in places:
                     poses[place] = pose
         if taken_at:
-            msg = f"ego_pose.json lacks {len(taken_at)} rows, first {next(iter(taken_at))}"
+            msg = f"ego_pose.json lacks {len(taken_at)} rows, first {shown(next(iter(taken_at)))}"
             raise ValueError(msg)
         return poses
 
 
-def _ascii(texts: list[Any]) -> NDArray[np.bytes_]:
-    return np.char.encode(np.array(texts, dtype=np.str_), "utf-8")
+def _encoded(texts: list[str]) -> NDArray[np.bytes_]:
+    return np.array([text.encode() for text in texts], dtype=np.bytes_)

@@ -7,6 +7,7 @@ from typing import Final, TypeAlias
 
 _MAX_NAME: Final = 200
 """Characters of a file name; file systems take 255 bytes, endings and side files included."""
+_MAX_PATH: Final = 400
 _SEPARATORS: Final = re.compile(r"[/\\\x00-\x1f\x7f]")
 _DIGITS: Final = re.compile(r"([0-9]+)")
 _DECIMAL: Final = re.compile(r"[0-9]+\.[0-9]+")
@@ -36,6 +37,27 @@ def path_part(name: object, what: str) -> str:
         )
         raise ValueError(msg)
     return name
+
+
+def relative_path(name: object, what: str) -> str:
+    """A name from a file that becomes a path below some folder, with ``/`` between its parts.
+
+    Args:
+        name: What the file says; empty parts and ``.`` are left out.
+        what: What it names, for the error: ``"file name of sample_data"``.
+
+    Raises:
+        ValueError: If it is no text, empty, too long, absolute, leads up, or holds a part that
+            ``path_part`` refuses.
+    """
+    if not isinstance(name, str) or not 0 < len(name) <= _MAX_PATH or name.startswith("/"):
+        msg = (
+            f"the {what} {shown(name)} cannot be a path below the data set, expected 1 to "
+            f"{_MAX_PATH} characters that do not begin with a slash"
+        )
+        raise ValueError(msg)
+    parts = [path_part(part, what) for part in name.split("/") if part not in {"", "."}]
+    return "/".join(parts) or path_part("", what)
 
 
 def shown(value: object, *, limit: int = 60) -> str:

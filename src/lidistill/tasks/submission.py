@@ -19,8 +19,9 @@ from lidistill.data.sampling import SamplingConfig
 from lidistill.data.scan_sample import scan_sample
 from lidistill.data.semantic_kitti import SemanticKitti
 from lidistill.engine.progress import track
-from lidistill.errors import ConfigError
+from lidistill.errors import ConfigError, FileFormatError
 from lidistill.labels import LabelMap
+from lidistill.reading.names import relative_path, shown
 from lidistill.structures import Frame
 from lidistill.tasks.votes import Predict
 
@@ -53,6 +54,19 @@ class Format:
     """Keys of ``test/submission.json``, where the server wants one."""
     num_frames: int
     """Frames of the test set."""
+
+    def path(self, index: int, name: str) -> str:
+        """File of a frame in the folder that is handed in, and never outside it.
+
+        Raises:
+            FileFormatError: If the names of the data set lead elsewhere.
+        """
+        file = self.file_name(index, name)
+        try:
+            return relative_path(file, "file of predictions")
+        except ValueError as error:
+            msg = f"frame {shown(name)}: {error}. Unpack the data set's tables again."
+            raise FileFormatError(msg) from error
 
 
 def format_of(dataset: FrameDataset) -> Format:
@@ -114,7 +128,7 @@ def write_submission(
         predicted, _ = predict(frame, sample)
         assert sample.inverse is not None  # noqa: S101  evaluation samples carry it
         classes = predicted.numpy()[sample.inverse.numpy()]
-        file = folder / form.file_name(index, frame.frame_id)
+        file = folder / form.path(index, frame.frame_id)
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(form.ids[classes].astype(form.dtype).tobytes())
     if form.meta is not None:
@@ -169,7 +183,7 @@ def check_submission(dataset: FrameDataset, folder: Path) -> list[str]:
     wanted = set()
     for index in track(range(len(dataset)), "checking", total=len(dataset)):
         frame = dataset[index]
-        file = folder / form.file_name(index, frame.frame_id)
+        file = folder / form.path(index, frame.frame_id)
         wanted.add(file)
         problems += _file_problems(file, frame, form)
     found = {path for path in (folder / form.folder).rglob("*") if path.is_file()}
