@@ -77,18 +77,23 @@ class BagMaker:
             is_dense=True,
         )
 
-    def image(self, ns, encoding="bgr8"):
-        pixels = picture()[:, :, ::-1]
-        rows = np.pad(pixels.reshape(SIZE_HW[0], -1), ((0, 0), (0, 4)))
+    def image(self, ns, encoding="bgr8", rows=None, **changes):
+        """A frame of the raw camera; ``rows``: (H, bytes) of another encoding than bgr8."""
+        if rows is None:
+            pixels = picture()[:, :, ::-1]
+            rows = np.pad(pixels.reshape(SIZE_HW[0], -1), ((0, 0), (0, 4)))
+        values = {
+            "height": SIZE_HW[0],
+            "width": SIZE_HW[1],
+            "is_bigendian": 0,
+            "step": rows.shape[1],
+            "data": np.ascontiguousarray(rows).ravel().view(np.uint8),
+        } | changes
         return self.make(
             "sensor_msgs/msg/Image",
             header=self.header("front_optical", ns),
-            height=SIZE_HW[0],
-            width=SIZE_HW[1],
             encoding=encoding,
-            is_bigendian=0,
-            step=rows.shape[1],
-            data=rows.ravel(),
+            **values,
         )
 
     def compressed(self, ns):
@@ -97,17 +102,19 @@ class BagMaker:
             "sensor_msgs/msg/CompressedImage", header=header, format="jpeg", data=jpeg()
         )
 
-    def info(self, ns, model="plumb_bob"):
+    def info(self, ns, model="plumb_bob", roi=None, binning=(0, 0), **changes):
+        """Of the raw camera; ``D``, ``K``, ``R`` and ``P`` may be changed."""
         values = {
             "D": np.array([-0.1, 0.01, 0, 0, 0]),
             "K": np.ravel(K),
             "R": np.eye(3).ravel(),
             "P": np.eye(3, 4).ravel(),
-        }
+        } | {name: np.ravel(np.array(value, dtype=float)) for name, value in changes.items()}
         region = self.make(
             "sensor_msgs/msg/RegionOfInterest",
-            x_offset=0, y_offset=0, height=0, width=0, do_rectify=False,
-        )  # fmt: skip
+            **{"x_offset": 0, "y_offset": 0, "height": 0, "width": 0, "do_rectify": False}
+            | (roi or {}),
+        )
         named = {name if self.ros1 else name.lower(): value for name, value in values.items()}
         return self.make(
             "sensor_msgs/msg/CameraInfo",
@@ -115,8 +122,8 @@ class BagMaker:
             height=SIZE_HW[0],
             width=SIZE_HW[1],
             distortion_model=model,
-            binning_x=0,
-            binning_y=0,
+            binning_x=binning[0],
+            binning_y=binning[1],
             roi=region,
             **named,
         )
@@ -165,22 +172,39 @@ class BagMaker:
             yield RAW, ns + 5_000_000, self.image(ns + 5_000_000)
             yield PACKED, ns - 5_000_000, self.compressed(ns - 5_000_000)
 
-    def write(self, path, *, mcap=False, messages=None):
+    def serialize(self, message):
+        """Bytes of a message."""
+        pack = self.store.serialize_ros1 if self.ros1 else self.store.serialize_cdr
+        return bytes(pack(message, message.__msgtype__))
+
+    def write(self, path, *, mcap=False, messages=None, pack=None):
+        """A bag of ROS 1, or of ROS 2 in SQLite or MCAP.
+
+        ``pack``: of ROS 1 its compression, of ROS 2 whether each message or the file is packed.
+        """
         if self.ros1:
             from rosbags.rosbag1 import Writer  # noqa: PLC0415
 
-            writer, serialize = Writer(path), self.store.serialize_ros1
+            writer = Writer(path)
+            if pack:
+                writer.set_compression(Writer.CompressionFormat[pack])
         else:
-            from rosbags.rosbag2 import StoragePlugin, Writer  # noqa: PLC0415
+            from rosbags.rosbag2 import (  # noqa: PLC0415
+                CompressionFormat,
+                CompressionMode,
+                StoragePlugin,
+                Writer,
+            )
 
             plugin = StoragePlugin.MCAP if mcap else StoragePlugin.SQLITE3
             writer = Writer(path, version=9, storage_plugin=plugin)
-            serialize = self.store.serialize_cdr
+            if pack:
+                writer.set_compression(CompressionMode[pack], CompressionFormat.ZSTD)
         with writer:
             connections = {}
             for topic, ns, message in messages or self.messages():
                 kind = message.__msgtype__
                 if topic not in connections:
                     connections[topic] = writer.add_connection(topic, kind, typestore=self.store)
-                writer.write(connections[topic], ns, serialize(message, kind))
+                writer.write(connections[topic], ns, self.serialize(message))
         return path

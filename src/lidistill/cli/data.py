@@ -110,6 +110,9 @@ def unpack(
     OUT.print(f"scans       {report.num_scans}")
     for camera, count in report.num_pictures.items():
         OUT.print(f"pictures    {count} of {camera}")
+    OUT.print(f"clock       {report.clock}")
+    for line in report.notes:
+        OUT.print(f"note        {line}")
     for line in report.to_do:
         OUT.print(f"to do       {line}")
     OUT.print(f"folder      {report.root}")
