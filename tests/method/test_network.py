@@ -122,7 +122,8 @@ def test_heads_are_one_layer_or_two_with_a_relu_between_and_a_probe_starts_at_ze
     hidden = (x @ head.linear1.weight.T + head.linear1.bias).clamp(min=0)
     torch.testing.assert_close(head(x), hidden @ head.linear2.weight.T + head.linear2.bias)
     probe = SegmentationHead(8, 5)
-    assert float(probe.linear.weight.abs().sum() + probe.linear.bias.abs().sum()) == 0
+    assert not probe.linear.weight.any()
+    assert not probe.linear.bias.any()
     x = torch.randn(50, 8) * 3 + 1
     probe.linear.weight.data.normal_()
     normed = (x - x.mean(0)) / torch.sqrt(x.var(0, correction=0) + 1e-5)
