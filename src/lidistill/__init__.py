@@ -19,6 +19,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 def __getattr__(name: str) -> Any:
     """``load``, with the networks behind it imported when it is first asked for."""
     if name == "load":
+        importlib.import_module("lidistill.supported").check_system()
         return importlib.import_module("lidistill.features").load
     msg = f"module {__name__!r} has no attribute {name!r}"
     raise AttributeError(msg)

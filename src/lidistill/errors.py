@@ -46,6 +46,10 @@ class MissingPackageError(LidistillError):
     """An optional package is needed and not installed."""
 
 
+class UnsupportedSystemError(LidistillError):
+    """The operating system lacks what is needed."""
+
+
 class TrainingError(LidistillError):
     """A run cannot go on: nothing to train on, or numbers that are no longer finite."""
 

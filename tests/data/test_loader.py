@@ -11,6 +11,7 @@ import torch
 from fakes.processes import together
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from lidistill.data.bad_frames import BadFrames
 from lidistill.data.loader import StepPlan, step_batches
@@ -294,6 +295,16 @@ def test_workers_work_however_python_starts_them_and_end_with_a_run_that_is_kill
     # Standard output ends when the last process that has it open, a worker, is gone.
     killed = subprocess.run([*command, "kill"], stdout=subprocess.PIPE, check=False, timeout=60)
     assert killed.returncode == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("error", [ConnectionResetError(104, "reset by peer"), EOFError()])
+def test_a_worker_that_dies_while_it_sends_a_batch_is_called_dead(monkeypatch, error):
+    def broken(self):
+        raise error
+
+    monkeypatch.setattr(_MultiProcessingDataLoaderIter, "_next_data", broken)
+    with pytest.raises(RuntimeError, match=r"DataLoader worker \(pid unknown\) ended"):
+        list(step_batches(reader(set()), tuple, plan(), start=0, stop=1, workers=1))
 
 
 def test_more_workers_than_cores_are_no_warning(monkeypatch):

@@ -316,6 +316,15 @@ def test_a_worker_killed_in_a_save_is_no_trouble_with_the_disk(tmp_path, monkeyp
     assert load_checkpoint(tmp_path).step == 12
 
 
+def test_a_mistake_in_what_workers_run_is_no_killed_worker(tmp_path):
+    def broken(start, stop):
+        msg = "Caught RuntimeError in DataLoader worker process 0.\nOriginal Traceback"
+        raise RuntimeError(msg)
+
+    with pytest.raises(RuntimeError, match="Caught RuntimeError"):
+        train(training(tmp_path, batches=broken))
+
+
 def test_clipping_bounds_the_gradient(tmp_path):
     train(training(tmp_path, optimizer=OptimizerConfig(lr=0.05, clip_norm=1e-3), steps=2))
     assert all(record["grad_norm"] > 1e-3 for record in read_log(tmp_path / "log.jsonl"))

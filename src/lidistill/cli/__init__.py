@@ -4,6 +4,8 @@ A command is imported when it is called: the networks' libraries take seconds to
 asks for help or the version need not wait for them.
 """
 
+import atexit
+import gc
 import importlib
 import os
 import sys
@@ -11,8 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from lidistill import __version__
+from lidistill.cli.streams import complain, guarded_output, reader_is_gone
 from lidistill.errors import LidistillError, unknown_name
 from lidistill.parent_process import end_with_launcher
+from lidistill.supported import check_system
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +64,12 @@ _ABOUT = "Strong lidar features without labels, distilled from vision foundation
 
 def main(argv: list[str] | None = None) -> None:
     """Entry point of the ``lidistill`` command."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    with guarded_output():
+        _main(list(sys.argv[1:] if argv is None else argv))
+
+
+def _main(arguments: list[str]) -> None:
+    """Run a command; whatever it ends with becomes one line and an exit status."""
     debug = "--debug" in arguments
     arguments = [a for a in arguments if a != "--debug"]
     name = ""
@@ -77,12 +86,12 @@ def main(argv: list[str] | None = None) -> None:
     except LidistillError as error:
         if debug:
             raise
-        sys.stderr.write(f"error: {' '.join(str(error).split())}\n")
+        complain(" ".join(str(error).split()))
         sys.exit(error.exit_status)
     except OSError as error:
-        if debug:
+        if debug or (isinstance(error, BrokenPipeError) and reader_is_gone()):
             raise
-        sys.stderr.write(f"error: {_explain(error)}\n")
+        complain(_explain(error))
         sys.exit(2)
     except KeyboardInterrupt:
         goes_on = name in COMMANDS and COMMANDS[name].goes_on
@@ -142,6 +151,8 @@ def _overview(group: str) -> str:
 
 def _run(name: str, arguments: list[str]) -> None:
     """Import a command and call it with its arguments."""
+    check_system()
+    atexit.register(gc.freeze)  # else Python's end looks at all of PyTorch once more, for seconds
     end_with_launcher()  # before the imports, which take seconds
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     bind = importlib.import_module("lidistill.cli.arguments").bind

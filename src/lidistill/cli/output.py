@@ -1,7 +1,9 @@
 """What every command prints with, and the arguments they share."""
 
+import errno
 import json
 import logging
+import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,7 +15,14 @@ from rich.logging import RichHandler
 
 from lidistill.errors import ConfigError
 
-OUT = Console(soft_wrap=True, markup=False)
+
+class _Output(Console):
+    def on_broken_pipe(self) -> None:
+        """Leave it to ``streams``; rich would end with status 1."""
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+
+
+OUT = _Output(soft_wrap=True, markup=False)
 
 Folder = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER")]
 Run = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]

@@ -195,7 +195,22 @@ def _loaded(
         worker_init_fn=functools.partial(start_worker, os.getpid(), method),
         multiprocessing_context=multiprocessing.get_context(method),
     )
-    return iter(loader)
+    return _received(iter(loader))
+
+
+def _received(batches: Iterator[T]) -> Iterator[T]:
+    """Batches as they come; a worker that dies in the middle of one is gone like any other.
+
+    Raises:
+        RuntimeError: In the words that PyTorch has for a dead worker.
+    """
+    try:
+        yield from batches
+    except (ConnectionError, EOFError) as error:
+        if "DataLoader worker" in str(error):  # raised by what makes the samples
+            raise
+        msg = f"DataLoader worker (pid unknown) ended while it sent a batch: {error!r}"
+        raise RuntimeError(msg) from error
 
 
 def _collate(

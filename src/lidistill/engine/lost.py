@@ -16,7 +16,7 @@ def lost_a_worker(error: BaseException) -> bool:
     """
     seen: BaseException | None = error
     while seen is not None:
-        if isinstance(seen, RuntimeError) and "DataLoader worker" in str(seen):
+        if isinstance(seen, RuntimeError) and "DataLoader worker (pid" in str(seen):
             return True
         seen = seen.__cause__ or seen.__context__
     return False

@@ -1,6 +1,5 @@
 """One run folder, one run: a lock that ends with its process, however that ends."""
 
-import fcntl
 import os
 import socket
 from pathlib import Path
@@ -32,6 +31,8 @@ class RunLock:
         Raises:
             TrainingError: If another run has it.
         """
+        import fcntl  # noqa: PLC0415  Windows, where nothing is trained, has none
+
         self._run.mkdir(parents=True, exist_ok=True)
         file = self._run / _NAME
         # A second lock by the same process would succeed, and closing its file would free both.
