@@ -6,6 +6,7 @@ import pytest
 from fakes.scan_writers import cloud
 from fakes.surveys import e57, las
 
+from lidistill.data.scan_formats import surveys
 from lidistill.data.scanfile import read_scan
 from lidistill.errors import FileFormatError, MissingPackageError
 
@@ -83,12 +84,37 @@ def test_flipped_bits_end_in_a_clear_error_or_a_scan(tmp_path, suffix):
     path = tmp_path / f"x{suffix}"
     content = (e57 if suffix == ".e57" else las)(path, cloud(100)).read_bytes()
     rng = np.random.default_rng(0)
-    for _ in range(30):
+    for number in range(30):
         changed = bytearray(content)
-        place = int(rng.integers(len(content) if rng.uniform() < 0.5 else 400))
+        place = int(rng.integers(len(content) if number % 2 else 400))
         changed[place] ^= 1 << int(rng.integers(8))
+        if number % 3 == 0:  # numbers out of all bounds, and many of them
+            changed[place : place + 40] = b"\xff" * len(changed[place : place + 40])
         path.write_bytes(changed)
         try:
             assert len(read_scan(path).points) <= 100
         except FileFormatError as error:
-            assert str(path) in str(error)  # noqa: PT017  both ends are right
+            text = str(error)
+            assert str(path) in text
+            assert text.isprintable()
+            assert len(text) < 600
+
+
+@pytest.mark.parametrize(("suffix", "script"), [(".laz", "laz_apart"), (".e57", "e57_apart")])
+def test_a_library_that_ends_its_process_ends_one_scan(tmp_path, monkeypatch, suffix, script):
+    """As lazrs does on some damaged files, with SIGABRT."""
+    path = (e57 if suffix == ".e57" else las)(tmp_path / f"x{suffix}", cloud())
+    (tmp_path / f"{script}.py").write_text("import os; os.abort()")
+    monkeypatch.setattr(surveys, "__file__", str(tmp_path / "surveys.py"))
+    with pytest.raises(FileFormatError, match=f"x{suffix} cannot be read .*ended by signal 6"):
+        read_scan(path)
+
+
+def test_points_that_an_e57_file_marks_as_invalid_stay_in_their_rows(tmp_path):
+    table = cloud()
+    state = np.zeros(len(table), np.int32)
+    state[[3, 8]] = 2
+    scan = read_scan(e57(tmp_path / "x.e57", table, cartesianInvalidState=state))
+    assert np.flatnonzero(np.isnan(scan.points).all(axis=1)).tolist() == [3, 8]
+    rest = np.delete(np.arange(len(table)), [3, 8])
+    np.testing.assert_allclose(scan.points[rest, 0], table["x"][rest])

@@ -17,10 +17,11 @@ def las(path, table, point_format=6):
     return path
 
 
-def e57(path, table, num_scans=1):
+def e57(path, table, num_scans=1, **more):
     pye57 = pytest.importorskip("pye57")
     columns = {f"cartesian{axis.upper()}": table[axis].astype(np.float64) for axis in "xyz"}
     columns["intensity"] = table["intensity"].astype(np.float32)
+    columns |= more
     archive = pye57.E57(str(path), mode="w")
     turn, shift = np.array([0, 0, 0, 1.0]), np.array([5.0, 0, 0])
     for _ in range(num_scans):
