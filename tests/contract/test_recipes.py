@@ -69,8 +69,8 @@ def test_a_recipe_names_no_place_outside_the_folder_it_runs_in(name):
         for key in ("data", "evaluation")
         for one in getattr(getattr(recipe, key, None), "sets", ())
     ]
-    caches = [getattr(one, "index_cache", None) for one in sets]
-    for path in (recipe.output, recipe.teacher_cache, *caches, *(one.root for one in sets)):
+    assert {getattr(one, "index_cache", "user") for one in sets} <= {"user"}
+    for path in (recipe.output, recipe.teacher_cache, *(one.root for one in sets)):
         assert path is None or not (path.is_absolute() or ".." in path.parts), path
 
 
@@ -171,6 +171,8 @@ def test_a_downstream_recipe_says_what_the_method_says(name):
     assert (learned.split, scored.split) == ("train", "val")
     assert getattr(learned, "every", 1) == {"1": 100, "10": 10, "": 1}[percent]
     assert getattr(scored, "every", 1) == 1
+    if sensor == "nuscenes":
+        assert learned.share == ("every-scene" if percent else "every-frame")
     half = HALF_WIDTH.get(f"{kind}/{sensor}", 64)
     grid = recipe.grid or recipe.backbone.grid
     assert grid.fov_max == (half, half, 8)

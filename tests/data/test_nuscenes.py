@@ -1,3 +1,4 @@
+import io
 import logging
 
 import numpy as np
@@ -211,8 +212,8 @@ def test_a_truncated_scan_is_an_error(fake, num_bytes):
     [
         (1, 1e30, "farther than 10000 m .* first point 7"),
         (3, np.inf, "not finite"),
-        (4, 0.5, "does not count the rings"),
-        (4, -1, "does not count the rings"),
+        (4, 0.5, "does not count rings"),
+        (4, -2, "does not count rings"),
     ],
 )
 def test_values_that_no_lidar_measures_are_an_error(fake, column, value, said):
@@ -221,6 +222,41 @@ def test_values_that_no_lidar_measures_are_an_error(fake, column, value, said):
     (fake.root / SCAN).write_bytes(scan.tobytes())
     with pytest.raises(FileFormatError, match=said):
         read(fake)[0]
+
+
+@pytest.mark.parametrize("rings", [np.arange(50) % 128, np.full(50, -1), np.zeros(50)])
+def test_other_lidars_may_have_any_rings_or_none(fake, rings):
+    scan = default_scan(0)
+    scan[:, 4] = rings
+    (fake.root / SCAN).write_bytes(scan.tobytes())
+    np.testing.assert_array_equal(read(fake)[0].points, scan[:, :3])
+
+
+def npy(scan):
+    file = io.BytesIO()
+    np.save(file, scan)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (npy, "is a NumPy file"),
+        (lambda scan: scan.astype("<f8").tobytes(), "is float64 records"),
+        (lambda scan: scan[:, :4].astype("<f8").tobytes(), "is float64 records"),
+        (lambda scan: b"# .PCD v0.7" + scan.tobytes(), "is a PCD file"),
+        (lambda scan: np.ascontiguousarray(scan[:, :4]).tobytes(), "4 a point"),
+    ],
+    ids=["npy", "float64", "four float64", "pcd", "four"],
+)
+def test_another_layout_is_named_and_nothing_is_called_damaged(fake, content, said):
+    scan = default_scan(0, num_points=400)
+    (fake.root / SCAN).write_bytes(content(scan))
+    with pytest.raises(FileFormatError, match=said) as caught:
+        read(fake)[0]
+    message = str(caught.value)
+    assert "5 float32" in message or "five" in message
+    assert "damaged" not in message
 
 
 def test_a_file_that_vanishes_after_the_start_is_named(fake):

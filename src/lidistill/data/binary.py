@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from lidistill.data.record_layout import other_layout
 from lidistill.data.returns import has_return
 from lidistill.errors import FileFormatError
 from lidistill.reading.files import read_file
@@ -34,6 +35,13 @@ def read_scan(path: Path, num_columns: int) -> NDArray[np.float32]:
         FileFormatError: If it is empty, ends within a record, or holds what no lidar measures.
     """
     content = read_file(path)
+    found = other_layout(content)
+    if found is not None:
+        msg = (
+            f"scan {path} is {found}, expected {num_columns} float32 a point and nothing else; "
+            "write it so. Own recordings (kind: folder) may have scans in npy, pcd or ply."
+        )
+        raise FileFormatError(msg)
     record = 4 * num_columns
     if not content or len(content) % record:
         msg = (

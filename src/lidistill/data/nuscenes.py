@@ -3,16 +3,17 @@
 import logging
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Final, Literal, TypeAlias
+from typing import Annotated, Final, Literal, Self, TypeAlias
 
 import numpy as np
 import yaml
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from lidistill.data.binary import check_intensity, read_label_ids, read_scan
 from lidistill.data.completeness import CompletenessConfig, FileListing, OnDisk, usable_frames
 from lidistill.data.nuscenes_index import KeyFrames
+from lidistill.data.nuscenes_share import Share, frames_of_share, scenes_of_share
 from lidistill.data.nuscenes_tables import CAMERAS, CHANNELS, IndexCache, read_key_frames
 from lidistill.data.returns import has_return
 from lidistill.errors import DatasetNotFoundError, FileFormatError, suggestion
@@ -36,7 +37,8 @@ Camera: TypeAlias = Literal[
     "CAM_FRONT_LEFT",
 ]
 _NUM_COLUMNS: Final = 5  # x, y, z, intensity, ring
-_NUM_RINGS: Final = 32
+_NO_RING: Final = -1  # of other lidars in this layout, which may have any number of rings
+_MAX_RINGS: Final = 4096
 _NEAR_DEPTH: Final = 1.0  # metres
 _BORDER_PX: Final = 1.0
 _LIDAR: Final = 0  # position in CHANNELS
@@ -50,9 +52,17 @@ class NuScenesConfig(CompletenessConfig):
     version: Version = "v1.0-trainval"
     split: Split = "train"  # all: every scene in the tables
     scenes: Annotated[tuple[str, ...], Field(min_length=1)] | None = None  # of the split
-    every: Annotated[int, Field(ge=1)] = 1  # 100: the first frame and every 100th after it
+    every: Annotated[int, Field(ge=1)] = 1  # 100: the first and every 100th after it …
+    share: Share = "every-frame"  # … frame, or scene of the split (every-scene); or a list's file
     cameras: Annotated[tuple[Camera, ...], Field(min_length=1)] | None = None  # None: all six
     index_cache: IndexCache = "user"  # folder for the index of the tables; None: read them anew
+
+    @model_validator(mode="after")
+    def _a_list_is_the_whole_share(self) -> Self:
+        if isinstance(self.share, Path) and self.every != 1:
+            msg = f"share is the list {self.share}, so every={self.every} counts nothing; leave it"
+            raise ValueError(msg)
+        return self
 
     @property
     def sensor(self) -> str:
@@ -109,7 +119,8 @@ class NuScenes:
             raise DatasetNotFoundError(msg)
         self._index: KeyFrames = read_key_frames(tables, config.index_cache)
         self._channels = [CHANNELS.index(name) for name in config.cameras or CAMERAS]
-        chosen = np.flatnonzero(np.isin(self._index.scene, self._scenes()))[:: config.every]
+        chosen = np.flatnonzero(np.isin(self._index.scene, self._scenes()))
+        chosen = frames_of_share(self._index, chosen, config.share, config.every)
         self.on_disk = disk = self._on_disk(chosen)
         kept = usable_frames(
             config, disk, lambda i: self._frame_id(int(chosen[i])), source=config.root
@@ -137,10 +148,11 @@ class NuScenes:
         path = self.config.root / self._index.filename[frame, _LIDAR].decode()
         scan = read_scan(path, _NUM_COLUMNS)
         ring = scan[has_return(scan[:, :3]), 4]
-        if (ring < 0).any() or (ring != np.floor(ring)).any() or (ring >= _NUM_RINGS).any():
+        if not ((ring >= _NO_RING) & (ring < _MAX_RINGS) & (ring == np.floor(ring))).all():
             msg = (
-                f"scan {path}: its fifth column does not count the rings of a lidar; it is damaged "
-                "or of another format. Unpack it again."
+                f"scan {path}: read as five float32 a point, its fifth column does not count "
+                f"rings (whole numbers from {_NO_RING}, unknown, to {_MAX_RINGS - 1}). Write five "
+                "columns, x y z intensity ring; a column of zeros will do for a lidar without."
             )
             raise FileFormatError(msg)
         check_intensity(scan, path, "the intensity, is not in 0 to 255")
@@ -216,6 +228,7 @@ class NuScenes:
             )
             raise DatasetNotFoundError(msg)
         wanted = sorted(split if config.scenes is None else config.scenes)
+        wanted = scenes_of_share(wanted, config.share, config.every)
         absent = [scene for scene in wanted if scene not in known]
         if absent and (config.missing == "error" or len(absent) == len(wanted)):
             msg = (
