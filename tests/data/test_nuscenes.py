@@ -245,7 +245,7 @@ def npy(scan):
         (lambda scan: scan.astype("<f8").tobytes(), "is float64 records"),
         (lambda scan: scan[:, :4].astype("<f8").tobytes(), "is float64 records"),
         (lambda scan: b"# .PCD v0.7" + scan.tobytes(), "is a PCD file"),
-        (lambda scan: np.ascontiguousarray(scan[:, :4]).tobytes(), "4 a point"),
+        (lambda scan: np.ascontiguousarray(scan[:, :4]).tobytes(), "does not count rings"),
     ],
     ids=["npy", "float64", "four float64", "pcd", "four"],
 )

@@ -1,9 +1,11 @@
 import numpy as np
+import pytest
 from golden_cases import DATA, needs_data
 
 from lidistill.data.nuscenes import NuScenesConfig
 from lidistill.data.pairing import pair_view
 from lidistill.data.pictures import read_picture
+from lidistill.data.record_layout import other_layout
 from lidistill.data.semantic_kitti import SemanticKittiConfig
 
 pytestmark = needs_data
@@ -60,3 +62,13 @@ def test_semantic_kitti_picture_shows_the_road_below_the_horizon():
     horizon = view.K[1, 2]
     assert pairs.uv[road, 1].min() > horizon - 10
     assert np.median(pairs.uv[vegetation, 1]) < np.median(pairs.uv[road, 1])
+
+
+@pytest.mark.parametrize("pattern", ["nuscenes/samples/LIDAR_TOP/*.bin", "*/**/velodyne*/**/*.bin"])
+def test_real_records_are_told_from_the_same_numbers_as_float64(pattern):
+    scans = sorted(DATA.glob(pattern))[:20]
+    assert scans
+    for scan in scans:
+        assert other_layout(scan.read_bytes()) is None
+        wider = np.fromfile(scan, "<f4").astype("<f8").tobytes()
+        assert other_layout(wider) == "float64 records"
