@@ -12,7 +12,8 @@ import lidistill
 from lidistill.config import GridConfig
 from lidistill.data.scan_sample import scan_sample
 from lidistill.data.sensors import SENSORS
-from lidistill.engine.checkpoint import load_checkpoint, load_weights, save_checkpoint
+from lidistill.engine.checkpoint import load_checkpoint, save_checkpoint
+from lidistill.engine.fitting import load_weights
 from lidistill.errors import CheckpointError, ConfigError, FileFormatError, UnknownNameError
 from lidistill.recipes import apply_overrides
 from lidistill.tasks.distill import pretrain

@@ -1,9 +1,13 @@
+import argparse
 import gzip
 import io
+import re
 import tarfile
 
+import numpy as np
 import pytest
 import torch
+from fakes.bounded import bounded
 from golden_cases import golden_files
 
 from golden_networks import build_net, padded_batch, read_case, stored_weights
@@ -256,6 +260,94 @@ def test_a_header_that_would_fill_the_memory_is_not_read(tmp_path, kind, first):
     file.write_bytes(gzip.compress(b"".join(members) + bytes(2**16)))
     with pytest.raises(CheckpointError, match=r"a header of 8,589,934,591 bytes"):
         import_checkpoint(file, tmp_path / "run")
+
+
+def header(name, size):
+    info = tarfile.TarInfo(name)
+    info.size = size
+    return info.tobuf(tarfile.GNU_FORMAT)
+
+
+def negative():
+    block = bytearray(header("m.pth", 5))
+    block[124:136], block[148:156] = b"\xff" * 12, b" " * 8
+    block[148:156] = b"%06o\0 " % sum(block)
+    return bytes(block)
+
+
+def pax(**headers):
+    info = tarfile.TarInfo("m.pth")
+    info.pax_headers = {key.replace("_", "."): value for key, value in headers.items()}
+    return info.tobuf(tarfile.PAX_FORMAT)
+
+
+def packed(*pieces):
+    """A gzip file of pieces: bytes, or a number of mebibytes of zeros."""
+    buffer = io.BytesIO()
+    with gzip.open(buffer, "wb", 1) as file:
+        for piece in pieces:
+            for part in [piece] if isinstance(piece, bytes) else (bytes(2**20),) * piece:
+                file.write(part)
+    return buffer.getvalue()
+
+
+HOSTILE_ARCHIVES = {
+    "zeros": (lambda: packed(header("m.pth", 2**30), 1024), "not an archive to trust"),
+    "many zeros": (
+        lambda: packed(*[x for i in range(9) for x in (header(f"{i}.bin", 2**24), 16)]),
+        "not an archive to trust",
+    ),
+    "only zeros": (lambda: packed(700), "0 files of weights|goes beyond|more than"),
+    "claims": (lambda: packed(header("m.pth", 2**62)), "not an archive to trust"),
+    "negative": (lambda: packed(negative()), "a header of -1 bytes"),
+    "negative in pax": (lambda: packed(pax(size="-512")), "not an archive to trust"),
+    "sparse": (
+        lambda: packed(pax(GNU_sparse_map="0,1" + "0" * 15, GNU_sparse_size="1" + "0" * 15)),
+        "not an archive to trust",
+    ),
+    "members": (lambda: gzip.compress(b"") * 10**6, "more than 10,000 gzip members"),
+    "bzip2": (lambda: b"BZh91AY&SY", "packed with bzip2, which is not read"),
+    "xz": (lambda: b"\xfd7zXZ\0", "packed with xz, which is not read"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE_ARCHIVES)
+def test_hostile_archives_cost_nothing(tmp_path, name):
+    make, reason = HOSTILE_ARCHIVES[name]
+    (tmp_path / "model.tar.gz").write_bytes(make())
+    answer = bounded(import_checkpoint, tmp_path / "model.tar.gz", tmp_path / "run")
+    assert re.search(f"^CheckpointError: .*({reason})", answer), answer
+    assert len(answer) < 400
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"waffleiron.channel_mix.1000000.norm.weight": torch.zeros(6)}, "the number 1000000"),
+        ({"embed.conv1.weight": torch.zeros(0, 10**9)}, "a tensor without values"),
+        ({"embed.conv1.weight": torch.zeros(6, 10**6)}, "backbone.in_channels"),
+        ({"embed.conv1.weight": torch.zeros(6000, 5)}, "of another architecture"),
+        (
+            {"classif.0.weight": torch.zeros(10**6, 0), "classif.2.weight": torch.zeros(10**6, 0)},
+            "a tensor without values",
+        ),
+    ],
+)
+def test_shapes_are_compared_before_there_is_memory_for_them(tmp_path, changed, reason):
+    file = write_pth(tmp_path / "model.pth", {"model_point": official("mlp") | changed})
+    answer = bounded(import_checkpoint, file, tmp_path / "run")
+    assert re.search(f"^(CheckpointError|ConfigError): .*({reason})", answer), answer
+
+
+def test_settings_beside_the_weights_do_no_harm_and_what_is_left_out_is_named(tmp_path, caplog):
+    beside = {"args": argparse.Namespace(lr=1), "epoch": np.int64(3)}
+    weights = {f"module._orig_mod.{n}": t.half() for n, t in official("mlp").items()}
+    state = beside | {"model_point": weights | {"extra": torch.zeros(1)}}
+    file = write_pth(tmp_path / "model.pth", state)
+    import_checkpoint(file, tmp_path / "run")
+    stored = load_checkpoint(tmp_path / "run").weights["backbone.embed.point.weight"]
+    assert torch.equal(stored, official("mlp")["embed.conv1.weight"][..., 0].half().float())
+    assert "left out, no part of the network: 'extra'" in caplog.text
 
 
 def test_a_damaged_archive_and_one_without_weights_are_refused(tmp_path):

@@ -4,14 +4,25 @@ from typing import Annotated, Any, Self, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-Size: TypeAlias = tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]
+Side: TypeAlias = Annotated[int, Field(ge=1, le=1 << 14)]
+Size: TypeAlias = tuple[Side, Side]
+"""Height and width of images and planes; the largest of the recipes has 896 pixels."""
+Workers: TypeAlias = Annotated[int, Field(ge=0, le=256)]
+"""Processes that read data; beyond a few a core they only take memory, some 0.3 GB each."""
+MAX_CELLS = 1 << 22
+"""Cells of one plane of a grid; the papers' largest has 65,536."""
 Seed: TypeAlias = Annotated[int, Field(ge=0, lt=2**63)]
 
 
-class Config(BaseModel):
-    """Base of every configuration: frozen, and an unknown key is an error."""
+_MAX_PLANES = 16
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+class Config(BaseModel):
+    """Base of every configuration: frozen, an unknown key or no number is an error."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False
+    )
 
 
 def reason_of(message: str) -> str:
@@ -52,5 +63,8 @@ class GridConfig(Config):
             raise ValueError(msg)
         if len(self.axes) != len(self.planes) or not set(self.axes) <= {0, 1, 2}:
             msg = f"axes {self.axes} must be 0, 1 or 2, one for each plane of {self.planes}"
+            raise ValueError(msg)
+        if len(self.planes) > _MAX_PLANES or max(h * w for h, w in self.planes) > MAX_CELLS:
+            msg = f"expected at most {_MAX_PLANES} planes of at most {MAX_CELLS} cells each"
             raise ValueError(msg)
         return self

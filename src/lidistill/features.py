@@ -21,7 +21,8 @@ from lidistill.data.returns import has_return
 from lidistill.data.sampling import SamplingConfig
 from lidistill.data.scan_sample import scan_sample
 from lidistill.data.sensors import Sensor
-from lidistill.engine.checkpoint import Checkpoint, load_checkpoint, load_weights
+from lidistill.engine.checkpoint import Checkpoint, load_checkpoint
+from lidistill.engine.fitting import load_weights
 from lidistill.engine.precision import pick_device, warn_if_slow
 from lidistill.errors import CheckpointError, ConfigError, FileFormatError
 from lidistill.heads import SegmentationHead, build_head

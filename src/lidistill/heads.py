@@ -92,7 +92,7 @@ class MLPHeadConfig(_DistillationHeadConfig):
     """See ``MLPHead``."""
 
     kind: Literal["mlp"] = "mlp"
-    hidden_channels: Annotated[int, Field(ge=1)] = 2048
+    hidden_channels: Annotated[int, Field(ge=1, le=1 << 16)] = 2048
 
     def build(self, in_channels: int, out_channels: int) -> MLPHead:
         """Head between a backbone and what it has to predict."""

@@ -3,18 +3,22 @@
 The weights say width, depth, normalisation and head; the rest is what a recipe is for.
 """
 
+import copy
 import json
+import logging
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import torch
 from torch import Tensor, nn
 
 from lidistill.backbones import WaffleIron
 from lidistill.backbones.official import NamedWeights, from_official
 from lidistill.durable import sha256
-from lidistill.engine.checkpoint import load_weights, save_checkpoint
+from lidistill.engine.checkpoint import save_checkpoint
+from lidistill.engine.fitting import build_fitting
 from lidistill.errors import CheckpointError
 from lidistill.heads import LinearHead, MLPHead, SegmentationHead
 from lidistill.labels import load_label_map
@@ -22,6 +26,8 @@ from lidistill.published_file import plain_state, weight_file
 from lidistill.recipes import load_recipe, recipe_names
 from lidistill.tasks.distill import PretrainRecipe
 from lidistill.tasks.input_statistics import input_statistics
+
+logger = logging.getLogger(__name__)
 
 _Head: TypeAlias = LinearHead | MLPHead | SegmentationHead
 
@@ -66,8 +72,11 @@ def import_checkpoint(file: Path, output: Path, *, recipe: str | None = None) ->
     backbone = _architecture(named.backbone)
     loaded = load_recipe(name, _overrides(name, named, backbone, output))
     assert loaded.backbone is not None  # noqa: S101  _overrides has set its width
-    network = loaded.backbone.build()
-    load_weights(network, named.backbone, source=file, advice="is the file complete?")
+    network = build_fitting(
+        loaded.backbone.build, named.backbone, source=file, advice="is the file complete?"
+    )
+    if named.left_out:
+        logger.warning("%s: left out, no part of the network: %s", file, ", ".join(named.left_out))
     head = _head(named.head)
     _check_width(head, network.num_channels, file)
     if isinstance(loaded, PretrainRecipe):
@@ -123,10 +132,13 @@ def _ambiguous(file: Path, found: str) -> CheckpointError:
 def _architecture(weights: dict[str, Tensor]) -> dict[str, Any]:
     """Configuration of the network as far as shapes tell it."""
     point = weights.get("embed.point.weight")
-    layers = [int(name.split(".")[1]) for name in weights if name.startswith("layers.")]
+    layers = {int(name.split(".")[1]) for name in weights if name.startswith("layers.")}
     if point is None or point.ndim != 2 or not layers:
         msg = "these weights have no embedding or no layer of a WaffleIron; is the file complete?"
         raise CheckpointError(msg)
+    if max(layers) != len(layers) - 1:
+        msg = f"these weights have {len(layers)} layers, the last one of the number {max(layers)}; "
+        raise CheckpointError(f"{msg}is the file complete?")
     return {
         "width": point.shape[0],
         "in_channels": point.shape[1],
@@ -169,8 +181,10 @@ def _head(weights: dict[str, Tensor]) -> _Head | None:
     if not weights:
         return None
     try:
-        head = _empty_head(weights)
-        head.load_state_dict(weights)
+        with torch.device("meta"):  # shapes are compared before there is memory for them
+            head = _empty_head(weights)
+        head.load_state_dict(weights, assign=True)
+        head = copy.deepcopy(head).float()
     except (KeyError, ValueError, RuntimeError) as error:
         found = ", ".join(f"{name} {tuple(tensor.shape)}" for name, tensor in weights.items())
         msg = (

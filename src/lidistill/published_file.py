@@ -5,18 +5,32 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import Any, Final
+from typing import Any, BinaryIO, Final, cast
 
-import torch
+from lidistill.errors import CheckpointError, FileFormatError, first_line
+from lidistill.reading.counted import Counted, Gunzip, TooLargeError
+from lidistill.reading.files import open_file
+from lidistill.reading.names import shown
+from lidistill.reading.plain_pickle import Inert
+from lidistill.reading.torch_file import MAX_BYTES as MAX_FILE
+from lidistill.reading.torch_file import how_to_mend, read_torch_file
 
-from lidistill.errors import UNREADABLE, CheckpointError, first_line
-
-MAX_BYTES: Final = 8 * 2**30
+MAX_BYTES: Final = 2 * 2**30
 """Unpacked size that an archive may have; WI-48-768 with its optimiser takes 0.7 GB."""
+_MAX_RATIO: Final = 16
+"""Unpacked size, in packed ones; weights hardly shrink when they are packed."""
+_SLACK: Final = 1 << 26  # bytes beyond that ratio
 _MAX_MEMBERS: Final = 10_000
 _MAX_HEADER: Final = 1 << 20  # bytes of a long name and the like, which are read at once
 _PIECE: Final = 1 << 22  # bytes copied at a time
 _WEIGHT_FILES: Final = {".pth", ".pt", ".ckpt"}
+_OTHER_PACKING: Final = {
+    b"BZh": "bzip2",
+    b"\xfd7zXZ": "xz",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"7z\xbc\xaf": "7-Zip",
+    b"Rar!": "RAR",
+}
 
 
 @contextmanager
@@ -33,14 +47,20 @@ def weight_file(file: Path) -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "weights.pth"
         try:
-            archive = _open(file)
-            if archive is not None:
-                with archive:
-                    _unpack(archive, target, file)
-        except (tarfile.TarError, EOFError, OSError) as error:
+            with open_file(file, max_bytes=MAX_FILE) as content:
+                unpacked = _unpacked(content, file)
+                if unpacked is not None:
+                    _unpack(unpacked, target, file)
+        except FileFormatError as error:
+            msg = f"{first_line(error)} Expected a file of weights, or an archive of one."
+            raise CheckpointError(msg) from error
+        except TooLargeError as error:
+            msg = f"{file} is not an archive to trust ({error}); give the file of weights in it."
+            raise CheckpointError(msg) from error
+        except (tarfile.TarError, EOFError, OSError, ValueError, LookupError) as error:
             msg = f"{file} is a damaged archive ({first_line(error)}); download it again."
             raise CheckpointError(msg) from error
-        yield file if archive is None else target
+        yield file if unpacked is None else target
 
 
 class _Header(tarfile.TarInfo):
@@ -50,44 +70,59 @@ class _Header(tarfile.TarInfo):
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "_Header":
         """See ``tarfile.TarInfo.frombuf``."""
         header = super().frombuf(buf, encoding, errors)
-        if not (header.isfile() or header.isdir()) and header.size > _MAX_HEADER:
+        extended = not (header.isfile() or header.isdir())
+        if header.size < 0 or (extended and header.size > _MAX_HEADER):
             msg = f"a header of {header.size:,} bytes"
             raise tarfile.TarError(msg)
         return header
 
 
-def _open(file: Path) -> tarfile.TarFile | None:
-    """The archive, or None where the file is none."""
-    try:
-        return tarfile.open(file, tarinfo=_Header)
-    except tarfile.ReadError:
-        return None
+def _unpacked(content: BinaryIO, file: Path) -> Counted | None:
+    """The tar inside a file, whose bytes are counted as they come; None where there is none."""
+    start = content.read(tarfile.BLOCKSIZE)
+    size = content.seek(0, 2)
+    content.seek(0)
+    for magic, name in _OTHER_PACKING.items():
+        if start.startswith(magic):
+            msg = f"{file} is packed with {name}, which is not read here; give what is in it."
+            raise CheckpointError(msg)
+    if start.startswith(b"\x1f\x8b"):
+        return Counted(Gunzip(content), limit=min(MAX_BYTES, _MAX_RATIO * size + _SLACK))
+    is_tar = start[257:262] == b"ustar"
+    return Counted(content, limit=MAX_BYTES) if is_tar else None
 
 
-def _unpack(archive: tarfile.TarFile, target: Path, file: Path) -> None:
+def _unpack(content: Counted, target: Path, file: Path) -> None:
     """Write the one file of weights; nothing is ever written under a name from the archive."""
     found: list[str] = []
-    total = 0
-    for number, member in enumerate(archive, start=1):
-        path = PurePosixPath(member.name)
-        safe = (member.isfile() or member.isdir()) and not path.is_absolute()
-        total += member.size
-        if not safe or ".." in path.parts or total > MAX_BYTES or number > _MAX_MEMBERS:
-            msg = (
-                f"{file} is not an archive to trust: {member.name!r} is a link, leaves the folder, "
-                f"or goes beyond {MAX_BYTES // 2**30} GiB; get it from its authors."
-            )
-            raise CheckpointError(msg)
-        if member.isfile() and path.suffix in _WEIGHT_FILES and not path.name.startswith("._"):
-            found.append(member.name)
-            content = archive.extractfile(member)
-            assert content is not None  # noqa: S101  it is a file
-            with target.open("wb") as copy:
-                while piece := content.read(_PIECE):
-                    copy.write(piece)
+    with tarfile.open(fileobj=cast("BinaryIO", content), mode="r|", tarinfo=_Header) as archive:
+        for number, member in enumerate(archive, start=1):
+            path = PurePosixPath(member.name)
+            _check_member(member, content, file, number)
+            if member.isfile() and path.suffix in _WEIGHT_FILES and not path.name.startswith("._"):
+                found.append(shown(member.name))
+                inner = archive.extractfile(member)
+                assert inner is not None  # noqa: S101  it is a file
+                with target.open("wb") as copy:
+                    while piece := inner.read(_PIECE):
+                        copy.write(piece)
     if len(found) != 1:
         names = ", ".join(found[:3]) or "none"
         msg = f"{file} holds {len(found)} files of weights ({names}), expected one; unpack it."
+        raise CheckpointError(msg)
+
+
+def _check_member(member: tarfile.TarInfo, content: Counted, file: Path, number: int) -> None:
+    """Refuse a member before a byte of it is read."""
+    path = PurePosixPath(member.name)
+    plain = (member.isfile() and not member.issparse()) or member.isdir()
+    safe = plain and member.size >= 0 and not path.is_absolute() and ".." not in path.parts
+    if not safe or number > _MAX_MEMBERS or not content.has_room_for(member.size):
+        msg = (
+            f"{file} is not an archive to trust: {shown(member.name)} is a link, leaves the "
+            f"folder, or goes beyond {content.limit:,} bytes; unpack it yourself and give the file "
+            "of weights."
+        )
         raise CheckpointError(msg)
 
 
@@ -99,17 +134,16 @@ def plain_state(weights: Path, file: Path) -> dict[str, Any]:
         file: What the user gave.
 
     Raises:
-        CheckpointError: If it holds anything but tensors, or no names.
+        CheckpointError: If it cannot be read, or holds no names.
     """
     try:
-        state = torch.load(weights, map_location="cpu", weights_only=True)
-    except UNREADABLE as error:
-        # PyTorch's own text recommends weights_only=False, which would run what the file says.
-        msg = (
-            f"{file} is not a checkpoint of plain tensors ({first_line(error)}); download it "
-            "again from its authors."
-        )
-        raise CheckpointError(msg) from error
+        state = read_torch_file(weights)
+    except (OSError, ValueError) as error:
+        msg = f"{file} is not a checkpoint of plain tensors ({first_line(error)}); "
+        raise CheckpointError(msg + how_to_mend(error, file)) from error
+    if isinstance(state, Inert):
+        msg = f"{file} holds a whole {state.what}, expected weights by their names; "
+        raise CheckpointError(msg + how_to_mend(None, file))
     if not isinstance(state, dict):
         msg = f"{file} holds {type(state).__name__}, expected weights by their names."
         raise CheckpointError(msg)

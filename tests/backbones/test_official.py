@@ -6,6 +6,7 @@ from lidistill.backbones import WaffleIronConfig
 from lidistill.backbones.official import NamedWeights, from_official, to_official
 from lidistill.errors import CheckpointError
 from lidistill.heads import LinearHead, MLPHead, SegmentationHead
+from lidistill.reading.plain_pickle import Inert
 
 HEADS = {
     "none": None,
@@ -72,8 +73,70 @@ def test_other_checkpoints_are_refused_with_what_was_found():
         from_official({"conv.weight": torch.zeros(3)})
 
 
-@pytest.mark.parametrize("name", ["waffleiron.other.0.norm.weight", "extra", "classif.7.weight"])
-def test_unknown_weights_are_not_dropped(name):
+@pytest.mark.parametrize("before", ["module.", "_orig_mod.", "module._orig_mod.", "student."])
+def test_what_wrappers_put_before_names_is_dropped(before):
+    ours = named_weights("mlp")
+    theirs = {f"{before}{name}": tensor for name, tensor in to_official(ours).items()}
+    found = from_official({"epoch": 1, "state_dict": theirs})
+    assert same(found.backbone, ours.backbone)
+    assert same(found.head, ours.head)
+    assert found.left_out == ()
+
+
+def test_parts_that_were_compiled_by_themselves_are_understood():
+    ours = named_weights()
+    theirs = {n.replace("mix.", "mix._orig_mod."): t for n, t in to_official(ours).items()}
+    assert same(from_official({"net": theirs}).backbone, ours.backbone)
+
+
+def test_a_few_weights_that_are_no_part_of_the_network_are_named():
+    ours = named_weights()
+    extra = {"extra": torch.zeros(1), "waffleiron.channel_mix.0.mlp.0.weight_orig": torch.zeros(1)}
+    extra |= {f"teacher.{i}.weight": torch.zeros(1) for i in range(300)}
+    found = from_official(to_official(ours) | extra)
+    assert same(found.backbone, ours.backbone)
+    named = ("'extra'", "'waffleiron.channel_mix.0.mlp.0.weight_orig'", "'teacher' (300 weights)")
+    assert found.left_out == named
+
+
+@pytest.mark.parametrize(
+    ("number", "form", "reason"),
+    [
+        (30, "x{}.weight", "unknown weight 'x0.weight' and 29 more"),
+        (100_000, "x.{}", "100,0.. names"),
+    ],
+)
+def test_many_unknown_names_are_refused_shortly(number, form, reason):
+    theirs = to_official(named_weights())
+    theirs |= {form.format(i): torch.zeros(1) for i in range(number)}
+    with pytest.raises(CheckpointError, match=reason) as caught:
+        from_official(theirs)
+    assert len(str(caught.value)) < 200
+
+
+def test_of_two_networks_none_is_guessed():
+    theirs = to_official(named_weights())
+    both = {f"{part}.{name}": t for part in ("ema", "model") for name, t in theirs.items()}
+    with pytest.raises(CheckpointError, match=r"holds 2 networks \(ema\., model\.\)"):
+        from_official(both)
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (Inert("a sparse tensor"), "is a sparse tensor, expected a plain tensor"),
+        (torch.zeros(8, 5, dtype=torch.int8), "values of the kind torch.int8"),
+        (None, "is a NoneType"),
+    ],
+)
+def test_weights_that_are_no_plain_tensors_are_named(value, reason):
+    theirs = to_official(named_weights()) | {"embed.conv1.weight": value}
+    with pytest.raises(CheckpointError, match=f"'embed.conv1.weight' .*{reason}"):
+        from_official(theirs)
+
+
+@pytest.mark.parametrize("name", ["waffleiron.other.0.norm.weight", "classif.7.weight"])
+def test_unknown_parts_of_the_network_are_not_dropped(name):
     theirs = to_official(named_weights()) | {name: torch.zeros(1)}
     with pytest.raises(CheckpointError, match=name):
         from_official(theirs)

@@ -11,10 +11,10 @@ from lidistill.engine.checkpoint import (
     clean_stale,
     has_checkpoint,
     load_checkpoint,
-    load_weights,
     prune,
     save_checkpoint,
 )
+from lidistill.engine.fitting import load_weights
 from lidistill.errors import CheckpointError, TrainingError
 
 

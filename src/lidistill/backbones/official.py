@@ -5,12 +5,15 @@ size 1: weights (out, in, 1) or (out, in, 1, 1) against our (out, in).
 """
 
 import re
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from torch import Tensor
 
 from lidistill.errors import CheckpointError
+from lidistill.reading.names import shown
+from lidistill.reading.plain_pickle import Inert
 
 _EMBED = {
     "norm": "feature_norm",
@@ -28,7 +31,15 @@ _MIX = {
 _MIX_NAME = {"spatial_mix": "spatial", "channel_mix": "channel"}
 _WRAPPERS = ("net", "model_point", "model_points", "state_dict", "model")
 """Keys under which training scripts store the weights; ``model_points`` is an early ScaLR's."""
+_MAX_WRAPPERS = 4  # within one another
+_MAX_NAMES = 10_000
+_MAX_GROUPS = 20
+_WRAPPED = re.compile(r"(?<![^.])(?:module|_orig_mod)\.")
+"""What DistributedDataParallel and torch.compile put into names, before any part of them."""
+_NETWORK = re.compile(r"((?:[^.]+\.)*?)waffleiron\.")
+_OURS = ("waffleiron.", "embed.", "classif.")
 _NORM_BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
+_LEAVES = frozenset({"weight", "bias", *_NORM_BUFFERS})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +50,8 @@ class NamedWeights:
     """State of a ``WaffleIron``."""
     head: dict[str, Tensor] = field(default_factory=dict)
     """State of a ``LinearHead``, ``MLPHead`` or ``SegmentationHead``; empty where there is none."""
+    left_out: tuple[str, ...] = ()
+    """What else stood there, in short: no part of the network."""
 
 
 def from_official(state: Mapping[str, object]) -> NamedWeights:
@@ -46,24 +59,29 @@ def from_official(state: Mapping[str, object]) -> NamedWeights:
 
     Args:
         state: What their file holds: the weights, or a dictionary with the weights under one of
-            ``_WRAPPERS``; names may begin with ``module.``.
+            ``_WRAPPERS``. What DDP, torch.compile or a module around it put into names is dropped.
 
     Raises:
-        CheckpointError: If there are no WaffleIron weights, or a name is unknown.
+        CheckpointError: If there are no WaffleIron weights, a part of a WaffleIron is unknown, or
+            a weight is no plain tensor.
     """
-    weights = _unwrap(state)
+    weights, others = _names_within(state)
     named = NamedWeights(backbone={}, head={})
     head_names = _head_names(weights)
-    for name, tensor in weights.items():
-        if name.startswith("classif."):
-            base, leaf = name.rsplit(".", 1)
-            if base not in head_names:
+    for name, value in weights.items():
+        base, _, leaf = name.rpartition(".")
+        ours = _our_name(base, head_names)
+        if ours is None:
+            if name.startswith(_OURS):
                 raise _unknown(name)
-            named.head[f"{head_names[base]}.{leaf}"] = _squeeze(tensor, leaf)
+            others.append(name)
+        elif leaf not in _LEAVES:
+            others.append(name)
         else:
-            ours = _backbone_name(name)
-            named.backbone[ours] = _squeeze(tensor, name.rsplit(".", 1)[1], name=ours)
-    return named
+            part = named.head if base.startswith("classif") else named.backbone
+            ours = ours if ours.endswith(".scale") else f"{ours}.{leaf}"
+            part[ours] = _squeeze(_check_tensor(name, value), leaf, name=ours)
+    return replace(named, left_out=_groups_of(others))
 
 
 def to_official(weights: NamedWeights) -> dict[str, Tensor]:
@@ -92,28 +110,69 @@ def to_official(weights: NamedWeights) -> dict[str, Tensor]:
     return official
 
 
-def _unwrap(state: Mapping[str, object]) -> dict[str, Tensor]:
-    for wrapper in _WRAPPERS:
-        inner = state.get(wrapper)
-        if isinstance(inner, Mapping):
-            state = inner
+def _names_within(state: Mapping[str, object]) -> tuple[dict[str, object], list[str]]:
+    """What stands beside and below ``waffleiron``, without what wrappers put before it; the rest.
+
+    Raises:
+        CheckpointError: If there is no such network, or more than one.
+    """
+    for _ in range(_MAX_WRAPPERS):
+        inner = next((state[w] for w in _WRAPPERS if isinstance(state.get(w), Mapping)), None)
+        if not isinstance(inner, Mapping):
             break
-    weights = {
-        str(name).removeprefix("module."): tensor
-        for name, tensor in state.items()
-        if isinstance(tensor, Tensor)
-    }
-    if not any(name.startswith("waffleiron.") for name in weights):
-        found = ", ".join(sorted(map(str, state))[:3]) or "nothing"
-        msg = (
-            f"no WaffleIron weights in this checkpoint (it holds {found} ...); expected names "
-            "such as waffleiron.channel_mix.0.norm.weight. Is it a checkpoint of ScaLR?"
-        )
+        state = inner
+    if len(state) > _MAX_NAMES:
+        msg = f"this checkpoint has {len(state):,} names; a WaffleIron has a few thousand at most."
         raise CheckpointError(msg)
-    return weights
+    plain = {_WRAPPED.sub("", str(name)): value for name, value in state.items()}
+    befores = sorted({found[1] for name in plain if (found := _NETWORK.match(name))})
+    if len(befores) != 1:
+        names = ", ".join(shown(n)[1:-1] for n in befores[:3] or sorted(map(str, state))[:3])
+        msg = (
+            f"no WaffleIron weights in this checkpoint (it holds {names or 'nothing'} ...); "
+            "expected names such as waffleiron.channel_mix.0.norm.weight. Is it a checkpoint of "
+            "ScaLR?"
+        )
+        if befores:
+            msg = f"this checkpoint holds {len(befores)} networks ({names}); save one by itself."
+        raise CheckpointError(msg)
+    before = befores[0]
+    ours = {n.removeprefix(before): v for n, v in plain.items() if n.startswith(before)}
+    return ours, [name for name in plain if not name.startswith(before)]
 
 
-def _head_names(weights: Mapping[str, Tensor]) -> dict[str, str]:
+def _check_tensor(name: str, value: object) -> Tensor:
+    """The value of a weight that the network needs.
+
+    Raises:
+        CheckpointError: If it is no plain tensor of floating point numbers.
+    """
+    if not isinstance(value, Tensor):
+        what = value.what if isinstance(value, Inert) else f"a {type(value).__name__}"
+        msg = f"{shown(name)} is {what}, expected a plain tensor; save it as one (x.to_dense())."
+        raise CheckpointError(msg)
+    if not value.is_floating_point() and not name.endswith("num_batches_tracked"):
+        msg = f"{shown(name)} has values of the kind {value.dtype}, expected floating point."
+        raise CheckpointError(msg)
+    if value.numel() == 0:
+        msg = f"{shown(name)} is {tuple(value.shape)}, a tensor without values."
+        raise CheckpointError(msg)
+    return value
+
+
+def _groups_of(names: list[str]) -> tuple[str, ...]:
+    """Names that were left out, in short: each, or what many of them begin with.
+
+    Raises:
+        CheckpointError: If they are of more kinds than anybody would want to hear of.
+    """
+    counts = Counter(name if name.startswith(_OURS) else name.split(".")[0] for name in names)
+    if len(counts) > _MAX_GROUPS:
+        raise _unknown(next(iter(names)), len(names))
+    return tuple(f"{shown(n)} ({c} weights)" if c > 1 else shown(n) for n, c in counts.items())
+
+
+def _head_names(weights: Mapping[str, object]) -> dict[str, str]:
     if "classif.0.running_mean" in weights:
         return {"classif.0": "norm", "classif.1": "linear"}
     if "classif.2.weight" in weights:
@@ -121,16 +180,16 @@ def _head_names(weights: Mapping[str, Tensor]) -> dict[str, str]:
     return {"classif": "linear"}
 
 
-def _backbone_name(name: str) -> str:
-    embed = re.fullmatch(r"embed\.(.+)\.(\w+)", name)
-    if embed and embed[1] in _EMBED:
-        return f"embed.{_EMBED[embed[1]]}.{embed[2]}"
-    mix = re.fullmatch(r"waffleiron\.(\w+)\.(\d+)\.(.+)\.(\w+)", name)
-    if mix and mix[3] in _MIX.get(mix[1], {}):
-        part = _MIX[mix[1]][mix[3]]
-        leaf = "" if part == "scale" else f".{mix[4]}"
-        return f"layers.{mix[2]}.{_MIX_NAME[mix[1]]}.{part}{leaf}"
-    raise _unknown(name)
+def _our_name(base: str, head_names: Mapping[str, str]) -> str | None:
+    """Our name of a module of theirs; None where a WaffleIron has no such module."""
+    if base in head_names:
+        return head_names[base]
+    if base.startswith("embed."):
+        inner = _EMBED.get(base.removeprefix("embed."))
+        return None if inner is None else f"embed.{inner}"
+    mix = re.fullmatch(r"waffleiron\.(\w+)\.([0-9]{1,7})\.(.+)", base)
+    part = _MIX.get(mix[1], {}).get(mix[3]) if mix else None
+    return f"layers.{int(mix[2])}.{_MIX_NAME[mix[1]]}.{part}" if mix and part else None
 
 
 def _official_name(name: str) -> str:
@@ -157,6 +216,7 @@ def _squeeze(tensor: Tensor, leaf: str, *, name: str = "") -> Tensor:
     return tensor
 
 
-def _unknown(name: str) -> CheckpointError:
-    msg = f"unknown weight {name!r}; expected those of a WaffleIron with its head, nothing else."
+def _unknown(name: str, number: int = 1) -> CheckpointError:
+    more = f" and {number - 1:,} more" if number > 1 else ""
+    msg = f"unknown weight {shown(name)}{more}; expected those of a WaffleIron with its head."
     return CheckpointError(msg)

@@ -3,11 +3,11 @@
 Shape letters: M points of a packed batch, B scans, O cells in use, C channels, L layers.
 """
 
-from typing import Annotated, Literal, TypeAlias, cast
+from typing import Annotated, Literal, Self, TypeAlias, cast
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -24,6 +24,9 @@ from lidistill.ops.layer import LayerForm, LayerWeights
 from lidistill.ops.occupied import Activation, activate, dense_convs, occupied_convs
 from lidistill.structures import Batch
 
+_MAX_WEIGHTS = 1 << 31
+"""Weights of the perceptrons; those of WI-48-768 have 57 million."""
+
 NormName: TypeAlias = Literal["layer", "batch"]
 
 
@@ -36,9 +39,9 @@ class WaffleIronConfig(Config):
     """
 
     kind: Literal["waffleiron"] = "waffleiron"
-    in_channels: Annotated[int, Field(ge=1)] = 5
-    width: Annotated[int, Field(ge=1)] = 256
-    depth: Annotated[int, Field(ge=1)] = 48
+    in_channels: Annotated[int, Field(ge=1, le=1024)] = 5
+    width: Annotated[int, Field(ge=1, le=8192)] = 256
+    depth: Annotated[int, Field(ge=1, le=512)] = 48
     activation: Activation = "relu"  # in the layers; the embedding always has ReLU
     norm: NormName = "layer"
     drop_path: Annotated[float, Field(ge=0, lt=1)] = 0.0  # the same for every layer
@@ -47,6 +50,17 @@ class WaffleIronConfig(Config):
     spatial: Literal["occupied", "dense"] = "occupied"  # equal results; dense is the slow twin
     checkpointing: bool = False  # recompute each layer in the backward pass to save memory
     grid: GridConfig = GridConfig()
+
+    @model_validator(mode="after")
+    def _fits_a_machine(self) -> Self:
+        products = 2 * self.depth * self.width**2
+        if products > _MAX_WEIGHTS:
+            msg = (
+                f"a network of depth {self.depth} and width {self.width} has {products:,} weights; "
+                f"expected at most {_MAX_WEIGHTS:,}"
+            )
+            raise ValueError(msg)
+        return self
 
     def build(self) -> "WaffleIron":
         """Network with fresh weights."""

@@ -37,8 +37,8 @@ class SamplingConfig(Config):
     voxel_frame: VoxelFrame = "lidar"
     cameras: Literal["one", "all"] = "one"  # one: drawn at random for every sample
     points: Literal["paired", "all"] = "paired"  # paired: only those some chosen camera sees
-    max_points: Annotated[int, Field(ge=1)] = 20_000  # in training
-    num_neighbors: Annotated[int, Field(ge=1)] = 16
+    max_points: Annotated[int, Field(ge=1, le=10**7)] = 20_000  # in training
+    num_neighbors: Annotated[int, Field(ge=1, le=1024)] = 16
     image_size_hw: Size = (224, 448)
     antialias: bool = False
     augmentation: AugmentationConfig = AugmentationConfig()

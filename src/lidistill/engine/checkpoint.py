@@ -12,12 +12,12 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 import lidistill
@@ -27,6 +27,7 @@ from lidistill.engine.checkpoint_record import (
     RECORD,
     TRAINING,
     WEIGHTS,
+    Meta,
     badness,
     check_sum,
     read_record,
@@ -34,8 +35,18 @@ from lidistill.engine.checkpoint_record import (
     step_folders,
 )
 from lidistill.engine.lost import lost_a_worker
-from lidistill.errors import UNREADABLE, CheckpointError, TrainingError, first_line
+from lidistill.engine.training_state import read_training_state
+from lidistill.errors import (
+    CheckpointError,
+    DatasetNotFoundError,
+    FileFormatError,
+    TrainingError,
+    first_line,
+)
+from lidistill.reading.safetensors_file import read_safetensors
 
+MAX_WEIGHTS: Final = 4 * 2**30
+"""Bytes of a checkpoint's weights; those of WI-48-768 take 0.25 GB."""
 _REPLACED = ".replaced-"
 _STALE = (".writing-*", f"{_REPLACED}*", ".removing-*")
 
@@ -65,10 +76,10 @@ class Checkpoint:
         if not file.is_file():
             msg = f"{self.path} holds no training state ({TRAINING}), so it cannot be resumed."
             raise CheckpointError(msg)
+        weights = (self.path / WEIGHTS).stat().st_size
         try:
-            check_sum(file, self.sha256.get(TRAINING))
-            return torch.load(file, map_location="cpu", weights_only=True)
-        except UNREADABLE as error:
+            return read_training_state(file, self.sha256.get(TRAINING), weights=weights)
+        except (OSError, ValueError) as error:
             msg = (
                 f"{file} is not a readable training state ({first_line(error)}); use another "
                 "checkpoint."
@@ -186,9 +197,9 @@ def load_checkpoint(path: Path) -> Checkpoint:
     try:
         record = read_record(folder / RECORD)
         sums: dict[str, str] = record.get("sha256", {})
-        check_sum(folder / WEIGHTS, sums.get(WEIGHTS))
-        weights = load_file(folder / WEIGHTS)
-    except (OSError, ValueError, RecursionError, SafetensorError) as error:
+        weights = read_safetensors(folder / WEIGHTS, max_bytes=MAX_WEIGHTS)
+        check_sum(folder / WEIGHTS, sums.get(WEIGHTS), max_bytes=MAX_WEIGHTS)
+    except (OSError, ValueError, FileFormatError, DatasetNotFoundError) as error:
         msg = (
             f"{folder} is not a readable checkpoint ({first_line(error)}); use another one of the "
             "run, or delete it to go on from the one before."
@@ -198,7 +209,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         path=folder,
         step=record["step"],
         recipe=record["recipe"],
-        meta=record["meta"] | {"versions": record.get("versions", {})},
+        meta=Meta(record["meta"] | {"versions": record.get("versions", {})}, folder),
         weights=weights,
         sha256=sums,
     )
@@ -207,37 +218,6 @@ def load_checkpoint(path: Path) -> Checkpoint:
 def has_checkpoint(run: Path) -> bool:
     """Whether a run folder holds a complete checkpoint."""
     return bool(step_folders(run / "checkpoints"))
-
-
-def load_weights(
-    module: torch.nn.Module,
-    weights: dict[str, Tensor],
-    *,
-    source: Path,
-    advice: str = "use the recipe it was trained with, which lies in the checkpoint.",
-) -> None:
-    """Put weights into a module that must fit them exactly.
-
-    Raises:
-        CheckpointError: If a name or a shape differs; it says which, and gives the advice.
-    """
-    own = module.state_dict()
-    missing = sorted(own.keys() - weights.keys())
-    extra = sorted(weights.keys() - own.keys())
-    shapes = [
-        f"{name} is {tuple(weights[name].shape)}, expected {tuple(own[name].shape)}"
-        for name in sorted(own.keys() & weights.keys())
-        if own[name].shape != weights[name].shape
-    ]
-    if missing or extra or shapes:
-        found = [*shapes[:1], *(f"{n} is missing" for n in missing[:1])]
-        found += [f"{n} is unknown" for n in extra[:1]]
-        msg = (
-            f"{source} is of another architecture: {'; '.join(found)} "
-            f"({len(shapes)} shapes, {len(missing)} missing, {len(extra)} unknown); {advice}"
-        )
-        raise CheckpointError(msg)
-    module.load_state_dict(weights)
 
 
 def versions() -> dict[str, str]:

@@ -11,10 +11,10 @@ from lidistill.engine.checkpoint import (
     Checkpoint,
     has_checkpoint,
     load_checkpoint,
-    load_weights,
     newest_checkpoint,
 )
 from lidistill.engine.distributed import load_optimizer, on_first
+from lidistill.engine.fitting import load_weights
 from lidistill.engine.training import Training
 from lidistill.errors import CheckpointError
 

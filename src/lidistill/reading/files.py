@@ -90,6 +90,25 @@ def parse_json(text: str) -> Any:
         raise ValueError(msg) from error
 
 
+def check_depth(value: Any, *, limit: int = 40) -> None:
+    """Refuse a JSON value that is nested deeper than anything that is written here.
+
+    Raises:
+        ValueError: If it is.
+    """
+    level = [value]
+    for _ in range(limit):
+        level = [
+            part
+            for outer in level
+            if isinstance(outer, dict | list)
+            for part in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+    if level:
+        msg = f"nested deeper than {limit} levels"
+        raise ValueError(msg)
+
+
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     unique = dict(pairs)
     if len(unique) != len(pairs):

@@ -7,7 +7,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from lidistill.collective import num_ranks, rank
-from lidistill.config import Config, Seed
+from lidistill.config import Config, Seed, Workers
 from lidistill.data import DatasetConfig, FrameDataset
 from lidistill.data.bad_frames import BadFrames
 from lidistill.data.completeness import CompletenessConfig
@@ -133,7 +133,7 @@ class DataConfig(TrainSetsConfig):
     """Data sets to distil on, the way from frame to sample, and the workers that walk it."""
 
     sampling: SamplingConfig = SamplingConfig()
-    workers: Annotated[int, Field(ge=0)] = 0  # changes no result
+    workers: Workers = 0  # changes no result
 
     def build(self) -> Concatenation:
         """All sets as one; where pictures are optional, a frame must have one all the same.

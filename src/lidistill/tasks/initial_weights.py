@@ -5,7 +5,8 @@ from pathlib import Path
 
 from torch import nn
 
-from lidistill.engine.checkpoint import Checkpoint, load_checkpoint, load_weights
+from lidistill.engine.checkpoint import Checkpoint, load_checkpoint
+from lidistill.engine.fitting import load_weights
 from lidistill.engine.checkpoint_record import WEIGHTS
 from lidistill.tasks.start import backbone_weights, part_of
 

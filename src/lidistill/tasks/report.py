@@ -10,15 +10,10 @@ from pydantic import TypeAdapter
 
 from lidistill.backbones import BackboneConfig
 from lidistill.durable import sha256
-from lidistill.engine.checkpoint import (
-    Checkpoint,
-    load_checkpoint,
-    load_weights,
-    newest_checkpoint,
-    versions,
-)
+from lidistill.engine.checkpoint import Checkpoint, load_checkpoint, newest_checkpoint, versions
 from lidistill.engine.checkpoint_record import WEIGHTS
 from lidistill.engine.distributed import on_first, start
+from lidistill.engine.fitting import load_weights
 from lidistill.engine.precision import pick_device
 from lidistill.engine.tracking import read_log
 from lidistill.errors import CheckpointError, ConfigError

@@ -13,7 +13,8 @@ from scipy.spatial import cKDTree
 
 from lidistill.data.pairing import pair_view
 from lidistill.data.scan_sample import scan_sample
-from lidistill.engine.checkpoint import load_checkpoint, load_weights
+from lidistill.engine.checkpoint import load_checkpoint
+from lidistill.engine.fitting import load_weights
 from lidistill.engine.precision import pick_device
 from lidistill.errors import FileFormatError
 from lidistill.geometry import transform_points

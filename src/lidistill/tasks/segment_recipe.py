@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self, TypeAlias
 from pydantic import Field, model_validator
 
 from lidistill.backbones import BackboneConfig
-from lidistill.config import Config, GridConfig, Seed
+from lidistill.config import Config, GridConfig, Seed, Workers
 from lidistill.data.sampling import SamplingConfig
 from lidistill.engine.loop import TrainConfig
 from lidistill.engine.optim import OptimizerConfig
@@ -36,7 +36,7 @@ class _LabelRecipe(Config):
     evaluation: SetsConfig
     votes: VotesConfig = VotesConfig()
     sampling: SamplingConfig = SamplingConfig()
-    workers: Annotated[int, Field(ge=0)] = 0
+    workers: Workers = 0
     lovasz_weight: Annotated[float, Field(ge=0)] = 1.0
     schedule: Schedule = CosineSchedule(warmup_epochs=2)
     train: TrainConfig

@@ -14,13 +14,9 @@ from lidistill.backbones.base import Backbone
 from lidistill.config import GridConfig
 from lidistill.data.sampling import SamplingConfig
 from lidistill.durable import sha256
-from lidistill.engine.checkpoint import (
-    Checkpoint,
-    load_checkpoint,
-    load_weights,
-    newest_checkpoint,
-)
+from lidistill.engine.checkpoint import Checkpoint, load_checkpoint, newest_checkpoint
 from lidistill.engine.checkpoint_record import WEIGHTS
+from lidistill.engine.fitting import load_weights
 from lidistill.errors import CheckpointError, ConfigError
 from lidistill.tasks.encoders import BackboneEncoder, Encoder, InputEncoder, TeacherEncoder
 from lidistill.tasks.targets import TargetReader

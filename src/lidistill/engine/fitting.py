@@ -1,0 +1,65 @@
+"""Weights and the module they are for: compared by names and shapes before one meets the other."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, TypeVar
+
+import torch
+from torch import Tensor
+
+from lidistill.errors import CheckpointError
+from lidistill.reading.names import shown
+
+M = TypeVar("M", bound=torch.nn.Module)
+_RECIPE_ADVICE: Final = "use the recipe it was trained with, which lies in the checkpoint."
+
+
+def load_weights(
+    module: torch.nn.Module,
+    weights: dict[str, Tensor],
+    *,
+    source: Path,
+    advice: str = _RECIPE_ADVICE,
+) -> None:
+    """Put weights into a module that must fit them exactly.
+
+    Raises:
+        CheckpointError: If a name or a shape differs; it says which, and gives the advice.
+    """
+    own = module.state_dict()
+    missing = sorted(own.keys() - weights.keys())
+    extra = sorted(weights.keys() - own.keys())
+    shapes = [
+        f"{name} is {tuple(weights[name].shape)}, expected {tuple(own[name].shape)}"
+        for name in sorted(own.keys() & weights.keys())
+        if own[name].shape != weights[name].shape
+    ]
+    if missing or extra or shapes:
+        found = [*shapes[:1], *(f"{shown(n)[1:-1]} is missing" for n in missing[:1])]
+        found += [f"{shown(n)[1:-1]} is unknown" for n in extra[:1]]
+        msg = (
+            f"{source} is of another architecture: {'; '.join(found)} "
+            f"({len(shapes)} shapes, {len(missing)} missing, {len(extra)} unknown); {advice}"
+        )
+        raise CheckpointError(msg)
+    if not any(tensor.is_meta for tensor in own.values()):
+        module.load_state_dict(weights)
+
+
+def build_fitting(
+    build: Callable[[], M],
+    weights: dict[str, Tensor],
+    *,
+    source: Path,
+    advice: str = _RECIPE_ADVICE,
+) -> M:
+    """Build a module and put weights into it; shapes are compared before it takes any memory.
+
+    Raises:
+        CheckpointError: See ``load_weights``.
+    """
+    with torch.device("meta"):
+        load_weights(build(), weights, source=source, advice=advice)
+    module = build()
+    load_weights(module, weights, source=source, advice=advice)
+    return module

@@ -1,0 +1,225 @@
+"""Files that ``torch.save`` wrote, read without PyTorch's reader: no code, no surprise in size.
+
+Shapes are known, and checked against what the file holds, before a value is touched: the file is
+mapped, so that what is not asked for costs no memory. Both forms are read, the zip of today and
+the older row of pickles.
+"""
+
+import io
+import mmap
+import shlex
+import struct
+import zipfile
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+import torch
+from torch import Tensor
+
+from lidistill.errors import FileFormatError, first_line
+from lidistill.reading.files import open_file
+from lidistill.reading.names import shown
+from lidistill.reading.plain_pickle import ForeignError, HostileError, read_pickle
+from lidistill.reading.torch_objects import Storage, make_with, refer_to_storage
+
+MAX_BYTES: Final = 8 * 2**30
+"""Size at which a file of weights is refused; the largest DINOv2 takes 4.6 GB."""
+_MAX_PLAIN: Final = 1 << 26
+"""Bytes of names and numbers, all that is read at once; with an optimiser 1 MB."""
+_MAX_PIECE: Final = 1 << 22
+_LOCAL_HEADER: Final = 30
+_MAGIC: Final = 0x1950A86A20F9469CFC6C
+_PROTOCOL: Final = 1001
+_BLOCK: Final = 512
+_MAX_LINE: Final = 1000  # of a class's name
+
+
+def read_torch_file(path: Path, *, max_bytes: int = MAX_BYTES) -> Any:
+    """What a file of ``torch.save`` holds: plain values, tensors, and ``Inert`` for the rest.
+
+    Tensors share the memory of the mapped file; changing one changes no file.
+
+    Raises:
+        ForeignError: If it cannot be read without running it, or is of a form not read here.
+        ValueError: If it is damaged, too large, or no such file.
+        OSError: If it cannot be opened.
+    """
+    try:
+        with open_file(path, max_bytes=max_bytes) as file:
+            start = file.read(_BLOCK)
+            if start.startswith(b"PK\x03\x04"):
+                return _read_zip(file)
+            if not start.startswith(b"\x80") or b"ustar" in start:
+                raise _not_from_torch(start)
+            file.seek(0)
+            return _read_row(file)
+    except FileFormatError as error:
+        raise ValueError(first_line(error)) from error
+    except (zipfile.BadZipFile, NotImplementedError, struct.error, RuntimeError) as error:
+        raise ValueError(first_line(error)) from error
+
+
+class _Budgeted(io.RawIOBase):
+    """A file of which only so much is read, piece by piece: names and numbers, no values."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        super().__init__()
+        self._file, self._left = file, _MAX_PLAIN
+
+    def read(self, size: int = -1, /) -> bytes:
+        """See ``io.RawIOBase.read``."""
+        if size > min(self._left, _MAX_PIECE) and size > 0:
+            msg = f"it announces {size} bytes of names and numbers"
+            raise ValueError(msg)
+        piece = self._file.read(size if size >= 0 else _MAX_PIECE)
+        self._left -= len(piece)
+        if self._left < 0:
+            msg = f"it has more than {_MAX_PLAIN} bytes of names and numbers"
+            raise ValueError(msg)
+        return piece
+
+    def readline(self, size: int | None = -1, /) -> bytes:  # noqa: ARG002  as of its base
+        """See ``io.RawIOBase.readline``."""
+        return self._file.readline(_MAX_LINE)
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        """See ``io.RawIOBase.seek``."""
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        """See ``io.RawIOBase.tell``."""
+        return self._file.tell()
+
+    def seekable(self) -> bool:
+        """See ``io.RawIOBase.seekable``."""
+        return True
+
+    def readable(self) -> bool:
+        """See ``io.RawIOBase.readable``."""
+        return True
+
+
+class _Mapped:
+    """Storages of a file by their keys.
+
+    Args:
+        file: Open for reading.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.places: dict[str, tuple[int, int]] = {}  # first byte, bytes
+        self._memory = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+
+    def view(self, storage: Storage, dtype: torch.dtype) -> Tensor:
+        """All values of a storage; none is read before it is used."""
+        place, size = self.places.get(storage.key, (0, -1))
+        size = min(size, len(self._memory) - place)
+        if size < storage.nbytes:
+            found = "is missing" if size < 0 else f"has {size} bytes, expected {storage.nbytes}"
+            msg = f"its storage {shown(storage.key)} {found}; it was cut off or damaged"
+            raise ValueError(msg)
+        count = storage.nbytes // dtype.itemsize
+        if count == 0:
+            return torch.empty(0, dtype=dtype)
+        return torch.frombuffer(self._memory, dtype=dtype, count=count, offset=place)
+
+
+def _read_zip(file: BinaryIO) -> Any:
+    """A file of PyTorch 1.6 and later: a zip of a pickle and of one member for each storage."""
+    with zipfile.ZipFile(_Budgeted(file)) as archive:
+        members = archive.infolist()
+        root = members[0].filename.split("/")[0] if members else ""
+        names = {member.filename: member for member in members}
+        if f"{root}/data.pkl" not in names:
+            msg = "it is a zip of something else, without a data.pkl"
+            raise ForeignError(msg)
+        order = names.get(f"{root}/byteorder")
+        if order is not None and archive.read(order) != b"little":
+            msg = "it was written on a machine whose numbers begin with their highest byte"
+            raise ForeignError(msg)
+        content = _Mapped(file)
+        for member in members:
+            folder, _, key = member.filename.rpartition("/")
+            if folder == f"{root}/data":
+                content.places[key] = _place(file, member)
+        with archive.open(f"{root}/data.pkl") as pickle:
+            plain = io.BytesIO(pickle.read(_MAX_PLAIN))
+    return read_pickle(plain, make=make_with(content.view), refer=refer_to_storage)
+
+
+def _place(file: BinaryIO, member: zipfile.ZipInfo) -> tuple[int, int]:
+    """First byte and size of a member that lies in the zip as it is."""
+    if member.compress_type != zipfile.ZIP_STORED or member.flag_bits & 1:
+        msg = f"its member {shown(member.filename)} is compressed, expected values as they are"
+        raise ForeignError(msg)
+    file.seek(member.header_offset)
+    header = file.read(_LOCAL_HEADER)
+    name, extra = struct.unpack_from("<HH", header, _LOCAL_HEADER - 4)
+    return member.header_offset + _LOCAL_HEADER + name + extra, member.file_size
+
+
+def _read_row(file: BinaryIO) -> Any:
+    """A file of PyTorch before 1.6: five pickles in a row, then the storages."""
+    source = _Budgeted(file)
+    storages: dict[str, Storage] = {}
+
+    def note(reference: Any) -> None:
+        found = refer_to_storage(reference)
+        if isinstance(found, Storage):
+            storages[found.key] = found
+
+    def read(*, make: Any = lambda *_: None, refer: Any = note) -> Any:
+        return read_pickle(source, make=make, refer=refer)
+
+    if read() != _MAGIC or read() != _PROTOCOL:
+        msg = "a pickle of another program, or damaged; expected a file of torch.save"
+        raise ValueError(msg)
+    read()  # of the machine that wrote it
+    start = file.tell()
+    read()  # which storages there are; where they lie is said behind it
+    keys = read()
+    content = _Mapped(file)
+    for key in map(str, keys if isinstance(keys, list) else ()):
+        (count,) = struct.unpack("<q", file.read(8))
+        size = storages[key].nbytes if key in storages else -1
+        if size < 0 or count * storages[key].dtype.itemsize != size:
+            msg = f"its storage {shown(key)} has {count} values, another number was announced"
+            raise ValueError(msg)
+        content.places[key] = file.tell(), size
+        file.seek(size, io.SEEK_CUR)
+    file.seek(start)
+    return read(make=make_with(content.view), refer=refer_to_storage)
+
+
+def _not_from_torch(start: bytes) -> ValueError:
+    if b"ustar" in start:
+        return ForeignError("a tar, as PyTorch wrote it before 2017, or an archive to be unpacked")
+    if start.lstrip()[:1] == b"<":
+        return ValueError("a web page; download the file that it leads to")
+    return ValueError("no file that torch.save wrote")
+
+
+_PLAIN: Final = (
+    "import sys, torch; f = lambda x: (x.dequantize() if x.is_quantized else x.to_dense())"
+    ".detach().clone() if torch.is_tensor(x) else f(x.state_dict()) if hasattr(x, 'state_dict') "
+    "else {k: f(v) for k, v in x.items()} if hasattr(x, 'items') else None; "
+    "torch.save(f(torch.load(sys.argv[1], 'cpu', weights_only=False)), sys.argv[2])"
+)
+
+
+def how_to_mend(error: Exception | None, path: Path) -> str:
+    """What to do about a file that ``read_torch_file`` refused.
+
+    Args:
+        error: Why; None where all of it is one object.
+        path: The file.
+    """
+    if isinstance(error, ForeignError) or error is None:
+        return (
+            "to get its tensors out, and only if you trust its authors, run in the environment "
+            f'it was made in: python -c "{_PLAIN}" {shlex.quote(str(path))} plain.pth; then give '
+            "plain.pth."
+        )
+    if isinstance(error, HostileError):
+        return "no weights need that, so do not load it with anything else; ask its authors."
+    return "expected a whole file that torch.save wrote; if it was cut off, get it again."
