@@ -6,8 +6,8 @@ from pathlib import Path
 from torch import nn
 
 from lidistill.engine.checkpoint import Checkpoint, load_checkpoint
-from lidistill.engine.fitting import load_weights
 from lidistill.engine.checkpoint_record import WEIGHTS
+from lidistill.engine.fitting import load_weights
 from lidistill.tasks.start import backbone_weights, part_of
 
 logger = logging.getLogger(__name__)
