@@ -4,7 +4,7 @@ import pytest
 from fakes.runs import NETWORK, probe_values, write_world
 from fakes.shipped import small, write_data
 
-from lidistill.engine.tracking import read_log
+from lidistill.engine.run_files import read_log
 from lidistill.errors import ConfigError, DatasetNotFoundError
 from lidistill.recipes import (
     apply_overrides,

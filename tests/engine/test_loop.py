@@ -12,9 +12,9 @@ from lidistill.data.order import FrameOrder
 from lidistill.engine.checkpoint import load_checkpoint
 from lidistill.engine.loop import TrainConfig, Training, step_seed, train
 from lidistill.engine.optim import OptimizerConfig
+from lidistill.engine.run_files import read_log
 from lidistill.engine.run_lock import RunLock
 from lidistill.engine.schedules import CosineSchedule
-from lidistill.engine.tracking import read_log
 from lidistill.errors import CheckpointError, RunStoppedError, TrainingError
 
 

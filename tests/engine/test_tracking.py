@@ -1,12 +1,8 @@
 import logging
 
 from lidistill.engine.progress import ProgressBar, track
-from lidistill.engine.tracking import (
-    JsonLinesTracker,
-    TensorBoardTracker,
-    Trackers,
-    read_log,
-)
+from lidistill.engine.run_files import read_log
+from lidistill.engine.tracking import JsonLinesTracker, TensorBoardTracker, Trackers
 
 
 def test_a_resumed_log_drops_what_came_after_the_checkpoint(tmp_path):

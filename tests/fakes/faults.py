@@ -22,7 +22,7 @@ from fakes.runs import pretrain_values, write_world
 
 from lidistill import cli
 from lidistill.engine.checkpoint import load_checkpoint
-from lidistill.engine.tracking import read_log
+from lidistill.engine.run_files import read_log
 from lidistill.tasks import pretrain_run
 
 STEPS = 20

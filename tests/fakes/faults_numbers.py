@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from fakes.faults import Tally, World, finish, start, survey
 
+from lidistill.engine.run_files import read_log
 from lidistill.engine.step import Stepper, StepResult
-from lidistill.engine.tracking import read_log
 
 PLACES = ("point", "feature", "loss", "gradient")
 

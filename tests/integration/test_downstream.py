@@ -15,7 +15,7 @@ from fakes.runs import (
 
 from lidistill.compare import ROWS, Line, gap_sentence, markdown, table_rows
 from lidistill.engine.checkpoint import load_checkpoint
-from lidistill.engine.tracking import read_log
+from lidistill.engine.run_files import read_log
 from lidistill.errors import CheckpointError, ConfigError, FileFormatError
 from lidistill.recipes import apply_overrides
 from lidistill.tasks.distill import pretrain

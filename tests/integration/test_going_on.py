@@ -8,7 +8,7 @@ from fakes.runs import pretrain_values, write_street, write_world
 from fakes.teachers import write_vit
 
 from lidistill.engine.checkpoint import load_checkpoint
-from lidistill.engine.tracking import read_log
+from lidistill.engine.run_files import read_log
 from lidistill.errors import CheckpointError, ConfigError
 from lidistill.recipes import apply_overrides
 from lidistill.tasks.distill import build_distiller, pretrain

@@ -4,11 +4,12 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from fakes.runs import pretrain_values, probe_values, write_world
+from fakes.runs import pretrain_values, probe_values, write_street, write_world
 from fakes.semantic_kitti import write_sequence
 
 from lidistill.engine.checkpoint import load_checkpoint
-from lidistill.engine.tracking import read_log
+from lidistill.engine.checkpoint_record import record_sum
+from lidistill.engine.run_files import read_log
 from lidistill.errors import CheckpointError, ConfigError
 from lidistill.recipes import apply_overrides
 from lidistill.tasks.distill import pretrain
@@ -51,6 +52,38 @@ def test_a_run_cut_in_mid_epoch_goes_on_bit_for_bit(world, tmp_path):
     assert found.step == expected.step == 6
     for name, weight in expected.weights.items():
         assert torch.equal(found.weights[name], weight), name
+
+
+def cut(world, folder, root):
+    """A run that has two steps to go, of a world whose data set lies elsewhere by now."""
+    shutil.copytree(world / "pretrain", folder / "cut")
+    shutil.rmtree(folder / "cut" / "checkpoints" / "step-00000006")
+    shutil.copytree(world / "set", root)
+    return distillation(world, f"output={folder / 'cut'}", f"data.sets.0.root={root}")
+
+
+def test_a_run_goes_on_where_its_data_set_has_moved_to(world, tmp_path):
+    pretrain(cut(world, tmp_path, tmp_path / "node-local"))
+    assert curve(tmp_path / "cut") == curve(world / "pretrain")
+
+
+def test_a_run_does_not_go_on_with_other_frames(world, tmp_path):
+    recipe = cut(world, tmp_path, tmp_path / "node-local")
+    write_street(tmp_path / "node-local", name="002", frames=(0, 1))
+    with pytest.raises(CheckpointError, match=r"learned from 4 frames, and data.sets hold 6"):
+        pretrain(recipe)
+
+
+def test_a_run_of_an_older_version_says_that_it_cannot_compare_its_frames(world, tmp_path, caplog):
+    recipe = cut(world, tmp_path, tmp_path / "node-local")
+    file = tmp_path / "cut" / "checkpoints" / "step-00000004" / "checkpoint.json"
+    record = json.loads(file.read_text())
+    del record["meta"]["frames"]
+    record["sha256"]["checkpoint.json"] = record_sum(record)
+    file.write_text(json.dumps(record))
+    pretrain(recipe)
+    assert "does not say which frames it learned from" in caplog.text
+    assert curve(tmp_path / "cut") == curve(world / "pretrain")
 
 
 def test_the_number_of_workers_changes_nothing(world, tmp_path):

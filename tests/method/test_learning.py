@@ -11,8 +11,8 @@ from torch import nn
 from lidistill.backbones import WaffleIronConfig
 from lidistill.engine.checkpoint import load_checkpoint
 from lidistill.engine.optim import OptimizerConfig, layer_groups
+from lidistill.engine.run_files import read_log
 from lidistill.engine.schedules import CosineSchedule, ReciprocalSqrtSchedule
-from lidistill.engine.tracking import read_log
 from lidistill.heads import SegmentationHead
 from lidistill.recipes import apply_overrides
 from lidistill.tasks.distill import pretrain

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from fakes.runs import pretrain_values, probe_values, write_world
 
 from lidistill.engine.checkpoint import load_checkpoint, save_checkpoint
-from lidistill.engine.tracking import read_log
+from lidistill.engine.run_files import read_log
 from lidistill.errors import CheckpointError, ConfigError
 from lidistill.estimate import made_up
 from lidistill.recipes import apply_overrides

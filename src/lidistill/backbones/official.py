@@ -125,18 +125,18 @@ def _names_within(state: Mapping[str, object]) -> tuple[dict[str, object], list[
         msg = f"this checkpoint has {len(state):,} names; a WaffleIron has a few thousand at most."
         raise CheckpointError(msg)
     plain = {_WRAPPED.sub("", str(name)): value for name, value in state.items()}
-    befores = sorted({found[1] for name in plain if (found := _NETWORK.match(name))})
-    if len(befores) != 1:
-        names = ", ".join(shown(n)[1:-1] for n in befores[:3] or sorted(map(str, state))[:3])
+    prefixes = sorted({found[1] for name in plain if (found := _NETWORK.match(name))})
+    if len(prefixes) != 1:
+        names = ", ".join(shown(n)[1:-1] for n in prefixes[:3] or sorted(map(str, state))[:3])
         msg = (
             f"no WaffleIron weights in this checkpoint (it holds {names or 'nothing'} ...); "
             "expected names such as waffleiron.channel_mix.0.norm.weight. Is it a checkpoint of "
             "ScaLR?"
         )
-        if befores:
-            msg = f"this checkpoint holds {len(befores)} networks ({names}); save one by itself."
+        if prefixes:
+            msg = f"this checkpoint holds {len(prefixes)} networks ({names}); save one by itself."
         raise CheckpointError(msg)
-    before = befores[0]
+    before = prefixes[0]
     ours = {n.removeprefix(before): v for n, v in plain.items() if n.startswith(before)}
     return ours, [name for name in plain if not name.startswith(before)]
 

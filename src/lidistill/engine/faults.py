@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lidistill.durable import replace_text
+from lidistill.engine.run_files import keep_lines
 from lidistill.errors import TrainingError
 
 logger = logging.getLogger(__name__)
@@ -36,9 +36,7 @@ class FaultLog:
         self.in_a_row = in_a_row
         self._path, self._limit = path, limit
         if path is not None and path.is_file():
-            lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-            kept = [x for x in lines if x.endswith("\n") and json.loads(x)["step"] <= resume_step]
-            replace_text(path, "".join(kept))
+            keep_lines(path, resume_step)
 
     def good(self) -> None:
         """A step was taken."""

@@ -7,10 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import yaml
 from torch import nn
 
-from lidistill.durable import replace_text, sync
+from lidistill.durable import sync
 from lidistill.engine.checkpoint import clean_stale, newest_checkpoint, prune, save_checkpoint
 from lidistill.engine.distributed import (
     is_first,
@@ -24,6 +23,7 @@ from lidistill.engine.lost import losses_of_helpers
 from lidistill.engine.precision import make_scaler, warn_if_slow
 from lidistill.engine.progress import ProgressBar
 from lidistill.engine.resume import Resumed, resume
+from lidistill.engine.run_files import write_recipe
 from lidistill.engine.run_lock import RunLock
 from lidistill.engine.signals import StopSignals, stopped
 from lidistill.engine.step import Stepper, StepResult, step_seed
@@ -56,7 +56,7 @@ def train(training: Training) -> Path:
             warn_if_slow(training.device, training.config.precision, key="train.precision")
         training.module.to(training.device)
         begin = resume(training)
-        on_first(lambda: _write_recipe(training))
+        on_first(lambda: write_recipe(training.run, training.recipe, begin.recipe))
         run = _Run(training, begin)
         total = training.config.total_steps(training.steps_per_epoch)
         signals = stack.enter_context(StopSignals())
@@ -148,11 +148,6 @@ def _open(training: Training, stack: contextlib.ExitStack) -> None:
     """Take the run folder, and clear what a killed run has left in it."""
     stack.enter_context(RunLock(training.run))
     clean_stale(training.run)
-
-
-def _write_recipe(training: Training) -> None:
-    text = yaml.safe_dump(training.recipe, sort_keys=False)
-    replace_text(training.run / "recipe.yaml", text)
 
 
 def _trackers(run: Path, step: int) -> Tracker:

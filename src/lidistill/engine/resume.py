@@ -1,9 +1,10 @@
 """Going on with a run: its newest checkpoint, and whether it is of the same recipe."""
 
 import logging
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import torch
 
@@ -16,7 +17,12 @@ from lidistill.engine.checkpoint import (
 from lidistill.engine.distributed import load_optimizer, on_first
 from lidistill.engine.fitting import load_weights
 from lidistill.engine.training import Training
-from lidistill.errors import CheckpointError
+from lidistill.engine.training_state import check_optimizer
+from lidistill.errors import CheckpointError, first_line
+from lidistill.reading.names import shown
+
+_WHERE: Final = re.compile(r"data\.sets\.[0-9]+\.(root|index_cache|missing)")
+"""Keys that say where data lie and how they are looked up; what they are, their frames tell."""
 
 logger = logging.getLogger(__name__)
 
@@ -31,12 +37,23 @@ class Resumed:
     """Bad steps that came last."""
     state: Mapping[str, Any] | None = None
     """Optimiser and loss scaler; None at the beginning."""
+    recipe: Mapping[str, Any] | None = None
+    """What ran before; None at the beginning."""
 
     def restore(self, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler) -> None:
         """Give optimiser and loss scaler the state they had."""
-        if self.state is not None:
+        if self.state is None:
+            return
+        try:
+            check_optimizer(optimizer, self.state["optimizer"])
             load_optimizer(optimizer, self.state["optimizer"])
             scaler.load_state_dict(self.state["scaler"])
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            msg = (
+                f"the training state of step {self.step} does not fit this run "
+                f"({first_line(error)[:200]}); delete that checkpoint to go on from the one before."
+            )
+            raise CheckpointError(msg) from error
 
 
 def resume(training: Training) -> Resumed:
@@ -56,6 +73,7 @@ def resume(training: Training) -> Resumed:
         key
         for key in before.keys() | now.keys()
         if before.get(key) != now.get(key)
+        and not _WHERE.fullmatch(key)
         and not _below(key, training.may_change)
         and not (key in training.may_move and before.get(key) and now.get(key))
     )
@@ -65,6 +83,7 @@ def resume(training: Training) -> Resumed:
             "give another output=FOLDER, or delete that one to start anew."
         )
         raise CheckpointError(msg)
+    _check_frames(training, checkpoint)
     load_weights(training.module, checkpoint.weights, source=checkpoint.path)
     state = checkpoint.training_state()
     total = training.config.total_steps(training.steps_per_epoch)
@@ -72,7 +91,26 @@ def resume(training: Training) -> Resumed:
     done = "%s has finished its %d steps" if checkpoint.step >= total else "resuming %s at step %d"
     logger.info(done, training.run, checkpoint.step)
     bad = state.get("bad_in_a_row", 0)
-    return Resumed(step=checkpoint.step, bad_in_a_row=bad, state=state)
+    return Resumed(step=checkpoint.step, bad_in_a_row=bad, state=state, recipe=checkpoint.recipe)
+
+
+def _check_frames(training: Training, checkpoint: Checkpoint) -> None:
+    """Refuse to go on with other data, wherever they lie."""
+    before, now = checkpoint.meta.get("frames"), training.meta.get("frames")
+    if now is None or before == now:
+        return
+    if before is None:
+        logger.warning(
+            "%s does not say which frames it learned from, as an older version wrote it; going on "
+            "with the %d that are there", checkpoint.path, now["number"],
+        )  # fmt: skip
+        return
+    msg = (
+        f"{training.run} learned from {shown(before.get('number'))} frames, and data.sets hold "
+        f"{now['number']}, other ones or in another order; where they lie is free, but a run goes "
+        "on with the same. Mend data.sets, or give another output=FOLDER."
+    )
+    raise CheckpointError(msg)
 
 
 def _check_length(training: Training, checkpoint: Checkpoint, total: int) -> None:

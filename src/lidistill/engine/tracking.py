@@ -1,15 +1,12 @@
 """Where the numbers of a run go: JSON lines and TensorBoard."""
 
 import json
-import logging
 from pathlib import Path
 from typing import Protocol
 
 from torch.utils.tensorboard import SummaryWriter
 
-from lidistill.durable import replace_text
-
-logger = logging.getLogger(__name__)
+from lidistill.engine.run_files import keep_lines
 
 
 class Tracker(Protocol):
@@ -35,8 +32,7 @@ class JsonLinesTracker:
 
     def __init__(self, path: Path, *, resume_step: int = 0) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        kept = [line for line in _complete_lines(path) if json.loads(line)["step"] <= resume_step]
-        replace_text(path, "".join(f"{line}\n" for line in kept))
+        keep_lines(path, resume_step)
         self._file = path.open("a", encoding="utf-8")
 
     def log(self, step: int, values: dict[str, float]) -> None:
@@ -85,18 +81,3 @@ class Trackers:
         """See ``Tracker.close``."""
         for tracker in self._trackers:
             tracker.close()
-
-
-def read_log(path: Path) -> list[dict[str, float]]:
-    """The records of a JSON lines file, without a last line that was cut off."""
-    return [json.loads(line) for line in _complete_lines(path)]
-
-
-def _complete_lines(path: Path) -> list[str]:
-    if not path.is_file():
-        return []
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    if lines and not lines[-1].endswith("\n"):
-        logger.warning("%s: its last line was cut off and is left out", path)
-        lines.pop()
-    return [line.rstrip("\n") for line in lines]

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any, Final
 
+import torch
 from torch import Tensor
 
 from lidistill.engine.checkpoint_record import check_sum
@@ -37,6 +38,21 @@ def read_training_state(file: Path, checksum: str | None, *, weights: int) -> di
             msg = f"it has no valid {key!r}"
             raise ValueError(msg)  # noqa: TRY004  whoever reads a checkpoint catches one error
     return {key: _owned(value, str(key)) for key, value in state.items()}
+
+
+def check_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """Compare the shapes of an optimiser's state with those of what it steps.
+
+    Raises:
+        ValueError: If one differs.
+    """
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    for index, values in state["state"].items():
+        for name, value in values.items():
+            if isinstance(value, Tensor) and value.dim() and value.shape != parameters[index].shape:
+                found, expected = tuple(value.shape), tuple(parameters[index].shape)
+                msg = f"{shown(name)} of parameter {index} is {found}, expected {expected}"
+                raise ValueError(msg)
 
 
 def _owned(value: Any, name: str, depth: int = 0) -> Any:

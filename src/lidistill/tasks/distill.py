@@ -39,7 +39,7 @@ from lidistill.tasks.data_config import (
 )
 from lidistill.tasks.device_batches import DeviceSamples
 from lidistill.tasks.initial_weights import load_initial
-from lidistill.tasks.input_statistics import input_statistics
+from lidistill.tasks.input_statistics import frames_seen, input_statistics
 from lidistill.tasks.matching import Matching, mean_by_view
 from lidistill.tasks.targets import TargetReader
 from lidistill.teachers import ChannelGroup, TeacherConfig
@@ -238,7 +238,10 @@ def pretrain(recipe: PretrainRecipe) -> Path:
     sampling = recipe.data.sampling
     reader = TargetReader(teacher, sampling, recipe.teacher_cache)
     distiller = build_distiller(recipe, teacher.groups)
-    meta = input_statistics(recipe.data, recipe.backbone.grid) | {"teacher": teacher.name}
+    meta = input_statistics(recipe.data, recipe.backbone.grid) | {
+        "teacher": teacher.name,
+        "frames": frames_seen(recipe.data, dataset),
+    }
     if recipe.init is not None and not has_checkpoint(recipe.output):
         meta["init"] = load_initial(
             distiller.backbone, distiller.head, run=recipe.init, teacher=teacher.name

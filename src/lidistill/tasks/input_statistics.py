@@ -1,11 +1,12 @@
 """What a checkpoint says about its inputs, and whose intensity a scan of one's own has."""
 
+import hashlib
 import math
 from collections.abc import Mapping
 from typing import Any, Final
 
 from lidistill.config import GridConfig
-from lidistill.data import DatasetConfig
+from lidistill.data import DatasetConfig, FrameDataset
 from lidistill.data.folder import FolderConfig
 from lidistill.data.sensors import SENSORS, Sensor
 from lidistill.errors import ConfigError, unknown_name
@@ -30,6 +31,18 @@ def input_statistics(config: SetsConfig, grid: GridConfig) -> dict[str, Any]:
             for one in _trained_on(config)
         ],
         "grid": grid.model_dump(mode="json"),
+    }
+
+
+def frames_seen(config: SetsConfig, dataset: FrameDataset) -> dict[str, Any]:
+    """What tells whether a run goes on with the same data, wherever they lie by then."""
+    digest = hashlib.sha256()
+    for frame_id in dataset.frame_ids:
+        digest.update(frame_id.encode("utf-8", "surrogateescape") + b"\n")
+    return {
+        "kinds": [one.kind for one in config.sets],
+        "number": len(dataset),
+        "sha256": digest.hexdigest(),
     }
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lidistill.engine.distributed import on_first
-from lidistill.engine.tracking import read_log
+from lidistill.engine.run_files import read_log
 from lidistill.pictures.charts import loss_curve
 from lidistill.tasks.distill import PretrainRecipe, pretrain
 from lidistill.tasks.portrait import locate_frames, write_portrait

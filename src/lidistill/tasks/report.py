@@ -15,7 +15,7 @@ from lidistill.engine.checkpoint_record import WEIGHTS
 from lidistill.engine.distributed import on_first, start
 from lidistill.engine.fitting import load_weights
 from lidistill.engine.precision import pick_device
-from lidistill.engine.tracking import read_log
+from lidistill.engine.run_files import read_log
 from lidistill.errors import CheckpointError, ConfigError
 from lidistill.labels import LabelMap
 from lidistill.pictures.charts import confusion_picture, loss_curve

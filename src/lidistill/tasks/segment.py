@@ -36,7 +36,7 @@ from lidistill.tasks.data_config import (
 )
 from lidistill.tasks.encoders import Encoder, InputEncoder
 from lidistill.tasks.evaluate import labels_of
-from lidistill.tasks.input_statistics import input_statistics
+from lidistill.tasks.input_statistics import frames_seen, input_statistics
 from lidistill.tasks.segment_recipe import FinetuneRecipe, LabelRecipe, ProbeRecipe
 from lidistill.tasks.start import load_head, start_from
 
@@ -213,6 +213,7 @@ def train_on_labels(recipe: LabelRecipe) -> Segmentation:
                 "label_names": list(label_names),
                 "start": start.description,
                 "networks": start.networks,
+                "frames": frames_seen(recipe.data, dataset),
             },
             loss_is_shared=True,
             rate_name="points_per_s",
