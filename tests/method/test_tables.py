@@ -92,10 +92,10 @@ def test_pandaset_is_split_at_its_latitude(tmp_path):
 
 
 def test_pandasets_lidar_lies_above_the_pose_of_the_vehicle(tmp_path):
-    points = np.array([[3.0, 4.0, 0.0], [0.0, 0.0, 1.6]])
+    points = np.array([[3.0, 4.0, 0.0], [2.0, 0.0, 1.6]])
     write_drive(tmp_path, "001", Drive(frames=(0,), points=points, device=np.array([0, 1])))
     above = FACTS["pandaset"]["lidar_above_pose"]
-    for sensor, expected in (("pandar64", [[3, 4, -above]]), ("pandargt", [[0, 0, 1.6 - above]])):
+    for sensor, expected in (("pandar64", [[3, 4, -above]]), ("pandargt", [[2, 0, 1.6 - above]])):
         frame = PandaSetConfig(root=tmp_path, sensor=sensor, split="all").build()[0]
         np.testing.assert_allclose(frame.points, expected, atol=1e-6)
 
