@@ -3,6 +3,7 @@ import shutil
 
 import numpy as np
 import pytest
+from fakes.limits import bounded
 from fakes.semantic_kitti import P2, SIZE_HW, TR, calibration_text, default_scan, write_sequence
 from pydantic import ValidationError
 
@@ -246,3 +247,29 @@ def test_text_files_may_begin_with_a_byte_order_mark(tmp_path):
     path.write_text("1 0 0 0\n", encoding="utf-16")
     with pytest.raises(FileFormatError, match=r"is not a text file \(it is UTF-16"):
         read(tmp_path)
+
+
+POSE = "1 0 0 0 0 1 0 0 0 0 1 0\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        pytest.param("calib.txt", ("\x1b[2J" + "x" * 99_999 + ":1\n") * 20, id="long names"),
+        pytest.param("calib.txt", "".join(f"{n}:\n" for n in range(300_000)), id="many names"),
+        pytest.param("calib.txt", "P2: " + "9" * (1 << 21) + "\n", id="a long number"),
+        pytest.param("calib.txt", "P2: " + "1.0 " * (1 << 19) + "\n", id="many numbers"),
+        pytest.param("poses.txt", "1.0000" + "0" * (1 << 20) + "\n" + "1.5", id="cut"),
+        pytest.param("poses.txt", POSE * 10_000 + "1 0\n", id="many poses"),
+        pytest.param("poses.txt", POSE * 1_000_000, id="too many poses"),
+    ],
+)
+def test_hostile_text_files_end_in_one_short_line(root, name, text):
+    folder = root / "sequences" / "00"
+    (folder / "poses.txt").write_text(POSE * 2)
+    (folder / name).write_text(text)
+    with bounded(), pytest.raises(FileFormatError) as caught:
+        read(root)
+    message = str(caught.value).replace(str(root), "")
+    assert message.isprintable()
+    assert len(message) < 400

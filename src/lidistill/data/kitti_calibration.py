@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from lidistill.errors import FileFormatError, first_line
 from lidistill.geometry import MAX_WORLD, check_rigid, invert_rigid, rigid
 from lidistill.reading.files import read_file
+from lidistill.reading.names import listed, shown
 from lidistill.reading.text import decode_text
 
-_MAX_BYTES: Final = 1 << 24
+_MAX_BYTES: Final = 1 << 22  # the longest sequence has 0.8 MB of poses
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +42,7 @@ def read_calibration(path: Path) -> Calibration:
     for name in ("P2", "Tr"):
         if name not in lines:
             msg = (
-                f"{path} has no line {name!r}, found {', '.join(lines) or 'none'}; the calibration "
+                f"{path} has no line {name!r}, found {listed(lines)}; the calibration "
                 "of the odometry set (data_odometry_calib.zip) is needed. Unpack it again."
             )
             raise FileFormatError(msg)
@@ -126,7 +127,7 @@ def _text(path: Path) -> str:
     lengths = [len(word.lstrip("-")) for word in words if word[-1].isdecimal() and "." in word]
     # These files give all numbers the same digits and end with a line break.
     if not text.endswith("\n") and words and len(words[-1].lstrip("-")) < min(lengths, default=0):
-        msg = f"{path} ends within the number {words[-1]!r}; it is cut off. Unpack it again."
+        msg = f"{path} ends within the number {shown(words[-1])}; it is cut off. Unpack it again."
         raise FileFormatError(msg)
     return text
 
