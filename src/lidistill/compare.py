@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from lidistill.engine.checkpoint import versions
 from lidistill.errors import CheckpointError, ConfigError, unknown_name
+from lidistill.reading.files import blamed_on, read_json
 from lidistill.recipes import load_recipe
 from lidistill.tasks.distill import PretrainRecipe
 from lidistill.tasks.pretrain_run import run_pretrain
@@ -261,12 +262,29 @@ def _scored(recipe: ProbeRecipe | FinetuneRecipe) -> dict[str, Any]:
     """The results of a run, from its folder where it is done."""
     file = recipe.output / "results.json"
     if file.is_file():
-        record = json.loads(file.read_text(encoding="utf-8"))
+        record = _results(file)
         if record["recipe"] == recipe.model_dump(mode="json"):
             _check_start(record, recipe)
             return record
     results = train_and_score(recipe).results
-    return json.loads(results.read_text(encoding="utf-8"))
+    return _results(results)
+
+
+def _results(file: Path) -> dict[str, Any]:
+    """The results of a run.
+
+    Raises:
+        FileFormatError: If they are damaged.
+    """
+    with blamed_on(file):
+        record = read_json(file)
+        kinds = {"recipe": dict, "start": str, "all_points": dict, "seen_by_a_camera": dict}
+        if not isinstance(record, dict) or not all(
+            isinstance(record.get(key), kind) for key, kind in kinds.items()
+        ):
+            msg = f"no results of a run; delete {file.name} to have it scored anew"
+            raise ValueError(msg)
+    return record
 
 
 def _check_start(record: dict[str, Any], recipe: ProbeRecipe | FinetuneRecipe) -> None:

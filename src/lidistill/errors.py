@@ -68,6 +68,8 @@ class RunStoppedError(LidistillError):
         self.exit_status = exit_status
 
 
+_MAX_NAME = 100
+"""Characters of a name that is compared with others, and shown: the cost is their product."""
 _MAX_NAMES = 12
 """As many known names as an error lists."""
 
@@ -97,7 +99,7 @@ def first_line(error: BaseException) -> str:
 def suggestion(name: str, known: Iterable[str]) -> str:
     """Text that names the nearest known name, or some of them where none is near."""
     names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(name[:_MAX_NAME], names, n=1, cutoff=0.5)
     if near:
         return f"did you mean {near[0]!r}?"
     further = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES + 1 else ""
@@ -107,7 +109,7 @@ def suggestion(name: str, known: Iterable[str]) -> str:
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> UnknownNameError:
     """Error for a name missing from a table, with the nearest known one."""
-    return UnknownNameError(f"unknown {kind} {name!r}; {suggestion(name, known)}")
+    return UnknownNameError(f"unknown {kind} {name[:_MAX_NAME]!r}; {suggestion(name, known)}")
 
 
 def require(module: str, *, extra: str) -> ModuleType:

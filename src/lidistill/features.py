@@ -12,7 +12,6 @@ from typing import Final, Literal, TypeAlias, TypeVar
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from pydantic import TypeAdapter
 from torch import Tensor, nn
 
 from lidistill.backbones import Backbone, BackboneConfig
@@ -22,7 +21,7 @@ from lidistill.data.sampling import SamplingConfig
 from lidistill.data.scan_sample import scan_sample
 from lidistill.data.sensors import Sensor
 from lidistill.engine.checkpoint import Checkpoint, load_checkpoint
-from lidistill.engine.fitting import load_weights
+from lidistill.engine.fitting import build_fitting
 from lidistill.engine.precision import pick_device, warn_if_slow
 from lidistill.errors import CheckpointError, ConfigError, FileFormatError
 from lidistill.heads import SegmentationHead, build_head
@@ -33,7 +32,7 @@ from lidistill.structures import Frame, collate
 from lidistill.tasks.distill import PretrainRecipe
 from lidistill.tasks.input_statistics import own_sensor, pick_sensor
 from lidistill.tasks.matching import comparable
-from lidistill.tasks.start import backbone_weights, part_of
+from lidistill.tasks.start import backbone_weights, part_of, stored_backbone
 
 FeaturePrecision: TypeAlias = Literal["fp32", "bf16"]
 _DTYPES: Final = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -223,8 +222,8 @@ def load(
         lidar = pick_sensor(sensor, checkpoint.meta, recipe.data, source=str(run))
     target = pick_device(device)
     warn_if_slow(target, precision, key="precision")
-    network = _backbone_config(recipe, checkpoint).build()
-    load_weights(network, backbone_weights(checkpoint), source=checkpoint.path)
+    build = _backbone_config(recipe, checkpoint).build
+    network = build_fitting(build, backbone_weights(checkpoint), source=checkpoint.path)
     head, widths = _head(recipe, checkpoint, network.num_channels)
     distilled = isinstance(recipe, PretrainRecipe)
     sampling = recipe.data.sampling if isinstance(recipe, PretrainRecipe) else recipe.sampling
@@ -254,7 +253,7 @@ def _backbone_config(recipe: Recipe, checkpoint: Checkpoint) -> BackboneConfig:
             "network; give a distillation, a fine-tuning, or a probe with features=backbone."
         )
         raise CheckpointError(msg)
-    return TypeAdapter(BackboneConfig).validate_python(checkpoint.meta["networks"]["backbone"])
+    return stored_backbone(checkpoint.meta["networks"].get("backbone"), checkpoint)
 
 
 def _head(
@@ -268,13 +267,13 @@ def _head(
     widths = tuple(len(weights[name]) for name in last)
     if not widths:
         return None, ()
-    head: nn.Module
-    if isinstance(recipe, PretrainRecipe):
-        head = build_head(recipe.head, channels, widths)
-    else:
-        head = SegmentationHead(channels, sum(widths))
-    load_weights(head, weights, source=checkpoint.path)
-    return head, widths
+
+    def build() -> nn.Module:
+        if isinstance(recipe, PretrainRecipe):
+            return build_head(recipe.head, channels, widths)
+        return SegmentationHead(channels, sum(widths))
+
+    return build_fitting(build, weights, source=checkpoint.path), widths
 
 
 def _spread(values: NDArray[T], row: NDArray[np.int64], missing: float) -> NDArray[T]:

@@ -1,10 +1,12 @@
 import json
 import os
 import shutil
+import struct
 from pathlib import Path
 
 import pytest
 import torch
+from fakes.bounded import bounded
 from torch import nn
 
 from lidistill.engine.checkpoint import (
@@ -14,7 +16,9 @@ from lidistill.engine.checkpoint import (
     prune,
     save_checkpoint,
 )
-from lidistill.engine.fitting import load_weights
+from lidistill.engine.checkpoint_record import record_sum
+from lidistill.engine.fitting import build_fitting, load_weights
+from lidistill.engine.training_state import check_optimizer
 from lidistill.errors import CheckpointError, TrainingError
 
 
@@ -272,3 +276,127 @@ def test_a_kill_while_an_old_one_is_removed_leaves_no_half_of_it_to_be_found(tmp
     assert sorted(p.name for p in (tmp_path / "checkpoints").glob("step-*")) == ["step-00000002"]
     clean_stale(tmp_path)
     assert [p.name for p in (tmp_path / "checkpoints").iterdir()] == ["step-00000002"]
+
+
+def resign(path, change):
+    """Change a record as somebody would who knows how its checksums are made."""
+    file = path / "checkpoint.json"
+    record = json.loads(file.read_text())
+    change(record)
+    record["sha256"]["checkpoint.json"] = record_sum(record)
+    file.write_text(json.dumps(record))
+
+
+def deep(number):
+    value = 1
+    for _ in range(number):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda r: r.update(step=-1), "no valid 'step'"),
+        (lambda r: r.update(step=True), "no valid 'step': Input should be a valid integer"),
+        (lambda r: r["meta"].update(sensors=[]), "no valid 'meta.sensors'"),
+        (lambda r: r["meta"].update(sensors=5), "no valid 'meta.sensors': Input should be a"),
+        (lambda r: r["meta"].update(intensity=[{"sensor": "x"}]), "no valid 'meta.intensity.0"),
+        (lambda r: r["meta"].update(label_names=[1]), "no valid 'meta.label_names.0'"),
+        (lambda r: r["meta"].update(networks=[1]), "no valid 'meta.networks'"),
+        (lambda r: r.update(measure={"a": 1, "b": 2}), "no valid 'measure'"),
+        (lambda r: r["recipe"].update(x=deep(60)), "nested deeper than 40 levels"),
+        (lambda r: r["recipe"].update(x="a" * 5_000_000), "expected at most 4194304"),
+    ],
+)
+def test_a_record_with_other_kinds_of_values_is_refused(tmp_path, change, reason):
+    resign(save(tmp_path, 1), change)
+    with pytest.raises(CheckpointError, match=f"not a readable checkpoint .*{reason}") as caught:
+        load_checkpoint(tmp_path)
+    assert len(str(caught.value)) < 500
+
+
+def test_what_a_record_does_not_say_is_named(tmp_path):
+    resign(save(tmp_path, 1), lambda record: record.update(meta={}))
+    meta = load_checkpoint(tmp_path).meta
+    assert meta.get("sensors") is None
+    with pytest.raises(CheckpointError, match=r"step-00000001 does not say its 'sensors'"):
+        meta["sensors"]
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", "training.pt", "checkpoint.json"])
+@pytest.mark.parametrize("kind", ["pipe", "device", "sparse"])
+def test_files_without_an_end_cost_nothing(tmp_path, name, kind):
+    path = save(tmp_path, 1)
+    (path / name).unlink()
+    make = {
+        "pipe": os.mkfifo,
+        "device": lambda file: file.symlink_to("/dev/zero"),
+        "sparse": lambda file: file.touch() or os.truncate(file, 20 * 2**30),
+    }
+    make[kind](path / name)
+    answer = bounded(lambda: load_checkpoint(tmp_path).training_state())
+    assert answer.startswith("CheckpointError: ")
+    assert len(answer) < 500
+
+
+def table_of(tensors):
+    """A safetensors file that announces tensors and holds no value."""
+    text = json.dumps(tensors).encode()
+    return struct.pack("<Q", len(text)) + text
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        struct.pack("<Q", 1 << 60) + b"{}",
+        table_of({"w": {"dtype": "F32", "shape": [1 << 40], "data_offsets": [0, 1 << 42]}}),
+        table_of({"w" * 5_000_000: {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]}}),
+        table_of({"w": {"dtype": "F32", "shape": [10**9, 0], "data_offsets": [0, 0]}}),
+    ],
+)
+def test_weights_that_announce_more_than_they_hold_cost_nothing(tmp_path, content):
+    path = save(tmp_path, 1)
+    (path / "weights.safetensors").write_bytes(content)
+    unsign(path)
+
+    def load():
+        checkpoint = load_checkpoint(tmp_path)
+        build_fitting(lambda: nn.Linear(10**9, 10**3), checkpoint.weights, source=tmp_path)
+
+    assert bounded(load).startswith("CheckpointError: ")
+
+
+@pytest.mark.parametrize(
+    ("state", "reason"),
+    [
+        ({"optimizer": {"x": torch.eye(3).to_sparse()}}, "is a sparse tensor"),
+        ({"optimizer": [1]}, "no valid 'optimizer'"),
+        ({"bad_in_a_row": "x"}, "no valid 'bad_in_a_row'"),
+        ([1], "no valid 'optimizer'"),
+        ({"optimizer": {"x": torch.zeros(1).expand(10**5, 10**5)}}, "many times"),
+        ({"optimizer": {"x": torch.zeros(2**25)}}, "expected at most"),
+    ],
+)
+def test_a_training_state_of_another_form_is_refused(tmp_path, state, reason):
+    path = save(tmp_path, 1)
+    torch.save(state, path / "training.pt")
+    unsign(path)
+    with pytest.raises(CheckpointError, match=f"not a readable training state .*{reason}"):
+        load_checkpoint(tmp_path).training_state()
+
+
+def test_a_training_state_outlives_its_file(tmp_path):
+    path = save(tmp_path, 1)
+    torch.save({"optimizer": {"x": torch.arange(1000.0)}, "scaler": {}}, path / "training.pt")
+    unsign(path)
+    state = load_checkpoint(tmp_path).training_state()
+    os.truncate(path / "training.pt", 10)
+    assert torch.equal(state["optimizer"]["x"], torch.arange(1000.0))
+
+
+def test_an_optimizer_of_other_shapes_is_refused():
+    optimizer = torch.optim.AdamW(nn.Linear(2, 3).parameters())
+    state = {"state": {0: {"step": torch.tensor(1.0), "exp_avg": torch.zeros(4, 2)}}}
+    with pytest.raises(ValueError, match=r"'exp_avg' of parameter 0 is \(4, 2\), expected \(3, 2"):
+        check_optimizer(optimizer, state)

@@ -4,9 +4,9 @@ import logging
 import pytest
 import yaml
 
-from lidistill.engine.run_files import keep_lines, read_log, write_recipe
+from lidistill.engine.run_files import check_there, keep_lines, read_log, write_recipe
 from lidistill.engine.tracking import JsonLinesTracker
-from lidistill.errors import FileFormatError
+from lidistill.errors import CheckpointError, FileFormatError
 
 WHOLE = '{"step": 1, "loss": 1.0}\n{"step": 2, "loss": 2.0}\n'
 
@@ -35,6 +35,15 @@ def test_an_edited_recipe_is_kept_beside_and_that_is_said(tmp_path, caplog, text
     assert (tmp_path / "recipe.yaml.edited").read_text() == "an earlier one"
     assert (tmp_path / "recipe.yaml.edited-2").read_text() == text
     assert "kept as recipe.yaml.edited-2" in caplog.text
+
+
+def test_a_run_folder_that_was_moved_away_is_named(tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "log.jsonl").touch()
+    check_there(tmp_path / "run", tmp_path / "run" / "log.jsonl")
+    (tmp_path / "run").rename(tmp_path / "other")
+    with pytest.raises(CheckpointError, match=r"log.jsonl is gone: was .* moved, renamed"):
+        check_there(tmp_path / "run", tmp_path / "run" / "log.jsonl")
 
 
 GARBAGE = [b"\0\xff\xfe\n", b"{}\n", b'{"step": "3"}\n', b"[" * 10**5 + b"\n", b"hello\n", b"NaN\n"]

@@ -1,13 +1,15 @@
 """Where weights come from, and what is said when they come from nowhere."""
 
 import importlib.util
+import re
 import urllib.error
 import urllib.request
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 import torch
+from fakes.bounded import bounded
 from fakes.teachers import original_state, write_vit
 from safetensors.torch import save_file
 
@@ -171,3 +173,24 @@ def test_the_vit_of_the_wheel_equals_its_onnx_graph() -> None:
     expected = reference.ReferenceEvaluator(model).run(None, {"input_image": pixels.numpy()})
     for found, array in zip(teacher.tokens(pixels), expected, strict=True):
         torch.testing.assert_close(found, torch.from_numpy(array), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda s: s | {"blocks.1000000.norm1.weight": torch.zeros(4)}, "that count from 0"),
+        (lambda s: s | {"odd": torch.eye(3).to_sparse()}, "table of tensors.*such as 'odd'"),
+        (lambda s: s | {f"x{i}": torch.zeros(1) for i in range(20_000)}, r"but 20,?\d{3} entries"),
+        (
+            lambda s: s | {"patch_embed.proj.weight": torch.zeros(10**6, 1, 1, 1)},
+            "of a network's|cannot be split|not a whole",
+        ),
+    ],
+)
+def test_a_file_of_a_network_that_cannot_be_is_refused_before_it_is_built(
+    tmp_path: Path, change: Any, reason: str
+) -> None:
+    file = tmp_path / "w.pth"
+    torch.save(change(original_state()), file)
+    answer = bounded(lambda: VitTeacherConfig(model=str(file)).build())
+    assert re.search(f"^FileFormatError: .*({reason})", answer), answer

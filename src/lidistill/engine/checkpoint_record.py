@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 import lidistill
 from lidistill.durable import sha256
 from lidistill.errors import CheckpointError, LidistillError
-from lidistill.reading.files import MAX_JSON_BYTES, blamed_on, check_depth, parse_json, read_file
+from lidistill.reading.files import read_json
 from lidistill.reading.names import shown
 
 FORMAT = 2
@@ -91,9 +91,7 @@ def read_record(file: Path) -> dict[str, Any]:
         ValueError: If it is damaged.
         CheckpointError: If a newer version wrote it.
     """
-    with blamed_on(file):
-        record = parse_json(read_file(file, max_bytes=MAX_JSON_BYTES).decode("utf-8"))
-        check_depth(record)
+    record = read_json(file)
     if not isinstance(record, dict):
         msg = f"{file.name} holds {type(record).__name__}, expected an object"
         raise ValueError(msg)  # noqa: TRY004  the reader makes it a CheckpointError

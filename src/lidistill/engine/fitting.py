@@ -46,6 +46,18 @@ def load_weights(
         module.load_state_dict(weights)
 
 
+def check_fits(
+    build: Callable[[], torch.nn.Module], weights: dict[str, Tensor], *, source: Path
+) -> None:
+    """Compare weights with a module that is not built yet, so that it takes no memory.
+
+    Raises:
+        CheckpointError: See ``load_weights``.
+    """
+    with torch.device("meta"):
+        load_weights(build(), weights, source=source)
+
+
 def build_fitting(
     build: Callable[[], M],
     weights: dict[str, Tensor],

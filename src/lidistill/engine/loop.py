@@ -23,7 +23,7 @@ from lidistill.engine.lost import losses_of_helpers
 from lidistill.engine.precision import make_scaler, warn_if_slow
 from lidistill.engine.progress import ProgressBar
 from lidistill.engine.resume import Resumed, resume
-from lidistill.engine.run_files import write_recipe
+from lidistill.engine.run_files import check_there, write_recipe
 from lidistill.engine.run_lock import RunLock
 from lidistill.engine.signals import StopSignals, stopped
 from lidistill.engine.step import Stepper, StepResult, step_seed
@@ -129,6 +129,7 @@ class _Run:
         training, config = self._training, self._training.config
 
         def write() -> None:
+            check_there(training.run, training.run / _LOG)
             sync(training.run / _LOG)  # the log never ends before the checkpoint
             save_checkpoint(
                 training.run / "checkpoints",

@@ -9,7 +9,7 @@ from typing import Any, Final
 import yaml
 
 from lidistill.durable import replace_text
-from lidistill.errors import LidistillError
+from lidistill.errors import CheckpointError, LidistillError
 from lidistill.reading.files import open_file, parse_json, read_file
 from lidistill.reading.yaml_text import MAX_BYTES, parse_yaml
 
@@ -55,6 +55,20 @@ def _aside(file: Path, why: str) -> Path:
     """A free name beside a file that says what is the matter with it."""
     names = (f"{file.name}.{why}{f'-{n}' if n > 1 else ''}" for n in itertools.count(1))
     return next(path for name in names if not (path := file.with_name(name)).exists())
+
+
+def check_there(run: Path, log: Path) -> None:
+    """Say that somebody has moved a run's folder, or its log, while it runs.
+
+    Raises:
+        CheckpointError: If they are gone.
+    """
+    if not log.is_file():
+        msg = (
+            f"{log} is gone: was {run} moved, renamed or emptied while the run went on? What was "
+            "not saved is lost; give the folder its name again and run the same command."
+        )
+        raise CheckpointError(msg)
 
 
 def keep_lines(path: Path, resume_step: int) -> None:

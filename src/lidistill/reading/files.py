@@ -90,6 +90,19 @@ def parse_json(text: str) -> Any:
         raise ValueError(msg) from error
 
 
+def read_json(path: Path) -> Any:
+    """Value of a JSON file; see ``parse_json``.
+
+    Raises:
+        DatasetNotFoundError: If there is no such file.
+        FileFormatError: If it is no regular file of a bounded size, no JSON, or nested deeply.
+    """
+    with blamed_on(path):
+        value = parse_json(read_file(path, max_bytes=MAX_JSON_BYTES).decode("utf-8"))
+        check_depth(value)
+    return value
+
+
 def check_depth(value: Any, *, limit: int = 40) -> None:
     """Refuse a JSON value that is nested deeper than anything that is written here.
 

@@ -22,6 +22,7 @@ from lidistill.tasks.segment_recipe import FinetuneRecipe, ProbeRecipe
 
 Recipe: TypeAlias = PretrainRecipe | ProbeRecipe | FinetuneRecipe
 R = TypeVar("R", PretrainRecipe, ProbeRecipe, FinetuneRecipe)
+_MAX_KEYS = 20  # below one another; the recipes' own have at most six
 _RECIPES: dict[str, type[BaseModel]] = {
     "pretrain": PretrainRecipe,
     "probe": ProbeRecipe,
@@ -185,8 +186,11 @@ def _copy(node: Any) -> Any:
 
 def _apply(values: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
+    if key.count(".") > _MAX_KEYS:
+        msg = f"{shown(override)} names {key.count('.') + 1} keys below one another."
+        raise ConfigError(msg)
     if not equals or not key:
-        msg = f"{override!r} is not an override; write key=value, for example train.steps=100."
+        msg = f"{shown(override)} is not an override; write key=value, for example train.steps=100."
         raise ConfigError(msg)
     try:
         value = parse_yaml(text)
@@ -237,7 +241,10 @@ def _child(node: Any, part: str, key: str) -> Any:
     if child is None:
         child = node[part] = {}
     if not isinstance(child, dict | list):
-        msg = f"override {key!r}: {part!r} is the value {child!r}, it has no keys below it."
+        msg = (
+            f"override {shown(key)}: {shown(part)} is the value {shown(child)}, it has no keys "
+            "below it."
+        )
         raise ConfigError(msg)
     return child
 
@@ -247,6 +254,6 @@ def _position(node: list[Any], part: str, key: str) -> int:
     if part == str(len(node)):
         node.append({})
     if not (part.isascii() and part.isdigit()) or int(part) >= len(node):
-        msg = f"override {key!r}: {part!r} is not an index of a list of {len(node)}."
+        msg = f"override {shown(key)}: {shown(part)} is not an index of a list of {len(node)}."
         raise ConfigError(msg)
     return int(part)

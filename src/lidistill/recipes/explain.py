@@ -9,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from lidistill.config import reason_of
 from lidistill.errors import suggestion
+from lidistill.reading.names import shown
 
 
 def explain(error: ValidationError, kinds: Mapping[str, type[BaseModel]]) -> str:
@@ -24,15 +25,15 @@ def explain(error: ValidationError, kinds: Mapping[str, type[BaseModel]]) -> str
     where = ".".join(str(part) for part in _visible(location, kinds))
     if first["type"] == "extra_forbidden":
         known = _known_keys(location[:-1], kinds)
-        return f"unknown key {where!r}; {suggestion(str(location[-1]), known)}"
+        return f"unknown key {shown(where)}; {suggestion(str(location[-1]), known)}"
     if first["type"] == "missing":
         return f"the key {where!r} is missing."
     if first["type"] == "union_tag_invalid":
         context = first["ctx"]
         names = [tag.strip(" '") for tag in context["expected_tags"].split(",")]
-        return f"{where}: unknown kind {context['tag']!r}; {suggestion(context['tag'], names)}"
+        return f"{where}: unknown kind {shown(context['tag'])}; {suggestion(context['tag'], names)}"
     message = reason_of(first["msg"])
-    found = "" if first["type"] == "value_error" else f"; found {first['input']!r}"
+    found = "" if first["type"] == "value_error" else f"; found {shown(first['input'])}"
     return f"{where or 'it'}: {message}{found}."
 
 

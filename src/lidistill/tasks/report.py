@@ -6,14 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import TypeAdapter
 
-from lidistill.backbones import BackboneConfig
 from lidistill.durable import sha256
 from lidistill.engine.checkpoint import Checkpoint, load_checkpoint, newest_checkpoint, versions
 from lidistill.engine.checkpoint_record import WEIGHTS
 from lidistill.engine.distributed import on_first, start
-from lidistill.engine.fitting import load_weights
+from lidistill.engine.fitting import check_fits, load_weights
 from lidistill.engine.precision import pick_device
 from lidistill.engine.run_files import read_log
 from lidistill.errors import CheckpointError, ConfigError
@@ -23,8 +21,8 @@ from lidistill.tasks.evaluate import Evaluation, evaluate, write_evaluation
 from lidistill.tasks.score_table import markdown_table
 from lidistill.tasks.segment import Segmentation, build_segmentation, train_on_labels
 from lidistill.tasks.segment_recipe import LabelRecipe, ProbeRecipe
+from lidistill.tasks.start import part_of, stored_backbone, stored_teacher
 from lidistill.tasks.votes import predict_by_votes
-from lidistill.teachers import TeacherConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,13 +100,16 @@ def restored(recipe: LabelRecipe, checkpoint: Checkpoint) -> Segmentation:
         CheckpointError: If the weights do not fit the recipe.
     """
     stored: dict[str, Any] = checkpoint.meta["networks"]
+    backbone = stored_backbone(stored.get("backbone"), checkpoint)
+    if weights := part_of(checkpoint, "backbone"):
+        check_fits(backbone.build, weights, source=checkpoint.path)
     changes: dict[str, Any] = {
         "checkpoint": None,
         "features": "random" if recipe.features == "backbone" else recipe.features,
-        "backbone": TypeAdapter(BackboneConfig).validate_python(stored["backbone"]),
+        "backbone": backbone,
     }
-    if stored["teacher"] is not None and isinstance(recipe, ProbeRecipe):
-        changes["teacher"] = TypeAdapter(TeacherConfig).validate_python(stored["teacher"])
+    if stored.get("teacher") is not None and isinstance(recipe, ProbeRecipe):
+        changes["teacher"] = stored_teacher(stored["teacher"], checkpoint)
     alone = recipe.model_copy(update=changes)
     device = pick_device(recipe.device)
     start(device)

@@ -14,13 +14,14 @@ from scipy.spatial import cKDTree
 from lidistill.data.pairing import pair_view
 from lidistill.data.scan_sample import scan_sample
 from lidistill.engine.checkpoint import load_checkpoint
-from lidistill.engine.fitting import load_weights
+from lidistill.engine.fitting import check_fits, load_weights
 from lidistill.engine.precision import pick_device
 from lidistill.errors import FileFormatError
 from lidistill.geometry import transform_points
 from lidistill.structures import CameraView, Frame, Sample
 from lidistill.tasks.distill import Distiller, PretrainRecipe, build_distiller
 from lidistill.tasks.encoders import BackboneEncoder, TeacherEncoder
+from lidistill.tasks.start import part_of
 from lidistill.tasks.targets import TargetReader
 
 _CAR_METRES = (8.0, 25.0)
@@ -88,8 +89,10 @@ class SceneReader:
         device = pick_device(recipe.device)
         teacher = recipe.teacher.build().to(device)
         sampling = recipe.data.sampling
-        distiller = build_distiller(recipe, teacher.groups)
         stored = load_checkpoint(checkpoint)
+        weights = part_of(stored, "backbone")
+        check_fits(recipe.backbone.build, weights, source=stored.path)
+        distiller = build_distiller(recipe, teacher.groups)
         load_weights(distiller, stored.weights, source=stored.path)
         reader = TargetReader(teacher, sampling, recipe.teacher_cache)
         self._sampling, self._grid = sampling, recipe.backbone.grid

@@ -3,24 +3,27 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import torch
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 from torch import nn
 
 from lidistill.backbones import BackboneConfig
 from lidistill.backbones.base import Backbone
-from lidistill.config import GridConfig
+from lidistill.config import GridConfig, reason_of
 from lidistill.data.sampling import SamplingConfig
 from lidistill.durable import sha256
 from lidistill.engine.checkpoint import Checkpoint, load_checkpoint, newest_checkpoint
 from lidistill.engine.checkpoint_record import WEIGHTS
-from lidistill.engine.fitting import load_weights
+from lidistill.engine.fitting import build_fitting, load_weights
 from lidistill.errors import CheckpointError, ConfigError
+from lidistill.reading.names import shown
 from lidistill.tasks.encoders import BackboneEncoder, Encoder, InputEncoder, TeacherEncoder
 from lidistill.tasks.targets import TargetReader
 from lidistill.teachers import TeacherConfig
+
+T = TypeVar("T")
 
 _DIGEST = "weights "
 
@@ -104,16 +107,16 @@ def _start_backbone(
     recipe: StartRecipe, config: BackboneConfig, checkpoint: Checkpoint | None
 ) -> tuple[Backbone, str]:
     torch.manual_seed(recipe.seed)
-    backbone = config.build()
     if recipe.features == "random":
-        return backbone, f"network with random weights, seed {recipe.seed}"
+        return config.build(), f"network with random weights, seed {recipe.seed}"
     if checkpoint is None:
         msg = (
             "features=backbone needs a distilled network: give checkpoint=RUN (a folder that "
             "`lidistill pretrain` wrote), or features=random."
         )
         raise ConfigError(msg)
-    load_weights(backbone, backbone_weights(checkpoint), source=checkpoint.path)
+    weights = backbone_weights(checkpoint)
+    backbone = build_fitting(config.build, weights, source=checkpoint.path)
     digest = sha256(checkpoint.path / WEIGHTS)[:12]
     return backbone, f"backbone of {checkpoint.path}, {_DIGEST}{digest}"
 
@@ -182,7 +185,8 @@ def _backbone_config(recipe: StartRecipe, checkpoint: Checkpoint | None) -> Back
         if stored is None:
             msg = "which network? Give checkpoint=RUN, or a backbone in the recipe."
             raise ConfigError(msg)
-        config = TypeAdapter(BackboneConfig).validate_python(stored)
+        assert checkpoint is not None  # noqa: S101  it holds what is stored
+        config = stored_backbone(stored, checkpoint)
     wanted = {"grid": recipe.grid, "drop_path": recipe.drop_path}
     return config.model_copy(update={k: v for k, v in wanted.items() if v is not None})
 
@@ -191,7 +195,39 @@ def _teacher_config(recipe: StartRecipe, checkpoint: Checkpoint | None) -> Teach
     stored = _stored(checkpoint, "teacher")
     if recipe.teacher is not None or stored is None:
         return recipe.teacher
-    return TypeAdapter(TeacherConfig).validate_python(stored)
+    assert checkpoint is not None  # noqa: S101  it holds what is stored
+    return stored_teacher(stored, checkpoint)
+
+
+def stored_backbone(values: object, checkpoint: Checkpoint) -> BackboneConfig:
+    """The network that a checkpoint says it is of.
+
+    Raises:
+        CheckpointError: If it is none.
+    """
+    return _network(TypeAdapter(BackboneConfig), values, checkpoint, "backbone")
+
+
+def stored_teacher(values: object, checkpoint: Checkpoint) -> TeacherConfig:
+    """The teacher that a checkpoint says it had.
+
+    Raises:
+        CheckpointError: If it is none.
+    """
+    return _network(TypeAdapter(TeacherConfig), values, checkpoint, "teacher")
+
+
+def _network(form: TypeAdapter[T], values: object, checkpoint: Checkpoint, what: str) -> T:
+    try:
+        return form.validate_python(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, (what, *first["loc"])))
+        msg = (
+            f"{checkpoint.path} says what is no network of this lidistill: {shown(where)}: "
+            f"{reason_of(first['msg'])[:200]}. Use a checkpoint as lidistill wrote it."
+        )
+        raise CheckpointError(msg) from error
 
 
 def _teacher_encoder(

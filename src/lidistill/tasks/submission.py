@@ -19,8 +19,9 @@ from lidistill.data.sampling import SamplingConfig
 from lidistill.data.scan_sample import scan_sample
 from lidistill.data.semantic_kitti import SemanticKitti
 from lidistill.engine.progress import track
-from lidistill.errors import ConfigError, FileFormatError
+from lidistill.errors import ConfigError, FileFormatError, LidistillError
 from lidistill.labels import LabelMap
+from lidistill.reading.files import read_json
 from lidistill.reading.names import relative_path, shown
 from lidistill.structures import Frame
 from lidistill.tasks.votes import Predict
@@ -209,8 +210,8 @@ def _file_problems(file: Path, frame: Frame, form: Format) -> Iterator[str]:
 
 def _meta_problems(file: Path, expected: dict[str, bool]) -> Iterator[str]:
     try:
-        record: Any = json.loads(file.read_text("utf-8"))
-    except (OSError, ValueError):
+        record = read_json(file)
+    except LidistillError:
         yield f'{file}: missing or not JSON, expected {{"meta": {json.dumps(expected)}}}.'
         return
     meta = record.get("meta") if isinstance(record, dict) else None

