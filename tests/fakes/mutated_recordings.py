@@ -16,6 +16,7 @@ from fakes.surveys import e57, las
 from lidistill.data.folder import FolderConfig
 from lidistill.data.kitti_raw import KittiRawConfig
 from lidistill.data.unpack import unpack_bag
+from lidistill.errors import FileFormatError
 from lidistill.structures import Frame
 
 SURVEYS = {".las": las, ".laz": las, ".e57": e57}
@@ -87,7 +88,10 @@ def open_bag(root: Path, ending: str) -> list[Frame]:
     mine = root.parent / f"{root.name}-unpacked"
     shutil.rmtree(mine, ignore_errors=True)
     bag = root / ("a" if ending == ".db3" else f"a{ending}")
-    unpack_bag(bag, mine, points=POINTS, images=(RAW,))
+    report = unpack_bag(bag, mine, points=POINTS, images=(RAW,))
+    if report.notes:  # a bag that is cut off is read as far as it goes, and that is said
+        msg = f"{bag}: {report.notes}"
+        raise FileFormatError(msg)
     folder.write_yaml(mine / "statistics.yaml", {"intensity_mean": 127.0, "intensity_std": 74.0})
     dataset = FolderConfig(root=mine, pictures="required").build()
     return [dataset[i] for i in range(len(dataset))]

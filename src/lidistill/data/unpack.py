@@ -80,7 +80,8 @@ def unpack_bag(
         msg = f"the topics {', '.join(images)} would share a folder; unpack one of them at a time."
         raise ConfigError(msg)
     with _side_folder(output) as side, open_bag(bag, scratch=side) as opened:
-        topics = Topics(opened.channels, points, images)
+        cut = "".join(f" ({line})" for line in opened.losses())
+        topics = Topics(opened.channels, points, images, where=f"bag {bag}{cut}")
         writer = DriveWriter(side / "drive", opened, points, cameras)
         for message in opened.messages(topics.wanted):
             if topics.is_right(message.channel):
@@ -146,7 +147,7 @@ def _blamed(bag: Path, topic: str = "", number: int = 0) -> Iterator[None]:
     try:
         yield
     except (ValueError, OverflowError) as error:
-        where = f": message {number + 1} of {shown(topic)[1:-1]} has" if topic else " has"
+        where = f": message {number + 1} of {shown(topic)[1:-1]} has" if topic else ":"
         reason = "".join(c if c.isprintable() else "?" for c in first_line(error)[:1000])
         msg = f"bag {bag} cannot be unpacked{where} {reason}. Nothing was written."
         raise FileFormatError(msg) from error

@@ -43,9 +43,13 @@ class Bag1File(RecordFile):
             return None
         fields = bytes(self._piece(content, position + 4, start))
         (size,) = struct.unpack("<I", self._piece(content, start, start + 4))
-        code = _fields(fields).get("op", b"\0")
-        kind = _KINDS.get(code[0], "") if len(code) == 1 else ""
-        return Head(kind=kind, fields=fields, start=start + 4, end=start + 4 + size)
+        code = _value(_fields(fields), "op")
+        return Head(
+            kind=_KINDS.get(code[0], "") if len(code) == 1 else "",
+            fields=fields,
+            start=start + 4,
+            end=start + 4 + size,
+        )
 
     def _piece(self, content: memoryview | None, start: int, end: int) -> memoryview:
         return self._read(start, end) if content is None else content[start:end]

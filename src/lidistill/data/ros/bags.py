@@ -88,7 +88,7 @@ class Bag:
             f"{part.path.name} was cut off or never closed: of its last "
             f"{part.reader.lost} bytes only whole messages were read"
             for part in self._parts
-            if isinstance(part.reader, RecordFile) and (part.reader.lost or not part.reader.ended)
+            if isinstance(part.reader, RecordFile) and part.reader.unfinished
         ]
 
 

@@ -19,6 +19,9 @@ END: Final = "end"
 _FREE: Final = 1 << 30
 _RATIO: Final = 256
 """What a file may unpack to altogether: so many bytes, and so many more for each of its own."""
+_MAX_RECORDS: Final = 1_000_000
+_RECORD: Final = 4
+"""Records of a file: so many, and one more for each so many of its bytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,9 +89,16 @@ class RecordFile(ABC):
         """Bytes at the end that belong to no whole record, once it was walked."""
         self.ended = False
         """Whether whoever wrote the file also closed it."""
+        self._walked = False
         self._unpacked = 0
+        self._num_records = 0
         self._data_end = 0
         """Offset behind the last message, if whoever wrote the file said so."""
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether the file was walked and has no end."""
+        return self._walked and (self.lost > 0 or not self.ended)
 
     @abstractmethod
     def head(self, content: memoryview | None, position: int, end: int) -> Head | None:
@@ -146,13 +156,15 @@ class RecordFile(ABC):
             position: Offset of a record.
             dense: Look into chunks, and count what is lost at the end.
         """
-        self._unpacked = 0
+        self._unpacked = self._num_records = 0
+        self._walked |= dense
         while head := self.head(None, position, self._size):
             if head.kind == END:
                 self.ended = True
                 return
             if head.end > self._size:
                 break
+            self._count()
             if head.kind == CHUNK and dense:
                 yield from self._unpack(head, cut=False)
             elif head.kind not in {"", CHUNK}:
@@ -166,6 +178,12 @@ class RecordFile(ABC):
             self.lost = self._size - position
         if dense and head is not None and head.kind == CHUNK:
             yield from self._unpack(head, cut=True)
+
+    def _count(self) -> None:
+        self._num_records += 1
+        if self._num_records > _MAX_RECORDS + self._size // _RECORD:
+            msg = f"more than {self._num_records - 1} records in {self._size} bytes"
+            raise ValueError(msg)
 
     def _unpack(self, head: Head, *, cut: bool) -> Iterator[tuple[Head, memoryview]]:
         if not cut:
@@ -201,6 +219,7 @@ class RecordFile(ABC):
                     return
                 msg = "a chunk whose last record is cut off"
                 raise ValueError(msg)
+            self._count()
             if head.kind in {CHUNK, END}:
                 msg = "a chunk inside of a chunk"
                 raise ValueError(msg)

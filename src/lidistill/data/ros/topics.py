@@ -22,15 +22,18 @@ class Topics:
         channels: Of the bag.
         points: Topic of the lidar.
         images: Topics of the cameras.
+        where: Names the bag in errors.
 
     Raises:
         ConfigError: If one is not in the bag, or written in a way that is not read.
     """
 
-    def __init__(self, channels: Sequence[Channel], points: str, images: Sequence[str]) -> None:
+    def __init__(
+        self, channels: Sequence[Channel], points: str, images: Sequence[str], *, where: str
+    ) -> None:
         self._kinds = {points: _CLOUD} | dict.fromkeys(images, _IMAGES)
         for topic, kinds in self._kinds.items():
-            _check_topic(topic, kinds, channels)
+            _check_topic(topic, kinds, channels, where)
         kinds_of = {c.topic: c.kind for c in channels if c.encoding in ENCODINGS}
         self.infos: dict[str, list[str]] = {}
         """Topics of images by that of their camera_info."""
@@ -46,7 +49,9 @@ class Topics:
         return channel.encoding in ENCODINGS and channel.kind in self._kinds[channel.topic]
 
 
-def _check_topic(topic: str, kinds: tuple[str, ...], channels: Sequence[Channel]) -> None:
+def _check_topic(
+    topic: str, kinds: tuple[str, ...], channels: Sequence[Channel], where: str
+) -> None:
     mine = [channel for channel in channels if channel.topic == topic]
     if any(channel.kind in kinds and channel.encoding in ENCODINGS for channel in mine):
         return
@@ -56,7 +61,7 @@ def _check_topic(topic: str, kinds: tuple[str, ...], channels: Sequence[Channel]
     fitting = {c.topic for c in channels if c.kind in kinds and c.encoding in ENCODINGS}
     hint = suggestion(topic, [shown(name, limit=100)[1:-1] for name in fitting])
     msg = (
-        f"topic {shown(topic)} {found}, expected {' or '.join(kinds)} written as "
+        f"{where}: topic {shown(topic)} {found}, expected {' or '.join(kinds)} written as "
         f"{' or '.join(ENCODINGS)}; {hint}"
     )
     raise ConfigError(msg)
