@@ -14,6 +14,7 @@ import importlib
 import multiprocessing
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -127,6 +128,7 @@ def _run_tests(folder: Path, tests: tuple[str, ...], log: Path) -> None:
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     for stream in (1, 2):
         os.dup2(descriptor, stream)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it would be ignored in tests, too
     os.chdir(folder)
     os.environ["PYTHONPATH"] = str(folder / "src")
     sys.path.insert(0, str(folder / "src"))
