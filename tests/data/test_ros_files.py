@@ -182,16 +182,6 @@ def of_fields(count, **options):
     )
 
 
-def sqlite_view(path):
-    with sqlite3.connect(path) as connection:
-        connection.execute("CREATE TABLE topics(id, name, type, serialization_format)")
-        connection.execute("INSERT INTO topics VALUES (1, ?, ?, 'cdr')", (POINTS, CLOUD))
-        connection.execute(
-            "CREATE TABLE messages(topic_id, timestamp, data AS (zeroblob(1000000000)) VIRTUAL)"
-        )
-        connection.execute("INSERT INTO messages(topic_id, timestamp) VALUES (1, 1)")
-
-
 BOMB = bytes(300 << 20)
 HOSTILE = {
     "zstd bomb": lambda: mcap(defined(), chunk(BOMB, "zstd", size=100)),
@@ -239,3 +229,36 @@ def test_hostile_files_end_in_one_line(tmp_path, capsys, name):
     assert text.strip().isprintable()
     assert seconds < 10
     assert sorted(path.name for path in tmp_path.iterdir()) == [path.name]
+
+
+DATA = {
+    "giant value": "zeroblob(1000000000)",
+    "slow value": "hex(hex(hex(hex(zeroblob(8000000)))))",
+    "number": "1",
+}
+
+
+@pytest.mark.parametrize("name", sorted(DATA))
+def test_databases_whose_messages_are_none_are_an_error(tmp_path, name):
+    with sqlite3.connect(tmp_path / "x.db3") as connection:
+        connection.execute("CREATE TABLE topics(id, name, type, serialization_format)")
+        connection.execute("INSERT INTO topics VALUES (1, ?, ?, 'cdr')", (POINTS, CLOUD))
+        made = f"data AS ({DATA[name]}) VIRTUAL"
+        connection.execute(f"CREATE TABLE messages(topic_id, timestamp, {made})")
+        connection.execute("INSERT INTO messages(topic_id, timestamp) VALUES (1, 1)")
+    connection.close()
+    with pytest.raises(FileFormatError, match=r"x\.db3 cannot be read"):
+        unpack(tmp_path / "x.db3", tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["x.db3"]
+
+
+def test_tables_that_are_views_are_no_bag(tmp_path):
+    with sqlite3.connect(tmp_path / "x.db3") as connection:
+        connection.execute("CREATE TABLE topics(id, name, type, serialization_format)")
+        connection.execute(
+            "CREATE VIEW messages AS WITH RECURSIVE n(i) AS "
+            "(SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n"
+        )
+    connection.close()
+    with pytest.raises(FileFormatError, match="not the tables 'topics' and 'messages'"):
+        unpack(tmp_path / "x.db3", tmp_path)
