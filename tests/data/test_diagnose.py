@@ -7,7 +7,7 @@ from fakes.recording_faults import FAULTS, yawed
 from golden_cases import DATA, needs_data
 
 from lidistill.data.diagnose import chosen_frames, diagnose
-from lidistill.data.diagnose.edges import contrast, depth_steps, overlap, picture_edges
+from lidistill.data.diagnose.edges import depth_steps, fit, picture_edges
 from lidistill.data.diagnose.ground import fit_ground
 from lidistill.data.kitti_raw import KittiRawConfig
 from lidistill.data.nuscenes import NuScenesConfig
@@ -81,9 +81,9 @@ def test_too_few_points_have_no_road():
 def test_steps_in_depth_lie_on_edges_and_nowhere_else(frames):
     frame, view = frames[0], frames[0].views[0]
     edges, steps = picture_edges(read_picture(view.image_path)), depth_steps(frame.points, view)
-    assert contrast(overlap(edges, steps)) > 0.1
-    assert abs(contrast(overlap(edges[:, ::-1], steps))) < 0.08
-    assert overlap(edges, steps[:10]) is None
+    assert fit(edges, steps.uv).contrast > 0.1
+    assert abs(fit(edges[:, ::-1], steps.uv).contrast) < 0.08
+    assert fit(edges, steps.uv[:10]).contrast is None
 
 
 def test_frames_to_diagnose_come_in_runs_of_three():

@@ -99,7 +99,7 @@ def late(frames, _folder):
     ]
 
 
-CAMERA = {"inverted_extrinsics", "rotated_extrinsics", "few_points_in_view"}
+CAMERA = {"inverted_extrinsics", "rotated_extrinsics", "few_points_in_view", "camera_axes"}
 FAULTS = {
     "millimetres": (points_of(lambda p: p * 1000), {"range_unit"}),
     "centimetres": (points_of(lambda p: p * 100), {"range_unit"}),
@@ -140,6 +140,6 @@ FAULTS = {
         {"mirrored"},
     ),
     "camera yawed by 2 degrees": (views_of(yawed(2)), {"sideways_offset"}),
-    "pictures of the next scan": (late, {"time_offset", "sideways_offset"}),
+    "pictures of the next scan": (late, {"time_offset", "image_order", "sideways_offset"}),
 }
 """What happens to the frames, and which findings are right; others beside them are not counted."""

@@ -9,7 +9,8 @@ import tyro
 from rich.table import Table
 
 from lidistill.cli.output import OUT, Folder, print_json, print_pictures
-from lidistill.data.check import CheckReport, check_root
+from lidistill.data.check import CheckReport, DatasetReport, check_root
+from lidistill.data.diagnose import CameraFit
 from lidistill.data.onhand import SensorFrames, read_all
 from lidistill.data.stats import SensorStatistics, sensor_statistics, write_statistics
 from lidistill.data.unpack import unpack_bag
@@ -22,6 +23,7 @@ def check(
     /,
     *,
     output: Path = Path("runs/data-check"),
+    strict: bool = False,
     json: bool = False,
 ) -> None:
     """Look at a data set: what is there, what is missing, and does it fit together.
@@ -30,11 +32,13 @@ def check(
 
     Args:
         root: Folder of the data set, of any format that `lidistill` reads.
-        output: Folder for the overlay pictures.
+        output: Folder for the overlays: one of every camera and drive.
+        strict: End with exit status 1 where something looks wrong, for scripts.
         json: Print one JSON object instead of text.
 
-    Reads every frame, draws the points on one picture of each camera, and says in plain words what
-    looks wrong. Exit status 2: something could not be read.
+    Reads every frame, draws the points on one image of each camera and drive, and says in plain
+    words what looks wrong and what cannot be told. Exit status 2: something could not be read;
+    1: with --strict, something looks wrong.
     """
     with ProgressBar("reading", total=None) as bar:
         report = check_root(root, output, on_frame=bar.advance)
@@ -44,6 +48,8 @@ def check(
         _print_check(report)
     if not report.sound:
         sys.exit(2)
+    if strict and report.suspicious:
+        sys.exit(1)
 
 
 def stats(
@@ -165,6 +171,10 @@ def _print_check(report: CheckReport) -> None:
     for camera in sorted({c for d in report.datasets for c in d.camera_share}):
         shares = [d.camera_share.get(camera) for d in report.datasets]
         rows.append((f"in {camera}", ["–" if s is None else f"{s:.1%}" for s in shares]))
+    rows += [
+        (f"edges met, {camera}", [_contrast(d, camera) for d in report.datasets])
+        for camera in sorted({fit.camera for d in report.datasets for fit in _fits(d)})
+    ]
     for row_name, values in rows:
         table.add_row(row_name, *values)
     table.add_section()
@@ -180,6 +190,8 @@ def _print_check(report: CheckReport) -> None:
             OUT.print(f"problem     {line}")
         for finding in dataset.findings:
             OUT.print(f"{finding.severity:<11} {dataset.sensor}: {finding.text}")
+        for line in dataset.limits:
+            OUT.print(f"not told    {dataset.sensor}: {line}")
         print_pictures(dataset.pictures)
     if report.sound and not any(dataset.findings for dataset in report.datasets):
         OUT.print("Everything could be read, and nothing looks wrong.")
@@ -188,6 +200,22 @@ def _print_check(report: CheckReport) -> None:
             f"Next: lidistill data stats {report.root} --output {report.root}/statistics.yaml\n"
             f"and:  lidistill pretrain pretrain/own data.sets.0.root={report.root}"
         )
+
+
+def _fits(dataset: DatasetReport) -> list[CameraFit]:
+    return [fit for fits in dataset.camera_fits.values() for fit in fits]
+
+
+def _contrast(dataset: DatasetReport, camera: str) -> str:
+    """How well points meet the edges of a camera's images, least to most over the drives."""
+    fits = [fit for fit in _fits(dataset) if fit.camera == camera]
+    values = sorted(fit.contrast for fit in fits if fit.contrast is not None)
+    if not values:
+        return "too little to tell" if fits else "–"
+    text = f"{values[0]:.2f}" + (f" to {values[-1]:.2f}" if len(values) > 1 else "")
+    if any(fit.low for fit in fits):
+        return f"{text}, low"
+    return text if any(fit.tells for fit in fits) else f"{text}, few steps"
 
 
 def _range(numbers: tuple[int, ...]) -> str:

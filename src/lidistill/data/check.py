@@ -1,31 +1,30 @@
 """What a data set on disk holds, what it lacks, and whether its points meet its pictures."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
 
-from lidistill.data.diagnose import Finding, chosen_frames, diagnose
+from lidistill.data.check_drive import DriveTally, NameOverlay
+from lidistill.data.diagnose import CameraFit, Diagnosis, Finding, chosen_frames
+from lidistill.data.diagnose.drives import intensity_differs, merged, merged_limits
 from lidistill.data.onhand import (
     SensorFrames,
     detect_format,
+    drive_of,
     missing_from,
     parts_of,
     read_all,
     title_of,
 )
-from lidistill.data.overlays import draw_overlays
-from lidistill.data.pairing import pair_view
-from lidistill.data.pictures import read_picture
-from lidistill.data.returns import present
-from lidistill.data.sensors import SENSORS, sensor_of
 from lidistill.errors import LidistillError
-from lidistill.labels import IGNORE, LabelMap
-from lidistill.structures import CameraView, Frame
+from lidistill.reading.names import path_part
+
+_MOST_BLOCKS: Final = 4  # of three frames, that are diagnosed in a drive
+_ALL_BLOCKS: Final = 40  # in all drives; every drive has one
+_MOST_DRAWN: Final = 20  # drives that are drawn though nothing looks wrong
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +52,10 @@ class DatasetReport:
     """One line for every frame or picture that could not be read."""
     findings: tuple[Finding, ...]
     """What looks wrong although it could be read."""
+    camera_fits: dict[str, tuple[CameraFit, ...]]
+    """How well points meet images, by drive."""
+    limits: tuple[str, ...]
+    """What cannot be told from the frames at hand, and why."""
     pictures: tuple[Path, ...]
     """Overlays written."""
 
@@ -69,6 +72,11 @@ class CheckReport:
     """One for every sensor."""
     missing: tuple[str, ...]
     """One line for everything that a complete copy would have."""
+
+    @property
+    def suspicious(self) -> bool:
+        """Whether anything looks wrong."""
+        return any(f.severity == "warning" for one in self.datasets for f in one.findings)
 
     @property
     def sound(self) -> bool:
@@ -122,7 +130,7 @@ def check_dataset(
     max_frames: int | None = None,
     on_frame: Callable[[], None] = lambda: None,
 ) -> DatasetReport:
-    """Read the frames of one sensor, count, and draw the points on one picture per camera.
+    """Read the frames of one sensor, count, and draw points on one image per camera and drive.
 
     Args:
         dataset: What to read.
@@ -132,93 +140,75 @@ def check_dataset(
     """
     num = len(dataset) if max_frames is None else min(max_frames, len(dataset))
     chosen = np.linspace(0, len(dataset) - 1, num).round().astype(int).tolist()
-    tally = _Tally(title=title_of(dataset), label_map=dataset.label_map, middle=num // 2)
-    wanted = {chosen[i] for i in chosen_frames(num)}
-    diagnosed: list[Frame] = []
+    drives: dict[str, list[int]] = {}
     for index in chosen:
-        try:
-            frame = dataset[index]
-            tally.add(frame)
-            if index in wanted:
-                diagnosed.append(present(frame))
-        except LidistillError as error:
-            tally.problems.append(str(error))
-        on_frame()
-    pictures = tally.draw(output) if output is not None else ()
-    counts = dict(zip((*dataset.label_map.class_names, "ignore"), tally.counts(), strict=True))
-    mean, std = tally.intensity()
+        drives.setdefault(drive_of(dataset.frame_ids[index]), []).append(index)
+    blocks = max(1, min(_MOST_BLOCKS, _ALL_BLOCKS // max(1, len(drives))))
+    title = title_of(dataset)
+    tallies: dict[str, DriveTally] = {}
+    diagnoses: dict[str, Diagnosis] = {}
+    pictures: list[Path] = []
+    for drive, frames in drives.items():
+        tally = DriveTally(label_map=dataset.label_map, middle=len(frames) // 2)
+        wanted = set(chosen_frames(len(frames), num_blocks=blocks))
+        for position, index in enumerate(frames):
+            try:
+                tally.add(dataset[index], position, keep=position in wanted)
+            except LidistillError as error:
+                tally.problems.append(str(error))
+            on_frame()
+        diagnosis = tally.diagnose()
+        if output is not None and (diagnosis.findings or len(tallies) < _MOST_DRAWN):
+            name = _overlay_name(output, title, drive if len(drives) > 1 else "")
+            drawn = tally.draw(name)
+            pictures += [path for paths in drawn.values() for path in paths]
+            diagnosis = _with_overlays(diagnosis, drawn)
+        tally.forget()
+        tallies[drive], diagnoses[drive] = tally, diagnosis
+    return _report(dataset, tallies, diagnoses, tuple(pictures))
+
+
+def _overlay_name(output: Path, title: str, drive: str) -> NameOverlay:
+    output.mkdir(parents=True, exist_ok=True)
+    prefix = f"{title}_{drive}" if drive else title
+    return lambda camera, kind: output / path_part(f"{prefix}_{camera}_{kind}.png", "overlay")
+
+
+def _with_overlays(diagnosis: Diagnosis, drawn: dict[str, tuple[Path, ...]]) -> Diagnosis:
+    """The diagnosis, with the figure to look at behind every finding about a camera."""
+
+    def pointed(finding: Finding) -> Finding:
+        path = next((drawn[name][0] for name in finding.cameras if drawn.get(name)), None)
+        return replace(finding, text=f"{finding.text} Look at {path}.") if path else finding
+
+    return replace(diagnosis, findings=tuple(map(pointed, diagnosis.findings)))
+
+
+def _report(
+    dataset: SensorFrames,
+    tallies: dict[str, DriveTally],
+    diagnoses: dict[str, Diagnosis],
+    pictures: tuple[Path, ...],
+) -> DatasetReport:
+    total = DriveTally.total(dataset.label_map, tallies.values())
+    counts = dict(zip((*dataset.label_map.class_names, "ignore"), total.counts(), strict=True))
+    mean, std = total.intensity()
+    findings = merged({drive: one.findings for drive, one in diagnoses.items()})
+    apart = intensity_differs({drive: one.intensity()[0] for drive, one in tallies.items()})
     return DatasetReport(
-        title=tally.title,
+        title=title_of(dataset),
         sensor=dataset.sensor,
-        num_frames=len(tally.num_points),
-        num_labelled=tally.num_labelled,
-        num_points=tuple(tally.num_points),
-        num_missing=tally.num_missing,
+        num_frames=len(total.num_points),
+        num_labelled=total.num_labelled,
+        num_points=tuple(total.num_points),
+        num_missing=total.num_missing,
         intensity_mean=mean,
         intensity_std=std,
         class_counts=counts,
-        camera_share={name: float(np.mean(share)) for name, share in tally.shares.items()},
-        problems=tuple(tally.problems),
-        findings=_findings(diagnosed),
+        camera_share={name: float(np.mean(share)) for name, share in total.shares.items()},
+        problems=tuple(total.problems),
+        findings=findings if apart is None else (apart, *findings),
+        camera_fits={drive: one.cameras for drive, one in diagnoses.items()},
+        limits=merged_limits({drive: one.limits for drive, one in diagnoses.items()}),
         pictures=pictures,
     )
-
-
-@dataclass(slots=True, kw_only=True)
-class _Tally:
-    title: str
-    label_map: LabelMap
-    middle: int
-    num_points: list[int] = field(default_factory=list)
-    num_labelled: int = 0
-    num_missing: int = 0
-    moments: NDArray[np.float64] = field(default_factory=lambda: np.zeros(2))
-    histogram: NDArray[np.int64] = field(default_factory=lambda: np.zeros(256, dtype=np.int64))
-    shares: dict[str, list[float]] = field(default_factory=dict)
-    problems: list[str] = field(default_factory=list)
-    shown: dict[str, tuple[Frame, CameraView]] = field(default_factory=dict)
-
-    def add(self, whole: Frame) -> None:
-        frame = present(whole)
-        self.num_missing += len(whole.points) - len(frame.points)
-        intensity = frame.intensity.astype(np.float64)
-        self.moments += intensity.sum(), (intensity**2).sum()
-        if frame.labels is not None:
-            self.num_labelled += 1
-            self.histogram += np.bincount(frame.labels, minlength=256)
-        for view in frame.views:
-            seen = len(pair_view(frame.points, view, view.size_hw).index)
-            self.shares.setdefault(view.name, []).append(seen / max(1, len(frame.points)))
-            try:
-                read_picture(view.image_path)
-            except LidistillError as error:
-                self.problems.append(str(error))
-                continue
-            if len(self.num_points) <= self.middle or view.name not in self.shown:
-                self.shown[view.name] = (frame, view)
-        self.num_points.append(len(whole.points))
-
-    def intensity(self) -> tuple[float, float]:
-        """Mean and standard deviation over all points, zeros where there is none."""
-        num = sum(self.num_points) - self.num_missing
-        mean, square = (self.moments / max(1, num)).tolist()
-        return mean, max(0.0, square - mean**2) ** 0.5
-
-    def counts(self) -> list[int]:
-        classes = self.histogram[: self.label_map.num_classes].tolist()
-        return [*classes, int(self.histogram[IGNORE])]
-
-    def draw(self, output: Path) -> tuple[Path, ...]:
-        output.mkdir(parents=True, exist_ok=True)
-        written = []
-        for name, (frame, view) in self.shown.items():
-            for kind, picture in draw_overlays(frame, view, self.label_map).items():
-                path = output / f"{self.title}_{name}_{kind}.png"
-                Image.fromarray(picture).save(path)
-                written.append(path)
-        return tuple(written)
-
-
-def _findings(frames: list[Frame]) -> tuple[Finding, ...]:
-    known = frames and (frames[0].sensor in SENSORS or frames[0].intensity_statistics is not None)
-    return diagnose(frames, sensor_of(frames[0]) if known else None)

@@ -84,6 +84,11 @@ def parts_of(dataset: FrameDataset) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name or "." for name in names))
 
 
+def drive_of(frame_id: str) -> str:
+    """Name of the drive, scene or sequence that a frame belongs to; empty where there is one."""
+    return frame_id.partition("/")[0] if "/" in frame_id else ""
+
+
 def title_of(dataset: SensorFrames) -> str:
     """What to call a data set: by its sensor, unless that is named after another data set."""
     return "kitti_raw" if isinstance(dataset, KittiRaw) else dataset.sensor

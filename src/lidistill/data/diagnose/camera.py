@@ -42,7 +42,7 @@ def extrinsics(frames: Sequence[tuple[Frame, CameraView]], ground: Ground | None
     """
     name = frames[0][1].name
     share = view_share(frames)
-    inverse = [(frame, _inverted(view)) for frame, view in frames]
+    inverse = [(frame, inverted(view)) for frame, view in frames]
     inverse_share = view_share(inverse)
     evidence = {"share": share, "inverse_share": inverse_share}
     up = ground.up if ground is not None else np.array([0.0, 0.0, 1.0])
@@ -56,7 +56,7 @@ def extrinsics(frames: Sequence[tuple[Frame, CameraView]], ground: Ground | None
             "and upright; T_cam_lidar must take lidar coordinates to camera coordinates. It looks "
             "like T_lidar_cam: invert it."
         )
-        return _warning("inverted_extrinsics", text, evidence)
+        return _warning("inverted_extrinsics", text, evidence, name)
     if askew:
         angle = float(np.rad2deg(np.arccos(np.clip(upright, -1, 1))))
         text = (
@@ -64,13 +64,13 @@ def extrinsics(frames: Sequence[tuple[Frame, CameraView]], ground: Ground | None
             "cameras on cars hang upright. Is the camera frame x right, y down, z ahead, and has "
             "the matrix been made for these lidar axes?"
         )
-        return _warning("rotated_extrinsics", text, evidence | {"angle_deg": angle})
+        return _warning("rotated_extrinsics", text, evidence | {"angle_deg": angle}, name)
     if share < _FEW_IN_VIEW:
         text = (
             f"{name} sees {share:.2%} of the points; a camera that looks at what the lidar scans "
             "sees 3 % to 60 %. Check the direction of T_cam_lidar, and that metres are meant."
         )
-        return _warning("few_points_in_view", text, evidence)
+        return _warning("few_points_in_view", text, evidence, name)
     return None
 
 
@@ -89,7 +89,7 @@ def intrinsics(view: CameraView, stored_hw: tuple[int, int]) -> Finding | None:
             f"{view.name}: the pictures are {width}x{height}, its calibration speaks of "
             f"{view.size_hw[1]}x{view.size_hw[0]}. Scale K with the pictures, and correct the size."
         )
-        return _warning("picture_size", text, evidence)
+        return _warning("picture_size", text, evidence, view.name)
     centered = _within(cx / width, _CENTERED["x"]) and _within(cy / height, _CENTERED["y"])
     if centered and _within(fx / width, _USUAL_FOCAL) and _within(fy / fx, (0.75, 1.33)):
         return None
@@ -98,14 +98,15 @@ def intrinsics(view: CameraView, stored_hw: tuple[int, int]) -> Finding | None:
         f"{fy:.0f} px for pictures of {width}x{height}; usual is a centre near the middle and "
         "equal focal lengths. Were the pictures resized or cut after calibration? Scale or shift K."
     )
-    return _warning("principal_point", text, evidence)
+    return _warning("principal_point", text, evidence, view.name)
 
 
 def _within(value: float, limits: tuple[float, float]) -> bool:
     return limits[0] <= value <= limits[1]
 
 
-def _inverted(view: CameraView) -> CameraView:
+def inverted(view: CameraView) -> CameraView:
+    """The camera with the inverse of its matrix."""
     return replace(view, T_cam_lidar=invert_rigid(view.T_cam_lidar))
 
 
@@ -114,6 +115,6 @@ def _uprightness(frames: Sequence[tuple[Frame, CameraView]], up: NDArray[np.floa
     return float(np.median([-view.T_cam_lidar[1, :3] @ up for _, view in frames]))
 
 
-def _warning(fault: Fault, text: str, evidence: dict[str, float]) -> Finding:
-    evidence = {name: float(value) for name, value in evidence.items()}
-    return Finding(fault=fault, severity="warning", text=text, evidence=evidence)
+def _warning(fault: Fault, text: str, evidence: dict[str, float], name: str) -> Finding:
+    evidence = {key: float(value) for key, value in evidence.items()}
+    return Finding(fault=fault, severity="warning", text=text, evidence=evidence, cameras=(name,))

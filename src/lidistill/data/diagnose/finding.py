@@ -4,6 +4,14 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 Fault: TypeAlias = Literal[
+    "world_frame",
+    "focal_length",
+    "distortion",
+    "exchanged_cameras",
+    "image_order",
+    "camera_axes",
+    "low_contrast",
+    "intensity_differs",
     "too_few_points",
     "empty_returns",
     "duplicated_points",
@@ -35,3 +43,7 @@ class Finding:
     text: str
     evidence: dict[str, float] = field(default_factory=dict)
     """The numbers that the text rests on."""
+    cameras: tuple[str, ...] = ()
+    """Those it is about; empty where it is about the points."""
+    drives: tuple[str, ...] = ()
+    """Those it was seen in."""

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lidistill.data.diagnose.finding import Finding
-from lidistill.data.diagnose.ground import Ground
+from lidistill.data.diagnose.ground import Ground, fit_ground
 from lidistill.data.sensors import Sensor
 from lidistill.structures import Frame
 
@@ -29,6 +29,7 @@ _SCALE_RATIO: Final = 4.0  # a real drive is within a factor 1.4 of its sensor's
 _SCALES: Final = {1.0: "0 to 1", 255.0: "0 to 255", 4095.0: "12 bit", 65535.0: "16 bit"}
 _LEVEL: Final = np.cos(np.deg2rad(15))
 _USUAL_HEIGHT: Final = (1.0, 3.0)  # metres
+_LIKELY_HEIGHT: Final = (0.5, 4.5)
 _FOOT: Final = 0.3048  # metres
 
 
@@ -77,8 +78,11 @@ def duplicated_points(frames: Sequence[Frame]) -> Finding | None:
     )
 
 
-def range_unit(frames: Sequence[Frame]) -> Finding | None:
-    """Coordinates that are not in metres."""
+def range_unit(frames: Sequence[Frame]) -> tuple[Finding, float] | None:
+    """Coordinates that are not in metres, and the factor that makes them metres.
+
+    The factor is 1 where no unit brings the sensor to where lidars are mounted.
+    """
     distances = [d[d > _ORIGIN] for d in map(_distance, frames)]
     medians = [np.median(d) for d in distances if len(d)]
     if not medians:
@@ -89,13 +93,22 @@ def range_unit(frames: Sequence[Frame]) -> Finding | None:
     unit, factor = min(
         _UNITS.items(), key=lambda item: abs(np.log(median * item[1] / _TYPICAL_RANGE))
     )
+    ground = fit_ground(frames[len(frames) // 2].points.astype(np.float64) * factor)
+    likely = ground is not None and _LIKELY_HEIGHT[0] < abs(ground.height) < _LIKELY_HEIGHT[1]
+    advice = (
+        f"They look like {unit}: multiply the coordinates by {factor:g}."
+        if likely
+        else "No unit puts the sensor over a road: check where the coordinates have their origin, "
+        "and their unit."
+    )
     text = (
         f"half of the points are nearer than {median:.4g} and half farther; in metres a street "
-        f"gives 5 to 25. They look like {unit}: multiply the coordinates by {factor:g}."
+        f"gives 5 to 25. {advice}"
     )
-    return Finding(
+    finding = Finding(
         fault="range_unit", severity="warning", text=text, evidence={"median_range": median}
     )
+    return finding, factor if likely else 1.0
 
 
 def intensity(frames: Sequence[Frame], sensor: Sensor | None) -> Finding | None:
