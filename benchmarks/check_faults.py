@@ -41,6 +41,7 @@ class Fault:
 
 
 def drives_of(root: Path) -> list[Path]:
+    """Folders of the drives, in the order of their names."""
     return sorted(path.parent for path in root.glob("*/scans"))
 
 
@@ -89,6 +90,7 @@ def poses_of(drive: Path, num: int) -> np.ndarray:
 
 
 def moved(scan: np.ndarray, T: np.ndarray) -> np.ndarray:
+    """A scan (points and intensity) after a transform."""
     return np.column_stack([transform_points(T, scan[:, :3]), scan[:, 3]])
 
 
@@ -107,6 +109,7 @@ def images(order: Callable[[int, int], int]):
 
 
 def exchanged(root: Path) -> None:
+    """The first two cameras have each other's images."""
     for drive in drives_of(root):
         cameras = sorted((drive / "cameras").iterdir())
         if len(cameras) > 1:
@@ -118,10 +121,13 @@ def exchanged(root: Path) -> None:
 
 
 def invert(camera: dict, _name: str) -> None:
+    """T_lidar_cam instead of T_cam_lidar."""
     camera["T_cam_lidar"] = np.linalg.inv(np.array(camera["T_cam_lidar"])).tolist()
 
 
 def focal(factor: float):
+    """Focal lengths of another lens."""
+
     def change(camera: dict, _name: str) -> None:
         for row in (0, 1):
             camera["K"][row][row] *= factor
@@ -148,26 +154,32 @@ def distorted(root: Path) -> None:
 
 
 def strong(camera: dict, _name: str) -> None:
+    """A distortion that the images do not have."""
     camera["distortion"] = [-0.3, 0.0, 0.0, 0.0]
 
 
 def body_axes(camera: dict, _name: str) -> None:
+    """Cameras with x ahead, y left, z up."""
     turn = np.eye(4)
     turn[:3, :3] = [[0, 0, 1], [-1, 0, 0], [0, -1, 0]]
     camera["T_cam_lidar"] = (turn @ np.array(camera["T_cam_lidar"])).tolist()
 
 
 def world(scan: np.ndarray, pose: np.ndarray, _drive: int) -> np.ndarray:
+    """A scan brought into the world by its pose."""
     return moved(scan, pose)
 
 
 def far_world(scan: np.ndarray, pose: np.ndarray, _drive: int) -> np.ndarray:
+    """The same, in a world whose origin is far away."""
     far = np.eye(4)
     far[:3, 3] = 130, -60, 2
     return moved(scan, far @ pose)
 
 
 def without_poses(break_: Callable[[Path], None]):
+    """A fault in recordings that have no poses."""
+
     def change(root: Path) -> None:
         break_(root)
         for path in root.glob("*/poses.txt"):
@@ -177,6 +189,7 @@ def without_poses(break_: Callable[[Path], None]):
 
 
 def of(*names: str) -> frozenset[str]:
+    """Names of findings."""
     return frozenset(names)
 
 
@@ -260,12 +273,14 @@ def measure(root: Path, fault: Fault | None) -> dict:
     names = {name for name, _, _ in found}
     limits = [line for dataset in report.datasets for line in dataset.limits]
     right = fault is None or bool(names & fault.right)
+    problems = [line for dataset in report.datasets for line in dataset.problems]
     verdict = "named" if right and names else "found" if names else "silent"
+    verdict = "refused" if problems and not names else verdict
     return {
         "verdict": verdict,
         "findings": found,
         "limits": limits,
-        "problems": [line for dataset in report.datasets for line in dataset.problems][:2],
+        "problems": problems[:2],
         "contrast": [
             [drive, one.camera, one.contrast, one.num_steps]
             for dataset in report.datasets
@@ -311,4 +326,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    """Folders of the drives, in the order of their names."""
     main()

@@ -143,3 +143,77 @@ FAULTS = {
     "pictures of the next scan": (late, {"time_offset", "image_order", "sideways_offset"}),
 }
 """What happens to the frames, and which findings are right; others beside them are not counted."""
+
+
+def exchanged(frames, _folder):
+    """Every frame with its two cameras' images exchanged."""
+
+    def swap(views):
+        one, other = views
+        return (
+            replace(one, image_path=other.image_path),
+            replace(other, image_path=one.image_path),
+        )
+
+    return [replace(frame, views=swap(frame.views)) for frame in frames]
+
+
+def in_reverse(frames, _folder):
+    """The last image with the first scan, and so on."""
+    return [
+        replace(
+            frame,
+            views=tuple(
+                replace(own, image_path=other.image_path)
+                for own, other in zip(frame.views, last.views, strict=True)
+            ),
+        )
+        for frame, last in zip(frames, frames[::-1], strict=True)
+    ]
+
+
+def in_world(frames, _folder):
+    """Points brought into a world whose origin is far away, poses with them."""
+    far = np.eye(4)
+    far[:3, 3] = 90, -60, 2
+    moved = [(frame, far @ frame.T_world_lidar) for frame in frames]
+    return [
+        replace(
+            frame,
+            points=(frame.points @ T[:3, :3].T + T[:3, 3]).astype(np.float32),
+            T_world_lidar=T,
+        )
+        for frame, T in moved
+    ]
+
+
+def without_poses(inject):
+    return lambda frames, folder: [
+        replace(frame, T_world_lidar=None) for frame in inject(frames, folder)
+    ]
+
+
+def zoomed(factor):
+    return lambda view: replace(view, K=np.diag([factor, factor, 1.0]) @ _centred(view, factor))
+
+
+def _centred(view, factor):
+    K = view.K.copy()
+    K[:2, 2] /= factor
+    return K
+
+
+def bent(view):
+    return replace(view, distortion=np.array([-0.4, 0.0, 0.0, 0.0, 0.0]))
+
+
+FAULTS |= {
+    "cameras exchanged": (exchanged, {"exchanged_cameras"}),
+    "images in reverse order": (in_reverse, {"image_order"}),
+    "world frame": (in_world, {"world_frame"}),
+    "world frame, no poses": (without_poses(in_world), {"world_frame"}),
+    "focal length x 1.2": (views_of(zoomed(1.2)), {"focal_length"}),
+    "focal length x 0.8": (views_of(zoomed(0.8)), {"focal_length"}),
+    "distortion put in": (views_of(bent), {"distortion"}),
+    "camera y up, z backwards": (views_of(camera_turned(np.diag([1, -1, -1]))), CAMERA),
+}

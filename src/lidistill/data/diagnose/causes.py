@@ -1,6 +1,7 @@
 """Why points and images of a drive do not meet: the change after which they clearly do."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import chain
 from typing import Final
 
@@ -22,6 +23,8 @@ from lidistill.data.diagnose.remedies import (
     lens_remedies,
 )
 
+_ALONE: Final = 2.5  # deviations of chance, to believe a remedy of a single camera
+_THOUGH_FITS: Final = 4.0  # the same, of a camera that fits as it is
 _MOST_AGREE: Final = 0.6  # of the cameras, to believe that something is wrong with all of them
 
 
@@ -64,22 +67,29 @@ def _believed(
     """Findings by the remedies that convince, and the cameras that none is about."""
     found: list[Finding] = []
     left = list(cameras)
-    everywhere = _best([r.of(r.fits) for r in tried if _is_common(r, left)])
+    everywhere = _everywhere(tried, left)
+    results = [r.of(r.fits) for r in tried if r.fault == "exchanged_cameras"]
+    while (pair := _best(_with_names(results, left))) is not None:
+        names = list(pair.remedy.fits)
+        if everywhere is not None and everywhere.remedy.of(names).contrast > pair.contrast:
+            break
+        found.append(_finding(pair, names))
+        left = [camera for camera in left if camera.name not in names]
+        everywhere = _everywhere(tried, left)
     shifted = float(np.mean([f.evidence["contrast_changed"] for f in beside])) if beside else 0.0
     if everywhere is not None and everywhere.contrast > shifted:
-        names = set(everywhere.remedy.fits)
+        about = set(everywhere.remedy.fits) & {camera.name for camera in left}
         if everywhere.remedy.fault == "image_order":  # tried with some of the cameras only
-            names |= {camera.name for camera in left if camera.low}
-        found.append(_finding(everywhere, sorted(names)))
-        left = [camera for camera in left if camera.name not in names]
-    results = [r.of(r.fits) for r in tried if r.fault == "exchanged_cameras"]
-    pair = _best(_with_names(results, left))
-    while pair is not None:
-        found.append(_finding(pair, sorted(pair.remedy.fits)))
-        left = [camera for camera in left if camera.name not in pair.remedy.fits]
-        pair = _best(_with_names(results, left))
+            about |= {camera.name for camera in left if camera.low}
+        found.append(_finding(everywhere, sorted(about)))
+        left = [camera for camera in left if camera.name not in about]
     for camera in tuple(left):
-        alone = [r.of([camera.name]) for r in tried if camera.name in r.fits and not r.joint]
+        sure = _ALONE if (camera.fit.contrast or 0.0) < FITS else _THOUGH_FITS
+        alone = [
+            replace(r, chances=max(r.chances, sure)).of([camera.name])
+            for r in tried
+            if camera.name in r.fits and not r.joint
+        ]
         best = _best(alone)
         aside = next((f for f in beside if camera.name in f.cameras), None)
         if aside is not None and (
@@ -94,6 +104,12 @@ def _believed(
     return found, left
 
 
+def _everywhere(tried: Sequence[Remedy], cameras: Sequence[Camera]) -> Result | None:
+    """The best remedy that most of some cameras gain by."""
+    names = [camera.name for camera in cameras]
+    return _best([r.of(names) for r in tried if _is_common(r, names)])
+
+
 def _with_names(results: Sequence[Result], left: Sequence[Camera]) -> list[Result]:
     names = {camera.name for camera in left}
     return [result for result in results if names.issuperset(result.remedy.fits)]
@@ -104,13 +120,14 @@ def _best(results: Sequence[Result]) -> Result | None:
     return max(convincing, key=lambda result: result.contrast, default=None)
 
 
-def _is_common(remedy: Remedy, cameras: Sequence[Camera]) -> bool:
+def _is_common(remedy: Remedy, cameras: Sequence[str]) -> bool:
     """Whether a remedy is one for all cameras, and most of them gain by it."""
-    enough = min(len(cameras), MOST_CAMERAS) * _MOST_AGREE
-    if remedy.fault == "exchanged_cameras" or len(remedy.fits) < enough:
+    known = [name for name in cameras if name in remedy.fits]
+    enough = max(1.0, min(len(cameras), MOST_CAMERAS) * _MOST_AGREE)
+    if remedy.fault == "exchanged_cameras" or len(known) < enough:
         return False
-    gains = [remedy.of([name]).gain > 0 for name in remedy.fits]
-    return sum(gains) >= max(1.0, _MOST_AGREE * len(gains))
+    gains = [remedy.of([name]).gain > 0 for name in known]
+    return sum(gains) >= _MOST_AGREE * len(gains)
 
 
 def _finding(result: Result, cameras: Sequence[str]) -> Finding:

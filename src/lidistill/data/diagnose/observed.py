@@ -15,11 +15,12 @@ from lidistill.structures import CameraView, Frame
 
 Edges: TypeAlias = NDArray[np.float32]
 
-USUAL: Final = 0.06
+USUAL: Final = 0.05
 """Contrast that the weakest camera of a sound set reaches, but for chance."""
 APART: Final = 3
 """Images whose moment differs where the vehicle moves are so many apart."""
 _LIFTED: Final = 0.025  # of rank
+_SURE: Final = 0.02  # noise of the contrast above which no camera is called wrong
 _TELLING: Final = 0.03  # noise of the contrast above which nothing can be told
 
 
@@ -109,7 +110,8 @@ class Camera:
 
 def is_low(one: Fit) -> bool:
     """Whether a contrast lies below what every sound camera has, chance taken into account."""
-    return one.contrast is not None and one.contrast + 2 * one.noise < USUAL
+    known = one.contrast is not None and one.noise < _SURE
+    return known and (one.contrast or 0.0) + 2 * one.noise < USUAL
 
 
 def observe(

@@ -21,6 +21,7 @@ from lidistill.data.diagnose.observed import Camera, Observed
 FITS: Final = 0.045
 """Contrast below which nothing is believed to fit."""
 _SCALES: Final = np.geomspace(0.5, 2, 47)  # 3 % apart
+_FEW_STEPS: Final = 0.04  # noise above which chance finds a remedy for anything
 _SAME_SCALE: Final = (0.94, 1.06)
 _BENDS: Final = (-0.5, -0.4, -0.3, -0.2, -0.1, 0.1, 0.2, 0.3)  # k1 of lenses on vehicles
 _FACTORS: Final = {0.0: "leave it out", 0.1: "divide it by 10", -1.0: "change its sign"}
@@ -88,7 +89,8 @@ class Result:
     def convinces(self) -> bool:
         """Whether the change fits, and clearly better than what is there."""
         chance = self.remedy.chances * self.after.noise
-        return self.contrast > FITS and self.gain > self.remedy.least_gain + chance
+        enough = self.after.noise < _FEW_STEPS
+        return enough and self.contrast > FITS and self.gain > self.remedy.least_gain + chance
 
 
 def _changed(
