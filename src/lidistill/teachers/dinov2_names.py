@@ -122,10 +122,11 @@ def dinov2_config(
         raise FileFormatError(msg) from error
     layers = {n.split(".")[2] for n in state if n.startswith("encoder.layer.")}
     counted = layers == {str(number) for number in range(len(layers))}
-    if not counted or not 0 < len(layers) <= _MAX_LAYERS or min(width, patch, hidden) < 1:
+    possible = min(width, patch) >= 1 and hidden >= width
+    if not counted or not 0 < len(layers) <= _MAX_LAYERS or not possible:
         msg = (
-            f"{source} has {len(layers)} layers of {width} channels, expected 1 to {_MAX_LAYERS} "
-            "that count from 0; give the whole file."
+            f"{source} has {len(layers)} layers of {width} channels, {hidden} within, expected 1 "
+            f"to {_MAX_LAYERS} that count from 0, no narrower within; give the whole file."
         )
         raise FileFormatError(msg)
     heads = num_heads or max(1, width // 64)
