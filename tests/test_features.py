@@ -1,6 +1,7 @@
 import dataclasses
 import subprocess
 import sys
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -339,3 +340,17 @@ def test_importing_the_package_imports_no_network():
     assert "load" in lidistill.__all__
     with pytest.raises(AttributeError, match="has no attribute 'features_of'"):
         lidistill.features_of  # noqa: B018
+
+
+def test_half_precision_is_taken_before_there_is_a_row_for_every_point(world):
+    """A million points at one place are one voxel; in single precision they took 600 MiB."""
+    points = np.tile(np.array([[5.0, 3.0, -1.0]], np.float32), (300_000, 1))
+    model = lidistill.load(world / "pretrain", "cpu")
+    tracemalloc.start()
+    found = model.features(points, None, dtype="float16")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found.dtype == np.float16
+    assert found.shape == (300_000, 8)
+    np.testing.assert_array_equal(found, model.features(points, None).astype(np.float16))
+    assert peak < 120 * len(points)

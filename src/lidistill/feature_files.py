@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from lidistill.data.scanfile import Scan, read_scan
 from lidistill.durable import replace_text, replacing
-from lidistill.errors import ConfigError, DatasetNotFoundError, FileFormatError, first_line
+from lidistill.errors import DatasetNotFoundError, FileFormatError, first_line
 from lidistill.labels import IGNORE
 from lidistill.pictures.cloud import write_ply
 from lidistill.pictures.features import PcaBasis, fit_pca, pca_colors
@@ -136,21 +136,6 @@ def _read_features(file: Path) -> Output:
     if features.ndim != 2 or features.dtype.kind != "f":
         return np.zeros((0, 0), np.float32)
     return features[np.isfinite(features).all(axis=1)]
-
-
-def as_half(features: Output) -> NDArray[np.float16]:
-    """Features in half precision.
-
-    Raises:
-        ConfigError: If one is too large for it.
-    """
-    with np.errstate(over="ignore"):
-        half = features.astype(np.float16)
-    if np.isinf(half).any():
-        largest = float(np.nanmax(np.abs(features)))
-        msg = f"a feature of {largest:g} does not fit into float16; give --dtype float32."
-        raise ConfigError(msg)
-    return half
 
 
 def write_class_table(class_names: Sequence[str], path: Path) -> None:

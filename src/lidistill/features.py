@@ -22,7 +22,7 @@ from lidistill.data.scan_sample import scan_sample
 from lidistill.data.sensors import Sensor
 from lidistill.engine.checkpoint import Checkpoint, load_checkpoint
 from lidistill.engine.fitting import build_fitting
-from lidistill.engine.precision import pick_device, warn_if_slow
+from lidistill.engine.precision import FeatureType, as_type, pick_device, warn_if_slow
 from lidistill.errors import CheckpointError, ConfigError, FileFormatError
 from lidistill.heads import SegmentationHead, build_head
 from lidistill.labels import IGNORE
@@ -82,21 +82,27 @@ class FeatureModel:
         """Whether intensity plays a part; not where the network was trained without."""
         return math.isfinite(self.sensor.intensity_std)
 
-    def features(self, points: ArrayLike, intensity: ArrayLike | None) -> NDArray[np.float32]:
+    def features(
+        self, points: ArrayLike, intensity: ArrayLike | None, *, dtype: FeatureType = "float32"
+    ) -> NDArray[np.floating]:
         """(N, C) distilled features, one row for every point; NaN where a point has none.
 
         Args:
             points: (N, 3) metres, in the sensor's frame.
             intensity: (N,) in the sensor's own scale; None: unknown, the mean is taken.
+            dtype: Of the result.
 
         Raises:
+            ConfigError: If a feature is too large for the type.
             FileFormatError: If there are points, and none lies in the field of view.
             ValueError: If the shapes do not fit.
         """
         features_MC, row = self._encode(points, intensity)
-        return _spread(features_MC.cpu().numpy(), row, np.nan)
+        return _spread(as_type(features_MC.cpu().numpy(), dtype), row, np.nan)
 
-    def project(self, points: ArrayLike, intensity: ArrayLike | None) -> NDArray[np.float32]:
+    def project(
+        self, points: ArrayLike, intensity: ArrayLike | None, *, dtype: FeatureType = "float32"
+    ) -> NDArray[np.floating]:
         """(N, T) output of the distillation's head, to compare with features of the teacher.
 
         Compare by cosine: the lengths are not trained. Several layers of a teacher with a distance
@@ -114,7 +120,7 @@ class FeatureModel:
         features_MC, row = self._encode(points, intensity)
         with torch.no_grad():
             projected_MT = comparable(self.head(features_MC).float(), list(self.head_widths))
-        return _spread(projected_MT.cpu().numpy(), row, np.nan)
+        return _spread(as_type(projected_MT.cpu().numpy(), dtype), row, np.nan)
 
     def predict(self, points: ArrayLike, intensity: ArrayLike | None) -> NDArray[np.uint8]:
         """(N,) class of every point, an index into ``class_names``; 255 where a point has none.

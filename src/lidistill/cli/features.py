@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -20,7 +21,6 @@ from lidistill.feature_files import (
     Failed,
     FeatureColours,
     Written,
-    as_half,
     write_class_table,
     write_outputs,
 )
@@ -108,7 +108,7 @@ def features(
     jobs = plan_jobs(scans, output, suffix=".npy", existing=options.existing)
     model = options.load(run)
     extract = model.project if head else model.features
-    compute: Compute = extract if dtype == "float32" else lambda p, i: as_half(extract(p, i))
+    compute: Compute = partial(extract, dtype=dtype)
     colour = FeatureColours(jobs.done) if options.ply else None
     written = _write_all(model, compute, jobs, options, colour)
     channels = sum(model.head_widths) if head else model.num_channels

@@ -5,11 +5,15 @@ import os
 from contextlib import AbstractContextManager
 from typing import Literal, TypeAlias
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from lidistill.errors import ConfigError
 
 Precision: TypeAlias = Literal["fp32", "bf16", "fp16"]
+FeatureType: TypeAlias = Literal["float16", "float32"]
+"""Number format of features in a file."""
 
 logger = logging.getLogger(__name__)
 
@@ -84,3 +88,20 @@ def warn_if_slow(device: torch.device, precision: Precision, *, key: str) -> Non
 def make_scaler(device: torch.device, precision: Precision) -> torch.amp.GradScaler:
     """Loss scaler, which does nothing unless the precision is fp16."""
     return torch.amp.GradScaler(device.type, enabled=precision == "fp16")
+
+
+def as_type(features: NDArray[np.float32], dtype: FeatureType) -> NDArray[np.floating]:
+    """Features in the type of their file.
+
+    Raises:
+        ConfigError: If one is too large for it.
+    """
+    if dtype == "float32":
+        return features
+    with np.errstate(over="ignore"):
+        half = features.astype(np.float16)
+    if np.isinf(half).any():
+        largest = float(np.nanmax(np.abs(features)))
+        msg = f"a feature of {largest:g} does not fit into float16; give --dtype float32."
+        raise ConfigError(msg)
+    return half
