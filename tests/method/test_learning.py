@@ -94,6 +94,8 @@ def test_adamw_has_pytorchs_betas_and_epsilon():
     (group,) = OptimizerConfig().build(nn.Linear(2, 2)).param_groups
     assert (group["betas"], group["eps"]) == ((0.9, 0.999), 1e-8)
     assert (group["lr"], group["weight_decay"], group["amsgrad"]) == (2e-3, 0.03, False)
+    (other,) = OptimizerConfig(betas=(0.8, 0.95), eps=1e-4).build(nn.Linear(2, 2)).param_groups
+    assert (other["betas"], other["eps"]) == ((0.8, 0.95), 1e-4)
 
 
 def test_the_optimiser_steps_as_adamw_is_defined():

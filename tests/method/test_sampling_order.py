@@ -136,6 +136,22 @@ def test_distillation_counts_voxels_where_the_authors_did(way, sensor, counted_i
     assert len(sample) == len(set(voxel_of(points, 3.0)))
 
 
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    ("statistics", "mean", "std"), [(None, 18.23640649, 25.86983417), ((40.0, 8.0), 40.0, 8.0)]
+)
+def test_intensity_is_standardised_by_the_lidars_statistics_or_by_the_frames_own(
+    way, statistics, mean, std, tmp_path
+):
+    frame = scan_frame(tmp_path, intensity_statistics=statistics)
+    sample = way(frame, SamplingConfig(augmentation=STILL), GRID, sample_rng(0, 0, 0))
+    expected = (frame.intensity[sample.source] - mean) / std
+    np.testing.assert_allclose(sample.features[:, 0], expected, rtol=1e-5, atol=1e-6)
+    radius = np.sqrt((frame.points[sample.source] ** 2).sum(axis=1))
+    np.testing.assert_allclose(sample.features[:, 1:4], frame.points[sample.source])
+    np.testing.assert_allclose(sample.features[:, 4], radius, rtol=1e-6)
+
+
 def test_the_field_of_view_is_open_and_a_tenth_of_a_millimetre_smaller():
     low, high = np.float64(-64 + 1e-4), np.float64(64 - 1e-4)
     inward = [np.nextafter(low, 0), np.nextafter(high, 0)]
@@ -223,6 +239,25 @@ def test_distillation_turns_flips_and_scales_and_features_follow():
     result = augmented("distill", QUARTER, 0.1, 0.66, 0.9, QUARTER)
     np.testing.assert_allclose(result.coords, [[-4.2, -3.15, 1.05]])
     np.testing.assert_allclose(result.channels, [[-4.2, -3.15, 1.05, 1.05 * 26**0.5]])
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_training_sample_is_augmented_as_its_configuration_says(way, tmp_path):
+    frame = scan_frame(tmp_path)
+    config = SamplingConfig(augmentation=AugmentationConfig(kind="finetune"))
+    angles = set()
+    for seed in range(5):
+        sample = way(frame, config, GRID, sample_rng(seed, 0, 0))
+        points, coords = frame.points[sample.source], sample.coords.numpy()
+        far = (np.hypot(*coords[:, :2].T), np.hypot(*points[:, :2].T))
+        np.testing.assert_allclose(*far, rtol=1e-4)
+        turned = np.angle((coords[:, 0] + 1j * coords[:, 1]) / (points[:, 0] + 1j * points[:, 1]))
+        angles.add(round(float(turned[0]), 3))
+        shares = sample.features[:, 4].numpy() / np.linalg.norm(points, axis=1)
+        assert np.ptp(shares) < 1e-4  # one scale for all, of the features alone
+        assert 0.9 < shares[0] < 1.1
+        assert abs(shares[0] - 1) > 1e-4
+    assert len(angles) == 5
 
 
 def test_two_of_three_scans_are_flipped_in_x_or_y():
