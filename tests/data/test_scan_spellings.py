@@ -179,7 +179,7 @@ def test_a_bin_of_another_number_of_columns_is_told(tmp_path, num_columns, posit
     scan = rng.normal(0, 1, (6000, 7)) * [20, 20, 1, 0, 0, 0, 0]
     scan[:, 3:] = rng.uniform(0, [255, 1, 32, 0.1], (6000, 4))
     scan = (np.abs(scan) if positive else scan)[:, :num_columns].astype("<f4")
-    with pytest.raises(FileFormatError, match=r"four .*for \.bin, five for \.pcd\.bin"):
+    with pytest.raises(FileFormatError, match=rf"looks like {num_columns} a .*five for \.pcd\.bin"):
         read(tmp_path, "x.bin", scan.tobytes())
     with pytest.raises(FileFormatError, match=r"x\.bin"):
         read(tmp_path, "x.bin", scan.astype("<f8").tobytes())

@@ -20,6 +20,7 @@ _TELLING: Final = 2_000  # numbers; fewer tell nothing
 _MANY: Final = 120_000  # numbers that are looked at; they divide by every count of columns
 _USUAL_COLUMNS: Final = (3, 4, 5, 6, 7, 8)
 _CLEARLY: Final = 3.0
+_NEARLY: Final = 0.8
 _SMALL: Final = 1e-3
 _NO_INTENSITY: Final = -10.0
 _LOW_SHARE: Final = 0.05
@@ -89,15 +90,17 @@ def check_num_columns(scan: NDArray[np.float32], path: Path) -> None:
     if len(numbers) < _TELLING:
         return
     sizes = np.minimum(np.nan_to_num(np.abs(numbers[:_MANY])), MAX_RANGE)
-    as_read = _contrast(sizes, found)
-    for other in _USUAL_COLUMNS:
-        if not len(numbers) % other and _contrast(sizes, other) > _CLEARLY * as_read:
-            msg = (
-                f"scan {path} is read as {found} float32 a point, but looks like {other} a point; "
-                f"write it with {found} (four for .bin, five for .pcd.bin), or in a format with a "
-                "header (npy, pcd, ply)."
-            )
-            raise FileFormatError(msg)
+    clear = {n: _contrast(sizes, n) for n in _USUAL_COLUMNS if not len(numbers) % n}
+    best = max(clear.values(), default=0.0)
+    if best > _CLEARLY * _contrast(sizes, found):
+        # Twice the right number fits as well.
+        other = min(n for n, contrast in clear.items() if contrast > _NEARLY * best)
+        msg = (
+            f"scan {path} is read as {found} float32 a point, but looks like {other} a point, or "
+            f"like float64; write it with {found} (four for .bin, five for .pcd.bin), or in a "
+            "format with a header (npy, pcd, ply)."
+        )
+        raise FileFormatError(msg)
 
 
 def _contrast(sizes: NDArray[np.float32], num_columns: int) -> float:

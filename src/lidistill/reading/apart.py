@@ -38,7 +38,7 @@ def run_apart(script: Path, *arguments: str) -> bytes:
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        env=os.environ | _QUIET | {"PYTHONPATH": packages},
+        env=os.environ | _QUIET | {"PYTHONPATH": packages, "RUST_BACKTRACE": "0"},
     )
     with child:
         try:
