@@ -63,7 +63,7 @@ class Bag1File(RecordFile):
             compression="" if compression == "none" else compression, size=size, data=content
         )
 
-    def check(self, chunk: Chunk, content: bytes | memoryview) -> None:
+    def check(self, chunk: Chunk, content: bytearray | memoryview) -> None:
         """Chunks of this format have no checksum."""
 
     def define(self, head: Head, content: memoryview) -> None:

@@ -71,7 +71,7 @@ class DriveWriter:
         elif isinstance(message, Cloud):
             records = cloud_records(message, self._notes)
             if records is not None:
-                self._new_file(raw, message.header.stamp_ns, ".npy", _npy(records))
+                self._new_file(raw, message.header.stamp_ns, ".npy", records)
                 self.rig.lidar_frame = self.rig.lidar_frame or message.header.frame
         else:
             content, suffix = self._image(topic, message)
@@ -98,11 +98,16 @@ class DriveWriter:
                 largest = max(largest, largest_sample(image))
         return sample_bits(largest)
 
-    def _new_file(self, raw: RawMessage, stamp_ns: int, suffix: str, content: bytes) -> None:
+    def _new_file(
+        self, raw: RawMessage, stamp_ns: int, suffix: str, content: bytes | Array
+    ) -> None:
         topic = raw.channel.topic
         path = self._folders[topic] / f"{len(self._files[topic])}{suffix}"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
+        if isinstance(content, bytes):
+            path.write_bytes(content)
+        else:
+            np.save(path, content, allow_pickle=False)
         self._files[topic].append(path)
         self._times[topic].stamps.append(stamp_ns)
         self._times[topic].recorded.append(raw.time_ns)
@@ -122,12 +127,6 @@ class DriveWriter:
         (self._root / "calibration.yaml").write_text(text, encoding="utf-8")
         notes = [f"{count} {what}" for what, count in self._notes.most_common(_MAX_LINES)]
         return Written(clock=clock, notes=notes, to_do=to_do)
-
-
-def _npy(records: Array) -> bytes:
-    stream = io.BytesIO()
-    np.save(stream, records, allow_pickle=False)
-    return stream.getvalue()
 
 
 def _size_hw(content: bytes) -> tuple[int, int] | None:

@@ -7,8 +7,9 @@ from typing import Any, Final
 
 from lidistill.errors import first_line, require
 
-MAX_BYTES: Final = 1 << 27
-"""Bytes of one message or chunk; the largest cloud or camera image in use has a tenth."""
+MAX_BYTES: Final = 1 << 26
+"""Bytes of one message or chunk; a camera image of 8 megapixels has 24 MB, chunks mostly 1 MB."""
+_PIECE: Final = 1 << 22
 _ZSTD: Final = "compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd"
 
 
@@ -27,7 +28,7 @@ def decoder_of(compression: str) -> tuple[Any, tuple[type[Exception], ...]]:
 
 def inflate(
     data: bytes | memoryview, compression: str, *, limit: int = MAX_BYTES, cut: bool = False
-) -> bytes:
+) -> bytearray:
     """Unpack data that may hold at most ``limit`` bytes; no more than that is ever made.
 
     Args:
@@ -41,23 +42,22 @@ def inflate(
         ValueError: If it is damaged, cut off, or holds more.
     """
     decoder, errors = decoder_of(compression)
-    parts, left = [], limit + 1
+    result = bytearray()
     try:
-        piece = decoder.decompress(bytes(data), left)
+        piece = decoder.decompress(bytes(data), min(_PIECE, limit + 1))
         while piece:
-            parts.append(piece)
-            left -= len(piece)
-            if not left or decoder.eof:
+            result += piece
+            if len(result) > limit or decoder.eof:
                 break
-            piece = decoder.decompress(b"", left)
+            piece = decoder.decompress(b"", min(_PIECE, limit + 1 - len(result)))
     except errors as error:
         msg = f"{compression} data that cannot be unpacked ({first_line(error)[:100]})"
         raise ValueError(msg) from error
-    if not left or not (decoder.eof or cut):
-        found = f"more than {limit} bytes" if not left else "an end that is missing"
+    if len(result) > limit or not (decoder.eof or cut):
+        found = f"more than {limit} bytes" if len(result) > limit else "an end that is missing"
         msg = f"{compression} data with {found}"
         raise ValueError(msg)
-    return b"".join(parts)
+    return result
 
 
 def _lz4() -> tuple[Any, tuple[type[Exception], ...]]:

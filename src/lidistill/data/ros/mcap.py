@@ -59,7 +59,7 @@ class McapFile(RecordFile):
             raise ValueError(msg)
         return Chunk(compression=compression, size=size, data=data, crc=crc)
 
-    def check(self, chunk: Chunk, content: bytes | memoryview) -> None:
+    def check(self, chunk: Chunk, content: bytearray | memoryview) -> None:
         """See ``RecordFile.check``."""
         if chunk.crc and zlib.crc32(content) != chunk.crc:
             msg = "a chunk with a wrong checksum"

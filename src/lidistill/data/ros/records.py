@@ -121,7 +121,7 @@ class RecordFile(ABC):
         """Offset of the records that name all channels, or 0."""
 
     @abstractmethod
-    def check(self, chunk: Chunk, content: bytes | memoryview) -> None:
+    def check(self, chunk: Chunk, content: bytearray | memoryview) -> None:
         """Compare what was unpacked with what the chunk says about it."""
 
     def channels(self) -> list[Channel]:
@@ -200,7 +200,7 @@ class RecordFile(ABC):
         if self._unpacked > _FREE + _RATIO * self._size:
             msg = f"chunks that say to unpack to {self._unpacked} bytes from {self._size}"
             raise ValueError(msg)
-        records: memoryview | bytes = chunk.data
+        records: memoryview | bytearray = chunk.data
         if chunk.compression:
             records = inflate(chunk.data, chunk.compression, limit=chunk.size, cut=cut)
         if not cut:
