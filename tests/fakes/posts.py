@@ -1,6 +1,9 @@
 """Sound frames of a lidar and two cameras that drive past posts, cast ray by ray."""
 
+import shutil
+
 import numpy as np
+import yaml
 from PIL import Image
 
 from lidistill.structures import CameraView, Frame
@@ -81,3 +84,20 @@ def sound_frames(folder, num_frames=4, step=1.0):
         )
         frames.append(frame)
     return frames
+
+
+def write_drive(folder, frames, change=lambda camera: camera, intensity=1.0):
+    """Frames as a drive of one's own recordings; ``change`` turns a camera's calibration."""
+    (folder / "scans").mkdir(parents=True)
+    cameras = {}
+    for number, frame in enumerate(frames):
+        scan = np.column_stack([frame.points, frame.intensity * intensity])
+        np.save(folder / "scans" / f"{number:06d}.npy", scan.astype(np.float32))
+        for view in frame.views:
+            path = folder / "cameras" / view.name / f"{number:06d}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(view.image_path, path)
+            camera = {"size_hw": list(SIZE_HW), "K": K.tolist(), "T_cam_lidar": view.T_cam_lidar}
+            changed = change(camera)
+            cameras[view.name] = changed | {"T_cam_lidar": changed["T_cam_lidar"].tolist()}
+    (folder / "calibration.yaml").write_text(yaml.safe_dump({"cameras": cameras}))
