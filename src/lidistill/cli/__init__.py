@@ -14,6 +14,7 @@ from typing import Any
 
 from lidistill import __version__
 from lidistill.cli.streams import complain, guarded_output, reader_is_gone
+from lidistill.cli.terminal import use_plain_streams
 from lidistill.errors import LidistillError, unknown_name
 from lidistill.parent_process import end_with_launcher
 from lidistill.supported import check_system
@@ -73,6 +74,7 @@ def _main(arguments: list[str]) -> None:
     debug = "--debug" in arguments
     arguments = [a for a in arguments if a != "--debug"]
     name = ""
+    use_plain_streams()
     try:
         if arguments == ["--version"]:
             sys.stdout.write(f"lidistill {__version__}\n")
@@ -86,12 +88,20 @@ def _main(arguments: list[str]) -> None:
     except LidistillError as error:
         if debug:
             raise
-        complain(" ".join(str(error).split()))
+        complain(str(error))
         sys.exit(error.exit_status)
     except OSError as error:
         if debug or (isinstance(error, BrokenPipeError) and reader_is_gone()):
             raise
         complain(_explain(error))
+        sys.exit(2)
+    except UnicodeEncodeError as error:
+        if debug:
+            raise
+        complain(
+            f"the file system's encoding here ({error.encoding}) cannot write the name "
+            f"{error.object[:200]!r}; set LC_ALL=C.UTF-8 or PYTHONUTF8=1."
+        )
         sys.exit(2)
     except KeyboardInterrupt:
         goes_on = name in COMMANDS and COMMANDS[name].goes_on

@@ -9,6 +9,7 @@ import tyro
 from rich.table import Table
 
 from lidistill.cli.output import OUT, Folder, print_json, print_pictures
+from lidistill.cli.terminal import command, override
 from lidistill.data.check import CheckReport, DatasetReport, check_root
 from lidistill.data.diagnose import CameraFit
 from lidistill.data.onhand import SensorFrames, read_all
@@ -196,10 +197,10 @@ def _print_check(report: CheckReport) -> None:
     if report.sound and not any(dataset.findings for dataset in report.datasets):
         OUT.print("Everything could be read, and nothing looks wrong.")
     if report.sound and report.format == "folder":
-        OUT.print(
-            f"Next: lidistill data stats {report.root} --output {report.root}/statistics.yaml\n"
-            f"and:  lidistill pretrain pretrain/own data.sets.0.root={report.root}"
-        )
+        root = report.root
+        stats = ("lidistill", "data", "stats", root, "--output", root / "statistics.yaml")
+        pretrain = ("lidistill", "pretrain", "pretrain/own", override("data.sets.0.root", root))
+        OUT.print(f"Next: {command(*stats)}\nand:  {command(*pretrain)}")
 
 
 def _fits(dataset: DatasetReport) -> list[CameraFit]:

@@ -12,14 +12,30 @@ from typing import Annotated, Any
 import tyro
 from rich.console import Console
 from rich.logging import RichHandler
+from rich.text import Text
 
+from lidistill.cli.terminal import visible
 from lidistill.errors import ConfigError
 
 
 class _Output(Console):
+    """A console to which no text brings control characters or signs that it cannot show."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """See ``Console.render_str``."""
+        return super().render_str(visible(text, self.encoding), **options)
+
     def on_broken_pipe(self) -> None:
         """Leave it to ``streams``; rich would end with status 1."""
         raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+
+
+class _PlainFormatter(logging.Formatter):
+    """Messages without control characters."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """See ``Formatter.format``."""
+        return visible(super().format(record), sys.stderr.encoding or "utf-8")
 
 
 OUT = _Output(soft_wrap=True, markup=False)
@@ -43,7 +59,8 @@ def start_logging(*, quiet: bool) -> None:
     handler: logging.Handler = logging.StreamHandler()
     if console.is_terminal:
         handler = RichHandler(console=console, show_path=False, show_level=False)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[handler], force=True)
+    handler.setFormatter(_PlainFormatter("%(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     OUT.quiet = quiet
     if quiet:
         logging.getLogger().setLevel(logging.ERROR)

@@ -1,8 +1,7 @@
 """``lidistill pretrain``: distil."""
 
-import shlex
-
 from lidistill.cli.output import OUT, Overrides, RecipeName, print_json, print_pictures
+from lidistill.cli.terminal import command, override
 from lidistill.recipes import load_recipe, recipe_names
 from lidistill.tasks.distill import PretrainRecipe
 from lidistill.tasks.pretrain_run import run_pretrain
@@ -30,10 +29,11 @@ def pretrain(recipe: RecipeName, overrides: Overrides = (), /, *, json: bool = F
     )
     OUT.print(f"checkpoint  {result.checkpoint}")
     print_pictures(result.pictures)
-    run = shlex.quote(str(loaded.output))
+    run = loaded.output
+    checkpoint = command(override("checkpoint", run))
     fitting = recipe.replace("pretrain/", "probe/", 1)
     probe = fitting if fitting in recipe_names() else "probe/RECIPE"
     OUT.print("next        how good are they? with some labels:")
-    OUT.print(f"            lidistill probe {probe} checkpoint={run}")
+    OUT.print(f"            lidistill probe {probe} {checkpoint}")
     OUT.print("            of your own scans, without any:")
-    OUT.print(f"            lidistill features {run} SCANS --output features --ply")
+    OUT.print(f"            lidistill features {command(run)} SCANS --output features --ply")

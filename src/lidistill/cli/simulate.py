@@ -5,6 +5,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from lidistill.cli.output import OUT, Folder, Overrides, positive, print_json
+from lidistill.cli.terminal import command
 from lidistill.engine.progress import ProgressBar
 from lidistill.errors import ConfigError, unknown_name
 from lidistill.reading.names import shown
@@ -37,7 +38,7 @@ def simulate(
         print_json({"root": str(root), "frames": total, "settings": config.model_dump(mode="json")})
         return
     OUT.print(f"simulated {total} frames as {config.format} in {root}")
-    OUT.print(f"Look at them: lidistill data check {root}")
+    OUT.print(f"Look at them: {command('lidistill', 'data', 'check', root)}")
 
 
 def _config(settings: tuple[str, ...]) -> SimulationConfig:

@@ -6,6 +6,8 @@ import select
 import sys
 from collections.abc import Iterator
 
+from lidistill.cli.terminal import visible
+
 CLOSED_PIPE = 141
 """Exit status where the reader of standard output is gone: 128 + SIGPIPE, as of any program that
 this signal ends. What was asked for may be unfinished, so it is not 0."""
@@ -51,8 +53,9 @@ def reader_is_gone() -> bool:
 
 def complain(text: str) -> None:
     """One line on standard error, if it can still be written: a terminal may have closed."""
+    line = " ".join(part.strip() for part in text.splitlines())
     with contextlib.suppress(OSError):
-        sys.stderr.write(f"error: {text}\n")
+        sys.stderr.write(f"error: {visible(line, sys.stderr.encoding or 'utf-8')}\n")
 
 
 def _discard() -> None:
