@@ -5,11 +5,10 @@ Shape letters: V pictures, H x W their size, h x w the size they are resized to.
 
 import contextlib
 import functools
-import io
+import logging
+import mmap
 import statistics
-import struct
-import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -17,22 +16,21 @@ import numpy as np
 import simplejpeg
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
 from lidistill.data import png
+from lidistill.data.deep_pictures import DeepPicture, Scale, scale_of, to_8_bits
+from lidistill.data.picture_decoding import JPEG_START, UNREADABLE, decode, open_by_pillow
+from lidistill.data.picture_headers import check_header, check_size
 from lidistill.errors import FileFormatError, LidistillError, first_line
 from lidistill.reading.files import open_file, read_file
 
-_UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, struct.error)
-_FORMATS: Final = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "PPM")
-"""What Pillow may decode; others it would hand to programs of their own."""
-_MAX_PIXELS: Final = 1 << 25
+logger = logging.getLogger(__name__)
+
+_HEADER_BYTES: Final = 1 << 16
+_NUM_LOOKED_AT: Final = 25  # images among which those of more than 8 bits are looked for
 _NUM_SIZED: Final = 5  # pictures whose headers say what size a camera has
-_JPEG_START: Final = b"\xff\xd8"
-_JPEG_SCAN: Final = b"\xff\xda"
-_MAX_SCANS: Final = 64  # passes over a progressive JPEG; programs write about ten
 
 
 def read_picture(path: Path, size_hw: tuple[int, int] | None = None) -> NDArray[np.uint8]:
@@ -46,11 +44,10 @@ def read_picture(path: Path, size_hw: tuple[int, int] | None = None) -> NDArray[
         DatasetNotFoundError: If there is no such file.
         FileFormatError: If it does not decode to the end, or has another size.
     """
-    content = read_file(path)
-    try:
-        picture = _decode(content)
-    except _UNREADABLE as error:
-        raise _undecodable(path, error) from error
+    picture = _read(path)
+    if isinstance(picture, DeepPicture):
+        with _naming(path):
+            picture = to_8_bits(picture, _scale_of_folder(path.parent, path.suffix))
     if size_hw is not None and picture.shape[:2] != tuple(size_hw):
         msg = (
             f"picture {path} has {picture.shape[1]} x {picture.shape[0]} pixels, expected "
@@ -60,39 +57,63 @@ def read_picture(path: Path, size_hw: tuple[int, int] | None = None) -> NDArray[
     return picture
 
 
-def _decode(content: bytes) -> NDArray[np.uint8]:
-    if content.startswith(_JPEG_START):
-        height, width = simplejpeg.decode_jpeg_header(content)[:2]
-        _check_pixels(height, width)
-        if content.count(_JPEG_SCAN) > _MAX_SCANS:
-            msg = f"more than {_MAX_SCANS} passes over the picture"
-            raise ValueError(msg)
-        return simplejpeg.decode_jpeg(content, colorspace="RGB")
-    if content.startswith(png.START) and (rgb := png.decode_rgb(content, _MAX_PIXELS)) is not None:
-        return rgb
-    with _open(io.BytesIO(content)) as picture:
-        if picture.format == "PNG":
-            picture.verify()  # the checksums, which decoding alone does not look at
-    with _open(io.BytesIO(content)) as picture:
-        return np.array(picture.convert("RGB"))
+def conversion_of(path: Path) -> str | None:
+    """What ``read_picture`` does to an image that has not 8 bits; None if it has.
+
+    Raises:
+        DatasetNotFoundError: If there is no such file.
+        FileFormatError: If it, or too few of its folder, can be read.
+    """
+    with open_file(path) as file:
+        if file.read(len(JPEG_START)) == JPEG_START:
+            return None
+    if not isinstance(_read(path), DeepPicture):
+        return None
+    with _naming(path):
+        return _scale_of_folder(path.parent, path.suffix).text
 
 
-def _open(file: BinaryIO) -> Image.Image:
-    with warnings.catch_warnings():
-        # Pillow warns of large pictures; they are refused here.
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        try:
-            picture = Image.open(file, formats=_FORMATS)
-        except Image.DecompressionBombError as error:
-            raise ValueError(first_line(error)) from error
-    _check_pixels(picture.height, picture.width)
-    return picture
+@contextlib.contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except UNREADABLE as error:
+        msg = f"picture {path}: {first_line(error)}."
+        raise FileFormatError(msg) from error
 
 
-def _check_pixels(height: int, width: int) -> None:
-    if height * width > _MAX_PIXELS:
-        msg = f"{width} x {height} pixels, expected at most {_MAX_PIXELS} in all"
+def _read(path: Path) -> NDArray[np.uint8] | DeepPicture:
+    """An image as it is stored."""
+    content = read_file(path)
+    try:
+        return decode(content)
+    except UNREADABLE as error:
+        raise _undecodable(path, error) from error
+
+
+@functools.lru_cache(maxsize=1024)
+def _scale_of_folder(folder: Path, suffix: str) -> Scale:
+    """What is white in the grey images of a folder that have more than 8 bits; said once.
+
+    Raises:
+        ValueError: If they do not fit each other.
+    """
+    names = sorted(path.name for path in folder.iterdir() if path.suffix == suffix)
+    deep: list[DeepPicture] = []
+    for path in a_few([folder / name for name in names], _NUM_LOOKED_AT):
+        # An image that cannot be read is reported when its own frame is.
+        with contextlib.suppress(LidistillError):
+            picture = _read(path)
+            if isinstance(picture, DeepPicture):
+                deep.append(picture)
+        if len(deep) == _NUM_SIZED:
+            break
+    if not deep:
+        msg = "its folder holds further images of another kind; put them into another folder"
         raise ValueError(msg)
+    scale = scale_of(deep)
+    logger.warning("%s: %s.", folder, scale.text)
+    return scale
 
 
 def picture_size(path: Path) -> tuple[int, int]:
@@ -103,10 +124,30 @@ def picture_size(path: Path) -> tuple[int, int]:
         FileFormatError: If its header does not decode.
     """
     try:
-        with open_file(path) as file, _open(file) as picture:
-            return picture.height, picture.width
-    except _UNREADABLE as error:
+        with open_file(path) as file:
+            return _size_hw(file)
+    except UNREADABLE as error:
         raise _undecodable(path, error) from error
+
+
+def _size_hw(file: BinaryIO) -> tuple[int, int]:
+    start = file.read(_HEADER_BYTES)
+    if start.startswith(png.START):
+        size = png.size_hw(start)
+    elif start.startswith(JPEG_START):
+        try:
+            height, width = simplejpeg.decode_jpeg_header(start)[:2]
+        except ValueError:  # a thumbnail or a colour profile is in front
+            height, width = simplejpeg.decode_jpeg_header(start + file.read())[:2]
+        size = height, width
+    else:
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            check_header(content)
+        file.seek(0)
+        with open_by_pillow(file) as picture:
+            size = picture.height, picture.width
+    check_size(*size)
+    return size
 
 
 def size_of_view(path: Path, camera: tuple[Path, ...]) -> tuple[int, int]:
@@ -130,9 +171,9 @@ def size_of_view(path: Path, camera: tuple[Path, ...]) -> tuple[int, int]:
     return size_hw
 
 
-def a_few(paths: Sequence[Path]) -> tuple[Path, ...]:
-    """At most five of some pictures, evenly spread."""
-    return tuple(paths[:: max(1, -(-len(paths) // _NUM_SIZED))])
+def a_few(paths: Sequence[Path], num: int = _NUM_SIZED) -> tuple[Path, ...]:
+    """At most five, or so many, of some pictures, evenly spread."""
+    return tuple(paths[:: max(1, -(-len(paths) // num))])
 
 
 @functools.lru_cache(maxsize=1024)

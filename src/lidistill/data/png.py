@@ -8,6 +8,7 @@ Shape letters: H x W a picture.
 import struct
 import zlib
 from collections.abc import Iterator
+from itertools import islice
 from typing import Final, TypeAlias
 
 import deflate
@@ -22,6 +23,8 @@ START: Final = b"\x89PNG\r\n\x1a\n"
 _HEADER: Final = struct.Struct(">IIBBBBB")
 _RGB: Final = (8, 2, 0, 0, 0)  # bits, colours, and the only compression, filtering, no interlace
 _WORTH_COMPILING: Final = 1 << 17  # pixels; the tests and the demo stay without a compiler's wait
+_MAX_CHUNKS: Final = 1 << 16
+_ESSENTIAL: Final = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"})
 _BORDER: Final = 1  # pixels of zeros to the left and above, which filters count with
 
 
@@ -35,7 +38,7 @@ def decode_rgb(content: bytes, max_pixels: int) -> Bytes | None:
     Returns:
         None if it is small, of another kind or damaged; checksums are compared.
     """
-    chunks = list(_chunks(content))
+    chunks = list(islice(_chunks(content), _MAX_CHUNKS))
     size_hw = _plain_size([name for name, _ in chunks], chunks[0][1]) if chunks else None
     if size_hw is None or not _WORTH_COMPILING <= size_hw[0] * size_hw[1] <= max_pixels:
         return None
@@ -52,6 +55,58 @@ def decode_rgb(content: bytes, max_pixels: int) -> Bytes | None:
     if not _unfilter(rows, picture.reshape(height + _BORDER, -1)):
         return None
     return np.ascontiguousarray(picture[_BORDER:, _BORDER:])
+
+
+def size_hw(start: bytes) -> tuple[int, int]:
+    """Height and width in the first bytes of a PNG.
+
+    Raises:
+        ValueError: If its header is damaged.
+    """
+    found = next(_chunks(start), None)
+    if found is None or found[0] != b"IHDR" or len(found[1]) != _HEADER.size:
+        msg = "its header is damaged"
+        raise ValueError(msg)
+    width, height, *_ = _HEADER.unpack(found[1])
+    return height, width
+
+
+def essentials(content: bytes) -> bytes:
+    """A PNG without what says nothing about its pixels, once all of it has been checked.
+
+    Raises:
+        ValueError: If a checksum is wrong, the end is missing, or there are too many chunks.
+    """
+    parts, name, at = [START], b"", len(START)
+    for number, (name, data) in enumerate(_chunks(content)):
+        if number == _MAX_CHUNKS:
+            msg = f"more than {_MAX_CHUNKS} chunks"
+            raise ValueError(msg)
+        end = at + 12 + len(data)
+        if name in _ESSENTIAL:
+            parts.append(content[at:end])
+        at = end
+    if name != b"IEND":
+        cut = len(content) - at < 12 or at + 12 + int.from_bytes(content[at : at + 4]) > len(
+            content
+        )
+        msg = f"it is cut off behind {at} bytes" if cut else f"wrong checksum behind {at} bytes"
+        raise ValueError(msg)
+    return b"".join(parts)
+
+
+def significant_bits(content: bytes) -> int | None:
+    """How many bits of a grey sample a PNG says that its camera has filled; None: it does not.
+
+    References:
+        W3C, "Portable Network Graphics (PNG) Specification", third edition, section 11.3.2.7.
+    """
+    for name, data in islice(_chunks(content), _MAX_CHUNKS):
+        if name == b"sBIT" and len(data):
+            return int(data[0])
+        if name == b"IDAT":
+            break
+    return None
 
 
 def _plain_size(names: list[bytes], header: memoryview) -> tuple[int, int] | None:
