@@ -89,7 +89,7 @@ def dropped_column(spot: Spot, rng: random.Random) -> None:
 
 def fewer_rows(spot: Spot, rng: random.Random) -> None:
     columns = {name: values[:-1] for name, values in _columns(spot).items()}
-    _pickled(spot, assemble(old_dataframe(columns)))
+    _pickled(spot, assemble(old_dataframe(columns, counted=True)))  # else it is a valid selection
 
 
 def no_rows(spot: Spot, rng: random.Random) -> None:

@@ -77,8 +77,11 @@ def old_array(values: np.ndarray) -> Call:
     return Call(Global("numpy.core.multiarray", "_reconstruct"), empty, state)
 
 
-def old_dataframe(columns: dict[str, np.ndarray]) -> Call:
-    """A table as pandas 0.25 pickled it, with the module names of then."""
+def old_dataframe(columns: dict[str, np.ndarray], *, counted: bool = False) -> Call:
+    """A table as pandas 0.25 pickled it, with the module names of then.
+
+    Its rows are named backwards, or counted from 0.
+    """
     base = "pandas.core.indexes.base"
     names = np.array(list(columns), dtype=object)
     index = Call(
@@ -86,11 +89,12 @@ def old_dataframe(columns: dict[str, np.ndarray]) -> Call:
         (Global(base, "Index"), {"data": old_array(names), "name": None}),
     )
     num_rows = len(next(iter(columns.values())))
+    names_of_rows = np.arange(num_rows) if counted else np.arange(num_rows)[::-1].copy()
     rows = Call(
         Global(base, "_new_Index"),
         (
             Global("pandas.core.indexes.numeric", "Int64Index"),
-            {"data": old_array(np.arange(num_rows)[::-1].copy()), "name": None},
+            {"data": old_array(names_of_rows), "name": None},
         ),
     )
     axes = [index, rows]
