@@ -15,6 +15,7 @@ from lidistill.engine.run_files import read_log
 from lidistill.engine.schedules import CosineSchedule, ReciprocalSqrtSchedule
 from lidistill.heads import SegmentationHead
 from lidistill.recipes import apply_overrides
+from lidistill.tasks import distill
 from lidistill.tasks.distill import pretrain
 from lidistill.tasks.report import train_and_score
 from lidistill.tasks.segment import Segmenter
@@ -76,6 +77,18 @@ def test_the_first_step_has_the_rate_of_step_zero(world, tmp_path):
     )
     cosine = [0.5 * (1 + math.cos(math.pi * share)) for share in (0, 0.5)]
     assert [line["lr"] for line in log] == pytest.approx([0, 0.005, *(0.01 * c for c in cosine)])
+
+
+def test_a_pass_of_distillation_weighs_as_many_pairs_as_it_has(world, tmp_path, monkeypatch):
+    """The mean of a step runs over pairs, so that dense frames count more."""
+    started = []
+    monkeypatch.setattr(distill, "train", started.append)
+    changes = (f"output={tmp_path / 'run'}", "train.micro_batch=1")
+    pretrain(apply_overrides(pretrain_values(world), changes, source="tiny"))
+    (training,) = started
+    ((first, second),) = training.batches(0, 1)
+    for batch in (first, second):
+        assert training.weight(batch) == len(batch.pairs.point) > 100
 
 
 def test_vectors_do_not_decay_where_layers_have_rates_but_layer_scales_do():
