@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from lidistill.backbones import Backbone, BackboneConfig
 from lidistill.config import GridConfig
+from lidistill.data.intensity_scale import IntensityWatch
 from lidistill.data.returns import has_return
 from lidistill.data.sampling import SamplingConfig
 from lidistill.data.scan_sample import scan_sample
@@ -76,6 +77,10 @@ class FeatureModel:
     head_widths: tuple[int, ...] = field(repr=False)
     """Channels of the head that have a distance of their own."""
     device: torch.device
+    _watch: IntensityWatch = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_watch", IntensityWatch(self.sensor))
 
     @property
     def takes_intensity(self) -> bool:
@@ -185,6 +190,8 @@ class FeatureModel:
             intensity=values[finite],
             intensity_statistics=statistics,
         )
+        if intensity is not None:
+            self._watch.look_at(frame.intensity)
         return frame, finite
 
 

@@ -6,10 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fakes.folder import SIZE_HW as CAMERA_HW
+from fakes.folder import write_folder
 from numpy.typing import NDArray
 from PIL import Image
 
 from lidistill.data import png
+from lidistill.data.check import check_root
 from lidistill.data.pictures import conversion_of, picture_size, read_picture
 from lidistill.errors import FileFormatError
 
@@ -109,3 +112,17 @@ def test_pictures_of_8_bits_are_not_converted(tmp_path: Path) -> None:
         assert conversion_of(tmp_path / name) is None
         assert np.abs(read_picture(tmp_path / name)[..., 0] - EXPECTED).max() <= 3
         assert picture_size(tmp_path / name) == SIZE_HW
+
+
+def test_data_check_says_what_is_converted(tmp_path: Path) -> None:
+    root = write_folder(tmp_path, drives=("",))
+    for path in (root / "cameras" / "front").iterdir():
+        ramp = np.linspace(0, 4095, CAMERA_HW[1])
+        Image.fromarray(np.tile(ramp, (CAMERA_HW[0], 1)).astype(np.uint16)).save(path)
+    (report,) = check_root(root).datasets
+    (line,) = report.conversions
+    assert line == (
+        "front: grey images of more than 8 bits (12 bits are filled) are taken as 8 bits: value x "
+        "255 / 4095"
+    )
+    assert not report.problems

@@ -86,7 +86,8 @@ def test_the_file_is_what_the_folder_format_reads(tmp_path):
 
 
 def test_one_file_is_for_one_sensor_that_measures_something(tmp_path):
-    scan = np.ones((5, 4), dtype=np.float32)
+    scan = np.random.default_rng(0).normal(size=(5, 4)).astype(np.float32)
+    scan[:, 3] = 1
     write_drive(tmp_path, scan=scan)
     found = sensor_statistics([dataset(tmp_path)])
     with pytest.raises(ConfigError, match="every intensity of semantic_kitti is 1"):

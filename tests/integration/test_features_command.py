@@ -234,3 +234,22 @@ def test_the_example_of_the_help_stands_alone(command, capsys):
     assert "--output" in example
     assert example.split()[-1] in {"features", "labels"}
     assert "--sensor" in out
+
+
+@pytest.mark.parametrize(("factor", "warnings"), [(1, 0), (255, 1), (1 / 255, 1)])
+def test_intensities_of_another_scale_are_told_once(world, tmp_path, capsys, factor, warnings):
+    model = lidistill.load(world / "pretrain", "cpu")
+    scans = tmp_path / "scans"
+    scans.mkdir()
+    for number in range(2):
+        table = cloud(400, seed=number)
+        table["z"] = np.clip(table["z"], -5, 5)
+        lidar = model.sensor
+        around = np.linspace(-1, 1, 400) * min(lidar.intensity_std, lidar.intensity_mean)
+        table["intensity"] = factor * (lidar.intensity_mean + around)
+        (scans / f"{number}.npy").write_bytes(WRITERS[".npy"](table))
+    status, _, err = run(
+        capsys, "features", world / "pretrain", scans, "--output", tmp_path / "out"
+    )
+    assert status == 0, err
+    assert err.count("another scale?") == warnings

@@ -5,8 +5,10 @@ import shlex
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import yaml
+from fakes.command import run
 from golden_cases import ROOT
 
 from lidistill.cli import main
@@ -76,3 +78,31 @@ def test_a_bag_is_unpacked_from_the_command_line(tmp_path, capsys):
         main(["data", "unpack", str(bag), str(tmp_path / "two"), "--points", "/lidar"])
     assert stop.value.code == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_the_printed_commands_work_for_a_lidar_without_intensity(mine, tmp_path, capsys):
+    path = mine / "calibration.yaml"
+    path.write_text(path.read_text() + "intensity: none\n")
+    for scan in (mine / "scans").iterdir():
+        np.save(scan, np.load(scan)[:, :3])
+    status, out, err = run(capsys, "data", "check", mine, "--output", tmp_path / "look")
+    assert status == 0, err
+    (stats,) = re.findall(r"Next: lidistill (.*)", out)
+    status, out, err = run(capsys, *shlex.split(stats))
+    assert status == 0, err
+    assert "own has none, as calibration.yaml says; mean 0 and deviation 1" in out
+    assert FolderConfig(root=mine).statistics() == (0.0, 1.0)
+    frame = FolderConfig(root=mine).build()[0]
+    assert not frame.intensity.any()
+    assert frame.intensity_statistics == (0.0, 1.0)
+    (train,) = re.findall(r"and:  lidistill pretrain (.*)", run(capsys, "data", "check", mine)[1])
+    recipe = load_recipe(shlex.split(train)[0], shlex.split(train)[1:])
+    assert recipe.data.sets[0].is_without_intensity()
+
+
+def test_an_intensity_that_never_changes_is_still_refused(mine, capsys):
+    for scan in (mine / "scans").iterdir():
+        np.save(scan, np.load(scan) * np.float32([1, 1, 1, 0]))
+    status, _, err = run(capsys, "data", "stats", mine, "--output", mine / "statistics.yaml")
+    assert status == 2
+    assert "write `intensity: none` into calibration.yaml" in err

@@ -12,7 +12,7 @@ from fakes.folder import write_folder
 from rich.table import Table
 
 from lidistill.cli.output import OUT, start_logging
-from lidistill.cli.terminal import command, override, visible
+from lidistill.cli.terminal import command, grouped, override, visible
 from lidistill.recipes import load_recipe
 
 ESCAPE = "\x1b[2J\x1b]0;title\x07"
@@ -45,6 +45,15 @@ def test_printed_commands_can_be_pasted(name):
     assert words[:2] == ["lidistill", "pretrain"]
     recipe = load_recipe("pretrain/own", words[2:])
     assert str(recipe.data.sets[0].root) == root
+
+
+def test_lines_of_one_kind_are_grouped():
+    lines = [
+        f"picture /a b/{i:06d}.png does not decode (cut off behind {i} bytes)" for i in range(200)
+    ]
+    other = "scan /a b/1.bin has 3 bytes"
+    assert grouped([*lines, other]) == [f"{lines[0]} … and 199 more of the same kind", other]
+    assert grouped([]) == []
 
 
 def test_tables_texts_and_logs_hold_no_control_characters(capsys):

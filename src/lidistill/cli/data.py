@@ -9,7 +9,7 @@ import tyro
 from rich.table import Table
 
 from lidistill.cli.output import OUT, Folder, print_json, print_pictures
-from lidistill.cli.terminal import command, override
+from lidistill.cli.terminal import command, grouped, override
 from lidistill.data.check import CheckReport, DatasetReport, check_root
 from lidistill.data.diagnose import CameraFit
 from lidistill.data.onhand import SensorFrames, read_all
@@ -17,6 +17,8 @@ from lidistill.data.stats import SensorStatistics, sensor_statistics, write_stat
 from lidistill.data.unpack import unpack_bag
 from lidistill.engine.progress import ProgressBar
 from lidistill.recipes import load_recipe
+
+_LEFT_OUT = "mean 0 and deviation 1, which the statistics file gets, leave it out"
 
 
 def check(
@@ -81,7 +83,9 @@ def stats(
         return
     OUT.print(_statistics_table(statistics))
     for one in statistics:
-        for line in one.problems:
+        if one.without_intensity:
+            OUT.print(f"intensity   {one.sensor} has none, as calibration.yaml says; {_LEFT_OUT}")
+        for line in grouped(one.problems):
             OUT.print(f"problem     {line}")
     if output is not None:
         OUT.print(f"statistics  {output}")
@@ -187,7 +191,9 @@ def _print_check(report: CheckReport) -> None:
     for line in report.missing:
         OUT.print(f"missing     {line}")
     for dataset in report.datasets:
-        for line in dataset.problems:
+        for line in dataset.conversions:
+            OUT.print(f"converted   {line}")
+        for line in grouped(dataset.problems):
             OUT.print(f"problem     {line}")
         for finding in dataset.findings:
             OUT.print(f"{finding.severity:<11} {dataset.sensor}: {finding.text}")

@@ -2,8 +2,10 @@
 
 import io
 import json
+import re
 import shlex
 import sys
+from collections.abc import Iterable
 from typing import Final
 
 from lidistill.reading.yaml_text import parse_yaml
@@ -26,6 +28,8 @@ _PLAIN: Final = str.maketrans(
     }
 )
 """What to write where an encoding has no such character."""
+_NAMES: Final = re.compile(r"\S*/\S*|[0-9]+(?:\.[0-9]+)?")
+"""Parts of a path, and numbers."""
 _KEPT: Final = frozenset("\n\t")
 
 
@@ -52,6 +56,17 @@ def use_plain_streams() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+def grouped(lines: Iterable[str]) -> list[str]:
+    """Lines that differ in names and numbers alone: the first, and how many more there are."""
+    kinds: dict[str, list[str]] = {}
+    for line in lines:
+        kinds.setdefault(_NAMES.sub("#", line), []).append(line)
+    return [
+        same[0] if len(same) == 1 else f"{same[0]} … and {len(same) - 1} more of the same kind"
+        for same in kinds.values()
+    ]
 
 
 def command(*words: object) -> str:

@@ -48,6 +48,8 @@ class DatasetReport:
     """Points of every class over all labelled frames; the last entry is ``"ignore"``."""
     camera_share: dict[str, float]
     """Share of a frame's points that fall into each camera, mean over the frames that have it."""
+    conversions: tuple[str, ...]
+    """One line for every camera whose images have not 8 bits, and what is done about it."""
     problems: tuple[str, ...]
     """One line for every frame or picture that could not be read."""
     findings: tuple[Finding, ...]
@@ -206,6 +208,7 @@ def _report(
         intensity_std=std,
         class_counts=counts,
         camera_share={name: float(np.mean(share)) for name, share in total.shares.items()},
+        conversions=tuple(f"{name}: {text}" for name, text in total.converted.items()),
         problems=tuple(total.problems),
         findings=findings if apart is None else (apart, *findings),
         camera_fits={drive: one.cameras for drive, one in diagnoses.items()},

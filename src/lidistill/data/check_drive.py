@@ -12,7 +12,7 @@ from PIL import Image
 from lidistill.data.diagnose import Diagnosis, examine
 from lidistill.data.overlays import draw_overlays
 from lidistill.data.pairing import pair_view
-from lidistill.data.pictures import read_picture
+from lidistill.data.pictures import conversion_of, read_picture
 from lidistill.data.returns import present
 from lidistill.data.sensors import SENSORS, sensor_of
 from lidistill.errors import LidistillError
@@ -45,6 +45,9 @@ class DriveTally:
     images: dict[str, dict[int, Path]] = field(default_factory=dict)
     """By camera and position."""
 
+    converted: dict[str, str] = field(default_factory=dict)
+    """What happens to images that have not 8 bits, by camera; empty for those that have."""
+
     @classmethod
     def total(cls, label_map: LabelMap, drives: Iterable[Self]) -> Self:
         """The counts of all drives together."""
@@ -56,6 +59,7 @@ class DriveTally:
             total.moments += one.moments
             total.histogram += one.histogram
             total.problems += one.problems
+            total.converted |= {name: text for name, text in one.converted.items() if text}
             for name, shares in one.shares.items():
                 total.shares.setdefault(name, []).extend(shares)
         return total
@@ -80,6 +84,8 @@ class DriveTally:
             self.shares.setdefault(view.name, []).append(seen / max(1, len(frame.points)))
             try:
                 read_picture(view.image_path)
+                if view.name not in self.converted:
+                    self.converted[view.name] = conversion_of(view.image_path) or ""
             except LidistillError as error:
                 self.problems.append(str(error))
                 continue

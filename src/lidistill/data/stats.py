@@ -6,7 +6,7 @@ Shape letters: N points.
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 import yaml
@@ -17,6 +17,9 @@ from lidistill.data.sensors import SENSORS
 from lidistill.durable import replace_text
 from lidistill.errors import ConfigError, DatasetNotFoundError, LidistillError
 from lidistill.structures import Frame
+
+_NONE: Final = (0.0, 1.0)
+"""Mean and deviation that ``folder`` gives scans without intensity: they leave its 0 as it is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +81,8 @@ class SensorStatistics:
     shipped_mean: float | None
     """Mean in ``data.sensors.SENSORS``, or None for a lidar that is not there."""
     shipped_std: float | None
+    without_intensity: bool
+    """Whether the calibration says that scans have none; then all are 0."""
     problems: tuple[str, ...]
     """One line for every frame that could not be read; it counts nowhere."""
 
@@ -114,6 +119,7 @@ def _statistics(
 ) -> SensorStatistics:
     intensity, distance, num_frames, num_missing = Moments(), Moments(), 0, 0
     problems: list[str] = []
+    without_intensity = True
     for dataset in datasets:
         for index in range(len(dataset)):
             try:
@@ -124,6 +130,7 @@ def _statistics(
             num_missing += len(frame.points)
             frame = present(frame)
             num_missing -= len(frame.points)
+            without_intensity &= frame.intensity_statistics == _NONE
             intensity = intensity.with_values(frame.intensity)
             distance = distance.with_values(np.linalg.norm(frame.points, axis=1))
             num_frames += 1
@@ -146,6 +153,7 @@ def _statistics(
         range_max=distance.high,
         shipped_mean=None if shipped is None else shipped.intensity_mean,
         shipped_std=None if shipped is None else shipped.intensity_std,
+        without_intensity=without_intensity and intensity.low == intensity.high == 0,
         problems=tuple(problems),
     )
 
@@ -164,7 +172,8 @@ def write_statistics(statistics: tuple[SensorStatistics, ...], path: Path) -> No
     if path.is_dir():
         msg = f"{path} is a folder; name the file to write, for example {path / 'statistics.yaml'}."
         raise ConfigError(msg)
-    if one.intensity_std == 0:
+    mean, std = _NONE if one.without_intensity else (one.intensity_mean, one.intensity_std)
+    if std == 0:
         msg = (
             f"every intensity of {one.sensor} is {one.intensity_mean:g}, so it cannot be "
             "standardised; write `intensity: none` into calibration.yaml."
@@ -172,8 +181,8 @@ def write_statistics(statistics: tuple[SensorStatistics, ...], path: Path) -> No
         raise ConfigError(msg)
     record = {
         "sensor": one.sensor,
-        "intensity_mean": one.intensity_mean,
-        "intensity_std": one.intensity_std,
+        "intensity_mean": mean,
+        "intensity_std": std,
         "num_points": one.num_points,
         "num_frames": one.num_frames,
     }
