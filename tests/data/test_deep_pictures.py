@@ -88,6 +88,13 @@ def test_two_depths_in_a_folder_are_refused(tmp_path: Path) -> None:
         read_picture(tmp_path / "1.png")
 
 
+def test_floats_and_whole_numbers_of_a_folder_have_scales_of_their_own(tmp_path: Path) -> None:
+    Image.fromarray(RAMP.astype(np.float32)).save(tmp_path / "0.tif")
+    Image.fromarray(np.rint(RAMP * 65535).astype(np.uint16)).save(tmp_path / "1.tif")
+    assert_ramp(tmp_path / "0.tif")
+    assert_ramp(tmp_path / "1.tif")
+
+
 @pytest.mark.parametrize("white", [4095, 65535])
 def test_the_file_itself_says_how_many_bits_are_filled(tmp_path: Path, white: int) -> None:
     path = write_png(tmp_path / "a.png", np.rint(RAMP * white), 0, significant=b"\x0c")

@@ -30,6 +30,23 @@ def test_every_data_set_can_be_recognised():
 
 
 @pytest.mark.parametrize("name", WRITERS)
+def test_the_root_of_any_data_set_may_be_a_link(tmp_path, name):
+    WRITERS[name](tmp_path / "disk")
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "disk")
+    assert detect_format(link) == name
+    linked, direct = (read_all(root)[0] for root in (link, tmp_path / "disk"))
+    assert linked.frame_ids == direct.frame_ids
+    assert (linked[0].points == direct[0].points).all()
+
+
+def test_a_link_to_nowhere_is_called_so(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "gone")
+    with pytest.raises(DatasetNotFoundError, match=r"link is a link to .*gone, where nothing is"):
+        detect_format(tmp_path / "link")
+
+
+@pytest.mark.parametrize("name", WRITERS)
 def test_a_data_set_is_recognised_and_read(tmp_path, name):
     WRITERS[name](tmp_path)
     assert detect_format(tmp_path) == name

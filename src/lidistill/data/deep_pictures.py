@@ -86,7 +86,7 @@ def to_8_bits(picture: DeepPicture, scale: Scale) -> NDArray[np.uint8]:
         ValueError: If it does not fit the other images of its folder.
     """
     top = picture.top
-    if picture.is_float != scale.is_float or top > scale.white or _ends_early(picture, scale):
+    if top > scale.white or _ends_early(picture, scale):
         msg = (
             f"its grey values end at {top:g}, those of others in its folder at {scale.white:g}: it "
             f"is not clear what is white; {_REMEDY}"

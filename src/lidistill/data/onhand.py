@@ -54,7 +54,10 @@ def detect_format(root: Path) -> str:
         DatasetNotFoundError: If there is no such folder, or it holds none that is known.
     """
     if not root.is_dir():
-        msg = f"{root} is not a folder; give the one that a data set was unpacked into."
+        what = "not a folder"
+        if root.is_symlink() and not root.exists():
+            what = f"a link to {root.readlink()}, where nothing is"
+        msg = f"{root} is {what}; give the folder that a data set was unpacked into."
         raise DatasetNotFoundError(msg)
     for name, layout in LAYOUTS.items():
         if layout.fits(root):

@@ -47,7 +47,8 @@ def read_picture(path: Path, size_hw: tuple[int, int] | None = None) -> NDArray[
     picture = _read(path)
     if isinstance(picture, DeepPicture):
         with _naming(path):
-            picture = to_8_bits(picture, _scale_of_folder(path.parent, path.suffix))
+            scale = _scale_of_folder(path.parent, path.suffix, is_float=picture.is_float)
+            picture = to_8_bits(picture, scale)
     if size_hw is not None and picture.shape[:2] != tuple(size_hw):
         msg = (
             f"picture {path} has {picture.shape[1]} x {picture.shape[0]} pixels, expected "
@@ -67,10 +68,11 @@ def conversion_of(path: Path) -> str | None:
     with open_file(path) as file:
         if file.read(len(JPEG_START)) == JPEG_START:
             return None
-    if not isinstance(_read(path), DeepPicture):
+    picture = _read(path)
+    if not isinstance(picture, DeepPicture):
         return None
     with _naming(path):
-        return _scale_of_folder(path.parent, path.suffix).text
+        return _scale_of_folder(path.parent, path.suffix, is_float=picture.is_float).text
 
 
 @contextlib.contextmanager
@@ -92,7 +94,7 @@ def _read(path: Path) -> NDArray[np.uint8] | DeepPicture:
 
 
 @functools.lru_cache(maxsize=1024)
-def _scale_of_folder(folder: Path, suffix: str) -> Scale:
+def _scale_of_folder(folder: Path, suffix: str, *, is_float: bool) -> Scale:
     """What is white in the grey images of a folder that have more than 8 bits; said once.
 
     Raises:
@@ -104,7 +106,7 @@ def _scale_of_folder(folder: Path, suffix: str) -> Scale:
         # An image that cannot be read is reported when its own frame is.
         with contextlib.suppress(LidistillError):
             picture = _read(path)
-            if isinstance(picture, DeepPicture):
+            if isinstance(picture, DeepPicture) and picture.is_float == is_float:
                 deep.append(picture)
         if len(deep) == _NUM_SIZED:
             break
