@@ -16,7 +16,7 @@ from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 from lidistill.data.bad_frames import BadFrames
 from lidistill.data.loader import StepPlan, step_batches
 from lidistill.data.order import FrameOrder
-from lidistill.data.worker import start_worker
+from lidistill.data.worker import report_death_once, start_worker
 from lidistill.errors import ConfigError, FileFormatError
 
 
@@ -248,8 +248,9 @@ next(batches)
 
 @pytest.mark.slow
 def test_workers_that_nobody_ended_do_not_keep_a_run_from_ending():
-    done = subprocess.run([sys.executable, "-c", _LEFT_BEHIND], check=False, timeout=60)
-    assert done.returncode == 0
+    command = [sys.executable, "-c", _LEFT_BEHIND]
+    done = subprocess.run(command, check=False, timeout=60, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 _STARTED = """
@@ -305,6 +306,28 @@ def test_a_worker_that_dies_while_it_sends_a_batch_is_called_dead(monkeypatch, e
     monkeypatch.setattr(_MultiProcessingDataLoaderIter, "_next_data", broken)
     with pytest.raises(RuntimeError, match=r"DataLoader worker \(pid unknown\) ended"):
         list(step_batches(reader(set()), tuple, plan(), start=0, stop=1, workers=1))
+
+
+def test_the_death_of_a_worker_is_raised_once_and_not_again_while_it_is_handled():
+    calls = []
+
+    def raising(number, frame):
+        calls.append(number)
+        if len(calls) > 1:
+            msg = "DataLoader worker (pid 7) is killed by signal: Killed."
+            raise RuntimeError(msg)
+
+    before = signal.signal(signal.SIGCHLD, raising)
+    try:
+        report_death_once()
+        report_death_once()
+        signal.raise_signal(signal.SIGCHLD)  # a child that is no worker
+        with pytest.raises(RuntimeError, match="is killed by signal"):
+            signal.raise_signal(signal.SIGCHLD)
+        signal.raise_signal(signal.SIGCHLD)
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+    assert len(calls) == 2
 
 
 def test_more_workers_than_cores_are_no_warning(monkeypatch):

@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from lidistill.collective import gather_items
 from lidistill.data.bad_frames import STOP, BadFrame, BadFrameCount, BadFrames, first_made
 from lidistill.data.order import FrameOrder, Key
-from lidistill.data.worker import end_workers, start_worker
+from lidistill.data.worker import end_workers, report_death_once, start_worker
 from lidistill.errors import ConfigError, LidistillError
 
 T = TypeVar("T")
@@ -195,7 +195,9 @@ def _loaded(
         worker_init_fn=functools.partial(start_worker, os.getpid(), method),
         multiprocessing_context=multiprocessing.get_context(method),
     )
-    return _received(iter(loader))
+    batches = iter(loader)
+    report_death_once()
+    return _received(batches)
 
 
 def _received(batches: Iterator[T]) -> Iterator[T]:

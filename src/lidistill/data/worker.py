@@ -5,6 +5,9 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
+from collections.abc import Callable
+from types import FrameType
 
 import torch
 
@@ -50,12 +53,41 @@ def keep_freed_memory() -> None:
         library.mallopt(_M_MMAP_THRESHOLD, _MAPPED_BYTES)
 
 
+def report_death_once() -> None:
+    """Let PyTorch's loader raise the death of a worker once, not at every child that ends later.
+
+    It raises from a signal handler, so a second error would hit whoever is handling the first one.
+    To be called when workers have been started, which is when PyTorch sets its handler.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return
+    raises = signal.getsignal(signal.SIGCHLD)
+    if not callable(raises) or isinstance(raises, _Once):
+        return
+    signal.signal(signal.SIGCHLD, _Once(raises))
+
+
+class _Once:
+    """A signal handler that rests while it works, and for good where it raises."""
+
+    def __init__(self, handler: Callable[[int, FrameType | None], object]) -> None:
+        self._handler = handler
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        self._handler(number, frame)
+        signal.signal(number, self)
+
+
 def end_workers() -> None:
     """Kill the workers that are still there when the run's process ends.
 
     PyTorch's loader asks them to end, unless an error reaches it in the middle of that. Python then
     sends them the signal that they are deaf to, and would wait for them for ever.
     """
+    if hasattr(signal, "SIGCHLD"):
+        # PyTorch would make an error of their end, in the middle of Python's own.
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     for child in multiprocessing.active_children():
         if child.daemon:
             child.kill()
