@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from fakes.folder import write_folder, write_yaml
+from fakes.modes import MODES, every_mode, with_threads  # noqa: F401  a fixture
 from fakes.runs import finetune_values, pretrain_values, probe_values, write_world
 
 import lidistill
@@ -354,3 +355,32 @@ def test_half_precision_is_taken_before_there_is_a_row_for_every_point(world):
     assert found.shape == (300_000, 8)
     np.testing.assert_array_equal(found, model.features(points, None).astype(np.float16))
     assert peak < 120 * len(points)
+
+
+@pytest.fixture(scope="module")
+def expected(world, frame):
+    return outputs(world, frame)
+
+
+def outputs(world, frame):
+    """What every entry point says about a scan, the largest first."""
+    points, intensity = np.tile(frame.points, (3, 1)), np.tile(frame.intensity, 3)
+    points[:, 2] += np.linspace(0, 1, len(points))  # voxels of their own
+    distilled, classes = (
+        lidistill.load(world / run, sensor="pandar64") for run in ("pretrain", "finetune-backbone")
+    )
+    return (
+        distilled.features(points, intensity),
+        distilled.project(points, intensity),
+        classes.predict(points, intensity),
+    )
+
+
+@every_mode
+@pytest.mark.usefixtures("threads")
+def test_every_entry_point_says_the_same_in_every_mode_of_its_caller(world, frame, expected, mode):
+    with MODES[mode]():
+        found = outputs(world, frame)
+    np.testing.assert_array_equal(found[2], expected[2])
+    for one, other in zip(found[:2], expected[:2], strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)

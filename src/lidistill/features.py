@@ -4,7 +4,9 @@ Shape letters: N points of a scan, M points the network sees, C channels of the 
 of the teacher.
 """
 
+import contextlib
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal, TypeAlias, TypeVar
@@ -123,7 +125,7 @@ class FeatureModel:
             )
             raise CheckpointError(msg)
         features_MC, row = self._encode(points, intensity)
-        with torch.no_grad():
+        with _exactly(self.device):
             projected_MT = comparable(self.head(features_MC).float(), list(self.head_widths))
         return _spread(as_type(projected_MT.cpu().numpy(), dtype), row, np.nan)
 
@@ -142,7 +144,7 @@ class FeatureModel:
             )
             raise CheckpointError(msg)
         features_MC, row = self._encode(points, intensity)
-        with torch.no_grad():
+        with _exactly(self.device):
             classes_M = self.head(features_MC).argmax(1).cpu().numpy().astype(np.uint8)
         return _spread(classes_M, row, IGNORE)
 
@@ -255,6 +257,13 @@ def load(
         head_widths=widths,
         device=target,
     )
+
+
+@contextlib.contextmanager
+def _exactly(device: torch.device) -> Iterator[None]:
+    """Without gradients, and in the format of the weights whatever autocast the caller is in."""
+    with torch.no_grad(), torch.autocast(device.type, enabled=False):
+        yield
 
 
 def _backbone_config(recipe: Recipe, checkpoint: Checkpoint) -> BackboneConfig:

@@ -1,7 +1,16 @@
+import logging
+
 import pytest
 import torch
 
-from lidistill.engine.precision import autocast, make_scaler, pick_device, warn_if_slow
+from lidistill.backbones.waffleiron import WaffleIronConfig
+from lidistill.engine.precision import (
+    autocast,
+    log_paths,
+    make_scaler,
+    pick_device,
+    warn_if_slow,
+)
 from lidistill.errors import ConfigError
 
 
@@ -71,3 +80,29 @@ def test_sixteen_bits_on_a_cpu_without_them_are_warned_of(
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: cpu)
     warn_if_slow(torch.device(device), precision, key="train.precision")
     assert ("train.precision=fp32" in caplog.text) is warned
+
+
+def test_fp16_makes_products_in_32_bits_on_a_cpu_and_says_so(monkeypatch, caplog):
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
+    warn_if_slow(torch.device("cpu"), "fp16", key="train.precision")
+    assert "train.precision=fp16 computes products in fp32" in caplog.text
+    with autocast(torch.device("cpu"), "fp16"):
+        assert torch.mm(torch.ones(2, 2), torch.ones(2, 2)).dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("precision", "options", "said"),
+    [
+        ("fp32", {}, "its 2 layers: compiled loops, products in float32"),
+        ("bf16", {}, "its 2 layers: compiled loops, products in bfloat16"),
+        ("fp16", {}, "its 2 layers: compiled loops, products in float32"),
+        ("bf16", {"norm": "batch"}, "its 2 layers: the definition in PyTorch, since norm=batch"),
+    ],
+)
+def test_the_path_of_each_part_is_said(caplog, precision, options, said):
+    network = WaffleIronConfig(width=8, depth=2, **options).build()
+    with caplog.at_level(logging.INFO):
+        log_paths(torch.nn.Sequential(network).modules(), torch.device("cpu"), precision)
+    assert len(caplog.records) == 1
+    assert "student's embedding: compiled loops" in caplog.text
+    assert said in caplog.text

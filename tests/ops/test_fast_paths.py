@@ -31,9 +31,20 @@ def test_the_cpu_has_its_loops_and_other_formats_and_devices_the_definition():
 
 
 @pytest.mark.parametrize(
-    ("dtype", "expected"), [(torch.bfloat16, torch.bfloat16), (torch.float16, None)]
+    ("device", "dtype", "expected"),
+    [
+        ("cpu", torch.bfloat16, torch.bfloat16),
+        ("cpu", torch.float16, torch.float32),
+        ("cuda", torch.bfloat16, torch.bfloat16),
+        ("cuda", torch.float16, torch.float16),
+    ],
 )
-def test_products_take_the_format_of_autocast_where_there_is_a_path_for_it(dtype, expected):
+def test_products_take_the_format_of_autocast_but_fp16_on_the_cpu(device, dtype, expected):
     assert fast_paths.product_dtype("cpu") == torch.float32
-    with torch.autocast("cpu", dtype=dtype):
-        assert fast_paths.product_dtype("cpu") == expected
+    torch.set_autocast_dtype(device, dtype)
+    torch.set_autocast_enabled(device, enabled=True)
+    try:
+        assert fast_paths.product_dtype(device) == expected
+    finally:
+        torch.set_autocast_enabled(device, enabled=False)
+        torch.set_autocast_dtype(device, torch.bfloat16 if device == "cpu" else torch.float16)

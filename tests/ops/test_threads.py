@@ -45,3 +45,17 @@ def test_an_error_in_a_thread_reaches_the_caller():
 
 def test_chunks_end_with_the_range():
     assert list(chunks(3, 8, 2)) == [slice(3, 5), slice(5, 7), slice(7, 8)]
+
+
+def test_threads_take_over_inference_mode():
+    def task(worker, start, stop):
+        seen.append((torch.is_inference_mode_enabled(), torch.is_grad_enabled()))
+        rows[start:stop] += 1
+
+    for mode in (torch.inference_mode, torch.enable_grad):
+        seen = []
+        with mode():
+            rows = torch.zeros(900, 2)
+            run_split(900, task)
+        assert seen == [(mode is torch.inference_mode, False)] * 3
+        assert bool((rows == 1).all())

@@ -5,6 +5,7 @@ Shape letters: M points of a packed batch, C channels.
 
 from abc import ABC, abstractmethod
 
+import torch
 from torch import Tensor, nn
 
 from lidistill.config import GridConfig
@@ -27,6 +28,11 @@ class Backbone(nn.Module, ABC):
     @abstractmethod
     def forward(self, batch: Batch) -> Tensor:
         """(M, C) float32 features of the points; scans do not influence each other."""
+
+    def path_taken(self, device: torch.device) -> str:
+        """What computes this network there under the caller's autocast, and why; one line."""
+        del device
+        return "student: PyTorch's own operations"
 
     @abstractmethod
     def layer_of(self, parameter_name: str) -> int:

@@ -3,6 +3,8 @@
 Shape letters: M points of a packed batch, K neighbours, F input channels, C channels.
 """
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 
@@ -11,7 +13,7 @@ from lidistill.backbones.embedding import Embedding
 from lidistill.backbones.planes import build_planes
 from lidistill.config import GridConfig
 from lidistill.ops.edge_max import edge_max
-from lidistill.ops.fast_paths import passes_for
+from lidistill.ops.fast_paths import passes_for, product_format
 from lidistill.ops.flatten_inflate import Flatten, Plane
 from lidistill.ops.fused_layer import layer_in_place
 from lidistill.ops.layer import LayerForm, LayerWeights, plain_layer
@@ -47,10 +49,10 @@ class FoldedEmbedding(nn.Module):
 
     def forward(self, features_MF: Tensor, neighbors_MK1: Tensor, dtype: torch.dtype) -> Tensor:
         """(M, C) embedding; see ``Embedding.forward``."""
-        get = self.get_buffer
+        get, device = self.get_buffer, features_MF.device.type
+        dtype = product_format(device, dtype)
         point_MC = torch.addmm(get("point_bias"), features_MF, get("point").t())
         edges_KMF = features_MF[neighbors_MK1[:, 1:].t()] - features_MF
-        device = features_MF.device.type
         with torch.autocast(device, dtype=dtype, enabled=dtype != features_MF.dtype):
             affine = get("difference"), get("difference_bias")
             near_MC = edge_max(edges_KMF, *affine, get("neighbor"))
@@ -78,21 +80,22 @@ class FoldedLayer(nn.Module):
     ) -> tuple[Tensor, Tensor | None]:
         """Points (M, C), and what ``layer_in_place`` hands on; it overwrites the given points."""
         weights = LayerWeights(*(self.get_buffer(name) for name in LayerWeights._fields))
-        passes = passes_for(tokens_MC)
+        passes, form = passes_for(tokens_MC), self.form
+        form = replace(form, dtype=product_format(tokens_MC.device.type, form.dtype))
         if passes is not None:
             flat_OC = layer_in_place(
                 tokens_MC,
                 weights,
                 plane,
-                self.form,
+                form,
                 flat=flat_OC,
                 following=following,
                 passes=passes,
             )
             return tokens_MC, flat_OC
-        low = self.form.dtype != tokens_MC.dtype
-        with torch.autocast(tokens_MC.device.type, dtype=self.form.dtype, enabled=low):
-            return plain_layer(tokens_MC, weights, plane, self.form, convs=occupied_convs), None
+        low = form.dtype != tokens_MC.dtype
+        with torch.autocast(tokens_MC.device.type, dtype=form.dtype, enabled=low):
+            return plain_layer(tokens_MC, weights, plane, form, convs=occupied_convs), None
 
 
 class FoldedWaffleIron(Backbone):

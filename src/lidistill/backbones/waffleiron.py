@@ -17,7 +17,7 @@ from lidistill.backbones.inference import FoldedEmbedding, FoldedLayer, FoldedWa
 from lidistill.backbones.planes import build_planes
 from lidistill.collective import SyncedBatchNorm, place_among_ranks
 from lidistill.config import Config, GridConfig
-from lidistill.ops.fast_paths import passes_for, product_dtype
+from lidistill.ops.fast_paths import fast_products, passes_for, path_name, product_dtype
 from lidistill.ops.flatten_inflate import Flatten, Plane, flatten_points, inflate_cells
 from lidistill.ops.fused_layer import fused_layer
 from lidistill.ops.layer import LayerForm, LayerWeights
@@ -227,6 +227,11 @@ class WaffleIron(Backbone):
 
     def forward(self, batch: Batch) -> Tensor:
         """See ``Backbone.forward``."""
+        with fast_products(batch.features.device.type):
+            return self._points(batch)
+
+    def _points(self, batch: Batch) -> Tensor:
+        """(M, C) features in the formats of the caller's autocast."""
         tokens_MC = self.embed(batch.features, batch.neighbors)
         planes, scan_M = self.planes(batch), batch.scan_index()
         keep_L2B: Tensor | None = None
@@ -249,6 +254,17 @@ class WaffleIron(Backbone):
             else:
                 tokens_MC = layer(*inputs)
         return tokens_MC
+
+    def path_taken(self, device: torch.device) -> str:
+        """See ``Backbone.path_taken``."""
+        dtype = product_dtype(device.type)
+        embedding = path_name(device, dtype)
+        layers = embedding
+        if not cast("Layer", self.layers[0]).fusable:
+            layers = (
+                "the definition in PyTorch, since norm=batch and spatial=dense have no fast path"
+            )
+        return f"student's embedding: {embedding}; its {self.num_layers} layers: {layers}"
 
     def layer_of(self, parameter_name: str) -> int:
         """See ``Backbone.layer_of``."""

@@ -20,7 +20,7 @@ from lidistill.engine.distributed import (
 )
 from lidistill.engine.faults import FaultLog
 from lidistill.engine.lost import losses_of_helpers
-from lidistill.engine.precision import make_scaler, warn_if_slow
+from lidistill.engine.precision import log_paths, make_scaler, warn_if_slow
 from lidistill.engine.progress import ProgressBar
 from lidistill.engine.resume import Resumed, resume
 from lidistill.engine.run_files import check_there, write_recipe
@@ -54,6 +54,7 @@ def train(training: Training) -> Path:
         on_first(lambda: _open(training, stack))
         if is_first():
             warn_if_slow(training.device, training.config.precision, key="train.precision")
+            log_paths(training.module.modules(), training.device, training.config.precision)
         training.module.to(training.device)
         begin = resume(training)
         on_first(lambda: write_recipe(training.run, training.recipe, begin.recipe))

@@ -2,8 +2,9 @@
 
 import logging
 import os
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
-from typing import Literal, TypeAlias
+from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 import torch
@@ -60,9 +61,13 @@ def _own_gpu(device: torch.device) -> torch.device:
 
 
 def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[None]:
-    """Context in which matrix products run in 16 bits; the residual stream stays in 32."""
+    """Context in which matrix products run in 16 bits; the residual stream stays in 32.
+
+    On a CPU, where PyTorch has no fast products in fp16, those of fp16 run in 32 bits, too.
+    """
     dtype = _AUTOCAST.get(precision, torch.bfloat16)
-    return torch.autocast(device.type, dtype=dtype, enabled=precision != "fp32")
+    low = precision == "bf16" or (precision == "fp16" and device.type != "cpu")
+    return torch.autocast(device.type, dtype=dtype, enabled=low)
 
 
 def warn_if_slow(device: torch.device, precision: Precision, *, key: str) -> None:
@@ -74,7 +79,14 @@ def warn_if_slow(device: torch.device, precision: Precision, *, key: str) -> Non
         key: What the user sets it with.
     """
     kind = torch.backends.cpu.get_cpu_capability()
-    if device.type == "cpu" and precision != "fp32" and kind in _CPUS_OF_32_BITS:
+    if device.type == "cpu" and precision == "fp16":
+        logger.warning(
+            "%s=fp16 computes products in fp32 on a CPU, where PyTorch has no fast fp16; %s=fp32 "
+            "says so, and bf16 is faster on processors that have it",
+            key,
+            key,
+        )
+    elif device.type == "cpu" and precision != "fp32" and kind in _CPUS_OF_32_BITS:
         logger.warning(
             "%s=%s is several times slower than fp32 on this CPU (%s, no 16-bit products); "
             "%s=fp32 is better here",
@@ -83,6 +95,23 @@ def warn_if_slow(device: torch.device, precision: Precision, *, key: str) -> Non
             kind,
             key,
         )
+
+
+@runtime_checkable
+class TakesPath(Protocol):
+    """A network that can be computed in several ways."""
+
+    def path_taken(self, device: torch.device) -> str:
+        """Which way it goes there under the caller's autocast, and why; one line."""
+        ...
+
+
+def log_paths(parts: Iterable[object], device: torch.device, precision: Precision) -> None:
+    """Say which path each part of a run takes: a slow one shall not be taken in silence."""
+    with autocast(device, precision):
+        for part in parts:
+            if isinstance(part, TakesPath):
+                logger.info("%s", part.path_taken(device))
 
 
 def make_scaler(device: torch.device, precision: Precision) -> torch.amp.GradScaler:

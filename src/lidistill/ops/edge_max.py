@@ -14,7 +14,7 @@ from torch.autograd.function import FunctionCtx, once_differentiable
 from lidistill.ops import compiled as loops
 from lidistill.ops.compiled import rows
 from lidistill.ops.compiled_gradients import edge_max_backward
-from lidistill.ops.fast_paths import triton_installed
+from lidistill.ops.fast_paths import FORMATS, product_format, triton_installed
 from lidistill.ops.threads import chunks, run_split, split_rows
 
 EdgeMax: TypeAlias = Callable[[Tensor, Tensor, Tensor, torch.dtype], Tensor]
@@ -144,8 +144,8 @@ class _CompiledEdgeMax(torch.autograd.Function):
 
 
 def _path_for(edges: Tensor, dtype: torch.dtype) -> EdgeMax:
-    """Fast paths are for float32 or bfloat16 products and a byte for the neighbour."""
-    simple = edges.dtype == torch.float32 and dtype in {torch.float32, torch.bfloat16}
+    """Fast paths are for float32 edges and a byte for the neighbour."""
+    simple = edges.dtype == torch.float32 and dtype in FORMATS
     if simple and 0 < len(edges) < 256 and edges.shape[1] > 0:
         if edges.device.type == "cpu":
             return _CompiledEdgeMax.apply
@@ -169,7 +169,8 @@ def edge_max(edges: Tensor, affine: Tensor, bias: Tensor, weight: Tensor) -> Ten
     """
     device = edges.device.type
     low = torch.is_autocast_enabled(device)
-    dtype = torch.get_autocast_dtype(device) if low else edges.dtype
+    wanted = torch.get_autocast_dtype(device) if low else edges.dtype
+    dtype = product_format(device, wanted)
     with torch.autocast(device, enabled=False):
         # A constant channel carries the bias, so that one product gives both gradients.
         edges = F.pad(edges, (0, 1), value=1.0)

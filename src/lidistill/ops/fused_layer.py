@@ -100,10 +100,11 @@ class _FusedLayer(torch.autograd.Function):
         saved = Saved(*(tensor.detach() for tensor in tensors[:5]))
         weights = LayerWeights(*(tensor.detach() for tensor in tensors[5:]))
         rest = (saved, weights, plane, form)
-        grad_tokens, grad_cells, perceptron = passes.channel_backward(
-            grad.contiguous(), *rest, keep
-        )
-        convs = passes.convs_backward(grad_tokens, grad_cells, *rest)
+        with torch.autocast(grad.device.type, enabled=False):
+            grad_tokens, grad_cells, perceptron = passes.channel_backward(
+                grad.contiguous(), *rest, keep
+            )
+            convs = passes.convs_backward(grad_tokens, grad_cells, *rest)
         return grad_tokens, None, None, None, None, *convs, *perceptron
 
 

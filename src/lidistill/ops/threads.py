@@ -7,7 +7,7 @@ between the operations, and what a thread touches stays in the cache of its core
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from functools import cache, partial
 from itertools import pairwise
 from threading import Barrier
 
@@ -46,8 +46,16 @@ def split_rows(num_rows: int) -> list[tuple[int, int]]:
     return list(pairwise(ends))
 
 
+def _in_inference_mode(task: Callable[[int, int, int], None], worker: int, *share: int) -> None:
+    with torch.inference_mode():
+        task(worker, *share)
+
+
 def run_split(num_rows: int, task: Callable[[int, int, int], None]) -> int:
     """Call ``task(worker, start, stop)`` on equal shares of rows, at the same time.
+
+    No share records gradients. All are in inference mode where the caller is, since what it has
+    made there may be written nowhere else; autocast reaches none of them.
 
     Returns:
         Number of workers; the shares depend on nothing but it and the number of rows.
@@ -57,6 +65,8 @@ def run_split(num_rows: int, task: Callable[[int, int, int], None]) -> int:
         task(0, *shares[0])
         return 1
     pool = _pool(torch.get_num_threads())
+    if torch.is_inference_mode_enabled():
+        task = partial(_in_inference_mode, task)
     running = [pool.submit(task, worker, *share) for worker, share in enumerate(shares)]
     for future in running:
         future.result()

@@ -23,7 +23,7 @@ from lidistill.engine import distributed
 from lidistill.engine.checkpoint import has_checkpoint
 from lidistill.engine.loop import TrainConfig, Training, train
 from lidistill.engine.optim import OptimizerConfig
-from lidistill.engine.precision import pick_device
+from lidistill.engine.precision import log_paths, pick_device
 from lidistill.engine.schedules import CosineSchedule, Schedule
 from lidistill.heads import HeadConfig, LinearHeadConfig, build_head
 from lidistill.losses import LossForm, distillation_loss
@@ -237,6 +237,8 @@ def pretrain(recipe: PretrainRecipe) -> Path:
     teacher = recipe.teacher.build().to(device)
     sampling = recipe.data.sampling
     reader = TargetReader(teacher, sampling, recipe.teacher_cache)
+    if distributed.is_first():
+        log_paths([teacher], device, recipe.train.precision)
     distiller = build_distiller(recipe, teacher.groups)
     meta = input_statistics(recipe.data, recipe.backbone.grid) | {
         "teacher": teacher.name,

@@ -177,6 +177,11 @@ class FrozenTeacher(ABC):
     @abstractmethod
     def _place(self, levels: tuple[Tensor, ...]) -> TeacherMaps: ...
 
+    def path_taken(self, device: torch.device) -> str:
+        """What computes the teacher, in one line; the run's precision has no part in it."""
+        place = "" if device == self.device else f" on {self.device}"
+        return f"teacher: PyTorch's own operations in {self.precision}{place} (teacher.precision)"
+
     @torch.no_grad()
     def maps(self, images: Tensor) -> TeacherMaps:
         """See ``Teacher.maps``."""
