@@ -283,9 +283,9 @@ def _head(
 ) -> tuple[nn.Module | None, tuple[int, ...]]:
     """What follows the backbone, and the channels of each of its parts; the weights tell them."""
     weights = part_of(checkpoint, "head")
-    last = [name for name in weights if name.endswith(_OUTPUT)]
     # Of several heads side by side: heads.0.linear.weight, heads.1.linear.weight, …
-    last.sort(key=lambda name: int(name.split(".")[1]) if name.startswith("heads.") else 0)
+    last = [name for name in weights if name.endswith(_OUTPUT)]
+    last.sort(key=lambda name: (len(name), name))  # 10 after 9
     widths = tuple(len(weights[name]) for name in last)
     if not widths:
         return None, ()

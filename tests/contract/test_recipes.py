@@ -228,3 +228,11 @@ def test_a_key_that_a_base_does_not_have_is_named(tmp_path):
     (tmp_path / "mine.yaml").write_text("base: probe/debug\ntrain.stepz: 1\n")
     with pytest.raises(ConfigError, match=r"train.stepz.*did you mean 'steps'"):
         load_recipe(str(tmp_path / "mine.yaml"))
+
+
+def test_a_recipe_file_that_no_recipe_is_as_long_as_is_not_read(tmp_path):
+    path = tmp_path / "long.yaml"
+    with path.open("wb") as file:
+        file.truncate(3 << 30)
+    with pytest.raises(ConfigError, match="expected at most"):
+        load_recipe(str(path))

@@ -19,9 +19,9 @@ from lidistill.engine.schedules import Schedule
 class TrainConfig(Config):
     """How long, in what portions, in which precision."""
 
-    epochs: Annotated[float, Field(gt=0)] | None = None
-    steps: Annotated[int, Field(ge=1)] | None = None  # optimiser steps, instead of epochs
-    batch_size: Annotated[int, Field(ge=1)] = 8  # frames of one optimiser step, in all
+    epochs: Annotated[float, Field(gt=0, le=1e6)] | None = None
+    steps: Annotated[int, Field(ge=1, le=10**9)] | None = None  # optimiser steps, instead of epochs
+    batch_size: Annotated[int, Field(ge=1, le=65536)] = 8  # frames of one optimiser step, in all
     micro_batch: Annotated[int, Field(ge=1)] | None = None  # frames of one forward pass, in all
     precision: Precision = "fp32"
     checkpoint_every: Annotated[int, Field(ge=1)] = 1000  # optimiser steps

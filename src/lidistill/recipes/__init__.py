@@ -13,9 +13,10 @@ from typing import Annotated, Any, TypeAlias, TypeVar, overload
 import yaml
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
-from lidistill.errors import ConfigError, unknown_name
+from lidistill.errors import ConfigError, LidistillError, unknown_name
+from lidistill.reading.files import read_file
 from lidistill.reading.names import shown
-from lidistill.reading.yaml_text import parse_yaml
+from lidistill.reading.yaml_text import MAX_BYTES, parse_yaml
 from lidistill.recipes.explain import explain
 from lidistill.tasks.distill import PretrainRecipe
 from lidistill.tasks.segment_recipe import FinetuneRecipe, ProbeRecipe
@@ -55,9 +56,12 @@ def recipe_text(name: str) -> str:
             msg = f"no recipe file {name}; `lidistill recipes` lists those that are shipped."
             raise ConfigError(msg)
         try:
-            return file.read_text(encoding="utf-8")
+            return read_file(file, max_bytes=MAX_BYTES).decode("utf-8-sig")
         except UnicodeDecodeError as error:
             msg = f"recipe file {name} is not UTF-8 text; save it as such."
+            raise ConfigError(msg) from error
+        except LidistillError as error:
+            msg = f"recipe file {error}"
             raise ConfigError(msg) from error
     if name not in recipe_names() and (file.is_absolute() or name.startswith(".")):
         msg = f"there is neither file nor folder at {name}; `lidistill recipes` lists recipes."
