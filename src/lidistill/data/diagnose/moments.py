@@ -17,18 +17,23 @@ from lidistill.errors import LidistillError
 _MOST_IMAGES: Final = 150  # of a camera
 MOST_CAMERAS: Final = 3
 """Cameras whose other moments are searched."""
-_NEIGHBORS: Final = (-2, -1, 1, 2)
+_NEIGHBORS: Final = (1, 2)
 _SAME: Final = 0.025  # of contrast, between the own image and that of another moment
 _STANDS: Final = 0.5  # metres
 _SHARE_OF_SCANS: Final = 0.5
 
 
 def neighbor_remedies(cameras: Sequence[Camera]) -> Iterator[Remedy]:
-    """Images one or two before and after, among those that were looked at anyway."""
+    """Images of another moment and in reverse, among those that were looked at anyway."""
     edges = {c.name: {o.position: o.edges for o in c.observed} for c in cameras}
-    for offset in _NEIGHBORS:
+    farthest = max((max(there) - min(there) for there in edges.values() if there), default=0)
+    for offset in range(-farthest, farthest + 1):
         remedy = _remedy(cameras, edges, _later(offset), _offset_text(offset), offset)
-        yield replace(remedy, joint=True, chances=1.0, least_gain=0.02)
+        if abs(offset) in _NEIGHBORS:
+            yield replace(remedy, joint=True, chances=1.0, least_gain=0.02)
+        elif offset and remedy.fits:
+            yield replace(remedy, chances=3.0)
+    yield _reverse_remedy(cameras, edges)
 
 
 def order_remedies(cameras: Sequence[Camera]) -> Iterator[Remedy]:
@@ -41,10 +46,7 @@ def order_remedies(cameras: Sequence[Camera]) -> Iterator[Remedy]:
     chosen = [_within_reach(camera) for camera in chosen if len(camera.images) > 1]
     edges = {camera.name: _edges_of(camera) for camera in chosen}
     longest = max((len(camera.images) for camera in chosen), default=1)
-    last = {camera.name: len(camera.images) - 1 for camera in chosen}
-    text = "the images are taken in reverse order"
-    remedy = _remedy(chosen, edges, lambda one, name: last[name] - one.position, text, 0)
-    yield replace(remedy, chances=2.5)
+    yield _reverse_remedy(chosen, edges)
     for offset in range(-longest, longest + 1):
         if offset:
             remedy = _remedy(chosen, edges, _later(offset), _offset_text(offset), offset)
@@ -110,6 +112,13 @@ def _remedy(
         fits=fits,
         evidence={"offset": float(offset)},
     )
+
+
+def _reverse_remedy(cameras: Sequence[Camera], edges: Mapping[str, Mapping[int, Edges]]) -> Remedy:
+    last = {camera.name: len(camera.images) - 1 for camera in cameras}
+    text = "the images are taken in reverse order"
+    remedy = _remedy(cameras, edges, lambda one, name: last[name] - one.position, text, 0)
+    return replace(remedy, chances=2.5)
 
 
 def _within_reach(camera: Camera) -> Camera:
