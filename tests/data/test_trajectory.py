@@ -1,7 +1,10 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 
-from lidistill.data.trajectory import nanoseconds, read_poses
+from lidistill.data.pose_files import read_poses
+from lidistill.data.trajectory import nanoseconds
 from lidistill.errors import FileFormatError
 
 START = 1_700_000_000_100_000_000
@@ -76,7 +79,7 @@ def test_matrices_are_read_in_every_form(tmp_path, text):
         (WHOLE.replace("0 0 0 1", "0 0 0 2"), "line 1: a transform is no rotation and shift"),
         ("1 2 3\n" * 4, r"lines of \[3\] numbers, expected 12"),
         (tum().encode("utf-16"), "it is UTF-16, expected UTF-8"),
-        ("\n" * 500_000, "has 500000 lines"),
+        ("\n" * 500_001, "more than 500000 lines"),
         ("", r"lines of \[\] numbers"),
     ],
 )
@@ -122,3 +125,18 @@ def test_what_is_no_time_is_told(text, said):
     with pytest.raises(ValueError, match=said) as error:
         nanoseconds(text)
     assert len(str(error.value)) < 150
+
+
+def test_a_long_trajectory_is_read_in_little_memory(tmp_path):
+    lines = (f"{i / 100:.2f} {i} 0 0 0 0 0 1\n" for i in range(100_000))
+    path = write(tmp_path / "poses.txt", "".join(lines))
+    tracemalloc.start()
+    poses, times = read_poses(path)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert poses[99_999, 0, 3] == 99_999
+    assert times[99_999] == 999_990_000_000
+    assert most < 100 << 20
+    path.write_text(path.read_text().replace("500.00 50000 ", "500.00 nan "))
+    with pytest.raises(FileFormatError, match="line 50001: a transform is no rotation"):
+        read_poses(path)

@@ -12,7 +12,7 @@ from lidistill.reading.names import shown
 from lidistill.reading.text import two_columns
 
 TIMES: Final = "times.csv"
-_MAX_BYTES: Final = 1 << 26
+_MAX_BYTES: Final = 1 << 24
 _DECIMAL: Final = re.compile(r"[0-9]{1,10}\.[0-9]{1,9}")  # seconds
 _UNITS: Final = {19: 1, 16: 1000}  # digits of a time since 1970: nanoseconds, microseconds
 

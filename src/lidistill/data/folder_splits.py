@@ -12,7 +12,7 @@ from lidistill.reading.names import shown
 from lidistill.reading.text import numbered_lines
 
 _SPLITS: Final = ("train", "val")
-_MAX_BYTES: Final = 1 << 26
+_MAX_BYTES: Final = 1 << 24
 
 
 class SplitLists:
@@ -86,7 +86,7 @@ class SplitLists:
             return None
         with blamed_on(path, MEND):
             lines = numbered_lines(read_file(path, max_bytes=_MAX_BYTES), comment=None)
-        return {line for _, line in lines if not line.startswith("#")}
+            return {line for _, line in lines if not line.startswith("#")}
 
     def _by_fraction(self, split: str, drives: Sequence[str]) -> set[str]:
         if self._val_fraction is None or len(drives) < 2:

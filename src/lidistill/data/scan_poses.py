@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from lidistill.data.file_times import TIMES
 from lidistill.data.folder_files import linked
-from lidistill.data.trajectory import SECOND, Trajectory, read_poses
+from lidistill.data.pose_files import read_poses
+from lidistill.data.trajectory import SECOND, Trajectory
 from lidistill.errors import FileFormatError
 from lidistill.reading.files import MEND, blamed_on
 from lidistill.reading.names import natural_key, shown

@@ -1,7 +1,8 @@
 """Text files of other programs: byte order marks, encodings, and the lines and fields in them."""
 
 import codecs
-import re
+import io
+from collections.abc import Iterator
 from typing import Final
 
 from lidistill.reading.names import shown
@@ -14,7 +15,8 @@ _WIDE: Final = (
 )
 _SEPARATORS: Final = {";": "semicolons", "\t": "tabs", "|": "bars", " ": "blanks"}
 _MAX_FIELD: Final = 1000  # characters; names and times have tens
-_MAX_LINES: Final = 200_000
+_MAX_LINES: Final = 500_000
+_MAX_LINE: Final = 10_000  # bytes
 
 
 def decode_text(content: bytes) -> str:
@@ -23,37 +25,53 @@ def decode_text(content: bytes) -> str:
     Raises:
         ValueError: In one short line, if it has another encoding.
     """
+    _check_encoding(content)
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise _no_utf_8(content.count(b"\n", 0, error.start) + 1) from error
+
+
+def _check_encoding(content: bytes) -> None:
     found = next((name for mark, name in _WIDE if content.startswith(mark)), None)
     if found is None and b"\0" in content[:4]:
         found = "UTF-16 or no text"
     if found is not None:
         msg = f"it is {found}, expected UTF-8; save it as UTF-8"
         raise ValueError(msg)
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        msg = f"it is no UTF-8 text (line {line}); save it as UTF-8"
-        raise ValueError(msg) from error
 
 
-def numbered_lines(content: bytes, *, comment: str | None = "#") -> list[tuple[int, str]]:
-    """Lines that say something, with their numbers counted from 1.
+def _no_utf_8(line: int) -> ValueError:
+    return ValueError(f"it is no UTF-8 text (line {line}); save it as UTF-8")
+
+
+def numbered_lines(content: bytes, *, comment: str | None = "#") -> Iterator[tuple[int, str]]:
+    """Lines that say something, with their numbers counted from 1, one at a time.
 
     Args:
         content: Of the file.
         comment: What begins a part of a line that is cut off; None: nothing does.
 
     Raises:
-        ValueError: If it is no UTF-8 text, or has too many lines.
+        ValueError: If it is no UTF-8 text, or has too many or too long lines.
     """
-    if (count := content.count(b"\n") + content.count(b"\r")) > 2 * _MAX_LINES:
-        msg = f"it has {count} lines, expected at most {_MAX_LINES}"
-        raise ValueError(msg)
-    lines = re.split(r"\r\n|\n|\r", decode_text(content))
-    if comment is not None:
-        lines = [line.partition(comment)[0] for line in lines]
-    return [(number, line.strip()) for number, line in enumerate(lines, start=1) if line.strip()]
+    _check_encoding(content)
+    lines = io.BytesIO(content if b"\n" in content else content.replace(b"\r", b"\n"))
+    for number, raw in enumerate(lines, start=1):
+        if number > _MAX_LINES or len(raw) > _MAX_LINE:
+            found = f"more than {_MAX_LINES} lines"
+            if number <= _MAX_LINES:
+                found = f"{len(raw)} bytes in line {number}, expected at most {_MAX_LINE}"
+            msg = f"it has {found}"
+            raise ValueError(msg)
+        try:
+            line = raw.decode("utf-8-sig" if number == 1 else "utf-8")
+        except UnicodeDecodeError as error:
+            raise _no_utf_8(number) from error
+        if comment is not None:
+            line = line.partition(comment)[0]
+        if stripped := line.strip():
+            yield number, stripped
 
 
 def two_columns(content: bytes, header: tuple[str, str]) -> list[tuple[int, str, str]]:
@@ -66,7 +84,7 @@ def two_columns(content: bytes, header: tuple[str, str]) -> list[tuple[int, str,
         ValueError: If the header is another, a row has not two fields, or it is no text.
     """
     rows = numbered_lines(content, comment=None)
-    first = rows[0][1] if rows else ""
+    _, first = next(rows, (0, ""))
     separator = next((mark for mark in ",;\t" if mark in first), ",")
     if tuple(field.lower() for field in _fields(first, separator)) != header:
         other = next((name for mark, name in _SEPARATORS.items() if mark in first), None)
@@ -74,7 +92,7 @@ def two_columns(content: bytes, header: tuple[str, str]) -> list[tuple[int, str,
         msg = f"its first line is not '{header[0]},{header[1]}' but {found}"
         raise ValueError(msg)
     table = []
-    for number, line in rows[1:]:
+    for number, line in rows:
         fields = _fields(line, separator)
         if len(fields) != 2 or max(map(len, fields)) > _MAX_FIELD:
             what = f"{len(fields)} values" if len(fields) != 2 else "a value that is too long"
