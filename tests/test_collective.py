@@ -5,6 +5,7 @@ import torch
 from fakes.processes import together
 
 from lidistill.collective import (
+    SingleRowError,
     SyncedBatchNorm,
     gather_over_ranks,
     num_ranks,
@@ -99,3 +100,12 @@ def test_in_one_process_it_is_torchs_own(training):
     norms = [torch.nn.BatchNorm1d(4), SyncedBatchNorm(4)]
     out = [norm.train(training)(x) for norm in norms]
     assert torch.equal(*out)
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_a_single_row_has_no_variance_and_changes_no_statistics(count):
+    norm = SyncedBatchNorm(4)
+    with pytest.raises(SingleRowError, match=f"has {count} points"):
+        norm(torch.ones(count, 4))
+    assert torch.equal(norm.get_buffer("running_var"), torch.ones(4))
+    assert norm.eval()(torch.ones(count, 4)).shape == (count, 4)

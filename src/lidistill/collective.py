@@ -130,6 +130,10 @@ def _moments(x_NC: Tensor) -> tuple[Tensor, Tensor]:
     return torch.var_mean(x_NC, dim=0, correction=0)
 
 
+class SingleRowError(ValueError):
+    """A batch of one row, which has no variance to train with."""
+
+
 class SyncedBatchNorm(nn.BatchNorm1d):
     """BatchNorm over the (N, C) rows of all processes, on any device.
 
@@ -137,7 +141,17 @@ class SyncedBatchNorm(nn.BatchNorm1d):
     """
 
     def forward(self, x_NC: Tensor) -> Tensor:
-        """(N, C) normalised rows."""
+        """(N, C) normalised rows.
+
+        Raises:
+            SingleRowError: If a batch to train on, in one process, has one row or none.
+        """
+        if num_ranks() == 1 and self.training and len(x_NC) < 2:
+            msg = (
+                f"the batch has {len(x_NC)} points, and BatchNorm needs two or more to train on; "
+                "raise train.micro_batch, or leave such scans out"
+            )
+            raise SingleRowError(msg)
         if num_ranks() == 1 or not self.training:
             return super().forward(x_NC)
         variance_C, mean_C = _moments(x_NC.float())

@@ -1,4 +1,5 @@
 import dataclasses
+import logging
 import signal
 
 import numpy as np
@@ -7,6 +8,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
+from lidistill.collective import SyncedBatchNorm
 from lidistill.data.loader import StepPlan, step_batches
 from lidistill.data.order import FrameOrder
 from lidistill.engine.checkpoint import load_checkpoint
@@ -323,6 +325,43 @@ def test_a_mistake_in_what_workers_run_is_no_killed_worker(tmp_path):
 
     with pytest.raises(RuntimeError, match="Caught RuntimeError"):
         train(training(tmp_path, batches=broken))
+
+
+class Normed(Fit):
+    """With a BatchNorm before the linear layer."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm = SyncedBatchNorm(3)
+
+    def forward(self, rows):
+        return super().forward(Rows(self.norm(rows.x)))
+
+
+def test_a_batch_of_one_point_is_left_out_as_a_bad_step(tmp_path, caplog):
+    def thin(start, stop):
+        for step, group in enumerate(training(tmp_path).batches(start, stop), start=start):
+            yield [Rows(item.x[:1]) for item in group] if step == 4 else group
+
+    module = Normed()
+    train(training(tmp_path, module=module, batches=thin, steps=8))
+    assert [r["step"] for r in read_log(tmp_path / "log.jsonl")] == [1, 2, 3, 4, 6, 7, 8]
+    assert "the batch has 1 points" in read_log(tmp_path / "faults.jsonl")[0]["reason"]
+    assert "step 4 is left out" in caplog.text
+    assert int(module.norm.get_buffer("num_batches_tracked")) == 7 * 2  # passes
+
+
+@pytest.mark.parametrize(
+    ("micro_batch", "module", "said"),
+    [(2, Normed(), True), (4, Normed(), False), (2, Fit(), False)],
+)
+def test_small_passes_are_said_where_they_change_something(
+    tmp_path, caplog, micro_batch, module, said
+):
+    config = TrainConfig(steps=1, batch_size=4, micro_batch=micro_batch)
+    with caplog.at_level(logging.INFO):
+        train(training(tmp_path, module=module, config=config))
+    assert ("BatchNorm sees the frames of one pass only" in caplog.text) is said
 
 
 def test_clipping_bounds_the_gradient(tmp_path):

@@ -1,4 +1,7 @@
+import json
 import logging
+
+import pytest
 
 from lidistill.engine.progress import ProgressBar, track
 from lidistill.engine.run_files import read_log
@@ -23,6 +26,22 @@ def test_a_last_line_that_was_cut_off_is_left_out_and_said(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         assert read_log(path) == [{"step": 1, "loss": 1.0}]
     assert "cut off" in caplog.text
+
+
+def test_the_log_is_strict_json_whatever_a_gradient_is(tmp_path):
+    path = tmp_path / "log.jsonl"
+    tracker = JsonLinesTracker(path)
+    tracker.log(1, {"loss": 2.0, "grad_norm": float("nan")})
+    tracker.log(2, {"loss": 1.0, "grad_norm": float("-inf")})
+    tracker.close()
+    lines = path.read_text().splitlines()
+    found = [json.loads(line, parse_constant=pytest.fail) for line in lines]
+    assert found == [
+        {"step": 1, "loss": 2.0, "grad_norm": None},
+        {"step": 2, "loss": 1.0, "grad_norm": None},
+    ]
+    JsonLinesTracker(path, resume_step=1).close()
+    assert read_log(path) == found[:1]
 
 
 def test_several_trackers_get_the_same_numbers(tmp_path):

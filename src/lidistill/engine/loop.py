@@ -55,6 +55,7 @@ def train(training: Training) -> Path:
         if is_first():
             warn_if_slow(training.device, training.config.precision, key="train.precision")
             log_paths(training.module.modules(), training.device, training.config.precision)
+            _say_portions(training)
         training.module.to(training.device)
         begin = resume(training)
         on_first(lambda: write_recipe(training.run, training.recipe, begin.recipe))
@@ -144,6 +145,19 @@ class _Run:
             prune(training.run / "checkpoints", keep=config.keep_checkpoints, best=config.keep_best)
 
         on_first(write)
+
+
+def _say_portions(training: Training) -> None:
+    """Say what passes smaller than a step change, where they do."""
+    config = training.config
+    normed = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in training.module.modules())
+    if normed and config.micro_batch is not None and config.micro_batch < config.batch_size:
+        logger.info(
+            "train.micro_batch=%d of train.batch_size=%d: BatchNorm%s sees the frames of "
+            "one pass only, so what is learned differs from that of whole batches",
+            config.micro_batch, config.batch_size,
+            " (and the Lovasz loss)" if training.loss_is_shared else "",
+        )  # fmt: skip
 
 
 def _open(training: Training, stack: contextlib.ExitStack) -> None:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
-from lidistill.collective import gather_items, num_ranks
+from lidistill.collective import SingleRowError, gather_items, num_ranks
 from lidistill.engine.distributed import gradient_exchange, sum_numbers
 from lidistill.engine.faults import BadStep
 from lidistill.engine.precision import autocast
@@ -68,7 +68,13 @@ class Stepper:
         torch.manual_seed(step_seed(self._training.seed, step))
         buffers = [(buffer, buffer.clone()) for buffer in self._training.module.buffers()]
         shares, total = self._shares(group)
-        sums, broken = self._passes(group, shares)
+        try:
+            sums, broken = self._passes(group, shares)
+        except SingleRowError as error:  # in one process, so that no other one waits
+            _undo(buffers)
+            self._optimizer.zero_grad(set_to_none=True)
+            alone = BadStep(reason=str(error), frame_ids=_blame(group, []))
+            return StepResult(values={"lr": rate, "weight": total}, fault=alone, signal=signal())
         names = sorted(sums)
         received = signal()
         signals = [float(received == number) for number in EXIT_STATUS]
@@ -80,8 +86,7 @@ class Stepper:
         self._optimizer.zero_grad(set_to_none=True)
         fault = None
         if reason is not None:
-            for buffer, before in buffers:
-                buffer.copy_(before)
+            _undo(buffers)
             fault = BadStep(reason=reason, frame_ids=_blame(group, broken))
         return StepResult(values=values, fault=fault, signal=noticed[0] if noticed else 0)
 
@@ -148,6 +153,12 @@ class Stepper:
         self._scaler.step(self._optimizer)
         self._scaler.update()
         return None
+
+
+def _undo(buffers: list[tuple[Tensor, Tensor]]) -> None:
+    """Give buffers what they held before the step."""
+    for buffer, before in buffers:
+        buffer.copy_(before)
 
 
 def step_seed(seed: int, step: int) -> int:

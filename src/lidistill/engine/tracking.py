@@ -1,6 +1,7 @@
 """Where the numbers of a run go: JSON lines and TensorBoard."""
 
 import json
+import math
 from pathlib import Path
 from typing import Protocol
 
@@ -24,6 +25,8 @@ class Tracker(Protocol):
 class JsonLinesTracker:
     """One JSON object a line, in a file that a resumed run continues.
 
+    A number that is not finite is null.
+
     Args:
         path: The file. Lines after ``resume_step`` (of a run that went on after its last
             checkpoint before it was cut) are removed.
@@ -37,7 +40,9 @@ class JsonLinesTracker:
 
     def log(self, step: int, values: dict[str, float]) -> None:
         """See ``Tracker.log``."""
-        self._file.write(json.dumps({"step": step, **values}) + "\n")
+        # JSON has no NaN and no infinity, which a gradient may have in fp16.
+        known = {name: value if math.isfinite(value) else None for name, value in values.items()}
+        self._file.write(json.dumps({"step": step, **known}, allow_nan=False) + "\n")
         self._file.flush()
 
     def close(self) -> None:
