@@ -3,16 +3,12 @@
 import hashlib
 import os
 import stat
-import sys
 import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
-
-if sys.platform != "win32":
-    import fcntl
 
 SIDE: Final = ".writing-"
 """What the name of everything begins with that is being written."""
@@ -74,7 +70,9 @@ def one_at_a_time(path: Path, *, patience: float) -> Iterator[None]:
 
 def _lock(descriptor: int) -> bool:
     """Whether nobody else has the lock now, or there are no locks."""
-    if sys.platform == "win32":
+    try:
+        import fcntl  # noqa: PLC0415  Windows has none
+    except ImportError:
         return True
     try:
         fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
