@@ -24,8 +24,8 @@ import numpy as np
 import yaml
 from PIL import Image
 
-from lidistill.data.check import check_root
-from lidistill.data.onhand import drive_of, read_all
+from lidistill.data_check.check import check_root
+from lidistill.data_check.contents import drive_of, read_all
 from lidistill.geometry import transform_points
 
 MOST_FRAMES = 14  # of a drive

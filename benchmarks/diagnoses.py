@@ -17,9 +17,9 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from fakes.recording_faults import FAULTS
 
-from lidistill.data.diagnose import chosen_frames, diagnose
-from lidistill.data.onhand import LAYOUTS, read_all
-from lidistill.data.sensors import sensor_of
+from lidistill.data_check.contents import LAYOUTS, read_all
+from lidistill.data_check.findings import chosen_frames, diagnose
+from lidistill.datasets.sensors import sensor_of
 
 
 def excuse(fault: str, frames: list) -> str:

@@ -16,9 +16,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
 
-from lidistill import estimate
+from lidistill.apps import estimate
+from lidistill.distill.module import PretrainRecipe, build_distiller
 from lidistill.recipes import load_recipe
-from lidistill.tasks.distill import PretrainRecipe, build_distiller
 from lidistill.teachers import ChannelGroup
 
 _CHANNELS = 384

@@ -18,7 +18,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from lidistill.engine.checkpoint import versions
+from lidistill.training.checkpoint import versions
 
 _BACKBONE = "backbone={kind: waffleiron, width: 32, depth: 6}"
 

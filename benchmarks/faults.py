@@ -26,7 +26,7 @@ from fakes import faults, faults_disk, faults_hostile, faults_numbers, faults_pa
 from fakes.faults import Tally, World
 from fakes.faults_tasks import three_tasks
 
-from lidistill.engine.checkpoint import versions
+from lidistill.training.checkpoint import versions
 
 FULL = {
     "kill": 100,

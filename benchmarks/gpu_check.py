@@ -34,11 +34,11 @@ from gpu_kernels import (
 from gpu_steps import DRY, GRID, Plan, drawn_frame, drawn_sample, measure, steps
 from torch import Tensor
 
-from lidistill.backbones.planes import build_planes
-from lidistill.data.device_sample import build_sample, raw_sample
-from lidistill.data.sampling import SamplingConfig, distillation_sample, sample_rng
-from lidistill.engine.checkpoint import versions
-from lidistill.structures import collate
+from lidistill.backbones.waffleiron.planes import build_planes
+from lidistill.records import collate
+from lidistill.samples.distillation import SamplingConfig, distillation_sample, sample_rng
+from lidistill.samples.on_device import build_sample, raw_sample
+from lidistill.training.checkpoint import versions
 
 LIMITS = {torch.float32: 1e-5, torch.bfloat16: 2e-2}
 """Largest relative difference that counts as equal."""
@@ -76,7 +76,7 @@ def check_kernel(
 
 def check_layers(plan: Plan, device: torch.device, speed: dict[str, float]) -> dict[str, object]:
     """Every kernel of a layer on every plane that they differ on, and whole layers."""
-    from lidistill.ops.gpu.layer import TRITON  # noqa: PLC0415  Triton is optional
+    from lidistill.backbones.waffleiron.gpu.layer import TRITON  # noqa: PLC0415  Triton is optional
 
     batch = collate([drawn_sample(plan, seed) for seed in range(plan.scans)]).to(device)
     planes = build_planes(batch, GRID, len(GRID.planes), "mean")
@@ -99,7 +99,7 @@ def check_layers(plan: Plan, device: torch.device, speed: dict[str, float]) -> d
 
 def check_edges(plan: Plan, device: torch.device, speed: dict[str, float]) -> dict[str, object]:
     """The embedding's maximum over neighbours: differences, and share of the matmul rate."""
-    from lidistill.ops.gpu.edges import triton_edge_max  # noqa: PLC0415  Triton is optional
+    from lidistill.backbones.waffleiron.gpu.edges import triton_edge_max  # noqa: PLC0415  Triton is optional
 
     found: dict[str, object] = {}
     for width in plan.widths:

@@ -14,11 +14,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lidistill.ops.edge_max import dense_edge_max
-from lidistill.ops.flatten_inflate import Plane, segment_sum
-from lidistill.ops.fused_layer import Passes, fused_layer
-from lidistill.ops.layer import Keep, LayerForm, LayerWeights, plain_layer
-from lidistill.ops.occupied import activate_backward, occupied_convs
+from lidistill.backbones.waffleiron.cpu.fused_layer import Passes, fused_layer
+from lidistill.backbones.waffleiron.depthwise import activate_backward, occupied_convs
+from lidistill.backbones.waffleiron.edge_max import dense_edge_max
+from lidistill.backbones.waffleiron.flatten_inflate import Plane, segment_sum
+from lidistill.backbones.waffleiron.layer import Keep, LayerForm, LayerWeights, plain_layer
 
 EPS = 1e-5
 
@@ -76,7 +76,7 @@ def _taps_twin(values: Tensor, taps: Tensor, weights: Tensor) -> Tensor:
 
 def cell_kernels(setting: Setting) -> list[Kernel]:
     """Kernels on cells, float32, with ReLU."""
-    from lidistill.ops.gpu import cells  # noqa: PLC0415  Triton is optional
+    from lidistill.backbones.waffleiron.gpu import cells  # noqa: PLC0415  Triton is optional
 
     tokens, weights, plane, _ = setting
     row, cell = 4 * tokens.shape[1], torch.randn(plane.num_cells, tokens.shape[1])
@@ -119,7 +119,7 @@ def cell_kernels(setting: Setting) -> list[Kernel]:
 
 def point_kernels(setting: Setting, dtype: torch.dtype) -> list[Kernel]:
     """Kernels on points, with the number format of the products given."""
-    from lidistill.ops.gpu import columns, points  # noqa: PLC0415  Triton is optional
+    from lidistill.backbones.waffleiron.gpu import columns, points  # noqa: PLC0415  Triton is optional
 
     tokens, weights, plane, keep = setting
     reads, bias = plane.reads, weights.second_bias

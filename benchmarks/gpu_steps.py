@@ -19,14 +19,14 @@ from student import matmul_flops, reference
 from torch import Tensor, nn
 
 from lidistill.backbones import WaffleIron, WaffleIronConfig
+from lidistill.backbones.waffleiron.cells import cell_indices
+from lidistill.backbones.waffleiron.neighbors import nearest_neighbors
+from lidistill.distill.heads import LinearHeadConfig
+from lidistill.distill.losses import distillation_distances
+from lidistill.distill.matching import Matching
+from lidistill.distill.module import Distiller, DistillItem
 from lidistill.geometry import rigid
-from lidistill.heads import LinearHeadConfig
-from lidistill.losses import distillation_distances
-from lidistill.ops.cells import cell_indices
-from lidistill.ops.neighbors import nearest_neighbors
-from lidistill.structures import Batch, CameraView, Frame, Pairs, Sample, collate
-from lidistill.tasks.distill import Distiller, DistillItem
-from lidistill.tasks.matching import Matching
+from lidistill.records import Batch, CameraView, Frame, Pairs, Sample, collate
 from lidistill.teachers import Teacher
 from lidistill.teachers.vit import VitTeacherConfig
 

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import torch
 
-from lidistill.engine.checkpoint import versions
+from lidistill.training.checkpoint import versions
 
 T = TypeVar("T")
 

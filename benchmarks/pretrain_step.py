@@ -17,11 +17,11 @@ import torch
 from measure import spread, write_record
 from torch import Tensor
 
+from lidistill.distill import module as distill
+from lidistill.distill.module import PretrainRecipe
 from lidistill.recipes import load_recipe
-from lidistill.structures import Batch
-from lidistill.tasks import distill
-from lidistill.tasks.distill import PretrainRecipe
-from lidistill.tasks.targets import TargetReader
+from lidistill.records import Batch
+from lidistill.teachers.target_reader import TargetReader
 
 
 class StampedReader(TargetReader):

@@ -16,26 +16,26 @@ from pathlib import Path
 import torch
 from measure import write_record
 
+from lidistill.backbones.waffleiron.neighbors import nearest_neighbors
 from lidistill.config import GridConfig
-from lidistill.data import FrameDataset
-from lidistill.data.folder import FolderConfig
-from lidistill.data.kitti_raw import KittiRawConfig
-from lidistill.data.nuscenes import NuScenesConfig
-from lidistill.data.pairing import pair_view
-from lidistill.data.pandaset import PandaSetConfig
-from lidistill.data.pictures import read_picture, resize
-from lidistill.data.sampling import (
+from lidistill.datasets import FrameDataset
+from lidistill.datasets.images.files import read_picture, resize
+from lidistill.datasets.kitti.raw import KittiRawConfig
+from lidistill.datasets.kitti.semantic import SemanticKittiConfig
+from lidistill.datasets.nuscenes.dataset import NuScenesConfig
+from lidistill.datasets.own.dataset import FolderConfig
+from lidistill.datasets.pandaset.dataset import PandaSetConfig
+from lidistill.errors import DatasetNotFoundError
+from lidistill.loading.worker import keep_freed_memory
+from lidistill.reading.files import read_file
+from lidistill.records import Frame
+from lidistill.samples.distillation import (
     SamplingConfig,
     distillation_sample,
     draw,
     sample_rng,
 )
-from lidistill.data.semantic_kitti import SemanticKittiConfig
-from lidistill.data.worker import keep_freed_memory
-from lidistill.errors import DatasetNotFoundError
-from lidistill.ops.neighbors import nearest_neighbors
-from lidistill.reading.files import read_file
-from lidistill.structures import Frame
+from lidistill.samples.pairing import pair_view
 
 _CONFIGS: dict[str, Callable[[Path, str], object]] = {
     "pandaset": lambda root, labels: PandaSetConfig(root=root, split="all", labels=labels),

@@ -18,8 +18,8 @@ from typing import Any
 
 from jobs import Job, run_jobs
 
-from lidistill.engine.checkpoint import versions
 from lidistill.sim import SimulationConfig, simulate
+from lidistill.training.checkpoint import versions
 
 SENSORS: dict[str, dict[str, Any]] = {
     "nuscenes": {"kind": "nuscenes", "missing": "skip"},

@@ -20,8 +20,8 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from lidistill.pictures.features import fit_pca, pca_colors
-from lidistill.pictures.sheet import Panel, sheet
+from lidistill.figures.features import fit_pca, pca_colors
+from lidistill.figures.sheet import Panel, sheet
 from lidistill.sim.camera import Picture, render
 from lidistill.sim.classes import Kind
 from lidistill.sim.raycast import RayScene

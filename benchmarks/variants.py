@@ -15,7 +15,7 @@ from pathlib import Path
 
 from jobs import Job, run_jobs
 
-from lidistill.engine.checkpoint import versions
+from lidistill.training.checkpoint import versions
 
 _SCALR_PLUS = {
     "GELU": ("backbone.activation=gelu",),

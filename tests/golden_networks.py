@@ -11,10 +11,10 @@ from golden_cases import read_tensors
 from torch import Tensor, nn
 
 from lidistill.backbones import WaffleIronConfig
-from lidistill.backbones.official import NamedWeights, from_official, to_official
+from lidistill.backbones.waffleiron.published import NamedWeights, from_official, to_official
 from lidistill.config import GridConfig
-from lidistill.heads import LinearHeadConfig, MLPHeadConfig, SegmentationHead
-from lidistill.structures import Batch
+from lidistill.distill.heads import LinearHeadConfig, MLPHeadConfig, SegmentationHead
+from lidistill.records import Batch
 
 ROUNDING = 1e-6
 """Norm of a gradient that is zero but for rounding: of a bias before a BatchNorm."""

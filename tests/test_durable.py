@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from lidistill.durable import replace_text, replacing
+from lidistill.atomic_write import replace_text, replacing
 
 
 def write_stream(side):

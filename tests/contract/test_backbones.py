@@ -3,7 +3,7 @@ import torch
 from fakes.batches import SMALL_GRID, random_batch
 
 from lidistill.backbones import BACKBONES
-from lidistill.structures import Batch
+from lidistill.records import Batch
 
 SMALL = {"waffleiron": {"width": 16, "depth": 4, "grid": SMALL_GRID}}
 

@@ -11,11 +11,11 @@ from fakes.runs import write_street
 from fakes.semantic_kitti import write_sequence
 
 from lidistill.config import GridConfig
-from lidistill.data import DATASETS
-from lidistill.data.sampling import SamplingConfig
-from lidistill.data.scan_sample import scan_sample
-from lidistill.data.sensors import sensor_of
+from lidistill.datasets import DATASETS
+from lidistill.datasets.sensors import sensor_of
 from lidistill.labels import IGNORE
+from lidistill.samples.distillation import SamplingConfig
+from lidistill.samples.labelled import scan_sample
 
 
 def write_pandaset(folder):

@@ -4,7 +4,7 @@ import pytest
 from fakes.runs import NETWORK, probe_values, write_world
 from fakes.shipped import small, write_data
 
-from lidistill.engine.run_files import read_log
+from lidistill.distill.module import PretrainRecipe, pretrain
 from lidistill.errors import ConfigError, DatasetNotFoundError
 from lidistill.recipes import (
     apply_overrides,
@@ -13,8 +13,8 @@ from lidistill.recipes import (
     recipe_names,
     recipe_text,
 )
-from lidistill.tasks.distill import PretrainRecipe, pretrain
-from lidistill.tasks.report import train_and_score
+from lidistill.segment.report import train_and_score
+from lidistill.training.run_files import read_log
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
 import torch
 
 from lidistill.config import GridConfig
-from lidistill.structures import Batch
+from lidistill.records import Batch
 
 SMALL_GRID = GridConfig(planes=((12, 10), (12, 4), (10, 4)))
 

@@ -8,9 +8,9 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 from triton.compiler import compile as compile_triton
 
-from lidistill.ops.fused_layer import fused_layer
-from lidistill.ops.gpu import cells, columns, edges, layer, points
-from lidistill.ops.layer import LayerForm
+from lidistill.backbones.waffleiron.cpu.fused_layer import fused_layer
+from lidistill.backbones.waffleiron.gpu import cells, columns, edges, layer, points
+from lidistill.backbones.waffleiron.layer import LayerForm
 
 TYPES = {
     torch.float32: "*fp32",

@@ -21,9 +21,9 @@ import yaml
 from fakes.runs import pretrain_values, write_world
 
 from lidistill import cli
-from lidistill.engine.checkpoint import load_checkpoint
-from lidistill.engine.run_files import read_log
-from lidistill.tasks import pretrain_run
+from lidistill.distill import run as pretrain_run
+from lidistill.training.checkpoint import load_checkpoint
+from lidistill.training.run_files import read_log
 
 STEPS = 20
 

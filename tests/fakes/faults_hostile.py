@@ -16,8 +16,8 @@ from fakes.faults import Tally, World, finish, start
 from fakes.faults_foreign import ARCHIVES, SCANS, RunsCode
 from fakes.folder import write_folder
 
-from lidistill.durable import sha256
-from lidistill.engine.checkpoint_record import RECORD, TRAINING, WEIGHTS, record_sum
+from lidistill.atomic_write import sha256
+from lidistill.training.checkpoint_record import RECORD, TRAINING, WEIGHTS, record_sum
 
 _MEBIBYTES = 512
 

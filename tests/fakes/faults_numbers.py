@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from fakes.faults import Tally, World, finish, start, survey
 
-from lidistill.engine.run_files import read_log
-from lidistill.engine.step import Stepper, StepResult
+from lidistill.training.run_files import read_log
+from lidistill.training.step import Stepper, StepResult
 
 PLACES = ("point", "feature", "loss", "gradient")
 
@@ -65,7 +65,7 @@ def _watched(place: str, value: float, at: int) -> Callable[[], Any]:
                 tensors |= {f"{index}.{k}": v.clone() for k, v in values.items()}
             return tensors
 
-    return patch("lidistill.engine.loop.Stepper", Watched).start
+    return patch("lidistill.training.loop.Stepper", Watched).start
 
 
 class _Spoilt:

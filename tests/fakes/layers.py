@@ -2,8 +2,8 @@
 
 import torch
 
-from lidistill.ops.flatten_inflate import build_plane
-from lidistill.ops.layer import LayerWeights
+from lidistill.backbones.waffleiron.flatten_inflate import build_plane
+from lidistill.backbones.waffleiron.layer import LayerWeights
 
 
 def random_case(

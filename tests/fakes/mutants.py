@@ -35,13 +35,13 @@ from fakes.mutations import (
 from fakes.nuscenes import FakeNuScenes
 
 from lidistill.config import GridConfig
-from lidistill.data.nuscenes import NuScenesConfig
-from lidistill.data.pandaset import PandaSetConfig
-from lidistill.data.sampling import SamplingConfig, distillation_sample, sample_rng
-from lidistill.data.semantic_kitti import SemanticKittiConfig
-from lidistill.data.transforms import AugmentationConfig
+from lidistill.datasets.kitti.semantic import SemanticKittiConfig
+from lidistill.datasets.nuscenes.dataset import NuScenesConfig
+from lidistill.datasets.pandaset.dataset import PandaSetConfig
 from lidistill.errors import LidistillError
-from lidistill.structures import Frame, Sample
+from lidistill.records import Frame, Sample
+from lidistill.samples.augmentation import AugmentationConfig
+from lidistill.samples.distillation import SamplingConfig, distillation_sample, sample_rng
 
 SAMPLING = SamplingConfig(
     cameras="all",

@@ -13,11 +13,11 @@ from fakes.mutations import Mutation, Spot
 from fakes.scan_writers import WRITERS, cloud
 from fakes.surveys import e57, las
 
-from lidistill.data.folder import FolderConfig
-from lidistill.data.kitti_raw import KittiRawConfig
-from lidistill.data.unpack import unpack_bag
+from lidistill.datasets.kitti.raw import KittiRawConfig
+from lidistill.datasets.own.dataset import FolderConfig
+from lidistill.datasets.own.unpack import unpack_bag
 from lidistill.errors import FileFormatError
-from lidistill.structures import Frame
+from lidistill.records import Frame
 
 SURVEYS = {".las": las, ".laz": las, ".e57": e57}
 ENDINGS = (*WRITERS, *SURVEYS)

@@ -6,7 +6,7 @@ import numpy as np
 import yaml
 from PIL import Image
 
-from lidistill.structures import CameraView, Frame
+from lidistill.records import CameraView, Frame
 
 HEIGHT = 1.7
 SIZE_HW = (180, 320)

@@ -4,7 +4,7 @@ import numpy as np
 from PIL import Image
 
 from lidistill.geometry import rigid
-from lidistill.structures import CameraView, Frame
+from lidistill.records import CameraView, Frame
 
 NUM_POINTS = 3000
 COLORS = {"front": (200, 30, 30), "left": (30, 200, 30), "back": (30, 30, 200)}

@@ -14,8 +14,8 @@ from golden_networks import (
     read_case,
     relative,
 )
+from lidistill.distill.losses import cross_entropy_lovasz
 from lidistill.labels import IGNORE
-from lidistill.losses import cross_entropy_lovasz
 
 STORED = golden_files("finetune/*.safetensors")
 

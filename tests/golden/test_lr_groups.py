@@ -4,11 +4,11 @@ import pytest
 from golden_cases import golden_files
 
 from lidistill.backbones import WaffleIronConfig
-from lidistill.backbones.official import NamedWeights, to_official
+from lidistill.backbones.waffleiron.published import NamedWeights, to_official
 from lidistill.config import GridConfig
-from lidistill.engine.optim import layer_groups
-from lidistill.heads import SegmentationHead
-from lidistill.tasks.segment import Segmenter
+from lidistill.distill.heads import SegmentationHead
+from lidistill.segment.run import Segmenter
+from lidistill.training.optimizer import layer_groups
 
 
 def official_names(segmenter):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from golden_cases import golden_files, read_tensors
 
-from lidistill.metrics import confusion_matrix, scores
+from lidistill.segment.metrics import confusion_matrix, scores
 
 
 @pytest.mark.parametrize("file", golden_files("metrics/metrics_*.safetensors"))

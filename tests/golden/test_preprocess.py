@@ -5,12 +5,12 @@ import pytest
 import torch
 from golden_cases import golden_files, read_tensors
 
+from lidistill.backbones.waffleiron.cells import crop_mask
 from lidistill.config import GridConfig
-from lidistill.data.sampling import SamplingConfig
-from lidistill.data.scan_sample import scan_sample
-from lidistill.ops.cells import crop_mask
-from lidistill.ops.voxel import voxel_first
-from lidistill.structures import Frame, collate
+from lidistill.records import Frame, collate
+from lidistill.samples.distillation import SamplingConfig
+from lidistill.samples.labelled import scan_sample
+from lidistill.samples.voxel_grid import voxel_first
 
 TIE = 1e-6  # metres: neighbours this close in distance may change places
 

@@ -13,10 +13,7 @@ import torch
 from golden_cases import golden_files, read_tensors
 
 from lidistill.config import GridConfig
-from lidistill.data.pairing import PixelPairs, pair_view, resize_pixels
-from lidistill.data.pictures import read_picture, resize
-from lidistill.data.sampling import Draws, SamplingConfig, sample_from_pairs
-from lidistill.data.transforms import Augmentation
+from lidistill.datasets.images.files import read_picture, resize
 from lidistill.geometry import (
     invert_rigid,
     project,
@@ -24,7 +21,10 @@ from lidistill.geometry import (
     rigid,
     transform_points,
 )
-from lidistill.structures import CameraView, Frame
+from lidistill.records import CameraView, Frame
+from lidistill.samples.augmentation import Augmentation
+from lidistill.samples.distillation import Draws, SamplingConfig, sample_from_pairs
+from lidistill.samples.pairing import PixelPairs, pair_view, resize_pixels
 
 ROUNDING_PX = 0.15  # of the reference's nuScenes chain
 GRID = GridConfig()

@@ -7,7 +7,7 @@ import pytest
 from fakes.pandaset import Camera, Drive, write_drive
 from golden_cases import golden_files, read_tensors
 
-from lidistill.data.pandaset import DEVICE, PandaSetConfig
+from lidistill.datasets.pandaset.dataset import DEVICE, PandaSetConfig
 from lidistill.geometry import invert_rigid, project, transform_points
 
 

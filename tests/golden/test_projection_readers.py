@@ -9,8 +9,8 @@ from fakes.nuscenes import FakeNuScenes
 from fakes.semantic_kitti import write_frame
 from golden_cases import golden_files, read_tensors
 
-from lidistill.data.nuscenes import NuScenesConfig
-from lidistill.data.semantic_kitti import SemanticKittiConfig
+from lidistill.datasets.kitti.semantic import SemanticKittiConfig
+from lidistill.datasets.nuscenes.dataset import NuScenesConfig
 from lidistill.geometry import project
 
 ROUNDING_PX = 0.15

@@ -6,8 +6,8 @@ import pytest
 import torch
 from golden_cases import golden_files, read_tensors
 
-from lidistill.data.pairing import resize_pixels
-from lidistill.data.pictures import resize, resize_float
+from lidistill.datasets.images.files import resize, resize_float
+from lidistill.samples.pairing import resize_pixels
 
 FILES = golden_files("resize_pairing/*.safetensors")
 GRID = 8  # of the cases that hold every eighth pixel only

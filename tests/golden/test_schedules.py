@@ -3,7 +3,7 @@ import json
 import pytest
 from golden_cases import golden_files
 
-from lidistill.engine.schedules import warmup_cosine, warmup_reciprocal_sqrt_cooldown
+from lidistill.training.schedules import warmup_cosine, warmup_reciprocal_sqrt_cooldown
 
 
 @pytest.mark.parametrize("file", golden_files("schedule/schedule_*.json"))

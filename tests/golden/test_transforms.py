@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from golden_cases import golden_files, read_tensors
 
+from lidistill.backbones.waffleiron.cells import crop_mask
 from lidistill.config import GridConfig
-from lidistill.data.transforms import (
+from lidistill.samples.augmentation import (
     Augmentation,
     AugmentationConfig,
     flip,
@@ -13,8 +14,7 @@ from lidistill.data.transforms import (
     rotate,
     scale,
 )
-from lidistill.ops.cells import crop_mask
-from lidistill.ops.voxel import voxel_permuted
+from lidistill.samples.voxel_grid import voxel_permuted
 
 FILES = golden_files("transforms/*.safetensors")
 PLANES = {"rot_dim0": (1, 2), "rot_dim1": (0, 2), "rot_dim2": (0, 1), "rot_dim6": (4, 5)}

@@ -16,7 +16,7 @@ from golden_networks import (
     relative,
 )
 from lidistill.backbones import WaffleIron
-from lidistill.losses import cosine_distillation
+from lidistill.distill.losses import cosine_distillation
 
 STORED = golden_files("waffleiron/*.safetensors")
 

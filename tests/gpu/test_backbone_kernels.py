@@ -6,15 +6,17 @@ from fakes.batches import SMALL_GRID, random_batch
 from fakes.kernels import DEVICE, pytestmark  # noqa: F401
 from fakes.layers import worst
 
-from lidistill.backbones import WaffleIronConfig, inference, waffleiron
-from lidistill.ops import edge_max
+from lidistill.backbones import WaffleIronConfig
+from lidistill.backbones.waffleiron import edge_max
+from lidistill.backbones.waffleiron import folded as inference
+from lidistill.backbones.waffleiron import model as waffleiron
 
 
 @pytest.fixture(name="on_triton")
 def _on_triton(monkeypatch):
     """Everything takes the kernels, in the interpreter too, where the points are on the CPU."""
-    from lidistill.ops.gpu.edges import triton_edge_max
-    from lidistill.ops.gpu.layer import TRITON
+    from lidistill.backbones.waffleiron.gpu.edges import triton_edge_max
+    from lidistill.backbones.waffleiron.gpu.layer import TRITON
 
     def switch():
         for module in (waffleiron, inference):

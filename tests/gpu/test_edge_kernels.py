@@ -5,7 +5,7 @@ import torch
 from fakes.kernels import DEVICE, pytestmark  # noqa: F401
 from fakes.layers import worst
 
-from lidistill.ops.edge_max import dense_edge_max
+from lidistill.backbones.waffleiron.edge_max import dense_edge_max
 
 
 def random_inputs(num_points, channels):
@@ -28,7 +28,7 @@ def plain(edges, affine, weight):
 
 @pytest.mark.parametrize(("num_points", "channels"), [(1, 6), (25, 6), (40, 136)])
 def test_values_and_gradients_equal_the_plain_version(num_points, channels, monkeypatch):
-    from lidistill.ops.gpu import edges
+    from lidistill.backbones.waffleiron.gpu import edges
 
     monkeypatch.setattr(edges, "_CHUNK", 20)
     inputs = random_inputs(num_points, channels)
@@ -39,7 +39,7 @@ def test_values_and_gradients_equal_the_plain_version(num_points, channels, monk
 
 
 def test_equal_neighbours_pass_the_gradient_to_the_first_one():
-    from lidistill.ops.gpu.edges import triton_edge_max
+    from lidistill.backbones.waffleiron.gpu.edges import triton_edge_max
 
     inputs = random_inputs(3, 6)
     with torch.no_grad():
@@ -50,7 +50,7 @@ def test_equal_neighbours_pass_the_gradient_to_the_first_one():
 
 
 def test_lower_precision_stays_close():
-    from lidistill.ops.gpu.edges import triton_edge_max
+    from lidistill.backbones.waffleiron.gpu.edges import triton_edge_max
 
     inputs = random_inputs(40, 24)
     low = triton_edge_max(*inputs, torch.bfloat16).detach()

@@ -7,15 +7,15 @@ import torch
 from fakes.kernels import DEVICE, pytestmark  # noqa: F401
 from fakes.layers import random_case, random_keep, values_and_gradients, worst
 
-from lidistill.ops.fused_layer import fused_layer, layer_in_place
-from lidistill.ops.layer import LayerForm, plain_layer
+from lidistill.backbones.waffleiron.cpu.fused_layer import fused_layer, layer_in_place
+from lidistill.backbones.waffleiron.layer import LayerForm, plain_layer
 
 RELU, GELU = (LayerForm(activation=name, eps=1e-5) for name in ("relu", "gelu"))
 
 
 @pytest.fixture(name="triton_layer")
 def _triton_layer():
-    from lidistill.ops.gpu.layer import TRITON
+    from lidistill.backbones.waffleiron.gpu.layer import TRITON
 
     return functools.partial(fused_layer, passes=TRITON)
 

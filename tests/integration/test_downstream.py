@@ -13,14 +13,14 @@ from fakes.runs import (
     write_world,
 )
 
-from lidistill.compare import ROWS, Line, gap_sentence, markdown, table_rows
-from lidistill.engine.checkpoint import load_checkpoint
-from lidistill.engine.run_files import read_log
+from lidistill.apps.compare import ROWS, Line, gap_sentence, markdown, table_rows
+from lidistill.distill.module import pretrain
 from lidistill.errors import CheckpointError, ConfigError, FileFormatError
 from lidistill.recipes import apply_overrides
-from lidistill.tasks.distill import pretrain
-from lidistill.tasks.report import evaluate_run, train_and_score
-from lidistill.tasks.segment import build_segmentation
+from lidistill.segment.report import evaluate_run, train_and_score
+from lidistill.segment.run import build_segmentation
+from lidistill.training.checkpoint import load_checkpoint
+from lidistill.training.run_files import read_log
 
 WIDE = GRID | {"fov_max": [64, 64, 8], "fov_min": [-64, -64, -8], "planes": [[64, 64]] * 3}
 

@@ -8,10 +8,10 @@ from fakes.command import run
 from fakes.runs import pretrain_values, probe_values, write_world
 from fakes.scan_writers import WRITERS, cloud
 
-from lidistill.data.scanfile import read_scan
+from lidistill.datasets.scan_file import read_scan
+from lidistill.distill.module import pretrain
 from lidistill.recipes import apply_overrides
-from lidistill.tasks.distill import pretrain
-from lidistill.tasks.report import train_and_score
+from lidistill.segment.report import train_and_score
 
 
 @pytest.fixture(scope="module")

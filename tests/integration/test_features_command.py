@@ -9,11 +9,11 @@ from fakes.runs import pretrain_values, probe_values, write_world
 from fakes.scan_writers import WRITERS, cloud
 
 import lidistill
-from lidistill.data.folder_files import read_label_table
-from lidistill.data.scanfile import read_scan
+from lidistill.datasets.own.files import read_label_table
+from lidistill.datasets.scan_file import read_scan
+from lidistill.distill.module import pretrain
 from lidistill.recipes import apply_overrides
-from lidistill.tasks.distill import pretrain
-from lidistill.tasks.report import train_and_score
+from lidistill.segment.report import train_and_score
 
 
 @pytest.fixture(scope="module")

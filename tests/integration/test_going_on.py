@@ -7,11 +7,11 @@ import torch
 from fakes.runs import pretrain_values, write_street, write_world
 from fakes.teachers import write_vit
 
-from lidistill.engine.checkpoint import load_checkpoint
-from lidistill.engine.run_files import read_log
+from lidistill.distill.module import build_distiller, pretrain
 from lidistill.errors import CheckpointError, ConfigError
 from lidistill.recipes import apply_overrides
-from lidistill.tasks.distill import build_distiller, pretrain
+from lidistill.training.checkpoint import load_checkpoint
+from lidistill.training.run_files import read_log
 
 
 @pytest.fixture(scope="module")

@@ -12,10 +12,10 @@ from fakes.command import run
 from golden_cases import ROOT
 
 from lidistill.cli import main
-from lidistill.data.folder import FolderConfig
-from lidistill.data.folder_files import Calibration, LabelTable
+from lidistill.datasets.own.dataset import FolderConfig
+from lidistill.datasets.own.files import Calibration, LabelTable
+from lidistill.distill.module import PretrainRecipe
 from lidistill.recipes import load_recipe
-from lidistill.tasks.distill import PretrainRecipe
 
 PAGE = (ROOT / "docs" / "datasets" / "own.md").read_text(encoding="utf-8")
 COMMANDS = re.findall(r"\$ (lidistill [^\n]+)", PAGE)

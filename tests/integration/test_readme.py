@@ -10,16 +10,16 @@ from fakes.runs import NETWORK
 from fakes.shipped import incomplete, write_data
 from golden_cases import ROOT
 
+from lidistill.apps.compare import Plan
+from lidistill.apps.demo import run_demo
 from lidistill.cli import COMMANDS, main
 from lidistill.cli import simulate as cli_simulate
 from lidistill.cli.arguments import bind
-from lidistill.compare import Plan
-from lidistill.demo import run_demo
+from lidistill.distill.module import PretrainRecipe
+from lidistill.loading.config import SetsConfig
 from lidistill.recipes import apply_overrides, load_recipe
+from lidistill.segment.recipe import FinetuneRecipe, ProbeRecipe
 from lidistill.sim import SimulationConfig
-from lidistill.tasks.data_config import SetsConfig
-from lidistill.tasks.distill import PretrainRecipe
-from lidistill.tasks.segment_recipe import FinetuneRecipe, ProbeRecipe
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SHOWN = sorted(set(re.findall(r"(?:`|\$ )(lidistill [^`\n]+)", README)))

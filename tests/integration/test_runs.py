@@ -7,13 +7,13 @@ import torch
 from fakes.runs import pretrain_values, probe_values, write_street, write_world
 from fakes.semantic_kitti import write_sequence
 
-from lidistill.engine.checkpoint import load_checkpoint
-from lidistill.engine.checkpoint_record import record_sum
-from lidistill.engine.run_files import read_log
+from lidistill.distill.module import pretrain
 from lidistill.errors import CheckpointError, ConfigError
 from lidistill.recipes import apply_overrides
-from lidistill.tasks.distill import pretrain
-from lidistill.tasks.report import evaluate_run, train_and_score
+from lidistill.segment.report import evaluate_run, train_and_score
+from lidistill.training.checkpoint import load_checkpoint
+from lidistill.training.checkpoint_record import record_sum
+from lidistill.training.run_files import read_log
 
 RUNS = ("probe", "again")
 

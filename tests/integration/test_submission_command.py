@@ -4,11 +4,11 @@ from fakes.command import run
 from fakes.nuscenes import FakeNuScenes
 from fakes.semantic_kitti import write_sequence
 
+from lidistill.apps.import_checkpoint import import_checkpoint
 from lidistill.backbones import WaffleIronConfig
-from lidistill.backbones.official import NamedWeights, to_official
+from lidistill.backbones.waffleiron.published import NamedWeights, to_official
 from lidistill.config import GridConfig
-from lidistill.heads import SegmentationHead
-from lidistill.import_checkpoint import import_checkpoint
+from lidistill.distill.heads import SegmentationHead
 
 GRID = GridConfig(planes=((8, 8), (8, 4), (8, 4)))
 

@@ -7,7 +7,7 @@ from fakes import faults
 from fakes.faults_ranks import environment, torchrun, two_as_one
 from fakes.faults_tasks import three_tasks
 
-from lidistill.engine.checkpoint import load_checkpoint
+from lidistill.training.checkpoint import load_checkpoint
 
 pytestmark = pytest.mark.slow
 

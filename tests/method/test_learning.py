@@ -9,16 +9,16 @@ from fakes.runs import finetune_values, pretrain_values, write_world
 from torch import nn
 
 from lidistill.backbones import WaffleIronConfig
-from lidistill.engine.checkpoint import load_checkpoint
-from lidistill.engine.optim import OptimizerConfig, layer_groups
-from lidistill.engine.run_files import read_log
-from lidistill.engine.schedules import CosineSchedule, ReciprocalSqrtSchedule
-from lidistill.heads import SegmentationHead
+from lidistill.distill import module as distill
+from lidistill.distill.heads import SegmentationHead
+from lidistill.distill.module import pretrain
 from lidistill.recipes import apply_overrides
-from lidistill.tasks import distill
-from lidistill.tasks.distill import pretrain
-from lidistill.tasks.report import train_and_score
-from lidistill.tasks.segment import Segmenter
+from lidistill.segment.report import train_and_score
+from lidistill.segment.run import Segmenter
+from lidistill.training.checkpoint import load_checkpoint
+from lidistill.training.optimizer import OptimizerConfig, layer_groups
+from lidistill.training.run_files import read_log
+from lidistill.training.schedules import CosineSchedule, ReciprocalSqrtSchedule
 
 DEPTH, DECAY = 3, 0.8
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from lidistill.losses import cross_entropy_lovasz, distillation_loss
-from lidistill.metrics import confusion_matrix, scores
+from lidistill.distill.losses import cross_entropy_lovasz, distillation_loss
+from lidistill.segment.metrics import confusion_matrix, scores
 
 
 def unit(vector):

@@ -7,7 +7,7 @@ from torch import nn
 
 from lidistill.backbones import WaffleIronConfig
 from lidistill.config import GridConfig
-from lidistill.heads import MLPHeadConfig, SegmentationHead, build_head
+from lidistill.distill.heads import MLPHeadConfig, SegmentationHead, build_head
 
 NORMS = (nn.LayerNorm, nn.BatchNorm1d)
 

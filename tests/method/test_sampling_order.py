@@ -8,15 +8,15 @@ import pytest
 import torch
 from fakes.scan import scan_frame, turn
 
+from lidistill.backbones.waffleiron.cells import cell_indices, crop_mask
 from lidistill.config import GridConfig
-from lidistill.data.device_sample import build_sample, raw_sample
-from lidistill.data.pairing import pair_by_numpy, pair_view
-from lidistill.data.sampling import SamplingConfig, distillation_sample, sample_rng
-from lidistill.data.scan_sample import labelled_sample, scan_sample
-from lidistill.data.transforms import AugmentationConfig
-from lidistill.ops.cells import cell_indices, crop_mask
-from lidistill.ops.on_device import inside_view
-from lidistill.structures import CameraView
+from lidistill.records import CameraView
+from lidistill.samples.augmentation import AugmentationConfig
+from lidistill.samples.distillation import SamplingConfig, distillation_sample, sample_rng
+from lidistill.samples.labelled import labelled_sample, scan_sample
+from lidistill.samples.on_device import build_sample, raw_sample
+from lidistill.samples.pairing import pair_by_numpy, pair_view
+from lidistill.samples.tensor_geometry import inside_view
 
 GRID = GridConfig()
 STILL = AugmentationConfig(kind="none")

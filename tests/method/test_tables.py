@@ -12,10 +12,10 @@ from fakes.pandaset import Drive, write_drive
 from fakes.semantic_kitti import write_sequence
 from golden_cases import DATA, ROOT
 
-from lidistill.data.nuscenes import NuScenesConfig, official_scenes
-from lidistill.data.pandaset import PandaSetConfig
-from lidistill.data.semantic_kitti import SemanticKittiConfig
-from lidistill.data.sensors import SENSORS
+from lidistill.datasets.kitti.semantic import SemanticKittiConfig
+from lidistill.datasets.nuscenes.dataset import NuScenesConfig, official_scenes
+from lidistill.datasets.pandaset.dataset import PandaSetConfig
+from lidistill.datasets.sensors import SENSORS
 from lidistill.errors import DatasetNotFoundError
 from lidistill.labels import IGNORE, load_label_map
 

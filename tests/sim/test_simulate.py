@@ -7,9 +7,9 @@ import pytest
 from fakes.rays import pixel_rays
 from pydantic import ValidationError
 
-from lidistill.data.nuscenes import NuScenesConfig
-from lidistill.data.pandaset import PandaSetConfig
-from lidistill.data.semantic_kitti import SemanticKittiConfig
+from lidistill.datasets.kitti.semantic import SemanticKittiConfig
+from lidistill.datasets.nuscenes.dataset import NuScenesConfig
+from lidistill.datasets.pandaset.dataset import PandaSetConfig
 from lidistill.errors import (
     ConfigError,
     LidistillError,

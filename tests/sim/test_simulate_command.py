@@ -4,7 +4,7 @@ import re
 import pytest
 
 from lidistill.cli import main
-from lidistill.data.pandaset import PandaSetConfig
+from lidistill.datasets.pandaset.dataset import PandaSetConfig
 
 
 def test_the_command_writes_what_its_settings_say(tmp_path, capsys):

@@ -3,7 +3,7 @@
 from typing import TypeAlias
 
 from lidistill.backbones.base import Backbone
-from lidistill.backbones.waffleiron import WaffleIron, WaffleIronConfig
+from lidistill.backbones.waffleiron.model import WaffleIron, WaffleIronConfig
 
 BackboneConfig: TypeAlias = WaffleIronConfig
 """Any backbone's configuration; a second one makes this a union told apart by ``kind``."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lidistill.config import GridConfig
-from lidistill.structures import Batch
+from lidistill.records import Batch
 
 
 class Backbone(nn.Module, ABC):

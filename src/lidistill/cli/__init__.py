@@ -15,8 +15,8 @@ from typing import Any
 from lidistill import __version__
 from lidistill.cli.streams import complain, guarded_output, reader_is_gone
 from lidistill.cli.terminal import use_plain_streams
+from lidistill.distributed.parent_process import end_with_launcher
 from lidistill.errors import LidistillError, unknown_name
-from lidistill.parent_process import end_with_launcher
 from lidistill.supported import check_system
 
 
@@ -167,7 +167,7 @@ def _run(name: str, arguments: list[str]) -> None:
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     bind = importlib.import_module("lidistill.cli.arguments").bind
     output = importlib.import_module("lidistill.cli.output")
-    distributed = importlib.import_module("lidistill.engine.distributed")
+    distributed = importlib.import_module("lidistill.distributed.processes")
     module = importlib.import_module(f"lidistill.cli.{COMMANDS[name].module}")
     output.start_logging(quiet=distributed.launched_rank() > 0)  # the first process speaks for all
     function: Any = getattr(module, name.rsplit(maxsplit=1)[-1].replace("-", "_"))

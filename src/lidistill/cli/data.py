@@ -10,13 +10,13 @@ from rich.table import Table
 
 from lidistill.cli.output import OUT, Folder, print_json, print_pictures
 from lidistill.cli.terminal import command, grouped, override
-from lidistill.data.check import CheckReport, DatasetReport, check_root
-from lidistill.data.diagnose import CameraFit
-from lidistill.data.onhand import SensorFrames, read_all
-from lidistill.data.stats import SensorStatistics, sensor_statistics, write_statistics
-from lidistill.data.unpack import unpack_bag
-from lidistill.engine.progress import ProgressBar
+from lidistill.data_check.check import CheckReport, DatasetReport, check_root
+from lidistill.data_check.contents import SensorFrames, read_all
+from lidistill.data_check.findings import CameraFit
+from lidistill.data_check.statistics import SensorStatistics, sensor_statistics, write_statistics
+from lidistill.datasets.own.unpack import unpack_bag
 from lidistill.recipes import load_recipe
+from lidistill.training.progress import ProgressBar
 
 _LEFT_OUT = "mean 0 and deviation 1, which the statistics file gets, leave it out"
 

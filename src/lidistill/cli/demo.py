@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
+from lidistill.apps.demo import run_demo
 from lidistill.cli.labels import comparison
 from lidistill.cli.output import OUT, positive, print_json
-from lidistill.demo import run_demo
 
 
 def demo(output: Path = Path("runs/demo"), *, workers: int = 2, json: bool = False) -> None:

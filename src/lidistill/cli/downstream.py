@@ -7,22 +7,22 @@ from typing import Annotated
 import tyro
 from rich.table import Table
 
+from lidistill.apps.compare import Plan, gap_sentence, table_rows
+from lidistill.apps.compare import compare as run_comparison
+from lidistill.apps.gap import domain_gap
+from lidistill.apps.import_checkpoint import import_checkpoint as run_import
 from lidistill.cli.output import OUT, Output, Overrides, Run, print_json, print_pictures
-from lidistill.compare import Plan, gap_sentence, table_rows
-from lidistill.compare import compare as run_comparison
-from lidistill.domain_gap import domain_gap
-from lidistill.engine.checkpoint import load_checkpoint
-from lidistill.import_checkpoint import import_checkpoint as run_import
 from lidistill.recipes import apply_overrides
-from lidistill.tasks.report import check_classes, check_learned, restored
-from lidistill.tasks.segment_recipe import FinetuneRecipe, ProbeRecipe
-from lidistill.tasks.submission import (
+from lidistill.segment.recipe import FinetuneRecipe, ProbeRecipe
+from lidistill.segment.report import check_classes, check_learned, restored
+from lidistill.segment.submission import (
     check_submission,
     check_test_set,
     test_set,
     write_submission,
 )
-from lidistill.tasks.votes import predict_by_votes
+from lidistill.segment.test_time_augmentation import predict_by_votes
+from lidistill.training.checkpoint import load_checkpoint
 
 _File = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FILE")]
 _Runs = Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]

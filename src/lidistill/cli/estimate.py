@@ -4,11 +4,11 @@ import dataclasses
 
 from rich.table import Table
 
+from lidistill.apps.estimate import Estimate
+from lidistill.apps.estimate import estimate as estimate_run
 from lidistill.cli.output import OUT, Overrides, RecipeName, positive, print_json
-from lidistill.estimate import Estimate
-from lidistill.estimate import estimate as estimate_run
+from lidistill.distill.module import PretrainRecipe
 from lidistill.recipes import load_recipe
-from lidistill.tasks.distill import PretrainRecipe
 
 
 def estimate(

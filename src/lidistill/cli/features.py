@@ -9,11 +9,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from lidistill.cli.output import OUT, print_json
-from lidistill.data.folder_files import read_statistics
-from lidistill.engine.progress import track
-from lidistill.errors import CheckpointError, ConfigError, FileFormatError
-from lidistill.feature_files import (
+from lidistill.apps.feature_files import (
     CLASS_TABLE,
     NO_INTENSITY,
     Colour,
@@ -24,9 +20,13 @@ from lidistill.feature_files import (
     write_class_table,
     write_outputs,
 )
-from lidistill.features import FeatureModel, FeaturePrecision, load
-from lidistill.pictures.colors import label_colors
-from lidistill.scan_jobs import Existing, Jobs, check_free, plan_jobs
+from lidistill.apps.features import FeatureModel, FeaturePrecision, load
+from lidistill.apps.scan_jobs import Existing, Jobs, check_free, plan_jobs
+from lidistill.cli.output import OUT, print_json
+from lidistill.datasets.own.files import read_statistics
+from lidistill.errors import CheckpointError, ConfigError, FileFormatError
+from lidistill.figures.colors import label_colors
+from lidistill.training.progress import track
 
 _Run = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
 _Scans = Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="SCAN...")]

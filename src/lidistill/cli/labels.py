@@ -6,11 +6,11 @@ from json import dumps
 from rich.table import Table
 
 from lidistill.cli.output import OUT, Overrides, RecipeName, Run, print_json, print_pictures
-from lidistill.engine.checkpoint import load_checkpoint
 from lidistill.recipes import apply_overrides, load_recipe
-from lidistill.tasks.report import ScoredRun, check_learned, evaluate_run, train_and_score
-from lidistill.tasks.score_table import class_rows, group_rows, summary_rows
-from lidistill.tasks.segment_recipe import FinetuneRecipe, ProbeRecipe
+from lidistill.segment.recipe import FinetuneRecipe, ProbeRecipe
+from lidistill.segment.report import ScoredRun, check_learned, evaluate_run, train_and_score
+from lidistill.segment.score_table import class_rows, group_rows, summary_rows
+from lidistill.training.checkpoint import load_checkpoint
 
 
 def probe(recipe: RecipeName, overrides: Overrides = (), /, *, json: bool = False) -> None:

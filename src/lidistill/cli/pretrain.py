@@ -2,9 +2,9 @@
 
 from lidistill.cli.output import OUT, Overrides, RecipeName, print_json, print_pictures
 from lidistill.cli.terminal import command, override
+from lidistill.distill.module import PretrainRecipe
+from lidistill.distill.run import run_pretrain
 from lidistill.recipes import load_recipe, recipe_names
-from lidistill.tasks.distill import PretrainRecipe
-from lidistill.tasks.pretrain_run import run_pretrain
 
 
 def pretrain(recipe: RecipeName, overrides: Overrides = (), /, *, json: bool = False) -> None:

@@ -6,13 +6,13 @@ from pydantic import ValidationError
 
 from lidistill.cli.output import OUT, Folder, Overrides, positive, print_json
 from lidistill.cli.terminal import command
-from lidistill.engine.progress import ProgressBar
 from lidistill.errors import ConfigError, unknown_name
 from lidistill.reading.names import shown
 from lidistill.reading.yaml_text import parse_yaml
 from lidistill.recipes.explain import explain
 from lidistill.sim import SimulationConfig
 from lidistill.sim import simulate as write_drives
+from lidistill.training.progress import ProgressBar
 
 
 def simulate(

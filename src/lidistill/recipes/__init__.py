@@ -13,13 +13,13 @@ from typing import Annotated, Any, TypeAlias, TypeVar, overload
 import yaml
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
+from lidistill.distill.module import PretrainRecipe
 from lidistill.errors import ConfigError, LidistillError, unknown_name
 from lidistill.reading.files import read_file
 from lidistill.reading.names import shown
 from lidistill.reading.yaml_text import MAX_BYTES, parse_yaml
 from lidistill.recipes.explain import explain
-from lidistill.tasks.distill import PretrainRecipe
-from lidistill.tasks.segment_recipe import FinetuneRecipe, ProbeRecipe
+from lidistill.segment.recipe import FinetuneRecipe, ProbeRecipe
 
 Recipe: TypeAlias = PretrainRecipe | ProbeRecipe | FinetuneRecipe
 R = TypeVar("R", PretrainRecipe, ProbeRecipe, FinetuneRecipe)

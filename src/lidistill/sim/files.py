@@ -10,7 +10,7 @@ import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image
 
-from lidistill.durable import SIDE, replacing
+from lidistill.atomic_write import SIDE, replacing
 
 Float64: TypeAlias = NDArray[np.float64]
 Picture: TypeAlias = NDArray[np.uint8]

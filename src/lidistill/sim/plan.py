@@ -88,6 +88,7 @@ def plan_drives(config: SimulationConfig) -> tuple[Drive, ...]:
 def _name(dataset: Format, split: str, position: int, index: int) -> str:
     if dataset == "pandaset":
         return f"{index:03d}"
-    lists = resources.files("lidistill").joinpath("data", "splits", f"{dataset}.yaml")
+    room = "kitti" if dataset == "semantic_kitti" else dataset
+    lists = resources.files("lidistill").joinpath("datasets", room, "splits.yaml")
     member = yaml.safe_load(lists.read_text("utf-8"))[split][position]
     return f"{member:02d}" if isinstance(member, int) else str(member)

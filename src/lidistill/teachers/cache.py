@@ -21,7 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from lidistill.durable import replacing
+from lidistill.atomic_write import replacing
 from lidistill.errors import DatasetNotFoundError, FileFormatError
 from lidistill.teachers.base import Size, TeacherMaps
 

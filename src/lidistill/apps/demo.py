@@ -1,0 +1,132 @@
+"""The first run of a newcomer: simulate drives, distil, probe, and show what came out."""
+
+import json
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from lidistill.distill.module import PretrainRecipe
+from lidistill.distill.run import run_pretrain
+from lidistill.figures.charts import iou_bars
+from lidistill.recipes import load_recipe
+from lidistill.segment.recipe import FinetuneRecipe, ProbeRecipe
+from lidistill.segment.report import ScoredRun, train_and_score
+from lidistill.sim import SimulationConfig, simulate
+from lidistill.training.progress import ProgressBar
+
+logger = logging.getLogger(__name__)
+
+_ROWS: Final = {
+    "random": ("probe/debug", "random"),
+    "teacher": ("probe/debug", "teacher"),
+    "from scratch": ("finetune/debug", "random"),
+    "distilled": ("probe/debug", "backbone"),
+}
+"""What is compared: the recipe, and the features it stands on."""
+_STAGES: Final = 2 + len(_ROWS)
+_CACHE: Final = "teacher-features"
+"""Folder of what the teacher says about the pictures, for all runs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemoResult:
+    """What the demo has to show."""
+
+    results: tuple[ScoredRun, ...]
+    """Scores of ``_ROWS``, in this order."""
+    pictures: tuple[Path, ...]
+    """All that were drawn."""
+    showpieces: dict[str, Path]
+    """The pictures to look at first, by what they show."""
+
+
+def run_demo(
+    output: Path,
+    *,
+    workers: int = 2,
+    simulation: SimulationConfig | None = None,
+    overrides: dict[str, tuple[str, ...]] | None = None,
+) -> DemoResult:
+    """Simulate two sensors, distil, probe and train from scratch with the ``debug`` recipes.
+
+    Args:
+        output: Folder for the drives, the runs and the pictures; a second call continues.
+        workers: Processes that simulate.
+        simulation: What to simulate; the demo's own three drives where None.
+        overrides: Changes to the recipes, by their names (``pretrain/debug``, ``probe/debug``,
+            ``finetune/debug``).
+    """
+    changes = overrides or {}
+    config = simulation or SimulationConfig(frames=8, column_step=2)
+    _say(1, "simulating drives")
+    total = (config.train_drives + config.val_drives) * config.frames
+    with ProgressBar("simulating", total=total) as bar:
+        simulate(_street(output), config, workers=workers, progress=lambda n, _: bar.to(n))
+    _say(2, "distilling pictures into lidar, on the training drives")
+    drawn = list(run_pretrain(_student(output, changes.get("pretrain/debug", ()))).pictures)
+    scored = []
+    for number, (row, (name, _)) in enumerate(_ROWS.items(), start=3):
+        _say(number, f"learning from labels and scoring: {row}")
+        scored.append(train_and_score(_row_recipe(output, row, changes.get(name, ()))))
+    bars = output / "comparison.png"
+    evaluations = {result.name: result.evaluation for result in scored}
+    names = evaluations["random"].class_names
+    iou_bars({name: e.scores.iou for name, e in evaluations.items()}, names, bars)
+    showpieces = {
+        "scores": bars,
+        "picture, teacher and student": _first(drawn, "-front.png"),
+        "what is alike to one point": _first(drawn, "-correlation.png"),
+    }
+    pictures = (bars, *drawn, *(picture for result in scored for picture in result.pictures))
+    return DemoResult(results=tuple(scored), pictures=pictures, showpieces=showpieces)
+
+
+def _student(output: Path, changes: tuple[str, ...]) -> PretrainRecipe:
+    """The distillation, on the drives that were simulated."""
+    return load_recipe(
+        "pretrain/debug",
+        (
+            _path("output", output / "pretrain"),
+            _path("data.sets.0.root", _street(output)),
+            _path("data.sets.1.root", _street(output)),
+            _path("teacher_cache", output / _CACHE),
+            *changes,
+        ),
+        kind=PretrainRecipe,
+    )
+
+
+def _row_recipe(output: Path, row: str, changes: tuple[str, ...]) -> ProbeRecipe | FinetuneRecipe:
+    """What makes a row of the table."""
+    name, features = _ROWS[row]
+    overrides = (
+        f"name={row}",
+        f"features={features}",
+        _path("checkpoint", output / "pretrain"),
+        _path("output", output / row.replace(" ", "-")),
+        _path("data.sets.0.root", _street(output)),
+        _path("evaluation.sets.0.root", _street(output)),
+        *((_path("teacher_cache", output / _CACHE),) if features == "teacher" else ()),
+        *changes,
+    )
+    if name.startswith("probe/"):
+        return load_recipe(name, overrides, kind=ProbeRecipe)
+    return load_recipe(name, overrides, kind=FinetuneRecipe)
+
+
+def _street(output: Path) -> Path:
+    return output / "street"
+
+
+def _say(stage: int, what: str) -> None:
+    logger.info("%d of %d: %s", stage, _STAGES, what)
+
+
+def _first(pictures: list[Path], ending: str) -> Path:
+    return next(picture for picture in pictures if picture.name.endswith(ending))
+
+
+def _path(key: str, path: Path) -> str:
+    """An override whose value is a path, whatever characters it has."""
+    return f"{key}={json.dumps(str(path))}"

@@ -1,0 +1,252 @@
+"""How much memory and time a distillation will take, found out in seconds from its recipe.
+
+Two shallow networks of the recipe's width take a step each on made-up scans. What a layer costs is
+the difference of the two, and everything else is what is left; both grow with depth and points.
+
+Shape letters: M points of a batch, T teacher channels.
+"""
+
+import functools
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lidistill.backbones.waffleiron.cells import cell_indices, crop_mask
+from lidistill.config import GridConfig
+from lidistill.distill.module import Distiller, DistillItem, PretrainRecipe, build_distiller
+from lidistill.errors import WeightsNotFoundError
+from lidistill.records import Batch, Pairs
+from lidistill.teachers import ChannelGroup, TeacherConfig
+from lidistill.teachers.vit import PUBLISHED, VitTeacherConfig
+from lidistill.training.precision import autocast, pick_device
+from lidistill.training.progress import track
+
+_POINTS = 4096  # of the made-up scan, at most
+_REPEATS = 3
+_ADAM = 4  # weight, gradient and two moments, all of float32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """What one process needs for a recipe, in bytes and seconds."""
+
+    parameters: int
+    model_bytes: int
+    """Weights, gradients and both moments of AdamW."""
+    activation_bytes: int
+    """What the forward pass of the largest micro-batch keeps for the backward pass."""
+    working_bytes: int
+    """The widest plane of every scan of a pass, which a layer fills and drops again."""
+    batch_bytes: int
+    """One batch on the device, pictures included where no cache replaces them."""
+    teacher_bytes: int
+    """Weights of the teacher."""
+    steps_per_epoch: int
+    step_seconds: float
+    """One optimiser step of the student on the device that was measured; neither teacher nor
+    data."""
+    device: str
+
+    @property
+    def total_bytes(self) -> int:
+        """Everything at the moment when most is there, without the libraries themselves."""
+        network = self.model_bytes + self.activation_bytes + self.working_bytes
+        return network + self.batch_bytes + self.teacher_bytes
+
+    @property
+    def epoch_seconds(self) -> float:
+        """Training through all frames once, where data and teacher keep up."""
+        return self.steps_per_epoch * self.step_seconds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """What a step of the student costs on one scan."""
+
+    saved: float
+    """Bytes kept for the backward pass."""
+    seconds: float
+
+
+def estimate(
+    recipe: PretrainRecipe, *, ranks: int = 1, frames: int | None = None, device: str | None = None
+) -> Estimate:
+    """Predict memory and time of a distillation for one of its processes.
+
+    Args:
+        recipe: The run.
+        ranks: Processes that share it.
+        frames: Frames of an epoch; None counts those on disk.
+        device: Where to measure the time; the recipe's device where None.
+
+    Raises:
+        DatasetNotFoundError: If the frames are to be counted and are not there.
+        WeightsNotFoundError: If the teacher's weights are not there, and its size is not known.
+    """
+    where = pick_device(recipe.device if device is None else device)
+    groups, teacher_bytes = _teacher(recipe.teacher)
+    num_frames = len(recipe.data.build()) if frames is None else frames
+    whole = predict_student(recipe, groups, where)
+    share = -(-recipe.train.batch_size // ranks)  # frames of a step
+    passes = -(-recipe.train.batch_size // (recipe.train.micro_batch or recipe.train.batch_size))
+    scans = -(-share // passes)
+    with torch.device("meta"):
+        student = build_distiller(recipe, groups)
+    parameters = sum(p.numel() for p in student.parameters())
+    parts = ranks if recipe.train.sharding == "full" else 1
+    return Estimate(
+        parameters=parameters,
+        model_bytes=_ADAM * 4 * parameters // parts,
+        activation_bytes=round(whole.saved * scans),
+        working_bytes=scans * working_bytes(recipe),
+        batch_bytes=scans * _batch_bytes(recipe),
+        teacher_bytes=teacher_bytes,
+        steps_per_epoch=max(1, num_frames // recipe.train.batch_size),
+        step_seconds=whole.seconds * share,
+        device=str(where),
+    )
+
+
+def predict_student(
+    recipe: PretrainRecipe, groups: tuple[ChannelGroup, ...], device: torch.device
+) -> Cost:
+    """Cost of a step on one scan of ``max_points``, from two shallow networks on fewer points.
+
+    Args:
+        recipe: Width, depth, precision and sampling.
+        groups: What the teacher's channels are.
+        device: Where to measure.
+    """
+    planes = len(recipe.backbone.grid.planes)
+    depths = (planes, 2 * planes)
+    points = min(_POINTS, recipe.data.sampling.max_points)
+    first, second = (
+        _measure(recipe, depth, points, groups, device)
+        for depth in track(depths, "measuring", total=len(depths))
+    )
+    scale = recipe.data.sampling.max_points / points
+    further = (recipe.backbone.depth - depths[0]) / (depths[1] - depths[0])
+    return Cost(
+        saved=scale * (first.saved + further * (second.saved - first.saved)),
+        seconds=scale * (first.seconds + further * (second.seconds - first.seconds)),
+    )
+
+
+def _measure(
+    recipe: PretrainRecipe,
+    depth: int,
+    points: int,
+    groups: tuple[ChannelGroup, ...],
+    device: torch.device,
+) -> Cost:
+    """Cost of a step of a network of the recipe's width on one made-up scan."""
+    config = recipe.backbone.model_copy(update={"depth": depth})
+    shallow = recipe.model_copy(update={"backbone": config})
+    student = build_distiller(shallow, groups).to(device).train()
+    channels = sum(group.num_channels for group in groups)
+    item = made_up(config.grid, points, recipe.data.sampling.num_neighbors, channels, device)
+    step = functools.partial(backward, student, item, recipe, device)
+    saved = _saved_bytes(student, step)
+    seconds = []
+    for _ in range(_REPEATS):
+        _wait_for(device)
+        began = time.perf_counter()
+        step()
+        _wait_for(device)
+        seconds.append(time.perf_counter() - began)
+    return Cost(saved=saved, seconds=statistics.median(seconds))
+
+
+def backward(
+    student: Distiller, item: DistillItem, recipe: PretrainRecipe, device: torch.device
+) -> None:
+    """Forward and backward pass of one item; the gradients are added to those that are there."""
+    with autocast(device, recipe.train.precision):
+        loss = student(item)["loss"]
+    loss.backward()
+
+
+def _saved_bytes(student: Distiller, step: Callable[[], None]) -> int:
+    """Bytes of all that a step keeps between forward and backward pass, each storage once."""
+    own = {p.untyped_storage().data_ptr() for p in student.parameters()}
+    found: dict[int, int] = {}
+
+    def note(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            found[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        step()
+    return sum(found.values())
+
+
+def made_up(
+    grid: GridConfig, points: int, neighbors: int, channels: int, device: torch.device
+) -> DistillItem:
+    """A scan of flat ground and walls around the sensor, every point seen by a camera."""
+    rng = np.random.default_rng(0)
+    reach = min(-max(grid.fov_min[:2]), *grid.fov_max[:2])
+    distance = reach * rng.power(0.7, 4 * points) * 0.95
+    angle = rng.uniform(0, 2 * np.pi, 4 * points)
+    height = np.where(rng.uniform(size=4 * points) < 0.6, -1.7, rng.uniform(-1.7, 2, 4 * points))
+    coords = np.stack([distance * np.cos(angle), distance * np.sin(angle), height], axis=1)
+    coords = coords[crop_mask(coords, grid)][:points]
+    count = len(coords)
+    near = np.arange(count)[:, None] + np.arange(1 + neighbors)[None]
+    features = np.concatenate(
+        [coords, distance[:count, None], rng.uniform(size=(count, 1))], axis=1
+    )
+    every = torch.arange(count)
+    batch = Batch(
+        offsets=torch.tensor([0, count]),
+        features=torch.from_numpy(features.astype(np.float32)),
+        neighbors=torch.from_numpy(near % count),
+        cells=torch.from_numpy(cell_indices(coords, grid)),
+        pairs=Pairs(point=every, view=torch.zeros_like(every), uv=torch.zeros(count, 2)),
+    )
+    target = torch.from_numpy(rng.normal(size=(count, channels)).astype(np.float32))
+    return DistillItem(batch=batch.to(device), target=target.to(device))
+
+
+def working_bytes(recipe: PretrainRecipe) -> int:
+    """All channels of one scan's widest plane, in float32."""
+    cells = max(height * width for height, width in recipe.backbone.grid.planes)
+    return 4 * cells * recipe.backbone.width
+
+
+def _batch_bytes(recipe: PretrainRecipe) -> int:
+    """One frame's sample: features, neighbours, cells, coordinates, pairs, pictures."""
+    sampling = recipe.data.sampling
+    row = 4 * recipe.backbone.in_channels + 8 * (1 + sampling.num_neighbors)
+    row += 8 * len(recipe.backbone.grid.planes) + 12 + 24
+    height, width = sampling.image_size_hw
+    views = 1 if sampling.cameras == "one" else 6
+    pictures = 0 if recipe.teacher_cache is not None else 3 * height * width * views
+    return row * sampling.max_points + pictures
+
+
+def _teacher(config: TeacherConfig) -> tuple[tuple[ChannelGroup, ...], int]:
+    """What the teacher's channels are, and the bytes of its weights; published sizes will do."""
+    try:
+        teacher = config.build()
+    except WeightsNotFoundError:
+        if not isinstance(config, VitTeacherConfig) or config.model not in PUBLISHED:
+            raise
+        width, parameters = PUBLISHED[config.model]
+        return config.groups(width), 4 * parameters
+    modules = [v for v in vars(teacher).values() if isinstance(v, torch.nn.Module)]
+    modules += [teacher] if isinstance(teacher, torch.nn.Module) else []
+    weights = [p.numel() * p.element_size() for m in modules for p in m.parameters()]
+    return teacher.groups, sum(weights)
+
+
+def _wait_for(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

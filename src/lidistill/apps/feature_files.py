@@ -1,0 +1,172 @@
+"""One output file for every scan file: features, or classes.
+
+Shape letters: N points of a scan.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from lidistill.apps.scan_jobs import Job
+from lidistill.atomic_write import replace_text, replacing
+from lidistill.datasets.scan_file import Scan, read_scan
+from lidistill.errors import DatasetNotFoundError, FileFormatError, first_line
+from lidistill.figures.cloud import write_ply
+from lidistill.figures.features import PcaBasis, fit_pca, pca_colors
+from lidistill.labels import IGNORE
+from lidistill.reading.files import open_file
+from lidistill.reading.names import listed
+
+Output: TypeAlias = NDArray[Any]
+Compute: TypeAlias = Callable[[NDArray[np.float32], NDArray[np.float32] | None], Output]
+"""From (N, 3) points and (N,) intensities to (N, …) outputs; see ``features.FeatureModel``."""
+
+NO_INTENSITY: Final = "none"
+CLASS_TABLE: Final = "labels.yaml"
+_GREY: Final = 110  # of points without a feature
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """A file that was written."""
+
+    scan: Path
+    file: Path
+    num_points: int
+    num_without: int
+    """Points outside the field of view or without return: NaN rows, or class 255."""
+    num_missing: int
+    """Those without return: at (0, 0, 0) or not finite."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failed:
+    """A scan that could not be used."""
+
+    scan: Path
+    reason: str
+
+
+Colour: TypeAlias = Callable[[Output], NDArray[np.uint8]]
+"""From (N, …) outputs to (N, 3) red, green and blue."""
+
+
+def write_outputs(
+    compute: Compute, jobs: Sequence[Job], *, intensity: str | None, colour: Colour | None = None
+) -> Iterator[Written | Failed]:
+    """Compute and write one scan after the other; a scan that cannot be used ends nothing.
+
+    Args:
+        compute: From points and intensities to what is written.
+        jobs: Scans and their files.
+        intensity: Column to take as intensity; ``none``: take none; None: the usual names.
+        colour: Writes a coloured ``.ply`` beside each file.
+    """
+    for job in jobs:
+        try:
+            yield _write_one(compute, job, intensity=intensity, colour=colour)
+        except (FileFormatError, DatasetNotFoundError) as error:
+            yield Failed(scan=job.scan, reason=str(error))
+
+
+def _write_one(
+    compute: Compute, job: Job, *, intensity: str | None, colour: Colour | None
+) -> Written:
+    scan = read_scan(job.scan, intensity=None if intensity == NO_INTENSITY else intensity)
+    values = None if intensity == NO_INTENSITY else _intensity(scan, job.scan)
+    try:
+        output = compute(scan.points, values)
+    except FileFormatError as error:
+        msg = f"scan {job.scan}: {error}"
+        raise FileFormatError(msg) from error
+    without = _is_without(output)
+    if colour is not None:
+        # Before the numbers: with --skip-existing these say that a scan is done.
+        colors = np.full((len(output), 3), _GREY, np.uint8)
+        colors[~without] = colour(output[~without])
+        write_ply(scan.points, colors, job.file.with_suffix(".ply"))
+    _write(output, job.file)
+    return Written(
+        scan=job.scan,
+        file=job.file,
+        num_points=len(output),
+        num_without=int(np.count_nonzero(without)),
+        num_missing=int(np.count_nonzero(np.isnan(scan.points[:, 0]))),
+    )
+
+
+class FeatureColours:
+    """Principal components of features as colours, the same for all scans of a call.
+
+    The components are those of the first scan, or of the first output that is there already, so
+    that a call that goes on paints as the one before.
+
+    Args:
+        done: Outputs of an earlier call.
+    """
+
+    def __init__(self, done: Sequence[Job]) -> None:
+        self._done = done
+        self._basis: PcaBasis | None = None
+
+    def __call__(self, features: Output) -> NDArray[np.uint8]:
+        """(N, 3) colours of (N, C) features."""
+        if not len(features):
+            return np.zeros((0, 3), np.uint8)
+        if self._basis is None:
+            earlier = _read_features(self._done[0].file) if self._done else features
+            fits = earlier.shape[1:] == features.shape[1:] and len(earlier)
+            self._basis = fit_pca(earlier if fits else features)
+        return pca_colors(features, basis=self._basis)
+
+
+def _read_features(file: Path) -> Output:
+    """(N, C) finite rows of an output of an earlier call."""
+    try:
+        with open_file(file) as stream:
+            features = np.lib.format.read_array(stream, allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        msg = f"{file} is no output of this command ({first_line(error)}); delete it."
+        raise FileFormatError(msg) from error
+    if features.ndim != 2 or features.dtype.kind != "f":
+        return np.zeros((0, 0), np.float32)
+    return features[np.isfinite(features).all(axis=1)]
+
+
+def write_class_table(class_names: Sequence[str], path: Path) -> None:
+    """Write what the class ids mean, as the data set ``folder`` reads it."""
+    ids = dict(enumerate(class_names)) | {IGNORE: "ignore"}
+    table = {"classes": list(class_names), "ids": ids}
+    replace_text(path, yaml.safe_dump(table, sort_keys=False, allow_unicode=True))
+
+
+def _intensity(scan: Scan, path: Path) -> NDArray[np.float32]:
+    if scan.intensity is None:
+        msg = (
+            f"scan {path} has no intensity among x, y, z, {listed(scan.columns)}; name "
+            "the column (--intensity NAME), or go without (--intensity none)."
+        )
+        raise FileFormatError(msg)
+    return scan.intensity
+
+
+def _is_without(output: Output) -> NDArray[np.bool_]:
+    """(N,) which points have no feature or class."""
+    if output.dtype.kind != "f":
+        return np.asarray(output == IGNORE)
+    return np.asarray(np.isnan(output[:, 0]))
+
+
+def _write(output: Output, file: Path) -> None:
+    """A whole file or none, in the format that its name tells."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(file) as side, side.open("wb") as stream:
+        if file.suffix == ".npy":
+            np.save(stream, output)
+        else:  # .label, as SemanticKITTI has it
+            stream.write(output.astype("<u4").tobytes())

@@ -1,0 +1,127 @@
+"""Runs trained on one data set and scored on another, in the classes that both have."""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from lidistill.errors import ConfigError
+from lidistill.figures.charts import matrix_picture
+from lidistill.labels import LabelMap
+from lidistill.recipes import apply_overrides
+from lidistill.segment.common_classes import InCommonClasses, in_common_classes
+from lidistill.segment.evaluate import Evaluation, evaluate
+from lidistill.segment.recipe import FinetuneRecipe, LabelRecipe, ProbeRecipe
+from lidistill.segment.report import check_learned, restored
+from lidistill.segment.run import Segmentation
+from lidistill.segment.test_time_augmentation import predict_by_votes
+from lidistill.training.checkpoint import load_checkpoint, versions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gap:
+    """Scores of every run on every run's evaluation frames."""
+
+    names: tuple[str, ...]
+    evaluations: tuple[tuple[Evaluation, ...], ...]
+    """Row: what was learned; column: what it is scored on."""
+    results: Path
+    picture: Path
+
+    @property
+    def mean_iou(self) -> list[list[float]]:
+        """Mean IoU over the common classes that occur in the truth, as fractions."""
+        return [[e.scores.mean_iou_of_truth for e in row] for row in self.evaluations]
+
+    @property
+    def percent(self) -> list[list[float | None]]:
+        """``mean_iou`` for JSON: in percent, None where no common class occurs."""
+        return [
+            [None if math.isnan(value) else round(100 * value, 4) for value in row]
+            for row in self.mean_iou
+        ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Run:
+    name: str
+    recipe: LabelRecipe
+    segmentation: Segmentation
+    label_map: LabelMap
+    frames: InCommonClasses
+
+
+def domain_gap(runs: Sequence[Path], output: Path) -> Gap:
+    """Score every run on the evaluation frames of all of them.
+
+    Classes are brought to ``segment/common_classes.yaml``. A network is not told where it is: it
+    sees the other sensor through that sensor's own intensity statistics and its own field of view.
+
+    Args:
+        runs: Run folders of probes or fine-tunings, at least two.
+        output: Folder for ``gap.json``, ``gap.md`` and the picture.
+
+    Raises:
+        ConfigError: If there are fewer than two, or two of one name.
+        CheckpointError: If a run is not one that learned from labels.
+    """
+    loaded = [_load(run) for run in runs]
+    names = tuple(run.name for run in loaded)
+    if len(set(names)) < 2 or len(set(names)) < len(names):
+        msg = f"a gap needs two runs or more with names of their own, found {', '.join(names)}."
+        raise ConfigError(msg)
+    evaluations = tuple(tuple(_score(learned, scored) for scored in loaded) for learned in loaded)
+    gap = Gap(
+        names=names,
+        evaluations=evaluations,
+        results=output / "gap.json",
+        picture=output / "gap.png",
+    )
+    output.mkdir(parents=True, exist_ok=True)
+    record = {
+        "names": names,
+        "mean_iou_of_truth": gap.percent,
+        "evaluations": [[e.to_json() for e in row] for row in evaluations],
+        "recipes": [run.recipe.model_dump(mode="json") for run in loaded],
+        "versions": versions(),
+    }
+    gap.results.write_text(json.dumps(record, indent=1), encoding="utf-8")
+    gap.results.with_suffix(".md").write_text(markdown(gap), encoding="utf-8")
+    matrix_picture(gap.mean_iou, names, gap.picture, rows="learned on", columns="scored on")
+    return gap
+
+
+def markdown(gap: Gap) -> str:
+    """The matrix as a Markdown table, in percent."""
+    columns = " | ".join(gap.names)
+    lines = [f"| learned on \\ scored on | {columns} |", "|---" * (1 + len(gap.names)) + "|"]
+    for name, row in zip(gap.names, gap.mean_iou, strict=True):
+        lines.append(f"| {name} | {' | '.join(f'{100 * value:.1f}' for value in row)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _load(run: Path) -> _Run:
+    checkpoint = load_checkpoint(run)
+    check_learned(checkpoint, run, command="gap")
+    recipe = apply_overrides(checkpoint.recipe, (), source=f"recipe of {run}")
+    assert isinstance(recipe, ProbeRecipe | FinetuneRecipe)  # noqa: S101  checked above
+    dataset = recipe.evaluation.build()
+    return _Run(
+        name=recipe.name,
+        recipe=recipe,
+        segmentation=restored(recipe, checkpoint),
+        label_map=dataset.label_map,
+        frames=InCommonClasses(dataset),
+    )
+
+
+@torch.no_grad()
+def _score(learned: _Run, scored: _Run) -> Evaluation:
+    """One run on the evaluation frames of another, or on its own."""
+    sampling, grid = learned.recipe.sampling, learned.segmentation.grid
+    class_scores = in_common_classes(learned.segmentation.class_scores, learned.label_map)
+    predict = predict_by_votes(class_scores, learned.recipe.votes, sampling, grid)
+    return evaluate(predict, scored.frames, sampling, grid)

@@ -1,0 +1,1 @@
+"""WaffleIron: its network, its inputs, and its fast paths."""

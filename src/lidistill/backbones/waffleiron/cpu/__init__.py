@@ -1,0 +1,1 @@
+"""Compiled loops of a WaffleIron on the CPU."""

@@ -1,0 +1,128 @@
+"""The passes of a layer on a GPU: kernels around ``torch.mm``; ``ops.layer`` defines them.
+
+Shape letters: M points, O cells in use, R cells of these and of their ring, C channels.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lidistill.backbones.waffleiron.cpu.fused_backward import Saved
+from lidistill.backbones.waffleiron.cpu.fused_forward import cells_with_affine
+from lidistill.backbones.waffleiron.cpu.fused_layer import Passes
+from lidistill.backbones.waffleiron.flatten_inflate import Plane
+from lidistill.backbones.waffleiron.gpu.cells import correlate_taps, gather_taps, segment_sums
+from lidistill.backbones.waffleiron.gpu.columns import narrow, through_activation
+from lidistill.backbones.waffleiron.gpu.points import (
+    add_residuals,
+    flatten_normed_backward,
+    inflate_normed,
+    inflate_normed_backward,
+)
+from lidistill.backbones.waffleiron.layer import Keep, LayerForm, LayerWeights
+
+
+def flatten_normed(tokens: Tensor, plane: Plane, form: LayerForm) -> Tensor:
+    """See ``fused_forward.flatten_normed``."""
+    return segment_sums(
+        tokens, plane.fills, plane.fills_offsets, eps=form.eps, share=plane.fills_share
+    )
+
+
+def convs_on_cells(
+    flat: Tensor, weights: LayerWeights, plane: Plane, form: LayerForm
+) -> tuple[Tensor, Tensor]:
+    """See ``fused_forward.convs_on_cells``."""
+    cells = cells_with_affine(flat, weights, plane)
+    before = gather_taps(cells, plane.sources, weights.kernels[0].flip(0), weights.biases[0])
+    out = gather_taps(
+        before, plane.taps, weights.kernels[1], weights.biases[1], read=form.activation
+    )
+    return before, out
+
+
+def channel_mix(
+    tokens: Tensor,
+    cells: Tensor,
+    weights: LayerWeights,
+    plane: Plane,
+    form: LayerForm,
+    *,
+    keep: Keep = None,
+    hidden: Tensor | None = None,
+    following: Plane | None = None,
+) -> tuple[Tensor, Tensor | None]:
+    """See ``fused_forward.channel_mix``."""
+    out = tokens if hidden is None else torch.empty_like(tokens)
+    norm = torch.empty_like(tokens, dtype=form.dtype)
+    inflate_normed(tokens, cells, plane.reads, form.eps, out=norm)
+    middle = torch.empty_like(norm) if hidden is None else hidden
+    first = weights.first.to(form.dtype).t()
+    torch.addmm(weights.first_bias.to(form.dtype), norm, first, out=middle)
+    active = middle.relu_() if form.activation == "relu" else F.gelu(middle)
+    residual = torch.mm(active, weights.second.to(form.dtype).t(), out=norm)
+    factor = None if keep is None else keep[1]
+    add_residuals(tokens, cells, plane.reads, residual, weights.second_bias, factor, out=out)
+    return out, None if following is None else flatten_normed(out, following, form)
+
+
+def channel_backward(
+    grad: Tensor,
+    saved: Saved,
+    weights: LayerWeights,
+    plane: Plane,
+    form: LayerForm,
+    keep: Keep,
+) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor, Tensor, Tensor]]:
+    """See ``fused_backward.channel_backward``."""
+    first, second = weights.first.to(form.dtype), weights.second.to(form.dtype)
+    above, grad_second_bias = narrow(grad, None if keep is None else keep[1], form.dtype)
+    grad_hidden = torch.mm(above, second)
+    grad_first_bias = through_activation(grad_hidden, saved.hidden, form.activation)
+    active = saved.hidden if form.activation == "relu" else F.gelu(saved.hidden)
+    grad_second = (above.t() @ active).to(grad.dtype)
+    norm = above  # its numbers are no longer needed
+    inflate_normed(saved.tokens, saved.cells, plane.reads, form.eps, out=norm)
+    grad_first = (grad_hidden.t() @ norm).to(grad.dtype)
+    grad_norm = torch.mm(grad_hidden, first, out=norm)
+    out = inflate_normed_backward(saved.tokens, saved.cells, plane.reads, grad_norm, grad, form.eps)
+    factor = None if keep is None else keep[0]
+    grad_cells = segment_sums(out, plane.reads_order, plane.reads_offsets, factor=factor)
+    return out, grad_cells, (grad_first, grad_first_bias, grad_second, grad_second_bias)
+
+
+def convs_backward(
+    grad: Tensor,
+    grad_cells: Tensor,
+    saved: Saved,
+    weights: LayerWeights,
+    plane: Plane,
+    form: LayerForm,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """See ``fused_backward.convs_backward``."""
+    kernels, activation = weights.kernels, form.activation
+    around = gather_taps(grad_cells, plane.sources, kernels[1], through=(saved.before, activation))
+    grad_flat = gather_taps(around, plane.taps, kernels[0].flip(0))
+    flat = cells_with_affine(saved.flat, weights, plane)
+    grad_kernels = torch.stack(
+        [
+            correlate_taps(flat, around, plane.taps).flip(0),
+            correlate_taps(grad_cells, saved.before, plane.taps, activation=activation),
+        ]
+    )
+    grad_biases = torch.stack([around.sum(0), grad_cells.sum(0)])
+    grad_gain, grad_shift = (grad_flat * saved.flat).sum(0), plane.filled @ grad_flat
+    flatten_normed_backward(
+        saved.tokens, grad_flat * weights.gain, plane.reads, plane.share, form.eps, out=grad
+    )
+    return grad_kernels, grad_biases, grad_gain, grad_shift
+
+
+TRITON = Passes(
+    flatten_normed=flatten_normed,
+    convs_on_cells=convs_on_cells,
+    channel_mix=channel_mix,
+    channel_backward=channel_backward,
+    convs_backward=convs_backward,
+)
+"""On GPUs."""

@@ -1,0 +1,24 @@
+"""Index tables of a batch on every grid of a backbone."""
+
+from lidistill.backbones.waffleiron.flatten_inflate import Flatten, Plane, build_plane
+from lidistill.config import GridConfig
+from lidistill.records import Batch
+
+
+def build_planes(batch: Batch, grid: GridConfig, depth: int, flatten: Flatten) -> list[Plane]:
+    """Tables of the grids that the first ``depth`` layers use, built once per batch.
+
+    Raises:
+        ValueError: If the batch was prepared for another number of grids.
+    """
+    found, expected = batch.cells.shape[1], len(grid.planes)
+    if found != expected:
+        msg = f"the batch has the cells of {found} grids, this backbone needs {expected}"
+        raise ValueError(msg)
+    scan = batch.scan_index()
+    return [
+        build_plane(
+            batch.cells[:, i], scan, num_scans=batch.num_scans, size_hw=size, flatten=flatten
+        )
+        for i, size in enumerate(grid.planes[:depth])
+    ]

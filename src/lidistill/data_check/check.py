@@ -1,0 +1,217 @@
+"""What a data set on disk holds, what it lacks, and whether its points meet its pictures."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from lidistill.data_check.contents import (
+    SensorFrames,
+    detect_format,
+    drive_of,
+    missing_from,
+    parts_of,
+    read_all,
+    title_of,
+)
+from lidistill.data_check.drive import DriveTally, NameOverlay
+from lidistill.data_check.findings import CameraFit, Diagnosis, Finding, chosen_frames
+from lidistill.data_check.findings.drives import intensity_differs, merged, merged_limits
+from lidistill.errors import LidistillError
+from lidistill.reading.names import path_part
+
+_MOST_BLOCKS: Final = 4  # of three frames, that are diagnosed in a drive
+_ALL_BLOCKS: Final = 40  # in all drives; every drive has one
+_MOST_DRAWN: Final = 20  # drives that are drawn though nothing looks wrong
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatasetReport:
+    """What was found in the frames of one sensor."""
+
+    title: str
+    """What to call it: the sensor, or the data set where that says more."""
+    sensor: str
+    num_frames: int
+    """Frames that could be read."""
+    num_labelled: int
+    num_points: tuple[int, ...]
+    """Points of each frame, in reading order."""
+    num_missing: int
+    """Points at (0, 0, 0) or not finite, in all frames: beams that did not come back. They count
+    nowhere below."""
+    intensity_mean: float
+    intensity_std: float
+    class_counts: dict[str, int]
+    """Points of every class over all labelled frames; the last entry is ``"ignore"``."""
+    camera_share: dict[str, float]
+    """Share of a frame's points that fall into each camera, mean over the frames that have it."""
+    conversions: tuple[str, ...]
+    """One line for every camera whose images have not 8 bits, and what is done about it."""
+    problems: tuple[str, ...]
+    """One line for every frame or picture that could not be read."""
+    findings: tuple[Finding, ...]
+    """What looks wrong although it could be read."""
+    camera_fits: dict[str, tuple[CameraFit, ...]]
+    """How well points meet images, by drive."""
+    limits: tuple[str, ...]
+    """What cannot be told from the frames at hand, and why."""
+    pictures: tuple[Path, ...]
+    """Overlays written."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckReport:
+    """What was found under a folder."""
+
+    root: Path
+    format: str
+    parts: tuple[str, ...]
+    """Drives or scenes, by name."""
+    datasets: tuple[DatasetReport, ...]
+    """One for every sensor."""
+    missing: tuple[str, ...]
+    """One line for everything that a complete copy would have."""
+
+    @property
+    def suspicious(self) -> bool:
+        """Whether anything looks wrong."""
+        return any(f.severity == "warning" for one in self.datasets for f in one.findings)
+
+    @property
+    def sound(self) -> bool:
+        """Whether everything that is there could be read."""
+        return not any(dataset.problems for dataset in self.datasets)
+
+    def to_json(self) -> dict[str, Any]:
+        """The record as plain lists, dictionaries, numbers and strings."""
+        record = asdict(self) | {"root": str(self.root), "sound": self.sound}
+        for dataset in record["datasets"]:
+            dataset["pictures"] = [str(path) for path in dataset["pictures"]]
+        return record
+
+
+def check_root(
+    root: Path,
+    output: Path | None = None,
+    *,
+    max_frames: int | None = None,
+    on_frame: Callable[[], None] = lambda: None,
+) -> CheckReport:
+    """Read what lies under a folder, whatever data set it is.
+
+    Args:
+        root: Folder of the data set.
+        output: Folder for the overlays, or None to write none.
+        max_frames: Read at most this many frames of each sensor, spread evenly; None reads all.
+        on_frame: Called after each frame, for a progress bar.
+
+    Raises:
+        DatasetNotFoundError: If there is no data set of a known format.
+    """
+    name = detect_format(root)
+    datasets = read_all(root)
+    return CheckReport(
+        root=root,
+        format=name,
+        parts=tuple(dict.fromkeys(part for dataset in datasets for part in parts_of(dataset))),
+        datasets=tuple(
+            check_dataset(dataset, output, max_frames=max_frames, on_frame=on_frame)
+            for dataset in datasets
+        ),
+        missing=tuple(dict.fromkeys(line for one in datasets for line in missing_from(one))),
+    )
+
+
+def check_dataset(
+    dataset: SensorFrames,
+    output: Path | None = None,
+    *,
+    max_frames: int | None = None,
+    on_frame: Callable[[], None] = lambda: None,
+) -> DatasetReport:
+    """Read the frames of one sensor, count, and draw points on one image per camera and drive.
+
+    Args:
+        dataset: What to read.
+        output: See ``check_root``.
+        max_frames: See ``check_root``.
+        on_frame: See ``check_root``.
+    """
+    num = len(dataset) if max_frames is None else min(max_frames, len(dataset))
+    chosen = np.linspace(0, len(dataset) - 1, num).round().astype(int).tolist()
+    drives: dict[str, list[int]] = {}
+    for index in chosen:
+        drives.setdefault(drive_of(dataset.frame_ids[index]), []).append(index)
+    blocks = max(1, min(_MOST_BLOCKS, _ALL_BLOCKS // max(1, len(drives))))
+    title = title_of(dataset)
+    tallies: dict[str, DriveTally] = {}
+    diagnoses: dict[str, Diagnosis] = {}
+    pictures: list[Path] = []
+    for drive, frames in drives.items():
+        tally = DriveTally(label_map=dataset.label_map, middle=len(frames) // 2)
+        wanted = set(chosen_frames(len(frames), num_blocks=blocks))
+        for position, index in enumerate(frames):
+            try:
+                tally.add(dataset[index], position, keep=position in wanted)
+            except LidistillError as error:
+                tally.problems.append(str(error))
+            on_frame()
+        diagnosis = tally.diagnose()
+        if output is not None and (diagnosis.findings or len(tallies) < _MOST_DRAWN):
+            name = _overlay_name(output, title, drive if len(drives) > 1 else "")
+            drawn = tally.draw(name)
+            pictures += [path for paths in drawn.values() for path in paths]
+            diagnosis = _with_overlays(diagnosis, drawn)
+        tally.forget()
+        tallies[drive], diagnoses[drive] = tally, diagnosis
+    return _report(dataset, tallies, diagnoses, tuple(pictures))
+
+
+def _overlay_name(output: Path, title: str, drive: str) -> NameOverlay:
+    output.mkdir(parents=True, exist_ok=True)
+    prefix = f"{title}_{drive}" if drive else title
+    return lambda camera, kind: output / path_part(f"{prefix}_{camera}_{kind}.png", "overlay")
+
+
+def _with_overlays(diagnosis: Diagnosis, drawn: dict[str, tuple[Path, ...]]) -> Diagnosis:
+    """The diagnosis, with the figure to look at behind every finding about a camera."""
+
+    def pointed(finding: Finding) -> Finding:
+        path = next((drawn[name][0] for name in finding.cameras if drawn.get(name)), None)
+        return replace(finding, text=f"{finding.text} Look at {path}.") if path else finding
+
+    return replace(diagnosis, findings=tuple(map(pointed, diagnosis.findings)))
+
+
+def _report(
+    dataset: SensorFrames,
+    tallies: dict[str, DriveTally],
+    diagnoses: dict[str, Diagnosis],
+    pictures: tuple[Path, ...],
+) -> DatasetReport:
+    total = DriveTally.total(dataset.label_map, tallies.values())
+    counts = dict(zip((*dataset.label_map.class_names, "ignore"), total.counts(), strict=True))
+    mean, std = total.intensity()
+    findings = merged({drive: one.findings for drive, one in diagnoses.items()})
+    apart = intensity_differs({drive: one.intensity()[0] for drive, one in tallies.items()})
+    return DatasetReport(
+        title=title_of(dataset),
+        sensor=dataset.sensor,
+        num_frames=len(total.num_points),
+        num_labelled=total.num_labelled,
+        num_points=tuple(total.num_points),
+        num_missing=total.num_missing,
+        intensity_mean=mean,
+        intensity_std=std,
+        class_counts=counts,
+        camera_share={name: float(np.mean(share)) for name, share in total.shares.items()},
+        conversions=tuple(f"{name}: {text}" for name, text in total.converted.items()),
+        problems=tuple(total.problems),
+        findings=findings if apart is None else (apart, *findings),
+        camera_fits={drive: one.cameras for drive, one in diagnoses.items()},
+        limits=merged_limits({drive: one.limits for drive, one in diagnoses.items()}),
+        pictures=pictures,
+    )

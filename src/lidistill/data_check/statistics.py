@@ -1,0 +1,190 @@
+"""Intensity statistics of a lidar over a whole data set, in one pass.
+
+Shape letters: N points.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Protocol
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from lidistill.atomic_write import replace_text
+from lidistill.datasets.returns import present
+from lidistill.datasets.sensors import SENSORS
+from lidistill.errors import ConfigError, DatasetNotFoundError, LidistillError
+from lidistill.records import Frame
+
+_NONE: Final = (0.0, 1.0)
+"""Mean and deviation that ``folder`` gives scans without intensity: they leave its 0 as it is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moments:
+    """Count, mean and spread of numbers that came in pieces."""
+
+    count: int = 0
+    mean: float = 0.0
+    squares: float = 0.0
+    """Sum of squared differences from the mean."""
+    low: float = np.inf
+    high: float = -np.inf
+
+    @property
+    def std(self) -> float:
+        """Standard deviation of the numbers themselves, not an estimate for a larger population."""
+        return float(np.sqrt(self.squares / self.count)) if self.count else 0.0
+
+    def with_values(self, values: NDArray[np.floating]) -> "Moments":
+        """The moments with further numbers, in float64; nothing cancels however many there are.
+
+        References:
+            Chan, Golub and LeVeque, "Updating Formulae and a Pairwise Algorithm for Computing
+            Sample Variances", 1979.
+        """
+        if not len(values):
+            return self
+        new = values.astype(np.float64)
+        mean, count = float(new.mean()), self.count + len(new)
+        step = mean - self.mean
+        squares = float(((new - mean) ** 2).sum())
+        return Moments(
+            count=count,
+            mean=self.mean + step * len(new) / count,
+            squares=self.squares + squares + step**2 * self.count * len(new) / count,
+            low=min(self.low, float(new.min())),
+            high=max(self.high, float(new.max())),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SensorStatistics:
+    """What a recipe or a reader needs to know of a lidar's numbers."""
+
+    sensor: str
+    num_frames: int
+    num_points: int
+    """Points where a beam came back; all else is counted over them."""
+    num_missing: int
+    """Points at (0, 0, 0) or not finite."""
+    intensity_mean: float
+    intensity_std: float
+    intensity_min: float
+    intensity_max: float
+    range_mean: float
+    """Metres from the sensor."""
+    range_max: float
+    """Metres from the sensor."""
+    shipped_mean: float | None
+    """Mean in ``data.sensors.SENSORS``, or None for a lidar that is not there."""
+    shipped_std: float | None
+    without_intensity: bool
+    """Whether the calibration says that scans have none; then all are 0."""
+    problems: tuple[str, ...]
+    """One line for every frame that could not be read; it counts nowhere."""
+
+
+class _Frames(Protocol):
+    @property
+    def sensor(self) -> str: ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Frame: ...
+
+
+def sensor_statistics(
+    datasets: Iterable[_Frames], *, on_frame: Callable[[], None] = lambda: None
+) -> tuple[SensorStatistics, ...]:
+    """Statistics of every sensor, over all frames of all data sets that have it.
+
+    Args:
+        datasets: What to read.
+        on_frame: Called after each frame, for a progress bar.
+
+    Raises:
+        DatasetNotFoundError: If not one frame of a sensor can be read.
+    """
+    by_sensor: dict[str, list[_Frames]] = {}
+    for dataset in datasets:
+        by_sensor.setdefault(dataset.sensor, []).append(dataset)
+    return tuple(_statistics(name, sets, on_frame) for name, sets in by_sensor.items())
+
+
+def _statistics(
+    sensor: str, datasets: list[_Frames], on_frame: Callable[[], None]
+) -> SensorStatistics:
+    intensity, distance, num_frames, num_missing = Moments(), Moments(), 0, 0
+    problems: list[str] = []
+    without_intensity = True
+    for dataset in datasets:
+        for index in range(len(dataset)):
+            try:
+                frame = dataset[index]
+            except LidistillError as error:
+                problems.append(str(error))
+                continue
+            num_missing += len(frame.points)
+            frame = present(frame)
+            num_missing -= len(frame.points)
+            without_intensity &= frame.intensity_statistics == _NONE
+            intensity = intensity.with_values(frame.intensity)
+            distance = distance.with_values(np.linalg.norm(frame.points, axis=1))
+            num_frames += 1
+            on_frame()
+    if not intensity.count:
+        first = problems[0] if problems else "there is none"
+        msg = f"no frame of {sensor} can be read, so it has no statistics ({first})"
+        raise DatasetNotFoundError(msg)
+    shipped = SENSORS.get(sensor)
+    return SensorStatistics(
+        sensor=sensor,
+        num_frames=num_frames,
+        num_points=intensity.count,
+        num_missing=num_missing,
+        intensity_mean=intensity.mean,
+        intensity_std=intensity.std,
+        intensity_min=intensity.low,
+        intensity_max=intensity.high,
+        range_mean=distance.mean,
+        range_max=distance.high,
+        shipped_mean=None if shipped is None else shipped.intensity_mean,
+        shipped_std=None if shipped is None else shipped.intensity_std,
+        without_intensity=without_intensity and intensity.low == intensity.high == 0,
+        problems=tuple(problems),
+    )
+
+
+def write_statistics(statistics: tuple[SensorStatistics, ...], path: Path) -> None:
+    """Write the ``statistics.yaml`` that the data set ``folder`` reads.
+
+    Raises:
+        ConfigError: If there are several sensors, or an intensity that never changes.
+    """
+    if len(statistics) != 1:
+        names = ", ".join(one.sensor for one in statistics)
+        msg = f"{path} can hold one sensor, found {names}; leave --output out, or name one data set"
+        raise ConfigError(msg)
+    (one,) = statistics
+    if path.is_dir():
+        msg = f"{path} is a folder; name the file to write, for example {path / 'statistics.yaml'}."
+        raise ConfigError(msg)
+    mean, std = _NONE if one.without_intensity else (one.intensity_mean, one.intensity_std)
+    if std == 0:
+        msg = (
+            f"every intensity of {one.sensor} is {one.intensity_mean:g}, so it cannot be "
+            "standardised; write `intensity: none` into calibration.yaml."
+        )
+        raise ConfigError(msg)
+    record = {
+        "sensor": one.sensor,
+        "intensity_mean": mean,
+        "intensity_std": std,
+        "num_points": one.num_points,
+        "num_frames": one.num_frames,
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    replace_text(path, yaml.safe_dump(record, sort_keys=False))

@@ -1,0 +1,1 @@
+"""Camera images: what their files hold, and how they are decoded and resized."""

@@ -1,0 +1,99 @@
+"""Images of all formats that cameras write, decoded.
+
+Shape letters: H x W an image.
+"""
+
+import io
+import struct
+import warnings
+from collections.abc import Mapping
+from typing import Any, BinaryIO, Final
+
+import numpy as np
+import simplejpeg
+from numpy.typing import NDArray
+from PIL import Image
+
+from lidistill.datasets.images import png
+from lidistill.datasets.images.deep import DeepPicture
+from lidistill.datasets.images.headers import MAX_PIXELS, check_header, check_size
+from lidistill.errors import first_line
+
+UNREADABLE: Final = (OSError, ValueError, SyntaxError, EOFError, struct.error)
+"""What decoders raise."""
+JPEG_START: Final = b"\xff\xd8"
+_FORMATS: Final = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "PPM")
+"""What Pillow may decode; others it would hand to programs of their own."""
+_BITS_PER_SAMPLE: Final = 258  # tags of a TIFF
+_PHOTOMETRIC: Final = 262
+_DARK: Final = 16  # of 255: what 12 of 16 bits hold
+_JPEG_SCAN: Final = b"\xff\xda"
+_MAX_SCANS: Final = 64  # passes over a progressive JPEG; programs write about ten
+
+
+def decode(content: bytes) -> NDArray[np.uint8] | DeepPicture:
+    """(H, W, 3) RGB image, or a grey one of more than 8 bits as it is stored.
+
+    Raises:
+        ValueError: Or another of ``UNREADABLE``, if it does not decode to the end.
+    """
+    if content.startswith(JPEG_START):
+        height, width = simplejpeg.decode_jpeg_header(content)[:2]
+        check_size(height, width)
+        if content.count(_JPEG_SCAN) > _MAX_SCANS:
+            msg = f"more than {_MAX_SCANS} passes over the picture"
+            raise ValueError(msg)
+        return simplejpeg.decode_jpeg(content, colorspace="RGB")
+    check_header(content)
+    if content.startswith(png.START):
+        if (rgb := png.decode_rgb(content, MAX_PIXELS)) is not None:
+            return rgb
+        bits = png.significant_bits(content)
+        content = png.essentials(content)
+    else:
+        bits = None
+    with open_by_pillow(io.BytesIO(content)) as picture:
+        return _by_pillow(picture, bits)
+
+
+def _by_pillow(picture: Image.Image, bits: int | None) -> NDArray[np.uint8] | DeepPicture:
+    tags = getattr(picture, "tag_v2", {})
+    stored = _stored_bits(picture, tags)  # which Pillow forgets as soon as it has decoded
+    if not picture.mode.startswith(("I", "F")):
+        rgb = np.array(picture.convert("RGB"))
+        if stored == 16 and 0 < rgb.max() < _DARK:
+            msg = (
+                f"its 16-bit colours end below 1/{256 // _DARK} of white, as if fewer bits were "
+                "filled; convert the folder to 8 bits, all images with the same factor"
+            )
+            raise ValueError(msg)
+        return rgb
+    values = np.array(picture)
+    if picture.format == "PPM" and values.dtype.kind != "f":
+        bits = 16  # Pillow has stretched them to it
+    elif tags and values.dtype.kind != "f":
+        bits = stored if stored is not None and stored < 16 else bits
+        if tags.get(_PHOTOMETRIC) == 0:
+            values = (1 << (stored or 16)) - 1 - values.astype(np.int64)
+    return DeepPicture(values=values, bits=bits)
+
+
+def _stored_bits(picture: Image.Image, tags: Mapping[int, Any]) -> int | None:
+    """Bits of a sample in the file; None where nobody says."""
+    if picture.format == "PNG":
+        return 16 if any(";16" in str(tile.args) for tile in getattr(picture, "tile", ())) else 8
+    bits = tags.get(_BITS_PER_SAMPLE)
+    return int(bits[0] if isinstance(bits, tuple) else bits) if bits else None
+
+
+def open_by_pillow(file: BinaryIO) -> Image.Image:
+    """An image whose header Pillow has read, of a bounded size; see ``decode``."""
+    with warnings.catch_warnings():
+        # Pillow warns of large pictures; they are refused here.
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        try:
+            picture = Image.open(file, formats=_FORMATS)
+        except Image.DecompressionBombError as error:
+            raise ValueError(first_line(error)) from error
+    check_size(picture.height, picture.width)
+    return picture

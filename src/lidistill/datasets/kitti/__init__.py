@@ -1,0 +1,1 @@
+"""KITTI: the raw recordings, and SemanticKITTI."""

@@ -1,0 +1,194 @@
+"""KITTI's raw recordings: one 64-beam lidar, two colour cameras, no labels of points."""
+
+import re
+from pathlib import Path
+from typing import Annotated, Final, Literal, TypeAlias
+
+import numpy as np
+from pydantic import Field
+
+from lidistill.datasets.binary import check_intensity, read_scan
+from lidistill.datasets.completeness import CompletenessConfig, FileListing, OnDisk, usable_frames
+from lidistill.datasets.images.files import a_few, size_of_view
+from lidistill.datasets.kitti.calibration import read_raw_calibration
+from lidistill.errors import DatasetNotFoundError
+from lidistill.geometry import check_pinhole
+from lidistill.labels import LabelMap
+from lidistill.reading.files import blamed_on
+from lidistill.reading.names import in_order
+from lidistill.records import CameraView, Frame
+
+Camera: TypeAlias = Literal["image_02", "image_03"]
+
+_NUM_COLUMNS: Final = 4  # x, y, z, reflectance
+_DAY: Final = re.compile(r"[0-9]{4}_[0-9]{2}_[0-9]{2}")
+_NEAR_X: Final = 1.0  # metres, as in SemanticKITTI
+_BORDER_PX: Final = 1.0
+_SCANS: Final = Path("velodyne_points", "data")
+
+
+class KittiRawConfig(CompletenessConfig):
+    """Which drives of KITTI's raw recordings to read."""
+
+    kind: Literal["kitti_raw"] = "kitti_raw"
+    root: Path  # the folder that holds the days, 2011_09_26, …
+    drives: Annotated[tuple[str, ...], Field(min_length=1)] | None = None  # names; None: all
+    cameras: Annotated[tuple[Camera, ...], Field(min_length=1)] = ("image_02",)
+    labels: Literal["optional", "none"] = "none"  # there are none
+    every: Annotated[int, Field(ge=1)] = 1  # 10: the first scan and every tenth after it
+
+    @property
+    def sensor(self) -> str:
+        """Key of ``data.sensors.SENSORS``: the lidar that SemanticKITTI's scans come from."""
+        return "semantic_kitti"
+
+    def build(self) -> "KittiRaw":
+        """The data set that this describes."""
+        return KittiRaw(self)
+
+
+class KittiRaw:
+    """Scans of KITTI's synchronised, rectified raw recordings, with colour pictures.
+
+    Layout, as it is distributed (``image_03`` and everything else may be absent)::
+
+        <root>/2011_09_26/calib_cam_to_cam.txt, calib_velo_to_cam.txt
+        <root>/2011_09_26/2011_09_26_drive_0001_sync/velodyne_points/data/0000000000.bin
+        <root>/2011_09_26/2011_09_26_drive_0001_sync/image_02/data/0000000000.png
+
+    There are no labels and no official split: choose drives by name. Scans are as the lidar turned,
+    not corrected for the motion of the car; frames have no world pose.
+
+    Licence: CC BY-NC-SA 3.0 (Karlsruhe Institute of Technology).
+
+    Args:
+        config: What to read.
+
+    Raises:
+        DatasetNotFoundError: If the folder, a drive, or something that is required is missing.
+        FileFormatError: If a calibration is damaged.
+
+    References:
+        Geiger et al., "Vision meets Robotics: The KITTI Dataset", IJRR 2013; limits of the
+        projection: those of SemanticKITTI in ScaLR (CVPR 2024).
+    """
+
+    def __init__(self, config: KittiRawConfig) -> None:
+        self.config = config
+        self.sensor = config.sensor
+        self.label_map = LabelMap(name="kitti_raw", class_names=(), raw_to_train={}, raw_names={})
+        self.drives = self._find_drives()
+        scans = [(drive, name) for drive in self.drives for name in _scan_names(drive)]
+        self._all_frames = tuple(scans[:: config.every])
+        self.on_disk = self._on_disk()
+        kept = usable_frames(config, self.on_disk, self._frame_id, source=config.root)
+        self._frames = tuple(self._all_frames[i] for i in kept)
+        self._has_picture = self.on_disk.pictures[kept]
+        self._seen = {} if config.pictures == "none" else self._pictures()
+        self._calibration = {
+            (day, camera): read_raw_calibration(day, camera.removeprefix("image_"))
+            for day, camera in sorted(self._seen)
+        }
+
+    @property
+    def frame_ids(self) -> tuple[str, ...]:
+        """``"<drive>/<frame>"`` of every frame, in reading order."""
+        return tuple(f"{drive.name}/{name}" for drive, name in self._frames)
+
+    def __len__(self) -> int:
+        """Number of frames."""
+        return len(self._frames)
+
+    def __getitem__(self, index: int) -> Frame:
+        """Read one frame.
+
+        Raises:
+            FileFormatError: If a file of it is damaged.
+        """
+        drive, name = self._frames[index]
+        path = drive / _SCANS / f"{name}.bin"
+        scan = read_scan(path, _NUM_COLUMNS)
+        check_intensity(scan, path, "the reflectance, is not in 0 to 1")
+        present = zip(self.config.cameras, self._has_picture[index], strict=True)
+        return Frame(
+            frame_id=f"{drive.name}/{name}",
+            sensor=self.sensor,
+            points=np.ascontiguousarray(scan[:, :3]),
+            intensity=np.ascontiguousarray(scan[:, 3]),
+            views=tuple(
+                self._view(drive, name, camera)
+                for camera, has_picture in present
+                if has_picture and self.config.pictures != "none"
+            ),
+        )
+
+    def _view(self, drive: Path, name: str, camera: Camera) -> CameraView:
+        path = drive / camera / "data" / f"{name}.png"
+        calibration = self._calibration[drive.parent, camera]
+        size_hw = size_of_view(path, self._seen[drive.parent, camera])
+        with blamed_on(drive.parent / "calib_cam_to_cam.txt"):
+            check_pinhole(calibration.K, size_hw)
+        return CameraView(
+            name=camera,
+            image_path=path,
+            size_hw=size_hw,
+            K=calibration.K,
+            T_cam_lidar=calibration.T_cam_lidar,
+            near_x=_NEAR_X,
+            border_px=_BORDER_PX,
+        )
+
+    def _frame_id(self, index: int) -> str:
+        drive, name = self._all_frames[index]
+        return f"{drive.name}/{name}"
+
+    def _find_drives(self) -> tuple[Path, ...]:
+        root, wanted = self.config.root, self.config.drives
+        found = kitti_drives(root)
+        absent = sorted(set(wanted or ()) - {drive.name for drive in found})
+        if absent or not found:
+            inside = bool(_DAY.fullmatch(root.resolve().name))
+            hint = f" {root} is a single day: give {root.parent}." if inside else ""
+            msg = (
+                f"{root} has no {absent[0] if absent else 'drive'}; expected folders like "
+                "2011_09_26/2011_09_26_drive_0001_sync/velodyne_points/data, found "
+                f"{', '.join(drive.name for drive in found[:5]) or 'none'}.{hint}"
+            )
+            raise DatasetNotFoundError(msg)
+        return tuple(drive for drive in found if wanted is None or drive.name in wanted)
+
+    def _on_disk(self) -> OnDisk:
+        listing = FileListing(self.config.root)
+
+        def has(drive: Path, camera: str, name: str) -> bool:
+            return listing.has(f"{drive.parent.name}/{drive.name}/{camera}/data/{name}.png")
+
+        pictures = [
+            [has(d, camera, n) for camera in self.config.cameras] for d, n in self._all_frames
+        ]
+        return OnDisk(
+            scan=np.ones(len(self._all_frames), dtype=bool),
+            labels=np.zeros(len(self._all_frames), dtype=bool),
+            pictures=np.array(pictures, dtype=bool).reshape(-1, len(self.config.cameras)),
+        )
+
+    def _pictures(self) -> dict[tuple[Path, str], tuple[Path, ...]]:
+        """A few pictures of each camera of each day, which share its calibration."""
+        pictures: dict[tuple[Path, str], list[Path]] = {}
+        for (drive, name), row in zip(self._frames, self._has_picture, strict=True):
+            for camera, has_picture in zip(self.config.cameras, row, strict=True):
+                if has_picture:
+                    path = drive / camera / "data" / f"{name}.png"
+                    pictures.setdefault((drive.parent, camera), []).append(path)
+        return {key: a_few(paths) for key, paths in pictures.items()}
+
+
+def kitti_drives(root: Path) -> tuple[Path, ...]:
+    """Folders of all drives with scans under a root, by name."""
+    days = [path for path in root.glob("*") if _DAY.fullmatch(path.name)]
+    drives = [drive for day in days for drive in day.glob("*") if (drive / _SCANS).is_dir()]
+    return tuple(sorted(drives))
+
+
+def _scan_names(drive: Path) -> list[str]:
+    return in_order(p.stem for p in (drive / _SCANS).glob("*.bin") if p.stem.isdecimal())

@@ -1,0 +1,256 @@
+"""SemanticKITTI: the KITTI odometry drives, labelled; one 64-beam lidar, one colour camera used."""
+
+import logging
+import os
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+from pydantic import Field
+
+from lidistill.datasets.binary import check_intensity, read_label_ids, read_scan
+from lidistill.datasets.completeness import CompletenessConfig, FileListing, OnDisk, usable_frames
+from lidistill.datasets.images.files import a_few, size_of_view
+from lidistill.datasets.kitti.calibration import read_calibration, read_poses
+from lidistill.errors import DatasetNotFoundError, FileFormatError
+from lidistill.geometry import check_pinhole
+from lidistill.labels import LabelMap, load_label_map
+from lidistill.reading.files import blamed_on
+from lidistill.reading.names import in_order
+from lidistill.records import CameraView, Frame
+
+logger = logging.getLogger(__name__)
+
+_NUM_COLUMNS: Final = 4  # x, y, z, remission
+_CAMERA: Final = "image_2"
+_NEAR_X: Final = 1.0  # metres
+_BORDER_PX: Final = 1.0
+_CLASS_BITS: Final = 0xFFFF  # the other half of a label counts instances
+_NUM_SEQUENCES: Final = 22
+
+
+class SemanticKittiConfig(CompletenessConfig):
+    """Which scans of SemanticKITTI to read."""
+
+    kind: Literal["semantic_kitti"] = "semantic_kitti"
+    root: Path  # the folder that holds sequences/, or dataset/sequences/
+    split: Literal["train", "val", "test", "all"] = "train"  # all: every sequence on disk
+    sequences: (
+        Annotated[tuple[Annotated[int, Field(ge=0, lt=_NUM_SEQUENCES)], ...], Field(min_length=1)]
+        | None
+    ) = None  # of the split; None: all
+    frames: Annotated[tuple[int, ...], Field(min_length=1)] | None = None  # numbers, per sequence
+    every: Annotated[int, Field(ge=1)] = 1  # 100: the first scan and every 100th, the 1 % subset
+
+    @property
+    def sensor(self) -> str:
+        """Key of ``data.sensors.SENSORS``."""
+        return "semantic_kitti"
+
+    def build(self) -> "SemanticKitti":
+        """The data set that this describes."""
+        return SemanticKitti(self)
+
+
+class SemanticKitti:
+    """Scans of SemanticKITTI, with the left colour picture where there is one.
+
+    Layout, as it is distributed (``poses.txt`` and ``image_2`` may be absent)::
+
+        <root>/sequences/00/velodyne/000000.bin
+        <root>/sequences/00/labels/000000.label
+        <root>/sequences/00/image_2/000000.png
+        <root>/sequences/00/calib.txt, poses.txt
+
+    The calibration may also lie in ``<root>/calib/00/calib.txt`` or ``<root>/calib/00.txt``.
+
+    Splits: sequences 00-07, 09, 10 train, 08 validates, 11-21 test, without public labels. Classes:
+    the benchmark's map to 19 (``label_maps/semantic_kitti.yaml``); ids are those of its own tools.
+
+    Licence: CC BY-NC-SA 3.0 (University of Bonn; Karlsruhe Institute of Technology).
+
+    Args:
+        config: What to read.
+
+    Raises:
+        DatasetNotFoundError: If the folder, a sequence, or something that is required is missing.
+        FileFormatError: If a calibration is damaged, or there are fewer poses than scans.
+
+    References:
+        Behley et al., "SemanticKITTI", ICCV 2019; Geiger et al., "Are we ready for autonomous
+        driving?", CVPR 2012; limits of the projection: ScaLR (CVPR 2024).
+    """
+
+    def __init__(self, config: SemanticKittiConfig) -> None:
+        self.config = config
+        self.sensor = config.sensor
+        self.label_map: LabelMap = load_label_map("semantic_kitti")
+        self.root = _folder_of_sequences(config.root)
+        sequences = self._find_sequences()
+        scans = [scan for sequence in sequences for scan in self._scans(sequence)][:: config.every]
+        self.on_disk = disk = self._on_disk(scans)
+        kept = usable_frames(config, disk, lambda i: "/".join(scans[i]), source=self.root)
+        self._frames = tuple(scans[i] for i in kept)
+        self._has_labels = disk.labels[kept]
+        self._has_picture = disk.pictures[kept, 0]
+        posed = {owner for owner, _ in self._frames if os.path.lexists(self._pose_file(owner))}
+        self._seen = self._pictures() if config.pictures != "none" else {}
+        self._calibration = {
+            sequence: read_calibration(_calibration_file(self.root, sequence))
+            for sequence in sorted(posed | self._seen.keys())
+        }
+        self._T_world_lidar = {sequence: self._poses(sequence) for sequence in sorted(posed)}
+
+    @property
+    def frame_ids(self) -> tuple[str, ...]:
+        """``"<sequence>/<frame>"`` of every frame, in reading order."""
+        return tuple("/".join(frame) for frame in self._frames)
+
+    def __len__(self) -> int:
+        """Number of frames."""
+        return len(self._frames)
+
+    def __getitem__(self, index: int) -> Frame:
+        """Read one frame.
+
+        Raises:
+            FileFormatError: If a file of it is damaged or does not fit the others.
+        """
+        sequence, name = self._frames[index]
+        path = self._sequence(sequence) / "velodyne" / f"{name}.bin"
+        scan = read_scan(path, _NUM_COLUMNS)
+        check_intensity(scan, path, "the remission, is not in 0 to 1")
+        poses = self._T_world_lidar.get(sequence)
+        return Frame(
+            frame_id=f"{sequence}/{name}",
+            sensor=self.sensor,
+            points=np.ascontiguousarray(scan[:, :3]),
+            intensity=np.ascontiguousarray(scan[:, 3]),
+            labels=self._labels(index, len(scan)),
+            views=self._views(index),
+            T_world_lidar=None if poses is None else poses[int(name)],
+        )
+
+    def _labels(self, index: int, num_points: int) -> NDArray[np.uint8] | None:
+        if self.config.labels == "none" or not self._has_labels[index]:
+            return None
+        sequence, name = self._frames[index]
+        path = self._sequence(sequence) / "labels" / f"{name}.label"
+        ids = read_label_ids(path, "<u4", num_points) & _CLASS_BITS
+        return self.label_map.apply(ids, source=str(path))
+
+    def _views(self, index: int) -> tuple[CameraView, ...]:
+        if self.config.pictures == "none" or not self._has_picture[index]:
+            return ()
+        sequence, name = self._frames[index]
+        path = self._sequence(sequence) / _CAMERA / f"{name}.png"
+        calibration, size_hw = self._calibration[sequence], size_of_view(path, self._seen[sequence])
+        with blamed_on(_calibration_file(self.root, sequence)):
+            check_pinhole(calibration.K, size_hw)
+            view = CameraView(
+                name=_CAMERA,
+                image_path=path,
+                size_hw=size_hw,
+                K=calibration.K,
+                T_cam_lidar=calibration.T_cam_lidar,
+                near_x=_NEAR_X,
+                border_px=_BORDER_PX,
+            )
+        return (view,)
+
+    def _pictures(self) -> dict[str, tuple[Path, ...]]:
+        """A few pictures of every sequence, which share its calibration."""
+        pictures: dict[str, list[Path]] = {}
+        for (owner, name), has_picture in zip(self._frames, self._has_picture, strict=True):
+            if has_picture:
+                path = self._sequence(owner) / _CAMERA / f"{name}.png"
+                pictures.setdefault(owner, []).append(path)
+        return {owner: a_few(paths) for owner, paths in pictures.items()}
+
+    def _sequence(self, sequence: str) -> Path:
+        return self.root / "sequences" / sequence
+
+    def _pose_file(self, sequence: str) -> Path:
+        return self._sequence(sequence) / "poses.txt"
+
+    def _find_sequences(self) -> list[str]:
+        """Names of the wanted sequences that are on disk."""
+        config, folder = self.config, self.root / "sequences"
+        names = {f"{number:02d}" for number in range(_NUM_SEQUENCES)}
+        on_disk = {path.name for path in folder.iterdir() if (path / "velodyne").is_dir()} & names
+        split = on_disk if config.split == "all" else set(_official_sequences(config.split))
+        wanted = split
+        if config.sequences is not None:
+            wanted = {f"{number:02d}" for number in config.sequences}
+            if config.split != "all" and not wanted <= split:
+                msg = (
+                    f"sequence {min(wanted - split)} is not in the split {config.split!r} of "
+                    f"SemanticKITTI ({', '.join(sorted(split))}); name others, or set split=all."
+                )
+                raise DatasetNotFoundError(msg)
+        absent = sorted(wanted - on_disk)
+        if not wanted or (absent and (config.missing == "error" or not wanted & on_disk)):
+            what = f"no sequences/{absent[0]}/velodyne" if absent else "no sequence with velodyne"
+            msg = (
+                f"{self.root} has {what}; found {', '.join(sorted(on_disk)) or 'none'}. Unpack "
+                "data_odometry_velodyne.zip into it, name the sequences, or set missing=skip."
+            )
+            raise DatasetNotFoundError(msg)
+        if absent:
+            logger.warning("%s: left out the absent sequences %s.", self.root, ", ".join(absent))
+        return sorted(wanted & on_disk)
+
+    def _scans(self, sequence: str) -> list[tuple[str, str]]:
+        """Frames of a sequence that have a scan, or labels and thus should have one."""
+        folder = self._sequence(sequence)
+        files = list((folder / "velodyne").glob("*.bin"))
+        if self.config.labels != "none":
+            files += (folder / "labels").glob("*.label")
+        names = in_order({path.stem for path in files if path.stem.isdecimal()})
+        wanted = None if self.config.frames is None else frozenset(self.config.frames)
+        return [(sequence, name) for name in names if wanted is None or int(name) in wanted]
+
+    def _on_disk(self, scans: list[tuple[str, str]]) -> OnDisk:
+        listing = FileListing(self.root / "sequences")
+        present = [listing.has(f"{sequence}/velodyne/{name}.bin") for sequence, name in scans]
+        labels = [listing.has(f"{sequence}/labels/{name}.label") for sequence, name in scans]
+        pictures = [listing.has(f"{sequence}/{_CAMERA}/{name}.png") for sequence, name in scans]
+        return OnDisk(
+            scan=np.array(present, dtype=bool),
+            labels=np.array(labels, dtype=bool),
+            pictures=np.array(pictures, dtype=bool).reshape(-1, 1),
+        )
+
+    def _poses(self, sequence: str) -> NDArray[np.float64]:
+        path = self._pose_file(sequence)
+        poses = read_poses(path, self._calibration[sequence])
+        last = max(int(name) for owner, name in self._frames if owner == sequence)
+        if last >= len(poses):
+            msg = f"{path} has {len(poses)} poses, expected at least {last + 1}; unpack it again."
+            raise FileFormatError(msg)
+        return poses
+
+
+def _folder_of_sequences(root: Path) -> Path:
+    for folder in (root, root / "dataset"):
+        if (folder / "sequences").is_dir():
+            return folder
+    msg = f"{root} has no folder sequences/ (nor dataset/sequences/); set root to the one that has."
+    raise DatasetNotFoundError(msg)
+
+
+def _calibration_file(root: Path, sequence: str) -> Path:
+    places = (
+        root / "sequences" / sequence / "calib.txt",
+        root / "calib" / sequence / "calib.txt",
+        root / "calib" / f"{sequence}.txt",
+    )
+    return next((path for path in places if path.is_file()), places[0])
+
+
+def _official_sequences(split: str) -> tuple[str, ...]:
+    file = resources.files("lidistill").joinpath("datasets", "kitti", "splits.yaml")
+    return tuple(f"{number:02d}" for number in yaml.safe_load(file.read_text("utf-8"))[split])

@@ -1,0 +1,266 @@
+"""nuScenes with lidarseg: one 32-beam lidar, six cameras, Boston and Singapore."""
+
+import logging
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Final, Literal, Self, TypeAlias
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from lidistill.datasets.binary import check_intensity, read_label_ids, read_scan
+from lidistill.datasets.completeness import CompletenessConfig, FileListing, OnDisk, usable_frames
+from lidistill.datasets.nuscenes.index import KeyFrames
+from lidistill.datasets.nuscenes.share import Share, frames_of_share, scenes_of_share
+from lidistill.datasets.nuscenes.tables import CAMERAS, CHANNELS, IndexCache, read_key_frames
+from lidistill.datasets.returns import has_return
+from lidistill.errors import DatasetNotFoundError, FileFormatError, suggestion
+from lidistill.geometry import check_pinhole, invert_rigid
+from lidistill.labels import LabelMap, load_label_map
+from lidistill.reading.files import blamed_on
+from lidistill.records import CameraView, Frame
+
+logger = logging.getLogger(__name__)
+
+Version: TypeAlias = Literal["v1.0-trainval", "v1.0-mini", "v1.0-test"]
+Split: TypeAlias = Literal[
+    "train", "val", "test", "mini_train", "mini_val", "tune_train", "tune_val", "all"
+]
+Camera: TypeAlias = Literal[
+    "CAM_FRONT",
+    "CAM_FRONT_RIGHT",
+    "CAM_BACK_RIGHT",
+    "CAM_BACK",
+    "CAM_BACK_LEFT",
+    "CAM_FRONT_LEFT",
+]
+_NUM_COLUMNS: Final = 5  # x, y, z, intensity, ring
+_NO_RING: Final = -1  # of other lidars in this layout, which may have any number of rings
+_MAX_RINGS: Final = 4096
+_NEAR_DEPTH: Final = 1.0  # metres
+_BORDER_PX: Final = 1.0
+_LIDAR: Final = 0  # position in CHANNELS
+
+
+class NuScenesConfig(CompletenessConfig):
+    """Which key frames of nuScenes to read."""
+
+    kind: Literal["nuscenes"] = "nuscenes"
+    root: Path  # the folder that holds samples/ and the tables
+    version: Version = "v1.0-trainval"
+    split: Split = "train"  # all: every scene in the tables
+    scenes: Annotated[tuple[str, ...], Field(min_length=1)] | None = None  # of the split
+    every: Annotated[int, Field(ge=1)] = 1  # 100: the first and every 100th after it …
+    share: Share = "every-frame"  # … frame, or scene of the split (every-scene); or a list's file
+    cameras: Annotated[tuple[Camera, ...], Field(min_length=1)] | None = None  # None: all six
+    index_cache: IndexCache = "user"  # folder for the index of the tables; None: read them anew
+
+    @model_validator(mode="after")
+    def _a_list_is_the_whole_share(self) -> Self:
+        if isinstance(self.share, Path) and self.every != 1:
+            msg = f"share is the list {self.share}, so every={self.every} counts nothing; leave it"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def sensor(self) -> str:
+        """Key of ``data.sensors.SENSORS``."""
+        return "nuscenes"
+
+    def build(self) -> "NuScenes":
+        """The data set that this describes."""
+        return NuScenes(self)
+
+
+class NuScenes:
+    """Key frames of nuScenes, in the coordinates of the lidar as it is stored.
+
+    Layout, as it is distributed::
+
+        <root>/v1.0-trainval/scene.json, sample.json, sample_data.json, ego_pose.json,
+                             sensor.json, calibrated_sensor.json
+        <root>/samples/LIDAR_TOP/*.pcd.bin
+        <root>/samples/CAM_FRONT/*.jpg, …
+        <root>/lidarseg/v1.0-trainval/<sample_data token>_lidarseg.bin
+
+    Splits: the official scene lists (``datasets/nuscenes/splits.yaml``), and train cut in two for
+    tuning without a look at val (``tune_train``, 600 scenes, and ``tune_val``, 100). Classes: the
+    32 of lidarseg become the 16 of its challenge (``label_maps/nuscenes.yaml``). The lidar's own x
+    axis points to the right and y forward; points are not turned, because the published weights
+    saw them so.
+
+    Licence: CC BY-NC-SA 4.0 (Motional).
+
+    Args:
+        config: What to read.
+
+    Raises:
+        DatasetNotFoundError: If the folder, a table, or something that is required is missing.
+        FileFormatError: If a table is damaged.
+
+    References:
+        Caesar et al., "nuScenes: A Multimodal Dataset for Autonomous Driving", CVPR 2020; Fong et
+        al., "Panoptic nuScenes", RA-L 2022; limits of the projection: ScaLR (CVPR 2024).
+    """
+
+    def __init__(self, config: NuScenesConfig) -> None:
+        self.config = config
+        self.sensor = config.sensor
+        self.label_map: LabelMap = load_label_map("nuscenes")
+        tables = config.root / config.version
+        if not tables.is_dir():
+            found = sorted(path.name for path in config.root.glob("v1.0-*"))
+            msg = (
+                f"{tables} is not a folder; {config.root} holds "
+                f"{', '.join(found) or 'no version'}. Set root and version to what is on disk."
+            )
+            raise DatasetNotFoundError(msg)
+        self._index: KeyFrames = read_key_frames(tables, config.index_cache)
+        self._channels = [CHANNELS.index(name) for name in config.cameras or CAMERAS]
+        chosen = np.flatnonzero(np.isin(self._index.scene, self._scenes()))
+        chosen = frames_of_share(self._index, chosen, config.share, config.every)
+        self.on_disk = disk = self._on_disk(chosen)
+        kept = usable_frames(
+            config, disk, lambda i: self._frame_id(int(chosen[i])), source=config.root
+        )
+        self._frames = chosen[kept]
+        self._has_labels = disk.labels[kept]
+        self._has_picture = disk.pictures[kept]
+
+    @property
+    def frame_ids(self) -> tuple[str, ...]:
+        """``"<scene>/<sample token>"`` of every frame, by scene and time."""
+        return tuple(self._frame_id(int(frame)) for frame in self._frames)
+
+    def __len__(self) -> int:
+        """Number of frames."""
+        return len(self._frames)
+
+    def __getitem__(self, index: int) -> Frame:
+        """Read one frame.
+
+        Raises:
+            FileFormatError: If a file of it is damaged or does not fit the others.
+        """
+        frame = int(self._frames[index])
+        path = self.config.root / self._index.filename[frame, _LIDAR].decode()
+        scan = read_scan(path, _NUM_COLUMNS)
+        ring = scan[has_return(scan[:, :3]), 4]
+        if not ((ring >= _NO_RING) & (ring < _MAX_RINGS) & (ring == np.floor(ring))).all():
+            msg = (
+                f"scan {path}: read as five float32 a point, its fifth column does not count "
+                f"rings (whole numbers from {_NO_RING}, unknown, to {_MAX_RINGS - 1}). Write five "
+                "columns, x y z intensity ring; a column of zeros will do for a lidar without."
+            )
+            raise FileFormatError(msg)
+        check_intensity(scan, path, "the intensity, is not in 0 to 255")
+        T_world_lidar = self._index.T_world_ego(frame, _LIDAR) @ self._index.T_ego_sensor(
+            frame, _LIDAR
+        )
+        return Frame(
+            frame_id=self._frame_id(frame),
+            sensor=self.sensor,
+            points=np.ascontiguousarray(scan[:, :3]),
+            intensity=np.ascontiguousarray(scan[:, 3]),
+            labels=self._labels(index, len(scan)),
+            views=self._views(index, T_world_lidar),
+            T_world_lidar=T_world_lidar,
+        )
+
+    def scan_token(self, index: int) -> str:
+        """Token of a frame's scan in ``sample_data``; label files are named after it."""
+        return self._index.lidar_token[int(self._frames[index])].decode()
+
+    def _frame_id(self, frame: int) -> str:
+        return f"{self._index.scene[frame]}/{self._index.token[frame].decode()}"
+
+    def _label_file(self, frame: int) -> str:
+        token = self._index.lidar_token[frame].decode()
+        return f"lidarseg/{self.config.version}/{token}_lidarseg.bin"
+
+    def _labels(self, index: int, num_points: int) -> NDArray[np.uint8] | None:
+        if self.config.labels == "none" or not self._has_labels[index]:
+            return None
+        path = self.config.root / self._label_file(int(self._frames[index]))
+        return self.label_map.apply(read_label_ids(path, "u1", num_points), source=str(path))
+
+    def _views(self, index: int, T_world_lidar: NDArray[np.float64]) -> tuple[CameraView, ...]:
+        if self.config.pictures == "none":
+            return ()
+        present = zip(self._channels, self._has_picture[index], strict=True)
+        return tuple(
+            self._view(int(self._frames[index]), channel, T_world_lidar)
+            for channel, has_picture in present
+            if has_picture
+        )
+
+    def _view(self, frame: int, channel: int, T_world_lidar: NDArray[np.float64]) -> CameraView:
+        tables = self._index
+        T_world_cam = tables.T_world_ego(frame, channel) @ tables.T_ego_sensor(frame, channel)
+        height, width = tables.size_hw[frame, channel].tolist()
+        K = tables.K[tables.calibration[frame, channel]]
+        folder = self.config.root / self.config.version
+        with blamed_on(folder / "calibrated_sensor.json"):
+            check_pinhole(K, (height, width))
+        with blamed_on(folder / "ego_pose.json"):
+            return CameraView(
+                name=CHANNELS[channel],
+                image_path=self.config.root / tables.filename[frame, channel].decode(),
+                size_hw=(height, width),
+                K=K,
+                T_cam_lidar=invert_rigid(T_world_cam) @ T_world_lidar,
+                near_depth=_NEAR_DEPTH,
+                border_px=_BORDER_PX,
+            )
+
+    def _scenes(self) -> list[str]:
+        """Names of the wanted scenes, all of them in the tables."""
+        config = self.config
+        known = set(self._index.scene.tolist())
+        split = known if config.split == "all" else set(official_scenes(config.split))
+        strangers = [scene for scene in config.scenes or () if scene not in split]
+        if strangers:
+            msg = (
+                f"{strangers[0]!r} is no scene of the split {config.split!r} of {config.version}; "
+                f"{suggestion(strangers[0], split) if len(split) < 20 else 'set split=all.'}"
+            )
+            raise DatasetNotFoundError(msg)
+        wanted = sorted(split if config.scenes is None else config.scenes)
+        wanted = scenes_of_share(wanted, config.share, config.every)
+        absent = [scene for scene in wanted if scene not in known]
+        if absent and (config.missing == "error" or len(absent) == len(wanted)):
+            msg = (
+                f"{config.root / config.version}: its tables lack {len(absent)} of the "
+                f"{len(wanted)} wanted scenes of split {config.split!r}, first {absent[0]}; set "
+                "version and split to what is on disk, or missing=skip."
+            )
+            raise DatasetNotFoundError(msg)
+        if absent:
+            logger.warning("%s: left out %d scenes that are absent.", config.root, len(absent))
+        return wanted
+
+    def _on_disk(self, frames: NDArray[np.int64]) -> OnDisk:
+        listing = FileListing(self.config.root)
+        files = self._index.filename[frames]
+
+        def exist(names: NDArray[np.bytes_]) -> list[bool]:
+            return [listing.has(name.decode()) for name in names]
+
+        pictures = [exist(files[:, channel]) for channel in self._channels]
+        return OnDisk(
+            scan=np.array(exist(files[:, _LIDAR]), dtype=bool),
+            labels=np.array([listing.has(self._label_file(int(f))) for f in frames], dtype=bool),
+            pictures=np.array(pictures, dtype=bool).T,
+        )
+
+
+def official_scenes(split: str) -> tuple[str, ...]:
+    """Names of the scenes of a split: an official one, or ``tune_train`` and ``tune_val`` of it."""
+    file = resources.files("lidistill").joinpath("datasets", "nuscenes", "splits.yaml")
+    lists = yaml.safe_load(file.read_text("utf-8"))
+    if split == "tune_train":
+        held_out = set(lists["tune_val"])
+        return tuple(scene for scene in lists["train"] if scene not in held_out)
+    return tuple(lists[split])

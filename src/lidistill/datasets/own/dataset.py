@@ -1,0 +1,279 @@
+"""A user's own recordings: scans, pictures, one calibration file, in a folder."""
+
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from lidistill.datasets.binary import read_label_ids
+from lidistill.datasets.completeness import CompletenessConfig, OnDisk, usable_frames
+from lidistill.datasets.images.files import picture_size
+from lidistill.datasets.own.files import (
+    Calibration,
+    LabelTable,
+    Name,
+    read_calibration,
+    read_label_table,
+    read_statistics,
+)
+from lidistill.datasets.own.recording import Recording, read_recording, subfolders
+from lidistill.datasets.own.splits import SplitLists
+from lidistill.datasets.scan_file import Scan, read_scan
+from lidistill.datasets.scan_formats.arrays import read_array
+from lidistill.datasets.sensors import SENSORS
+from lidistill.errors import DatasetNotFoundError, FileFormatError
+from lidistill.labels import LabelMap
+from lidistill.reading.files import read_file
+from lidistill.reading.names import listed
+from lidistill.records import CameraView, Frame
+
+_CALIBRATION: Final = "calibration.yaml"
+_CLASS_BITS: Final = 0xFFFF  # of a .label file, as in SemanticKITTI; the others count instances
+_NO_INTENSITY: Final = "none"
+
+
+class FolderConfig(CompletenessConfig):
+    """Which part of one's own recordings to read."""
+
+    kind: Literal["folder"] = "folder"
+    root: Path  # the folder that holds calibration.yaml
+    sensor: Name = "own"  # a name in SENSORS takes that lidar's shipped intensity statistics
+    split: Literal["train", "val", "all"] = "all"
+    val_fraction: Annotated[float, Field(gt=0, lt=1)] | None = None  # of the drives, the last ones
+    drives: Annotated[tuple[Name, ...], Field(min_length=1)] | None = None  # of the split
+    cameras: Annotated[tuple[Name, ...], Field(min_length=1)] | None = None
+    every: Annotated[int, Field(ge=1)] = 1  # 10: the first scan of the selection and every tenth
+
+    def build(self) -> "Folder":
+        """The data set that this describes."""
+        return Folder(self)
+
+    def statistics(self) -> tuple[float, float] | None:
+        """Mean and deviation of the intensity in ``statistics.yaml``; None where there is none.
+
+        Raises:
+            FileFormatError: If the file is damaged.
+        """
+        path = self.root / "statistics.yaml"
+        return read_statistics(path) if path.exists() else None
+
+    def is_without_intensity(self) -> bool:
+        """Whether every ``calibration.yaml`` says that scans have no intensity."""
+        found = [self.root / _CALIBRATION, *self.root.glob(f"*/{_CALIBRATION}")]
+        columns = [read_calibration(path).intensity for path in found if path.exists()]
+        return bool(columns) and all(column == _NO_INTENSITY for column in columns)
+
+
+class Folder:
+    """Scans of one's own, with the pictures taken around them.
+
+    Layout; a single drive may also lie in the root itself (``<root>/scans``, …)::
+
+        <root>/calibration.yaml, statistics.yaml, labels.yaml
+        <root>/splits/train.txt, val.txt
+        <root>/<drive>/scans/<scan>.pcd, times.csv
+        <root>/<drive>/cameras/<camera>/<picture>.jpg, times.csv
+        <root>/<drive>/labels/<scan>.label (or .npy)
+        <root>/<drive>/poses.txt, calibration.yaml
+
+    Only ``calibration.yaml`` and scans must be there; a drive's own calibration replaces the
+    root's. Splits: lists of drives or frames in ``splits``, or the share ``val_fraction`` of
+    drives. Classes: those of ``labels.yaml``. The page of the docs has every key of every file.
+
+    Args:
+        config: What to read.
+
+    Raises:
+        DatasetNotFoundError: If the folder, a drive, or something that is required is missing.
+        FileFormatError: If a calibration, a list, a time or a pose makes no sense.
+    """
+
+    def __init__(self, config: FolderConfig) -> None:
+        self.config = config
+        self.sensor = config.sensor
+        self._drives = self._find_drives()
+        self._table = self._read_table()
+        name = str(config.root / "labels.yaml")
+        no_classes = LabelMap(name=name, class_names=(), raw_to_train={}, raw_names={})
+        self.label_map = no_classes if self._table is None else self._table.label_map(name)
+        self._statistics = None if self.sensor in SENSORS else config.statistics()
+        self.recordings = self._find_recordings()
+        labelled = config.labels != "none"
+        frames = [(d, name) for d in self.recordings for name in d.frames(labelled=labelled)]
+        splits = SplitLists(config.root, val_fraction=config.val_fraction)
+        chosen = splits.choose(
+            config.split,
+            [(drive.name, drive.frame_id(scan)) for drive, scan in frames],
+            drives=self._drives,
+        )
+        frames = [frames[i] for i in chosen][:: config.every]
+        self.cameras = self._wanted_cameras()
+        self.on_disk = self._on_disk(frames)
+        kept = usable_frames(
+            config,
+            self.on_disk,
+            lambda i: frames[i][0].frame_id(frames[i][1]),
+            source=config.root,
+            far_images=self.far_images,
+        )
+        self._frames = tuple(frames[i] for i in kept)
+
+    @property
+    def far_images(self) -> tuple[str, ...]:
+        """One line for every camera of a drive whose images lie too far from scans in time."""
+        found = [drive.gap(camera) for drive in self.recordings for camera in self.cameras]
+        return tuple(line for line in found if line is not None)
+
+    @property
+    def frame_ids(self) -> tuple[str, ...]:
+        """``"<drive>/<scan>"`` of every frame, in reading order."""
+        return tuple(drive.frame_id(scan) for drive, scan in self._frames)
+
+    def __len__(self) -> int:
+        """Number of frames."""
+        return len(self._frames)
+
+    def __getitem__(self, index: int) -> Frame:
+        """Read one frame.
+
+        Raises:
+            FileFormatError: If a file of it is damaged or does not fit the others.
+        """
+        drive, name = self._frames[index]
+        wanted = drive.calibration.intensity
+        column = None if wanted == _NO_INTENSITY else wanted
+        scan = read_scan(drive.scans[name], intensity=column)
+        intensity = scan.intensity
+        if wanted == _NO_INTENSITY:
+            intensity = np.zeros(len(scan.points), dtype=np.float32)
+        if intensity is None:
+            msg = (
+                f"scan {drive.scans[name]} has no intensity among x, y, z, "
+                f"{listed(scan.columns)}; name the column in {_CALIBRATION} (intensity: NAME), "
+                f"or write intensity: {_NO_INTENSITY} to train without."
+            )
+            raise FileFormatError(msg)
+        return Frame(
+            frame_id=drive.frame_id(name),
+            sensor=self.sensor,
+            intensity_statistics=(0.0, 1.0) if wanted == _NO_INTENSITY else self._statistics,
+            points=scan.points,
+            intensity=intensity,
+            labels=self._labels(drive, name, scan),
+            views=tuple(
+                _view(drive, name, camera)
+                for camera in self.cameras
+                if self.config.pictures != "none" and name in drive.pictures.get(camera, ())
+            ),
+            T_world_lidar=drive.poses.get(name),
+        )
+
+    def _labels(self, drive: Recording, name: str, scan: Scan) -> NDArray[np.uint8] | None:
+        if self._table is None or self.config.labels == "none":
+            return None
+        if self._table.column is not None:
+            path, ids = drive.scans[name], scan.columns.get(self._table.column)
+        elif name in drive.labels:
+            path = drive.labels[name]
+            ids = _read_ids(path, len(scan.points))
+        else:
+            return None
+        if ids is None or ids.dtype.kind not in "iu" or ids.shape != (len(scan.points),):
+            found = "none" if ids is None else f"{ids.dtype.name} of shape {ids.shape}"
+            msg = (
+                f"{path}: its class ids are {found}, expected a whole number for each of the "
+                f"{len(scan.points)} points (column {self._table.column or 'of the file'})."
+            )
+            raise FileFormatError(msg)
+        return self.label_map.apply(ids.astype(np.int64), source=str(path))
+
+    def _read_table(self) -> LabelTable | None:
+        path = self.config.root / "labels.yaml"
+        return read_label_table(path) if path.exists() else None
+
+    def _find_drives(self) -> tuple[str, ...]:
+        root = self.config.root
+        if not root.is_dir():
+            msg = f"{root} is not a folder; set root to the one that holds {_CALIBRATION}."
+            raise DatasetNotFoundError(msg)
+        return tuple(path.name for path in subfolders(root) if (path / "scans").is_dir())
+
+    def _find_recordings(self) -> tuple[Recording, ...]:
+        root, wanted = self.config.root, self.config.drives
+        names = self._drives
+        alone = (root / "scans").is_dir()
+        absent = sorted(set(wanted or ()) - set(names))
+        if absent or alone == bool(names):
+            what = "neither" if not alone else "both"
+            found = f"the drives {', '.join(names) or 'none'}, not {absent[0]}" if absent else what
+            msg = (
+                f"{root} holds {found}; expected scans/ (a single drive), or drives that hold "
+                "scans/ each, not both. docs/datasets/own.md shows the layout."
+            )
+            raise DatasetNotFoundError(msg)
+        kept = [name for name in names if wanted is None or name in wanted]
+        # The path of a root's own drive is the root.
+        drives = tuple(self._read_drive(name) for name in kept or [""])
+        if self._table is None and self.config.labels != "none" and any(d.labels for d in drives):
+            msg = (
+                f"{root} has labels, and no labels.yaml that says what they mean; add it (see "
+                "docs/datasets/own.md), or set labels=none."
+            )
+            raise DatasetNotFoundError(msg)
+        return drives
+
+    def _read_drive(self, name: str) -> Recording:
+        folder = self.config.root / name
+        own, shared = folder / _CALIBRATION, self.config.root / _CALIBRATION
+        calibration: Calibration = read_calibration(own if own.exists() else shared)
+        return read_recording(folder, name, calibration)
+
+    def _wanted_cameras(self) -> tuple[str, ...]:
+        known = sorted({camera for drive in self.recordings for camera in drive.pictures})
+        wanted = self.config.cameras
+        absent = sorted(set(wanted or ()) - set(known))
+        if absent:
+            msg = (
+                f"{self.config.root}: {_CALIBRATION} has no camera {absent[0]!r}, found "
+                f"{', '.join(known) or 'none'}; add it, or name another."
+            )
+            raise DatasetNotFoundError(msg)
+        return tuple(wanted or known)
+
+    def _on_disk(self, frames: list[tuple[Recording, str]]) -> OnDisk:
+        column = self._table is not None and self._table.column is not None
+        pictures = [[s in d.pictures.get(c, ()) for c in self.cameras] for d, s in frames]
+        return OnDisk(
+            scan=np.array([scan in drive.scans for drive, scan in frames], dtype=bool),
+            labels=np.array([column or scan in drive.labels for drive, scan in frames], dtype=bool),
+            pictures=np.array(pictures, dtype=bool).reshape(len(frames), len(self.cameras)),
+        )
+
+
+def _view(drive: Recording, scan: str, camera: str) -> CameraView:
+    calibration, path = drive.calibration.cameras[camera], drive.pictures[camera][scan].path
+    height, width = picture_size(path)
+    if (height, width) != calibration.size_hw:
+        msg = (
+            f"picture {path} is {height} x {width} (height x width), expected size_hw "
+            f"{list(calibration.size_hw)} of camera {camera}; K holds for that size alone. Mend "
+            "size_hw and K, or take the pictures as they were calibrated."
+        )
+        raise FileFormatError(msg)
+    return CameraView(
+        name=camera,
+        image_path=path,
+        size_hw=calibration.size_hw,
+        K=np.array(calibration.K),
+        T_cam_lidar=drive.T_cam_lidar(scan, camera),
+        distortion=calibration.coefficients,
+        near_depth=calibration.near_depth,
+    )
+
+
+def _read_ids(path: Path, num_points: int) -> NDArray[np.generic]:
+    if path.suffix.lower() == ".npy":
+        return read_array(read_file(path), str(path))
+    return read_label_ids(path, "<u4", num_points) & _CLASS_BITS

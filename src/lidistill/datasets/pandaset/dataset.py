@@ -1,0 +1,300 @@
+"""PandaSet: two lidars, six cameras, and 42 classes in San Francisco and on El Camino Real."""
+
+import logging
+import re
+from pathlib import Path
+from typing import Final, Literal, Self, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, field_validator, model_validator
+
+from lidistill.config import Config
+from lidistill.datasets.binary import MAX_RANGE, nothing_returned
+from lidistill.datasets.images.files import a_few, size_of_view
+from lidistill.datasets.pandaset.drive import CameraFiles, DriveFiles, is_drive, read_drive
+from lidistill.datasets.pandaset.tables import PointTable, read_classes, read_points
+from lidistill.errors import DatasetNotFoundError, FileFormatError
+from lidistill.geometry import check_pinhole, invert_rigid, rigid, transform_points
+from lidistill.labels import LabelMap, load_label_map
+from lidistill.reading.files import blamed_on
+from lidistill.records import CameraView, Frame
+
+logger = logging.getLogger(__name__)
+
+CameraName: TypeAlias = Literal[
+    "front_camera",
+    "front_left_camera",
+    "front_right_camera",
+    "left_camera",
+    "right_camera",
+    "back_camera",
+]
+CAMERAS: Final[tuple[CameraName, ...]] = (
+    "front_camera",
+    "front_left_camera",
+    "front_right_camera",
+    "left_camera",
+    "right_camera",
+    "back_camera",
+)
+DEVICE: Final = {"pandar64": 0, "pandargt": 1}
+"""Value of the column ``d`` for each sensor."""
+_DEFAULT_CAMERAS: Final[dict[str, tuple[CameraName, ...]]] = {
+    "pandar64": CAMERAS,
+    "pandargt": ("front_camera",),
+}
+_RANGE: Final = re.compile(r"\s*([0-9]{1,6})\s*(?:-\s*([0-9]{1,6})\s*)?")
+_TRAIN_LATITUDE: Final = 37.6  # degrees; San Francisco lies north of it, El Camino Real south
+_ROUNDING: Final = 1e-6  # metres
+_T_EGO_LIDAR: Final = rigid(np.eye(3), [0.0, 0.0, 1.6])  # metres; the road is then at about -1.7
+
+
+class PandaSetConfig(Config):
+    """Which part of PandaSet to read, and how strict to be about what is missing."""
+
+    kind: Literal["pandaset"] = "pandaset"
+    root: Path  # the folder that holds the drives 001, 002, …
+    sensor: Literal["pandar64", "pandargt"] = "pandar64"
+    split: Literal["train", "val", "all"] = "train"  # all: also drives without labels
+    drives: tuple[str, ...] | None = Field(default=None, min_length=1)  # of the split; None: all
+    frames: str | tuple[int, ...] | None = None  # numbers or "0-38,44"; None: all on disk
+    cameras: tuple[CameraName, ...] | None = None  # None: all six, for pandargt the front one
+    labels: Literal["required", "optional", "none"] = "optional"
+    missing: Literal["skip", "error"] = "skip"  # a wanted camera, or picture of it, that is absent
+
+    @field_validator("drives", mode="before")
+    @classmethod
+    def _drive_names(cls, drives: object) -> object:
+        # YAML reads 002 as a number; PandaSet's folders have three digits.
+        items = drives if isinstance(drives, list | tuple) else [drives]
+        named = tuple(f"{item:03d}" if type(item) is int else item for item in items)
+        return None if drives is None else named
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        self.frame_numbers()
+        return self
+
+    def frame_numbers(self) -> frozenset[int] | None:
+        """Numbers of the wanted frames, or None for all.
+
+        Raises:
+            ValueError: If ``frames`` is a text other than numbers and ranges.
+        """
+        if self.frames is None or not isinstance(self.frames, str):
+            return None if self.frames is None else frozenset(self.frames)
+        numbers: set[int] = set()
+        for part in self.frames.split(","):
+            match = _RANGE.fullmatch(part)
+            if match is None:
+                msg = f"frames {self.frames!r}: {part!r} is neither a number nor a range like 0-38"
+                raise ValueError(msg)
+            first, last = match.groups()
+            numbers |= set(range(int(first), int(last or first) + 1))
+        return frozenset(numbers)
+
+    def build(self) -> "PandaSet":
+        """The data set that this describes."""
+        return PandaSet(self)
+
+
+class PandaSet:
+    """Scans of one of PandaSet's two lidars, with the pictures taken at the same time.
+
+    Layout, as it is distributed::
+
+        <root>/<drive>/lidar/NN.pkl.gz (or .pkl), poses.json
+        <root>/<drive>/camera/<camera>/NN.jpg, poses.json, intrinsics.json
+        <root>/<drive>/annotations/semseg/NN.pkl.gz (or .pkl)
+        <root>/<drive>/meta/gps.json
+
+    Splits: drives with ``annotations/semseg``; those whose first latitude is above 37.6 degrees
+    train (49 drives), the others validate (27). Classes: the 42 of the data set become 17
+    (``label_maps/pandaset.yaml``). Points are stored in world coordinates and are returned in
+    those of the vehicle, 1.6 m higher.
+
+    Licence: CC BY 4.0 (Hesai and Scale AI).
+
+    Args:
+        config: What to read.
+
+    Raises:
+        DatasetNotFoundError: If the folder, a named drive, or anything to read is missing.
+        FileFormatError: If a pose file does not fit the frames on disk.
+
+    References:
+        Xiao et al., "PandaSet: Advanced Sensor Suite Dataset for Autonomous Driving", ITSC 2021;
+        split and class map of ScaLR (CVPR 2024).
+    """
+
+    def __init__(self, config: PandaSetConfig) -> None:
+        self.config = config
+        self.sensor = config.sensor
+        self.label_map: LabelMap = load_label_map("pandaset")
+        self.cameras = config.cameras or _DEFAULT_CAMERAS[config.sensor]
+        self.drives = self._find_drives()
+        numbers = config.frame_numbers()
+        self._frames = tuple(
+            (drive, frame)
+            for drive in self.drives
+            for frame in drive.scans
+            if numbers is None or int(frame) in numbers
+        )
+        if not self._frames:
+            names = ", ".join(drive.name for drive in self.drives)
+            msg = f"{config.root}: none of the frames {config.frames!r} is in the drives {names}."
+            raise DatasetNotFoundError(msg)
+        self._check_complete()
+
+    @property
+    def frame_ids(self) -> tuple[str, ...]:
+        """``"<drive>/<frame>/<sensor>"`` of every frame, in reading order."""
+        return tuple(self._frame_id(drive, frame) for drive, frame in self._frames)
+
+    def __len__(self) -> int:
+        """Number of frames."""
+        return len(self._frames)
+
+    def __getitem__(self, index: int) -> Frame:
+        """Read one frame.
+
+        Raises:
+            FileFormatError: If a file of it is damaged or does not fit the others.
+            DatasetNotFoundError: If it has no point of this sensor.
+        """
+        drive, frame = self._frames[index]
+        path = drive.scans[frame]
+        table = read_points(path, DEVICE[self.sensor])
+        if not len(table.rows):
+            msg = f"{path} has no point of {self.sensor} (d = {DEVICE[self.sensor]}); leave it out."
+            raise DatasetNotFoundError(msg)
+        T_world_lidar = drive.T_world_ego[frame] @ _T_EGO_LIDAR
+        points = transform_points(invert_rigid(T_world_lidar), table.world).astype(np.float32)
+        # Such beams of the lidar's own frame lie there again, but for rounding.
+        lost = ~(np.abs(points).max(axis=1) > _ROUNDING)
+        if lost.all():
+            raise nothing_returned(path, len(points))
+        points[lost] = np.nan
+        farthest = np.nanmax(np.abs(points))
+        if farthest > MAX_RANGE:
+            msg = (
+                f"{path}: a point lies {farthest:g} m from the vehicle, expected at "
+                f"most {MAX_RANGE:g}; the scan or lidar/poses.json is damaged. Unpack both again."
+            )
+            raise FileFormatError(msg)
+        return Frame(
+            frame_id=self._frame_id(drive, frame),
+            sensor=self.sensor,
+            points=points,
+            intensity=table.intensity,
+            labels=self._labels(drive, frame, table),
+            views=tuple(
+                _view(drive.cameras[name], frame, T_world_lidar)
+                for name in self.cameras
+                if name in drive.cameras and frame in drive.cameras[name].pictures
+            ),
+            T_world_lidar=T_world_lidar,
+        )
+
+    def _frame_id(self, drive: DriveFiles, frame: str) -> str:
+        return f"{drive.name}/{frame}/{self.sensor}"
+
+    def _labels(self, drive: DriveFiles, frame: str, table: PointTable) -> NDArray[np.uint8] | None:
+        if self.config.labels == "none" or frame not in drive.labels:
+            return None
+        path = drive.labels[frame]
+        raw = read_classes(path, drive.scans[frame], table.index)
+        return self.label_map.apply(raw[table.rows], source=str(path))
+
+    def _find_drives(self) -> tuple[DriveFiles, ...]:
+        root, wanted = self.config.root, self.config.drives
+        if not root.is_dir():
+            msg = f"{root} is not a folder; set root to the one that holds PandaSet's drives."
+            raise DatasetNotFoundError(msg)
+        folders = [root / name for name in wanted or sorted(path.name for path in root.iterdir())]
+        absent = [folder.name for folder in folders if wanted and not is_drive(folder)]
+        folders = [folder for folder in folders if is_drive(folder)]
+        if absent or not folders:
+            hint = (
+                f"; {root} itself is a drive, set root to {root.parent}" if is_drive(root) else ""
+            )
+            what = f"the drive {absent[0]} is not there" if absent else "no drive is there"
+            msg = f"{root}: {what}, expected folders like 002/lidar/00.pkl.gz{hint}."
+            raise DatasetNotFoundError(msg)
+        drives = [read_drive(folder, self.cameras) for folder in folders]
+        kept = tuple(drive for drive in drives if self._in_split(drive))
+        if not kept:
+            side = "above" if self.config.split == "train" else "of at most"
+            msg = (
+                f"{root}: none of its {len(drives)} drives is in the split {self.config.split!r}, "
+                f"which needs annotations/semseg and a latitude {side} {_TRAIN_LATITUDE} degrees; "
+                "split=all takes every drive."
+            )
+            raise DatasetNotFoundError(msg)
+        return kept
+
+    def _in_split(self, drive: DriveFiles) -> bool:
+        if self.config.split == "all":
+            return True
+        if drive.latitude is None:
+            msg = (
+                f"{self.config.root / drive.name}: without meta/gps.json its split is unknown; "
+                "unpack that file or set split=all."
+            )
+            raise DatasetNotFoundError(msg)
+        side = "train" if drive.latitude > _TRAIN_LATITUDE else "val"
+        return bool(drive.labels) and self.config.split == side
+
+    def _check_complete(self) -> None:
+        """See ``PandaSetConfig.missing`` and ``PandaSetConfig.labels``."""
+        numbers = self.config.frame_numbers()
+        unscanned = [
+            f"{drive.name}/{frame}"
+            for drive in self.drives
+            for frame in sorted(drive.labels.keys() - drive.scans.keys())
+            if numbers is None or int(frame) in numbers
+        ]
+        if unscanned:
+            text = f"{self.config.root}: {len(unscanned)} frames have labels and no scan"
+            if self.config.missing == "error":
+                msg = f"{text}, first {unscanned[0]}; unpack lidar/ again, or set missing=skip."
+                raise DatasetNotFoundError(msg)
+            logger.warning("%s, first %s; they are left out.", text, unscanned[0])
+        unlabelled = [
+            f"{drive.name}/{frame}" for drive, frame in self._frames if frame not in drive.labels
+        ]
+        without = [
+            f"{drive.name}/{frame} {name}"
+            for drive, frame in self._frames
+            for name in self.cameras
+            if name not in drive.cameras or frame not in drive.cameras[name].pictures
+        ]
+        if unlabelled and self.config.labels == "required":
+            msg = (
+                f"{self.config.root}: {len(unlabelled)} of {len(self)} frames have no label file, "
+                f"first {unlabelled[0]}; leave them out with frames or drives, or set "
+                "labels=optional."
+            )
+            raise DatasetNotFoundError(msg)
+        if without:
+            text = f"{self.config.root}: {len(without)} pictures are missing, first {without[0]}"
+            if self.config.missing == "error":
+                msg = f"{text}; unpack them, name the wanted cameras, or set missing=skip."
+                raise DatasetNotFoundError(msg)
+            logger.warning("%s; these frames have fewer views.", text)
+
+
+def _view(camera: CameraFiles, frame: str, T_world_lidar: NDArray[np.float64]) -> CameraView:
+    path = camera.pictures[frame]
+    size_hw = size_of_view(path, a_few(list(camera.pictures.values())))
+    with blamed_on(camera.folder / "intrinsics.json"):
+        check_pinhole(camera.K, size_hw)
+    with blamed_on(camera.folder / "poses.json"):
+        return CameraView(
+            name=camera.name,
+            image_path=path,
+            size_hw=size_hw,
+            K=camera.K,
+            T_cam_lidar=invert_rigid(camera.T_world_cam[frame]) @ T_world_lidar,
+        )

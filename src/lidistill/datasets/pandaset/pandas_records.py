@@ -1,0 +1,130 @@
+"""The names that a pickled pandas table may use; each becomes a record that does nothing."""
+
+from typing import Final
+
+from lidistill.reading.inert_pickle import Record
+
+
+class DataFrame(Record):
+    """The table."""
+
+
+class Manager(Record):
+    """Its blocks of columns of one type, and its two axes."""
+
+
+class Block(Record):
+    """Values of some columns, and their places among the columns."""
+
+
+class NewIndex(Record):
+    """Names of the columns, or of the rows."""
+
+
+class IndexType(Record):
+    """What kind of index ``NewIndex`` makes."""
+
+
+class Backed(Record):
+    """An array inside another: text, categories or times."""
+
+
+class BackedType(Record):
+    """What kind of array ``Backed`` makes, or its type of values."""
+
+
+class Masked(Record):
+    """Numbers of which some may be missing: values, and a mask."""
+
+
+class CategoryType(Record):
+    """The values that codes stand for."""
+
+
+class Slice(Record):
+    """Places of columns: first, end, step."""
+
+
+class Encoded(Record):
+    """Bytes that Python 2 wrote as text."""
+
+
+class Dtype(Record):
+    """Type of an array's numbers."""
+
+
+class NdArray(Record):
+    """The class of plain arrays, and nothing else."""
+
+
+class PlainArray(Record):
+    """An array; its state is version, shape, dtype, order and data."""
+
+
+class FromBuffer(Record):
+    """An array; its arguments are data, dtype, shape and order."""
+
+
+def _arrays(kind: type[Record], *places: str) -> dict[tuple[str, str], type[Record]]:
+    return {(place.rpartition(":")[0], place.rpartition(":")[2]): kind for place in places}
+
+
+_INDEX: Final = "pandas.core.indexes"
+_ARRAYS: Final = "pandas.core.arrays"
+
+ADMITTED: Final[dict[tuple[str, str], type[Record]]] = {
+    **_arrays(DataFrame, "pandas:DataFrame", "pandas.core.frame:DataFrame"),
+    **_arrays(
+        Manager,
+        "pandas.core.internals:BlockManager",
+        "pandas.core.internals.managers:BlockManager",
+    ),
+    **_arrays(Block, "pandas._libs.internals:_unpickle_block"),
+    **_arrays(NewIndex, f"{_INDEX}.base:_new_Index"),
+    **_arrays(IndexType, "pandas:Index", "pandas:RangeIndex", "pandas:MultiIndex"),
+    **_arrays(IndexType, f"{_INDEX}.base:Index", f"{_INDEX}.range:RangeIndex"),
+    **_arrays(IndexType, f"{_INDEX}.multi:MultiIndex", "pandas.core.indexes.frozen:FrozenList"),
+    **_arrays(IndexType, *(f"{_INDEX}.numeric:{n}64Index" for n in ("Int", "UInt", "Float"))),
+    **_arrays(Backed, "pandas._libs.arrays:__pyx_unpickle_NDArrayBacked"),
+    **_arrays(BackedType, "pandas:Categorical", f"{_ARRAYS}.categorical:Categorical"),
+    **_arrays(BackedType, "pandas.arrays:StringArray", "pandas:StringDtype"),
+    **_arrays(BackedType, "pandas.arrays:DatetimeArray", f"{_ARRAYS}.datetimes:DatetimeArray"),
+    **_arrays(BackedType, "pandas.arrays:TimedeltaArray", f"{_ARRAYS}.timedeltas:TimedeltaArray"),
+    **_arrays(
+        BackedType,
+        *(
+            f"{_ARRAYS}.string_:{name}"
+            for name in ("StringArray", "StringArrayNumpySemantics", "StringDtype")
+        ),
+    ),
+    **_arrays(CategoryType, "pandas:CategoricalDtype"),
+    **_arrays(CategoryType, "pandas.core.dtypes.dtypes:CategoricalDtype"),
+    **_arrays(Masked, *(f"pandas.arrays:{n}Array" for n in ("Integer", "Floating", "Boolean"))),
+    **_arrays(Masked, f"{_ARRAYS}.integer:IntegerArray", f"{_ARRAYS}.floating:FloatingArray"),
+    **_arrays(Masked, f"{_ARRAYS}.boolean:BooleanArray"),
+    **_arrays(
+        BackedType,
+        *(
+            f"{place}:{sign}Int{bits}Dtype"
+            for place in ("pandas", f"{_ARRAYS}.integer")
+            for sign in ("", "U")
+            for bits in (8, 16, 32, 64)
+        ),
+        *(
+            f"{place}:Float{bits}Dtype"
+            for place in ("pandas", f"{_ARRAYS}.floating")
+            for bits in (32, 64)
+        ),
+        "pandas:BooleanDtype",
+        f"{_ARRAYS}.boolean:BooleanDtype",
+    ),
+    **_arrays(Slice, "builtins:slice", "__builtin__:slice"),
+    **_arrays(Encoded, "_codecs:encode"),
+    **_arrays(Dtype, "numpy:dtype"),
+    **_arrays(NdArray, "numpy:ndarray"),
+    **_arrays(
+        PlainArray, "numpy.core.multiarray:_reconstruct", "numpy._core.multiarray:_reconstruct"
+    ),
+    **_arrays(FromBuffer, "numpy.core.numeric:_frombuffer", "numpy._core.numeric:_frombuffer"),
+}
+"""Every name that these tables use, by module; each stands for a record and nothing else."""

@@ -1,0 +1,1 @@
+"""Points learn the teacher's feature of their pixel."""

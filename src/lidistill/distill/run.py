@@ -1,0 +1,43 @@
+"""A whole distillation run: train, then write its pictures."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from lidistill.distill.feature_figures import locate_frames, write_portrait
+from lidistill.distill.module import PretrainRecipe, pretrain
+from lidistill.distributed.processes import on_first
+from lidistill.figures.charts import loss_curve
+from lidistill.training.run_files import read_log
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PretrainResult:
+    """What a distillation run leaves behind."""
+
+    checkpoint: Path
+    pictures: tuple[Path, ...]
+    last: dict[str, float]
+    """Last line of the log: step, loss, cosine, learning rate."""
+
+
+def run_pretrain(recipe: PretrainRecipe) -> PretrainResult:
+    """Distil, then draw the loss curve and, if the recipe wants it, the features."""
+    if recipe.pictures.enabled:
+        locate_frames(recipe, recipe.pictures.frames)
+    checkpoint = pretrain(recipe)
+    return on_first(lambda: _draw(recipe, checkpoint))
+
+
+def _draw(recipe: PretrainRecipe, checkpoint: Path) -> PretrainResult:
+    records = read_log(recipe.output / "log.jsonl")
+    folder = recipe.output / "pictures"
+    curve = folder / "loss.png"
+    loss_curve(records, curve)
+    portrait: list[Path] = []
+    if recipe.pictures.enabled:
+        portrait = write_portrait(
+            recipe, checkpoint, folder, frames=recipe.pictures.frames, point=recipe.pictures.point
+        )
+    return PretrainResult(
+        checkpoint=checkpoint, pictures=(curve, *portrait), last=records[-1] if records else {}
+    )

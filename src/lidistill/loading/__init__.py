@@ -1,0 +1,1 @@
+"""In which order frames are read, and by whom."""

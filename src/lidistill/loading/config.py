@@ -1,0 +1,237 @@
+"""The data part of a recipe: which sets, how they are sampled, how many workers read them."""
+
+from collections.abc import Callable, Generator
+from typing import Annotated, Any, Generic, Literal, Protocol, Self, TypeAlias, TypeVar
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from lidistill.config import Config, Seed, Workers
+from lidistill.datasets import DatasetConfig, FrameDataset
+from lidistill.datasets.completeness import CompletenessConfig
+from lidistill.distributed.all_reduce import num_ranks, rank
+from lidistill.errors import ConfigError, DatasetNotFoundError
+from lidistill.loading.bad_frames import BadFrames
+from lidistill.loading.loader import StepPlan, step_batches
+from lidistill.loading.mixture import Concatenation, InMemory, Subset
+from lidistill.loading.order import FrameOrder
+from lidistill.records import Frame, collate
+from lidistill.samples.distillation import SamplingConfig, sample_rng
+from lidistill.training.loop import TrainConfig
+from lidistill.training.optimizer import OptimizerConfig
+from lidistill.training.schedules import Schedule
+
+T_co = TypeVar("T_co", covariant=True)
+
+MAY_CHANGE = frozenset(
+    {
+        "name",
+        "output",
+        "device",
+        "workers",
+        "data.workers",
+        "samples",
+        "data.in_memory",
+        "pictures",
+        "evaluation",
+        "votes",
+        "train.steps",
+        "train.epochs",
+        "train.checkpoint_every",
+        "train.keep_checkpoints",
+        "train.keep_best",
+        "train.max_bad_steps",
+        "train.sharding",
+        "data.bad_frames",
+    }
+)
+"""Keys of a recipe in which a resumed run may differ: none changes what is learned, but for the
+rounding of another device."""
+
+MAY_MOVE = frozenset({"teacher_cache", "init"})
+"""Keys whose folder may differ; with a cache the targets are rounded to 16 bits, without not."""
+
+
+class MakeSample(Protocol[T_co]):
+    """Turns a frame into a sample, or into what becomes one."""
+
+    def __call__(self, frame: Frame, *, rng: np.random.Generator) -> T_co:
+        """The sample of a frame; all chance comes from ``rng``."""
+        ...
+
+
+class SetsConfig(Config):
+    """Data sets, one after the other."""
+
+    sets: Annotated[tuple[DatasetConfig, ...], Field(min_length=1)]
+    num_frames: Annotated[int, Field(ge=1)] | None = None  # of each set; None: all
+    pick: Literal["even", "random"] = "even"  # which ones: spread over the set, or drawn
+    pick_seed: Seed = 0
+    in_memory: bool = False  # keep decoded frames; for a few drives
+
+    def build(self) -> Concatenation:
+        """All sets as one.
+
+        Raises:
+            DatasetNotFoundError: If they hold no frame at all.
+            ConfigError: If a set has fewer frames than ``num_frames``.
+        """
+        for number, config in enumerate(self.sets):
+            _check_root(number, config)
+        built: list[FrameDataset] = [self._picked(config.build()) for config in self.sets]
+        dataset = Concatenation([InMemory(one) for one in built] if self.in_memory else built)
+        if len(dataset) == 0:
+            msg = "the data sets of this recipe hold no frame; check data.sets (drives, frames)."
+            raise DatasetNotFoundError(msg)
+        return dataset
+
+    def _picked(self, dataset: FrameDataset) -> FrameDataset:
+        """The frames of one set that are wanted."""
+        wanted, size = self.num_frames, len(dataset)
+        if wanted is None:
+            return dataset
+        if wanted > size:
+            msg = f"num_frames={wanted}, but a set holds {size} frames; ask for at most that many."
+            raise ConfigError(msg)
+        if self.pick == "even":
+            # The middle of each of k equal parts: never the ends, one frame is the middle one.
+            chosen = (2 * np.arange(wanted) + 1) * size // (2 * wanted)
+        else:
+            chosen = np.random.default_rng(self.pick_seed).permutation(size)[:wanted]
+        return Subset(dataset, np.sort(chosen).tolist())
+
+
+class TrainSetsConfig(SetsConfig):
+    """Data sets to train on: one after the other and shuffled, or mixed by weights."""
+
+    weights: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)] | None = None
+    """Share of each set in what is seen, up to a factor; None: every frame once an epoch."""
+    bad_frames: BadFrames = BadFrames()
+    """What to do about frames that cannot be read."""
+
+    @model_validator(mode="after")
+    def _one_weight_a_set(self) -> Self:
+        if self.weights is not None and len(self.weights) != len(self.sets):
+            msg = f"{len(self.weights)} weights for {len(self.sets)} sets; give one for each"
+            raise ValueError(msg)
+        return self
+
+    def order(self, dataset: Concatenation, seed: int) -> FrameOrder:
+        """Which frame of the built sets comes when.
+
+        Raises:
+            DatasetNotFoundError: If a set with a weight holds no frame.
+        """
+        if self.weights is not None and 0 in dataset.sizes:
+            empty = self.sets[dataset.sizes.index(0)]
+            msg = f"{empty.kind} at {empty.root} holds no frame, so it cannot have a weight."
+            raise DatasetNotFoundError(msg)
+        return FrameOrder(sizes=dataset.sizes, weights=self.weights, seed=seed)
+
+
+class DataConfig(TrainSetsConfig):
+    """Data sets to distil on, the way from frame to sample, and the workers that walk it."""
+
+    sampling: SamplingConfig = SamplingConfig()
+    workers: Workers = 0  # changes no result
+
+    def build(self) -> Concatenation:
+        """All sets as one; where pictures are optional, a frame must have one all the same.
+
+        Raises:
+            DatasetNotFoundError: If a frame has none and its set does not say ``missing: skip``.
+            ConfigError: If a set is to be read without pictures.
+        """
+        seen = tuple(_with_a_picture(number, config) for number, config in enumerate(self.sets))
+        return SetsConfig.build(self.model_copy(update={"sets": seen}))
+
+
+def _check_root(number: int, config: DatasetConfig) -> None:
+    """Shipped recipes cannot know where data lie, so an absent root is most often theirs."""
+    if not config.root.exists():
+        msg = (
+            f"there is no folder {config.root} with the data of set {number} ({config.kind}); say "
+            f"where they lie: data.sets.{number}.root=FOLDER, and evaluation.sets.{number}.root "
+            "where a recipe scores."
+        )
+        raise DatasetNotFoundError(msg)
+
+
+def _with_a_picture(number: int, config: DatasetConfig) -> DatasetConfig:
+    if not isinstance(config, CompletenessConfig) or config.pictures in {"required", "any"}:
+        return config
+    if config.pictures == "none":
+        msg = f"data.sets.{number}.pictures is none, but distillation learns from pictures."
+        raise ConfigError(f"{msg} Say pictures=required, or any.")
+    return config.model_copy(update={"pictures": "any"})
+
+
+class SampleMaker(Generic[T_co]):
+    """Prepares the sample of an epoch and a frame; a function of these and the seed alone.
+
+    Args:
+        dataset: Reads the frames.
+        make: Turns a frame into a sample, with its own random generator.
+        seed: Seed of the run.
+    """
+
+    def __init__(self, dataset: FrameDataset, make: MakeSample[T_co], seed: int) -> None:
+        self._dataset, self._make, self._seed = dataset, make, seed
+
+    def __call__(self, epoch: int, index: int) -> T_co:
+        """The sample of frame ``index`` in an epoch."""
+        return self._make(self._dataset[index], rng=sample_rng(self._seed, epoch, index))
+
+
+class RunRecipe(Protocol):
+    """What of a recipe says how long a run is, and at which learning rates."""
+
+    @property
+    def train(self) -> TrainConfig: ...  # noqa: D102
+    @property
+    def schedule(self) -> Schedule: ...  # noqa: D102
+    @property
+    def optimizer(self) -> OptimizerConfig: ...  # noqa: D102
+
+
+def step_plan(order: FrameOrder, recipe: RunRecipe) -> StepPlan:
+    """Which frames every optimiser step of a run sees.
+
+    Raises:
+        ConfigError: If the schedule does not fit a run of this length.
+    """
+    train = recipe.train
+    plan = StepPlan(
+        order=order,
+        batch_size=train.batch_size,
+        micro_batch=train.micro_batch or train.batch_size,
+        rank=rank(),
+        num_ranks=num_ranks(),
+    )
+    each = plan.steps_per_epoch
+    recipe.schedule.check(
+        total_steps=train.total_steps(each), steps_per_epoch=each, lr=recipe.optimizer.lr
+    )
+    return plan
+
+
+Batches: TypeAlias = Callable[[int, int], Generator[list[Any], None, None]]
+"""What ``engine.loop.Training.batches`` wants: the batches between two steps."""
+
+
+def sample_batches(
+    maker: Callable[[int, int], Any],
+    plan: StepPlan,
+    *,
+    workers: int,
+    bad_frames: BadFrames,
+    join: Callable[[list[Any]], object] = collate,
+) -> Batches:
+    """Batches of what worker processes prepare, packed as ``join`` does it."""
+
+    def batches(start: int, stop: int) -> Generator[list[Any], None, None]:
+        return step_batches(
+            maker, join, plan, start=start, stop=stop, workers=workers, bad_frames=bad_frames
+        )
+
+    return batches

@@ -1,1 +1,0 @@
-"""Fast operations on points, each with a plain PyTorch twin."""

@@ -1,0 +1,226 @@
+"""From a frame to the sample that the networks see: voxels, pairs, augmentation, features.
+
+Shape letters: N points of the scan, V points after voxelisation, M points of the sample.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Annotated, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+from torch import Tensor
+
+from lidistill.backbones.waffleiron.cells import cell_indices, crop_mask
+from lidistill.backbones.waffleiron.neighbors import nearest_neighbors
+from lidistill.config import Config, GridConfig, Size
+from lidistill.datasets.images.files import read_picture, resize_all
+from lidistill.datasets.sensors import sensor_of
+from lidistill.errors import FileFormatError
+from lidistill.records import CameraView, Frame, Sample
+from lidistill.samples.augmentation import (
+    Augmentation,
+    AugmentationConfig,
+    centres,
+    limit_to_nearest,
+)
+from lidistill.samples.pairing import PixelPairs, gather_pairs, pair_view
+from lidistill.samples.voxels import VoxelFrame, finite_points, voxel_subset
+
+
+class SamplingConfig(Config):
+    """How a frame becomes a sample."""
+
+    voxel_size: Annotated[float, Field(gt=0)] = 0.1  # metres
+    voxel_frame: VoxelFrame = "lidar"
+    cameras: Literal["one", "all"] = "one"  # one: drawn at random for every sample
+    points: Literal["paired", "all"] = "paired"  # paired: only those some chosen camera sees
+    max_points: Annotated[int, Field(ge=1, le=10**7)] = 20_000  # in training
+    num_neighbors: Annotated[int, Field(ge=1, le=1024)] = 16
+    image_size_hw: Size = (224, 448)
+    antialias: bool = False
+    augmentation: AugmentationConfig = AugmentationConfig()
+
+    def voxels(
+        self, frame: Frame, permutation: NDArray[np.int64] | None = None
+    ) -> NDArray[np.int64]:
+        """(V,) one point of every voxel; see ``voxel_subset``."""
+        size, counted_in = self.voxel_size, self.voxel_frame
+        return voxel_subset(frame, voxel_size=size, voxel_frame=counted_in, permutation=permutation)
+
+    def read_pictures(self, views: Sequence[CameraView]) -> Tensor:
+        """(V, 3, H, W) uint8 pictures of some views, as the teacher sees them."""
+        pictures = [read_picture(view.image_path, view.size_hw) for view in views]
+        return resize_all(pictures, self.image_size_hw, antialias=self.antialias)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draws:
+    """All that one sample leaves to chance."""
+
+    permutation: NDArray[np.int64]
+    """(N,) order of the scan's finite points in which voxels choose theirs."""
+    view_order: tuple[int, ...]
+    """Order in which the frame's views are tried."""
+    centre: float
+    """In [0, 1): which of the points the point limit keeps the surroundings of."""
+    augmentation: Augmentation
+
+    def camera_choices(self, config: SamplingConfig) -> list[tuple[int, ...]]:
+        """Views of the frame to take together, in the order in which that is tried."""
+        if config.cameras == "one" or not self.view_order:
+            return [(view,) for view in self.view_order]
+        return [tuple(sorted(self.view_order))]
+
+
+def sample_rng(seed: int, epoch: int, frame_index: int) -> np.random.Generator:
+    """Generator of one sample: the same numbers whoever makes it, and in whatever order."""
+    entropy = np.random.SeedSequence(entropy=seed, spawn_key=(epoch, frame_index))
+    return np.random.Generator(np.random.Philox(entropy))
+
+
+def draw(frame: Frame, config: SamplingConfig, rng: np.random.Generator) -> Draws:
+    """Draw what one sample of a frame leaves to chance."""
+    return Draws(
+        permutation=rng.permutation(len(finite_points(frame))),
+        view_order=tuple(int(view) for view in rng.permutation(len(frame.views))),
+        centre=float(rng.uniform()),
+        augmentation=config.augmentation.draw(rng),
+    )
+
+
+def distillation_sample(
+    frame: Frame,
+    config: SamplingConfig,
+    grid: GridConfig,
+    rng: np.random.Generator,
+    *,
+    load_images: bool = True,
+) -> Sample:
+    """Sample with pairs of points and pixels.
+
+    Cameras are tried in a random order; the first that sees a point inside the field of view is
+    taken, or every one that does with ``cameras="all"``.
+
+    Args:
+        frame: Scan with at least one view.
+        config: How to sample.
+        grid: Field of view and grids of the backbone.
+        rng: All chance comes from here; see ``sample_rng``.
+        load_images: Whether to read the pictures; cached teacher features need none.
+
+    Raises:
+        FileFormatError: If no camera sees a point, or a picture does not decode.
+    """
+    draws = draw(frame, config, rng)
+    kept = config.voxels(frame, draws.permutation)
+    points = frame.points.take(kept, axis=0)  # faster than brackets
+    for choice in draws.camera_choices(config):
+        views = tuple(frame.views[view] for view in choice)
+        pixels = [pair_view(points, view, config.image_size_hw) for view in views]
+        sample = sample_from_pairs(
+            frame, kept, pixels, views, config=config, grid=grid, draws=draws
+        )
+        if sample is not None:
+            if not load_images:
+                return sample
+            view_of = {view.image_path: view for view in views}
+            used = [view_of[path] for path in sample.image_paths]
+            return replace(sample, images=config.read_pictures(used))
+    raise nothing_paired(frame.frame_id, len(points), frame.views)
+
+
+def nothing_paired(
+    frame_id: str, num_voxels: int, views: tuple[CameraView, ...]
+) -> FileFormatError:
+    """What is wrong with a frame whose cameras see no point."""
+    names = ", ".join(view.name for view in views)
+    if not names:
+        return FileFormatError(
+            f"frame {frame_id} has no picture, and distillation needs one; add it, leave the frame "
+            "out, or set missing=skip and pictures=required for its data set."
+        )
+    return FileFormatError(
+        f"frame {frame_id}: none of its {num_voxels} voxels lies in a picture (cameras: "
+        f"{names}) and in the field of view; check its calibration, or leave the frame out."
+    )
+
+
+def sample_from_pairs(
+    frame: Frame,
+    kept: NDArray[np.int64],
+    pixels: list[PixelPairs],
+    views: tuple[CameraView, ...],
+    *,
+    config: SamplingConfig,
+    grid: GridConfig,
+    draws: Draws,
+) -> Sample | None:
+    """Sample of a frame whose points are paired already, without its pictures.
+
+    Args:
+        frame: Scan.
+        kept: (V,) voxelised points of the frame.
+        pixels: Pairs of each view; they index ``kept``.
+        views: The views they belong to.
+        config: How to sample.
+        grid: Field of view and grids.
+        draws: What is left to chance.
+
+    Returns:
+        None if no pair lies inside the field of view. A view that keeps no pair is left out.
+    """
+    is_seen = np.zeros(len(kept), dtype=bool)
+    for pairs in pixels:
+        is_seen[pairs.index] = True
+    seen = np.flatnonzero(is_seen)
+    if not len(seen):
+        return None
+    candidates = seen if config.points == "paired" else np.arange(len(kept))
+    points = frame.points.take(kept[candidates], axis=0)
+    for choice in centres(draws.centre, len(seen)):
+        centre = int(np.searchsorted(candidates, seen[choice]))
+        chosen = candidates[limit_to_nearest(points, centre, config.max_points)]
+        sample, inside = crop_and_describe(frame, kept[chosen], draws.augmentation, config, grid)
+        position = np.full(len(kept), -1)
+        position[chosen[inside]] = np.arange(len(sample))
+        gathered, used = gather_pairs(position, pixels)
+        if used:
+            paths = tuple(views[view].image_path for view in used)
+            return replace(sample, pairs=gathered, image_paths=paths)
+        if len(chosen) == len(candidates):
+            break
+    return None
+
+
+def crop_and_describe(
+    frame: Frame,
+    chosen: NDArray[np.int64],
+    augmentation: Augmentation,
+    config: SamplingConfig,
+    grid: GridConfig,
+) -> tuple[Sample, NDArray[np.bool_]]:
+    """Sample of (C,) chosen points inside the field of view, and (C,) which of them those are.
+
+    Augmented, with features, neighbours, cells and labels; without pictures and pairs.
+    """
+    sensor = sensor_of(frame)
+    augmented = augmentation.apply(frame.points.take(chosen, axis=0))
+    places = np.flatnonzero(inside := crop_mask(augmented.coords, grid))
+    source, coords = chosen[places], augmented.coords.take(places, axis=0)
+    features = np.empty((len(places), 5), dtype=np.float32)
+    features[:, 0] = (frame.intensity[source] - sensor.intensity_mean) / sensor.intensity_std
+    features[:, 1:] = augmented.channels.take(places, axis=0)
+    labels = None if frame.labels is None else torch.from_numpy(frame.labels[source]).long()
+    sample = Sample(
+        frame_id=frame.frame_id,
+        coords=torch.from_numpy(coords.astype(np.float32, copy=False)),
+        features=torch.from_numpy(features),
+        neighbors=torch.from_numpy(nearest_neighbors(coords, config.num_neighbors)),
+        cells=torch.from_numpy(cell_indices(coords, grid)),
+        source=torch.from_numpy(source),
+        labels=labels,
+    )
+    return sample, inside

@@ -1,0 +1,92 @@
+"""Samples without pictures: of labelled points to learn from, and of whole scans to be scored.
+
+Shape letters: N points of the scan, M points of the sample.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from lidistill.backbones.waffleiron.neighbors import nearest_index
+from lidistill.config import GridConfig
+from lidistill.errors import DatasetNotFoundError, FileFormatError
+from lidistill.labels import IGNORE
+from lidistill.records import Frame, Sample
+from lidistill.samples.augmentation import Augmentation, centres, limit_to_nearest
+from lidistill.samples.distillation import SamplingConfig, crop_and_describe, draw
+from lidistill.samples.voxels import finite_points
+
+
+def labelled_sample(
+    frame: Frame, config: SamplingConfig, grid: GridConfig, rng: np.random.Generator
+) -> Sample:
+    """Points to learn labels from: a random one of each voxel, limited and augmented.
+
+    Args:
+        frame: The scan.
+        config: How to sample; what it says of cameras plays no part.
+        grid: Field of view and grids of the backbone.
+        rng: All chance comes from here; see ``sample_rng``.
+
+    Raises:
+        DatasetNotFoundError: If there are no labels.
+        FileFormatError: If no point lies inside the field of view.
+    """
+    if frame.labels is None:
+        msg = (
+            f"frame {frame.frame_id} has no labels, which training a segmentation needs; "
+            "get its label file, or leave the frame out."
+        )
+        raise DatasetNotFoundError(msg)
+    draws = draw(frame, config, rng)
+    kept = config.voxels(frame, draws.permutation)
+    for centre in centres(draws.centre, len(kept)):
+        near = limit_to_nearest(frame.points.take(kept, axis=0), centre, config.max_points)
+        sample, _ = crop_and_describe(frame, kept[near], draws.augmentation, config, grid)
+        if len(sample) or len(near) == len(kept):
+            break
+    return _seen(sample, frame, grid)
+
+
+def scan_sample(
+    frame: Frame,
+    config: SamplingConfig,
+    grid: GridConfig,
+    augmentation: Augmentation | None = None,
+) -> Sample:
+    """The whole scan, the first point of every voxel; nothing is drawn.
+
+    ``inverse`` (N,) leads from every original point to its nearest kept one. Where a point is not
+    finite it is 0, and ``full_labels`` (N,) is ``IGNORE``.
+
+    Args:
+        frame: The scan, with labels or without.
+        config: Says the voxels and the number of neighbours.
+        grid: Field of view and grids of the backbone.
+        augmentation: Of a copy that votes; None: the scan as it is.
+
+    Raises:
+        FileFormatError: If no point lies inside the field of view.
+    """
+    kept = config.voxels(frame)
+    sample, _ = crop_and_describe(frame, kept, augmentation or Augmentation(), config, grid)
+    sample = _seen(sample, frame, grid)
+    finite = finite_points(frame)
+    inverse = np.zeros(len(frame.points), dtype=np.int64)
+    inverse[finite] = nearest_index(frame.points[finite], frame.points[sample.source.numpy()])
+    full_labels = None
+    if frame.labels is not None:
+        full_labels = torch.full((len(frame.points),), IGNORE)
+        full_labels[finite] = torch.from_numpy(frame.labels[finite]).long()
+    return replace(sample, inverse=torch.from_numpy(inverse), full_labels=full_labels)
+
+
+def _seen(sample: Sample, frame: Frame, grid: GridConfig) -> Sample:
+    if len(sample):
+        return sample
+    msg = (
+        f"frame {frame.frame_id}: none of its {len(frame.points)} points lies inside the field "
+        f"of view {grid.fov_min} to {grid.fov_max} m; set another one, or leave the frame out."
+    )
+    raise FileFormatError(msg)

@@ -1,0 +1,207 @@
+"""The sample of ``sampling.distillation_sample``, computed on a GPU (or any other device).
+
+A worker process reads, draws and decodes; everything that is arithmetic follows as tensors. The
+integers are those of the CPU's sample, but neighbours on the same distance come in any order; the
+radius may differ in its last bit.
+
+Shape letters: N finite points of a scan, V points after voxelisation, M points of the sample.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lidistill.backbones.waffleiron.gpu.hash_neighbors import hash_neighbors
+from lidistill.config import GridConfig
+from lidistill.datasets.sensors import sensor_of
+from lidistill.records import CameraView, Frame, Sample
+from lidistill.samples.augmentation import Augmentation, centres
+from lidistill.samples.distillation import Draws, SamplingConfig, draw, nothing_paired
+from lidistill.samples.pairing_on_device import gather_on_device, pair_on_device
+from lidistill.samples.tensor_geometry import (
+    first_of_voxels,
+    grid_cells,
+    inside_view,
+    nearest_to,
+    squared_norm,
+)
+from lidistill.samples.voxels import finite_points, voxel_pose
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RawSample:
+    """What a worker process hands on of one frame."""
+
+    frame_id: str
+    points: Tensor
+    """(N, 3) float32 metres, lidar frame."""
+    intensity: Tensor
+    """(N,) float32, in the sensor's own scale."""
+    statistics: tuple[float, float]
+    """Mean and standard deviation of the sensor's intensity."""
+    source: Tensor
+    """(N,) int64 index of each point in the frame."""
+    labels: Tensor | None
+    """(N,) int64 training ids."""
+    voxel_pose: NDArray[np.float64] | None
+    """(4, 4) lidar coordinates to those that voxels are counted in; None where they are these."""
+    draws: Draws
+    views: tuple[CameraView, ...]
+    pictures: dict[Path, Tensor] | None
+    """(3, H, W) uint8 resized pictures of the views that are tried first; None: not wanted."""
+
+
+def raw_sample(
+    frame: Frame,
+    config: SamplingConfig,
+    rng: np.random.Generator,
+    *,
+    load_images: bool = True,
+) -> RawSample:
+    """Read and draw what ``build_sample`` needs; arguments as of ``distillation_sample``.
+
+    Raises:
+        FileFormatError: If a picture does not decode.
+    """
+    draws, finite, sensor = draw(frame, config, rng), finite_points(frame), sensor_of(frame)
+    pictures = None
+    if load_images:
+        first = [frame.views[view] for view in next(iter(draws.camera_choices(config)), ())]
+        pictures = {view.image_path: config.read_pictures([view])[0] for view in first}
+    labels = None if frame.labels is None else torch.from_numpy(frame.labels[finite]).long()
+    return RawSample(
+        frame_id=frame.frame_id,
+        points=torch.from_numpy(frame.points[finite]),
+        intensity=torch.from_numpy(frame.intensity[finite]),
+        statistics=(sensor.intensity_mean, sensor.intensity_std),
+        source=torch.from_numpy(finite),
+        labels=labels,
+        voxel_pose=voxel_pose(frame, config.voxel_frame),
+        draws=draws,
+        views=frame.views,
+        pictures=pictures,
+    )
+
+
+def build_sample(
+    raw: RawSample, config: SamplingConfig, grid: GridConfig, device: torch.device
+) -> Sample:
+    """Sample with pairs of points and pixels; see ``sampling.distillation_sample``.
+
+    Args:
+        raw: Points, draws and pictures.
+        config: How to sample.
+        grid: Field of view and grids of the backbone.
+        device: Where to compute, and where the sample's tensors are.
+
+    Raises:
+        FileFormatError: If no camera sees a point.
+    """
+    points = raw.points.to(device)
+    permutation = torch.from_numpy(raw.draws.permutation).to(device)
+    counted = points
+    if raw.voxel_pose is not None:
+        pose = torch.from_numpy(raw.voxel_pose).to(device)
+        counted = points.double() @ pose[:3, :3].t() + pose[:3, 3]
+    kept = first_of_voxels(counted, config.voxel_size, permutation)
+    for choice in raw.draws.camera_choices(config):
+        views = [raw.views[view] for view in choice]
+        pixels = [pair_on_device(points[kept], view, config.image_size_hw) for view in views]
+        sample = _sample_from_pairs(raw, points, kept, pixels, views, config, grid)
+        if sample is not None:
+            return sample
+    raise nothing_paired(raw.frame_id, len(kept), raw.views)
+
+
+def _sample_from_pairs(
+    raw: RawSample,
+    points: Tensor,
+    kept: Tensor,
+    pixels: list[tuple[Tensor, Tensor]],
+    views: list[CameraView],
+    config: SamplingConfig,
+    grid: GridConfig,
+) -> Sample | None:
+    """See ``sampling.sample_from_pairs``; with the pictures of the views that keep a pair."""
+    seen = torch.unique(torch.cat([index for index, _ in pixels]))
+    if not len(seen):
+        return None
+    everything = torch.arange(len(kept), device=kept.device)
+    candidates = seen if config.points == "paired" else everything
+    near = points[kept[candidates]]
+    for choice in centres(raw.draws.centre, len(seen)):
+        centre = int(torch.searchsorted(candidates, seen[choice]))
+        chosen = candidates[nearest_to(near, centre, config.max_points)]
+        sample, inside = _crop_and_describe(raw, points, kept[chosen], config, grid)
+        position = torch.full_like(kept, -1)
+        position[chosen[inside]] = everything[: len(sample)]
+        pairs, used = gather_on_device(position, pixels)
+        if used:
+            paths = tuple(views[view].image_path for view in used)
+            images = _images(raw, [views[view] for view in used], config)
+            return replace(
+                sample,
+                pairs=pairs,
+                image_paths=paths,
+                images=None if images is None else images.to(points.device),
+            )
+        if len(chosen) == len(candidates):
+            break
+    return None
+
+
+def _images(raw: RawSample, views: list[CameraView], config: SamplingConfig) -> Tensor | None:
+    """Pictures of some views; those of a camera that was not the first choice are read now."""
+    if raw.pictures is None:
+        return None
+    at_hand = raw.pictures
+    late = [view for view in views if view.image_path not in at_hand]
+    pictures = at_hand | {view.image_path: config.read_pictures([view])[0] for view in late}
+    return torch.stack([pictures[view.image_path] for view in views])
+
+
+def _crop_and_describe(
+    raw: RawSample, points: Tensor, chosen: Tensor, config: SamplingConfig, grid: GridConfig
+) -> tuple[Sample, Tensor]:
+    """Sample of the chosen points inside the field of view, and which of them those are."""
+    coords, channels = _augmented(points[chosen], raw.draws.augmentation)
+    inside = inside_view(coords, grid)
+    source, coords = chosen[inside], coords[inside]
+    mean, std = coords.new_tensor(raw.statistics)
+    intensity = (raw.intensity.to(points.device)[source] - mean) / std
+    sample = Sample(
+        frame_id=raw.frame_id,
+        coords=coords,
+        features=torch.cat([intensity[:, None], channels[inside]], dim=1),
+        neighbors=hash_neighbors(coords, config.num_neighbors),
+        cells=grid_cells(coords, grid),
+        source=raw.source.to(points.device)[source],
+        labels=None if raw.labels is None else raw.labels.to(points.device)[source],
+    )
+    return sample, inside
+
+
+def _augmented(points: Tensor, augmentation: Augmentation) -> tuple[Tensor, Tensor]:
+    """(N, 3) coordinates and (N, 4) channels: ``Augmentation.apply``."""
+    coords = _rotated(points, augmentation.angle) if augmentation.angle else points
+    if augmentation.flip_axis is not None:
+        coords = coords.clone()
+        coords[:, augmentation.flip_axis] *= -1
+    if augmentation.feature_angle is None:
+        coords = coords * augmentation.factor
+        return coords, _with_radius(coords)
+    return coords, _with_radius(_rotated(points, augmentation.feature_angle)) * augmentation.factor
+
+
+def _rotated(points: Tensor, angle: float) -> Tensor:
+    x, y, z = points.unbind(1)
+    cos, sin = points.new_tensor([np.cos(angle), np.sin(angle)])
+    return torch.stack([x * cos - y * sin, x * sin + y * cos, z], dim=1)
+
+
+def _with_radius(points: Tensor) -> Tensor:
+    return torch.cat([points, torch.sqrt(squared_norm(points))[:, None]], dim=1)

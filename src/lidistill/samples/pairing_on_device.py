@@ -1,0 +1,83 @@
+"""Pairs of points and pixels as tensors, on any device; ``pairing`` and ``geometry`` define them.
+
+Shape letters: N points of the scan, P pairs.
+"""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lidistill.geometry import first_turning_radius2
+from lidistill.records import CameraView, Pairs
+
+
+def pair_on_device(
+    points: Tensor, view: CameraView, size_hw: tuple[int, int]
+) -> tuple[Tensor, Tensor]:
+    """Points that a camera sees, and where: ``pairing.pair_view``.
+
+    Args:
+        points: (N, 3) lidar frame, metres.
+        view: The camera and its calibration.
+        size_hw: Height and width that the picture is resized to, pixels.
+
+    Returns:
+        (P,) int64 index of each point, increasing; (P, 2) float32 pixel in the resized picture.
+    """
+    device = points.device
+    T, K = _float64(view.T_cam_lidar, device), _float64(view.K, device)
+    camera = points.double() @ T[:3, :3].t() + T[:3, 3]
+    depth = camera[:, 2]
+    front = (depth > view.near_depth) & (points[:, 0] > view.near_x)
+    index = front.nonzero().squeeze(1)
+    xy = camera[index, :2] / depth[index, None]
+    if view.distortion is not None:
+        xy, monotone = _distort(xy, view.distortion)
+        index, xy = index[monotone], xy[monotone]
+    uv = xy @ K[:2, :2].t() + K[:2, 2]
+    stored_hw, border = np.array(view.size_hw, dtype=np.float64), view.border_px
+    upper = _float64(stored_hw[::-1] - border, device)
+    inside = ((uv > 0) & (uv < upper)).all(1)
+    factor = _float64(np.array(size_hw[::-1]) / stored_hw[::-1], device)
+    return index[inside], torch.floor(torch.floor(uv[inside]) * factor).float()
+
+
+def _distort(xy: Tensor, distortion: NDArray[np.float64]) -> tuple[Tensor, Tensor]:
+    """(P, 2) distorted coordinates, and where the model means something: ``geometry.distort``."""
+    k1, k2, p1, p2, k3 = distortion.tolist()
+    x, y = xy.unbind(1)
+    r2 = x * x + y * y
+    radial = 1 + r2 * (k1 + r2 * (k2 + r2 * k3))
+    growth = 1 + r2 * (3 * k1 + r2 * (5 * k2 + r2 * 7 * k3))
+    bent_x = x * radial + 2 * p1 * x * y + p2 * (r2 + 2 * x * x)
+    bent_y = y * radial + p1 * (r2 + 2 * y * y) + 2 * p2 * x * y
+    monotone = (growth > 0) & (r2 < first_turning_radius2(k1, k2, k3))
+    return torch.stack([bent_x, bent_y], 1), monotone
+
+
+def gather_on_device(
+    position: Tensor, pixels: list[tuple[Tensor, Tensor]]
+) -> tuple[Pairs, tuple[int, ...]]:
+    """Pairs of the points that a sample keeps: ``pairing.gather_pairs``.
+
+    Args:
+        position: (N,) int64 index in the sample of every point of the scan, -1 if it is left out.
+        pixels: What ``pair_on_device`` says of each view.
+    """
+    points, uvs, used = [position[:0]], [position.new_zeros(0, 2, dtype=torch.float32)], []
+    for number, (index, uv) in enumerate(pixels):
+        point, order = torch.sort(position[index], stable=True)
+        kept = point >= 0
+        if bool(kept.any()):
+            used.append(number)
+            points.append(point[kept])
+            uvs.append(uv[order[kept]])
+    counts = torch.tensor([len(point) for point in points[1:]], device=position.device)
+    numbers = torch.arange(len(used), device=position.device)
+    view = torch.repeat_interleave(numbers, counts) if used else position[:0]
+    return Pairs(point=torch.cat(points), view=view, uv=torch.cat(uvs)), tuple(used)
+
+
+def _float64(values: NDArray[np.floating], device: torch.device) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float64)).to(device)

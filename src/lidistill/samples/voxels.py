@@ -1,0 +1,99 @@
+"""Which points of a scan are sampled: one of every voxel, and none that is not finite.
+
+Shape letters: N points of the scan, V voxels.
+"""
+
+import logging
+from typing import Final, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from torch.utils.data import get_worker_info
+
+from lidistill.datasets.sensors import sensor_of
+from lidistill.errors import FileFormatError
+from lidistill.geometry import transform_points
+from lidistill.records import Frame
+from lidistill.samples.voxel_grid import voxel_first, voxel_permuted
+
+VoxelFrame: TypeAlias = Literal["lidar", "world", "published"]
+"""Coordinates that voxels are counted in; published: for each sensor those of ScaLR."""
+
+logger = logging.getLogger(__name__)
+
+_said: Final[set[str]] = set()  # sensors whose lost beams this process has spoken of
+
+
+def voxel_subset(
+    frame: Frame,
+    *,
+    voxel_size: float,
+    voxel_frame: VoxelFrame,
+    permutation: NDArray[np.int64] | None,
+) -> NDArray[np.int64]:
+    """(V,) one point of every voxel: the first in the scan's order, or in that of a permutation.
+
+    Points with a coordinate or an intensity that is not finite are dropped before.
+
+    Args:
+        frame: The scan.
+        voxel_size: Metres.
+        voxel_frame: Coordinates that voxels are counted in.
+        permutation: Order of the finite points, or None.
+
+    Raises:
+        FileFormatError: If world coordinates are asked for and the frame has no pose.
+    """
+    finite = finite_points(frame)
+    points: NDArray[np.floating] = frame.points
+    if len(finite) < len(points):
+        points = points[finite]
+    pose = voxel_pose(frame, voxel_frame)
+    if pose is not None:
+        points = transform_points(pose, points)
+    if permutation is None:
+        return finite[voxel_first(points, voxel_size)]
+    return finite[voxel_permuted(points, voxel_size, permutation)]
+
+
+def voxel_pose(frame: Frame, voxel_frame: VoxelFrame) -> NDArray[np.float64] | None:
+    """(4, 4) lidar coordinates to those that voxels are counted in; None where they are the same.
+
+    Raises:
+        FileFormatError: If world coordinates are asked for and the frame has no pose.
+    """
+    wanted = voxel_frame
+    if wanted == "published":
+        wanted = sensor_of(frame).published_voxel_frame
+    if wanted == "lidar":
+        return None
+    if frame.T_world_lidar is None:
+        msg = (
+            f"frame {frame.frame_id} has no world pose, which voxel_frame 'world' needs; "
+            "set voxel_frame to 'lidar'."
+        )
+        raise FileFormatError(msg)
+    return frame.T_world_lidar
+
+
+def finite_points(frame: Frame) -> NDArray[np.int64]:
+    """(at most N,) points whose coordinates and intensity are finite."""
+    if np.isfinite(frame.points).all() and np.isfinite(frame.intensity).all():
+        return np.arange(len(frame.points))
+    columns = (*frame.points.T, frame.intensity)
+    finite = np.flatnonzero(np.logical_and.reduce([np.isfinite(column) for column in columns]))
+    _say_dropped(frame, len(frame.points) - len(finite))
+    return finite
+
+
+def _say_dropped(frame: Frame, num_dropped: int) -> None:
+    """Say once per run and sensor that some beams did not come back."""
+    worker = get_worker_info()
+    if frame.sensor in _said or (worker is not None and worker.id > 0):
+        return
+    _said.add(frame.sensor)
+    logger.info(
+        "%s: points at (0, 0, 0) or not finite, beams that did not come back, are left out with "
+        "their labels (%d of %d in %s; said once).",
+        *(frame.sensor, num_dropped, len(frame.points), frame.frame_id),
+    )

@@ -1,0 +1,1 @@
+"""Classes from features: probes, fine-tuning, scores."""

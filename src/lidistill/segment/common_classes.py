@@ -1,0 +1,98 @@
+"""The classes that data sets share, and frames and predictions brought to them.
+
+Shape letters: N points of a frame, M points of its sample, C classes of a set, D common classes.
+"""
+
+import dataclasses
+from importlib import resources
+
+import numpy as np
+import torch
+import yaml
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lidistill.datasets import FrameDataset
+from lidistill.errors import unknown_name
+from lidistill.labels import IGNORE, LabelMap
+from lidistill.records import Frame, Sample
+from lidistill.segment.test_time_augmentation import ClassScores
+
+
+def common_map(label_map: LabelMap) -> LabelMap:
+    """From the training ids of a set to the common classes (``segment/common_classes.yaml``).
+
+    Raises:
+        UnknownNameError: If the table does not speak of the set, or of one of its classes.
+    """
+    file = resources.files("lidistill").joinpath("segment", "common_classes.yaml")
+    table = yaml.safe_load(file.read_text("utf-8"))
+    if label_map.name not in table["sets"]:
+        raise unknown_name("label table", label_map.name, table["sets"])
+    common = table["sets"][label_map.name]
+    classes = tuple(table["classes"])
+    ids = {name: i for i, name in enumerate(classes)} | {"ignore": IGNORE}
+    for name in label_map.class_names:
+        if name not in common:
+            raise unknown_name(f"class of {label_map.name}", name, common)
+    to_common = {i: ids[common[name]] for i, name in enumerate(label_map.class_names)}
+    return LabelMap(
+        name="common",
+        class_names=classes,
+        raw_to_train=to_common | {IGNORE: IGNORE},
+        raw_names=dict(enumerate(label_map.class_names)) | {IGNORE: "ignore"},
+    )
+
+
+class InCommonClasses:
+    """A data set whose labels are the common classes.
+
+    Args:
+        dataset: The data set that reads.
+    """
+
+    def __init__(self, dataset: FrameDataset) -> None:
+        self._dataset = dataset
+        self.label_map = common_map(dataset.label_map)
+
+    @property
+    def frame_ids(self) -> tuple[str, ...]:
+        """See ``FrameDataset.frame_ids``."""
+        return self._dataset.frame_ids
+
+    def __len__(self) -> int:
+        return len(self._dataset)
+
+    def __getitem__(self, index: int) -> Frame:
+        """See ``FrameDataset.__getitem__``."""
+        frame = self._dataset[index]
+        if frame.labels is None:
+            return frame
+        labels = self.label_map.apply(frame.labels, source=frame.frame_id)
+        return dataclasses.replace(frame, labels=labels)
+
+
+def in_common_classes(class_scores: ClassScores, label_map: LabelMap) -> ClassScores:
+    """Probabilities of the common classes: the sum over the classes that each is made of.
+
+    Args:
+        class_scores: Probabilities of a set's own classes.
+        label_map: The set's own classes.
+    """
+    matrix_CD = torch.from_numpy(_membership(common_map(label_map)))
+
+    def scores(frame: Frame, sample: Sample) -> tuple[Tensor, Tensor]:
+        scores_MC, valid = class_scores(frame, sample)
+        return scores_MC @ matrix_CD, valid
+
+    return scores
+
+
+def _membership(to_common: LabelMap) -> NDArray[np.float32]:
+    """(C, D) 1 where a class belongs to a common class; a row of zeros for an ignored one."""
+    ids = [to_common.raw_to_train[i] for i in range(len(to_common.raw_names) - 1)]
+    matrix = np.zeros((len(ids), to_common.num_classes), np.float32)
+    for row, common in enumerate(ids):
+        if common != IGNORE:
+            matrix[row, common] = 1
+    return matrix

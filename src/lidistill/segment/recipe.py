@@ -1,0 +1,109 @@
+"""Recipes of training on labels: the linear probe, and fine-tuning."""
+
+from pathlib import Path
+from typing import Annotated, Literal, Self, TypeAlias
+
+from pydantic import Field, model_validator
+
+from lidistill.backbones import BackboneConfig
+from lidistill.config import Config, GridConfig, Seed, Workers
+from lidistill.loading.config import SetsConfig, TrainSetsConfig
+from lidistill.samples.distillation import SamplingConfig
+from lidistill.segment.test_time_augmentation import VotesConfig
+from lidistill.teachers import TeacherConfig
+from lidistill.training.loop import TrainConfig
+from lidistill.training.optimizer import OptimizerConfig
+from lidistill.training.schedules import CosineSchedule, Schedule
+
+
+class _LabelRecipe(Config):
+    """What a linear probe and fine-tuning share."""
+
+    kind: str
+    name: str
+    output: Path
+    """Run folder."""
+    seed: Seed = 0
+    device: str = "auto"
+    checkpoint: Path | None = None
+    """Run folder or checkpoint of a distillation, or of ``lidistill import-checkpoint``."""
+    features: str = "backbone"
+    backbone: BackboneConfig | None = None
+    """Network where no checkpoint says it."""
+    grid: GridConfig | None = None
+    """Field of view and grids in place of the network's; its weights fit any."""
+    data: TrainSetsConfig
+    evaluation: SetsConfig
+    votes: VotesConfig = VotesConfig()
+    sampling: SamplingConfig = SamplingConfig()
+    workers: Workers = 0
+    lovasz_weight: Annotated[float, Field(ge=0)] = 1.0
+    schedule: Schedule = CosineSchedule(warmup_epochs=2)
+    train: TrainConfig
+
+
+class ProbeRecipe(_LabelRecipe):
+    """A complete run of a linear probe: a BatchNorm and a linear layer learn, nothing else."""
+
+    kind: Literal["probe"]
+    features: Literal["backbone", "random", "input", "teacher"] = "backbone"
+    """What the probe stands on: the checkpoint's backbone, the same network with random weights,
+    the input channels, or the checkpoint's teacher read at the points."""
+    teacher: TeacherConfig | None = None
+    """Teacher where no checkpoint says it."""
+    teacher_cache: Path | None = None
+    cache_features: bool = False
+    """Compute the frozen features once, without augmentation; many times faster."""
+    optimizer: OptimizerConfig = OptimizerConfig(lr=1e-3, weight_decay=3e-3)
+
+    @property
+    def drop_path(self) -> None:
+        """A frozen network keeps every layer."""
+        return None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.cache_features and self.sampling.augmentation.kind != "none":
+            msg = "cache_features=true leaves no room for sampling.augmentation; set its kind: none"
+            raise ValueError(msg)
+        return self
+
+
+class FinetuneRecipe(_LabelRecipe):
+    """A complete run in which backbone and head learn from labels.
+
+    References:
+        ScaLR (CVPR 2024), fine-tuning: layer-wise learning rates, stochastic depth 0.2. A. Kumar
+        et al., "Fine-tuning can distort pretrained features", ICLR 2022: first the head alone.
+    """
+
+    kind: Literal["finetune"]
+    features: Literal["backbone", "random"] = "backbone"
+    """Where the backbone starts: the checkpoint's weights, or random ones (from scratch)."""
+    head: Literal["zero", "checkpoint"] = "zero"
+    """Where the head starts: at zero, as in the paper, or where the checkpoint's own ended, which
+    is then that of a probe (or of another fine-tuning) of the same classes."""
+    drop_path: Annotated[float, Field(ge=0, lt=1)] | None = 0.2
+    """Stochastic depth in place of the network's; null: as the network has it."""
+    optimizer: OptimizerConfig = OptimizerConfig(lr=2e-3, weight_decay=0, layer_decay=0.99)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.head == "checkpoint" and (self.checkpoint is None or self.features == "random"):
+            msg = "head=checkpoint needs checkpoint=RUN, a probe's, and features=backbone"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def teacher(self) -> None:
+        """Labels teach."""
+        return None
+
+    @property
+    def teacher_cache(self) -> None:
+        """Labels teach."""
+        return None
+
+
+LabelRecipe: TypeAlias = ProbeRecipe | FinetuneRecipe
+"""Any run that learns from labels."""

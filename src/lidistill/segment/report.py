@@ -1,0 +1,171 @@
+"""Runs that end in a score: train on labels, evaluate, write the numbers and the pictures."""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lidistill.atomic_write import sha256
+from lidistill.distributed.processes import on_first, start
+from lidistill.errors import CheckpointError, ConfigError
+from lidistill.figures.charts import confusion_picture, loss_curve
+from lidistill.labels import LabelMap
+from lidistill.segment.evaluate import Evaluation, evaluate, write_evaluation
+from lidistill.segment.recipe import LabelRecipe, ProbeRecipe
+from lidistill.segment.run import Segmentation, build_segmentation, train_on_labels
+from lidistill.segment.score_table import markdown_table
+from lidistill.segment.start import part_of, stored_backbone, stored_teacher
+from lidistill.segment.test_time_augmentation import predict_by_votes
+from lidistill.training.checkpoint import Checkpoint, load_checkpoint, newest_checkpoint, versions
+from lidistill.training.checkpoint_record import WEIGHTS
+from lidistill.training.fitting import check_fits, load_weights
+from lidistill.training.precision import pick_device
+from lidistill.training.run_files import read_log
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoredRun:
+    """Scores of a probe and where they are written."""
+
+    name: str
+    evaluation: Evaluation
+    results: Path
+    """JSON with scores, confusion matrices, recipe and versions."""
+    pictures: tuple[Path, ...]
+
+
+def train_and_score(recipe: LabelRecipe) -> ScoredRun:
+    """Train a probe and score it on the recipe's evaluation frames."""
+    learned = recipe.data.build().label_map
+    check_classes(learned.class_names, repr(learned.name), recipe.evaluation.build().label_map)
+    segmentation = train_on_labels(recipe)
+    checkpoint = newest_checkpoint(recipe.output)
+    if recipe.train.sharding == "full":
+        # Each process has other frames to score, so none can wait for the others' weights.
+        segmentation = restored(recipe, load_checkpoint(checkpoint))
+    curve = recipe.output / "pictures" / "loss.png"
+    on_first(lambda: loss_curve(read_log(recipe.output / "log.jsonl"), curve))
+    result = score(segmentation, recipe, checkpoint)
+    return ScoredRun(
+        name=result.name,
+        evaluation=result.evaluation,
+        results=result.results,
+        pictures=(curve, *result.pictures),
+    )
+
+
+def check_learned(checkpoint: Checkpoint, run: Path, *, command: str) -> None:
+    """See to it that a checkpoint has learned classes.
+
+    Args:
+        checkpoint: What was found.
+        run: What the user gave.
+        command: Which command needs it.
+
+    Raises:
+        CheckpointError: If it is of another kind of run.
+    """
+    kind = checkpoint.recipe.get("kind")
+    if kind not in {"probe", "finetune"}:
+        msg = f"{run} is a {kind} run; {command} needs one of `lidistill probe` or `finetune`."
+        raise CheckpointError(msg)
+
+
+def evaluate_run(recipe: LabelRecipe, checkpoint: Checkpoint) -> ScoredRun:
+    """Score the networks of a probe's checkpoint on the recipe's evaluation frames.
+
+    Args:
+        recipe: The run's own recipe, with whatever overrides.
+        checkpoint: Of a probe; nothing but it is needed, not the distillation it began with.
+
+    Raises:
+        CheckpointError: If the weights do not fit the recipe.
+    """
+    segmentation = restored(recipe, checkpoint)
+    learned = tuple(checkpoint.meta["label_names"])
+    check_classes(learned, str(checkpoint.path), recipe.evaluation.build().label_map)
+    return score(segmentation, recipe, checkpoint.path)
+
+
+def restored(recipe: LabelRecipe, checkpoint: Checkpoint) -> Segmentation:
+    """The trained networks of a probe or a fine-tuning, ready to predict.
+
+    Args:
+        recipe: The run's own recipe.
+        checkpoint: Its checkpoint; nothing but it is needed.
+
+    Raises:
+        CheckpointError: If the weights do not fit the recipe.
+    """
+    stored: dict[str, Any] = checkpoint.meta["networks"]
+    backbone = stored_backbone(stored.get("backbone"), checkpoint)
+    if weights := part_of(checkpoint, "backbone"):
+        check_fits(backbone.build, weights, source=checkpoint.path)
+    changes: dict[str, Any] = {
+        "checkpoint": None,
+        "features": "random" if recipe.features == "backbone" else recipe.features,
+        "backbone": backbone,
+    }
+    if stored.get("teacher") is not None and isinstance(recipe, ProbeRecipe):
+        changes["teacher"] = stored_teacher(stored["teacher"], checkpoint)
+    alone = recipe.model_copy(update=changes)
+    device = pick_device(recipe.device)
+    start(device)
+    segmentation = build_segmentation(alone, len(checkpoint.meta["label_names"]), device)
+    load_weights(segmentation.segmenter, checkpoint.weights, source=checkpoint.path)
+    segmentation.segmenter.to(device)
+    return dataclasses.replace(segmentation, description=checkpoint.meta["start"])
+
+
+def check_classes(learned: tuple[str, ...], source: str, scored: LabelMap) -> None:
+    """Refuse to score classes other than those that were learned.
+
+    Raises:
+        ConfigError: If the label tables differ.
+    """
+    if learned != scored.class_names:
+        msg = (
+            f"the run learns the {len(learned)} classes of {source}, but the evaluation frames "
+            f"have the {scored.num_classes} of {scored.name!r}; use data sets with one label "
+            "table, or `lidistill gap`."
+        )
+        raise ConfigError(msg)
+
+
+@torch.no_grad()
+def score(segmentation: Segmentation, recipe: LabelRecipe, checkpoint: Path) -> ScoredRun:
+    """Evaluate and write ``results.json``, ``results.md`` and the confusion matrix's picture.
+
+    Args:
+        segmentation: Trained networks.
+        recipe: Says what they are scored on.
+        checkpoint: Folder that holds their weights.
+    """
+    predict = predict_by_votes(
+        segmentation.class_scores, recipe.votes, recipe.sampling, segmentation.grid
+    )
+    evaluation = evaluate(predict, recipe.evaluation.build(), recipe.sampling, segmentation.grid)
+    return on_first(lambda: _write(evaluation, segmentation, recipe, checkpoint))
+
+
+def _write(
+    evaluation: Evaluation, segmentation: Segmentation, recipe: LabelRecipe, checkpoint: Path
+) -> ScoredRun:
+    results = recipe.output / "results.json"
+    write_evaluation(
+        evaluation,
+        results,
+        name=recipe.name,
+        start=segmentation.description,
+        seed=recipe.seed,
+        checkpoint={"path": str(checkpoint), "sha256": sha256(checkpoint / WEIGHTS)},
+        recipe=recipe.model_dump(mode="json"),
+        versions=versions(),
+    )
+    table = f"# {recipe.name}\n\n{segmentation.description}\n\n{markdown_table(evaluation)}"
+    results.with_suffix(".md").write_text(table, encoding="utf-8")
+    picture = recipe.output / "pictures" / "confusion.png"
+    confusion_picture(evaluation.confusion, evaluation.class_names, picture)
+    return ScoredRun(name=recipe.name, evaluation=evaluation, results=results, pictures=(picture,))

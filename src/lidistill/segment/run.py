@@ -1,0 +1,295 @@
+"""Segmentation on top of a backbone: linear probe and fine-tuning, by one code path.
+
+Shape letters: M points, C channels.
+"""
+
+import functools
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lidistill.backbones.base import Backbone
+from lidistill.config import GridConfig, with_defaults
+from lidistill.datasets import FrameDataset
+from lidistill.distill.heads import SegmentationHead
+from lidistill.distill.losses import cross_entropy_lovasz
+from lidistill.distributed import processes as distributed
+from lidistill.distributed.all_reduce import gather_over_ranks
+from lidistill.errors import LidistillError
+from lidistill.labels import IGNORE
+from lidistill.loading.config import (
+    MAY_CHANGE,
+    MAY_MOVE,
+    SampleMaker,
+    sample_batches,
+    step_plan,
+)
+from lidistill.loading.input_statistics import frames_seen, input_statistics
+from lidistill.loading.loader import StepPlan
+from lidistill.records import Batch, Frame, Sample
+from lidistill.samples.distillation import SamplingConfig, sample_rng
+from lidistill.samples.labelled import labelled_sample, scan_sample
+from lidistill.segment.encoders import Encoder, InputEncoder
+from lidistill.segment.evaluate import labels_of
+from lidistill.segment.recipe import FinetuneRecipe, LabelRecipe, ProbeRecipe
+from lidistill.segment.start import load_head, start_from
+from lidistill.training.loop import Training, train
+from lidistill.training.precision import pick_device
+from lidistill.training.progress import track
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelledFeatures:
+    """Frozen features with their labels, in place of a batch of points."""
+
+    features: Tensor
+    """(M, C) float32."""
+    labels: Tensor
+    """(M,) int64."""
+    frame_ids: tuple[str, ...]
+
+    def to(self, device: torch.device) -> "LabelledFeatures":
+        """Copy on another device."""
+        return LabelledFeatures(
+            features=self.features.to(device),
+            labels=self.labels.to(device),
+            frame_ids=self.frame_ids,
+        )
+
+
+class Segmenter(nn.Module):
+    """A backbone (or none) under a BatchNorm and a linear layer.
+
+    Args:
+        backbone: The 3D network; None where features come from elsewhere.
+        head: From features to classes.
+        train_backbone: Whether the backbone learns; else it stays in evaluation mode.
+        lovasz_weight: Weight of the Lovasz-softmax term.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone | None,
+        head: SegmentationHead,
+        *,
+        train_backbone: bool,
+        lovasz_weight: float,
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = head
+        self._train_backbone = train_backbone
+        self._lovasz_weight = lovasz_weight
+        if backbone is not None:
+            backbone.requires_grad_(train_backbone)
+
+    @property
+    def num_layers(self) -> int:
+        """See ``engine.optim.Layered``."""
+        return 0 if self.backbone is None else self.backbone.num_layers
+
+    def layer_of(self, parameter_name: str) -> int:
+        """See ``engine.optim.Layered``."""
+        part, _, name = parameter_name.partition(".")
+        if part == "backbone" and self.backbone is not None:
+            return self.backbone.layer_of(name)
+        return self.num_layers + 1
+
+    def train(self, mode: bool = True) -> "Segmenter":  # noqa: FBT001  torch's signature
+        """Switch the head, and the backbone only if it learns."""
+        super().train(mode)
+        if self.backbone is not None and not self._train_backbone:
+            self.backbone.eval()
+        return self
+
+    def logits(self, item: Batch | LabelledFeatures) -> Tensor:
+        """(M, classes) scores."""
+        if isinstance(item, LabelledFeatures):
+            return self.head(item.features)
+        assert self.backbone is not None  # noqa: S101  only LabelledFeatures come without
+        with torch.set_grad_enabled(self._train_backbone and torch.is_grad_enabled()):
+            features_MC = self.backbone(item)
+        return self.head(features_MC)
+
+    def forward(self, item: Batch | LabelledFeatures) -> dict[str, Tensor]:
+        """Cross-entropy plus Lovasz-softmax, and the share of points that are right."""
+        labels_M = item.labels
+        assert labels_M is not None  # noqa: S101  made by labelled samples only
+        # The Lovász loss is no mean over points, so it needs those of all processes.
+        logits = gather_over_ranks(self.logits(item).float())
+        labels_M = gather_over_ranks(labels_M)
+        loss = cross_entropy_lovasz(logits, labels_M, lovasz_weight=self._lovasz_weight)
+        with torch.no_grad():
+            counted = labels_M != IGNORE
+            right = (logits.argmax(1) == labels_M) & counted
+            accuracy = right.sum() / counted.sum().clamp(min=1)
+        return {"loss": loss, "accuracy": accuracy}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Segmentation:
+    """A trained segmenter with all that is needed to use it."""
+
+    segmenter: Segmenter
+    encoder: Encoder
+    """Features of a frame, where they do not come from the segmenter's own backbone."""
+    grid: GridConfig
+    description: str
+    """What the features come from."""
+    networks: dict[str, Any]
+    """Configurations of backbone and teacher, as JSON values."""
+
+    def predict(self, frame: Frame, sample: Sample) -> tuple[Tensor, Tensor]:
+        """(M,) classes of a sample, and (M,) whether a point has features."""
+        scores, valid = self.class_scores(frame, sample)
+        return scores.argmax(1), valid
+
+    @torch.no_grad()
+    def class_scores(self, frame: Frame, sample: Sample) -> tuple[Tensor, Tensor]:
+        """(M, classes) probabilities, and (M,) whether a point has features."""
+        self.segmenter.eval()
+        encoded = self.encoder(frame, sample)
+        device = next(self.segmenter.parameters()).device
+        item = LabelledFeatures(
+            features=encoded.features, labels=torch.empty(0), frame_ids=(frame.frame_id,)
+        ).to(device)
+        return self.segmenter.logits(item).float().softmax(1).cpu(), encoded.valid
+
+
+def build_segmentation(recipe: LabelRecipe, num_classes: int, device: torch.device) -> Segmentation:
+    """The networks of a recipe, before training."""
+    start = start_from(recipe, device)
+    torch.manual_seed(recipe.seed)
+    segmenter = Segmenter(
+        start.backbone,
+        SegmentationHead(start.encoder.num_channels, num_classes),
+        train_backbone=isinstance(recipe, FinetuneRecipe),
+        lovasz_weight=recipe.lovasz_weight,
+    )
+    return Segmentation(
+        segmenter=segmenter,
+        encoder=start.encoder,
+        grid=start.grid,
+        description=start.description,
+        networks=start.networks,
+    )
+
+
+def train_on_labels(recipe: LabelRecipe) -> Segmentation:
+    """Train a linear probe, or backbone and head."""
+    device = pick_device(recipe.device)
+    distributed.start(device)
+    dataset = recipe.data.build()
+    label_names = dataset.label_map.class_names
+    start = build_segmentation(recipe, len(label_names), device)
+    if isinstance(recipe, FinetuneRecipe) and recipe.head == "checkpoint":
+        load_head(start.segmenter.head, recipe.checkpoint, label_names)
+    plan = step_plan(recipe.data.order(dataset, recipe.seed), recipe)
+    if isinstance(recipe, ProbeRecipe) and (
+        recipe.cache_features or start.segmenter.backbone is None
+    ):
+        batches = _bank_batches(recipe, dataset, start, plan)
+    else:
+        batches = _point_batches(recipe, dataset, start.grid, plan)
+    train(
+        Training(
+            module=start.segmenter,
+            prepare=lambda item, target: item.to(target),
+            weight=lambda item: max(1, int((item.labels != IGNORE).sum())),
+            batches=batches,
+            run=recipe.output,
+            config=recipe.train,
+            optimizer=recipe.optimizer,
+            schedule=recipe.schedule,
+            steps_per_epoch=plan.steps_per_epoch,
+            device=device,
+            seed=recipe.seed,
+            recipe=recipe.model_dump(mode="json"),
+            meta=input_statistics(recipe.data, start.grid)
+            | {
+                "label_names": list(label_names),
+                "start": start.description,
+                "networks": start.networks,
+                "frames": frames_seen(recipe.data, dataset),
+            },
+            loss_is_shared=True,
+            rate_name="points_per_s",
+            complete=functools.partial(with_defaults, type(recipe)),
+            may_change=MAY_CHANGE,
+            may_move=MAY_MOVE,
+        )
+    )
+    return start
+
+
+def _point_batches(
+    recipe: LabelRecipe, dataset: FrameDataset, grid: GridConfig, plan: StepPlan
+) -> Callable[[int, int], Generator[list[Any], None, None]]:
+    make = functools.partial(labelled_sample, config=recipe.sampling, grid=grid)
+    return sample_batches(
+        SampleMaker(dataset, make, recipe.seed),
+        plan,
+        workers=recipe.workers,
+        bad_frames=recipe.data.bad_frames,
+    )
+
+
+def _bank_batches(
+    recipe: LabelRecipe, dataset: FrameDataset, start: Segmentation, plan: StepPlan
+) -> Callable[[int, int], Generator[list[Any], None, None]]:
+    """Features of every frame computed once; each step draws ``max_points`` of them a frame."""
+    skips = recipe.data.bad_frames.policy == "skip"
+
+    def encoded(index: int) -> LabelledFeatures | LidistillError:
+        try:
+            return _encode(start.encoder, dataset[index], recipe.sampling, start.grid)
+        except LidistillError as error:
+            if not skips:
+                raise
+            return error
+
+    bank = [encoded(i) for i in track(range(len(dataset)), "features", total=len(dataset))]
+
+    def draw(epoch: int, index: int) -> LabelledFeatures:
+        item = bank[index]
+        if isinstance(item, LidistillError):
+            raise item
+        rng = sample_rng(recipe.seed, epoch, index)
+        size = min(recipe.sampling.max_points, len(item.labels))
+        chosen = torch.from_numpy(rng.choice(len(item.labels), size=size, replace=False))
+        return LabelledFeatures(
+            features=item.features[chosen].float(),
+            labels=item.labels[chosen],
+            frame_ids=item.frame_ids,
+        )
+
+    return sample_batches(draw, plan, workers=0, bad_frames=recipe.data.bad_frames, join=_join)
+
+
+def _encode(
+    encoder: Encoder, frame: Frame, sampling: SamplingConfig, grid: GridConfig
+) -> LabelledFeatures:
+    """Half-precision features of the labelled points of a frame that have any."""
+    labels_of(frame)
+    sample = scan_sample(frame, sampling, grid)
+    encoded = encoder(frame, sample)
+    assert sample.labels is not None  # noqa: S101  labels_of has seen them
+    keep = encoded.valid & (sample.labels != IGNORE)
+    exact = isinstance(encoder, InputEncoder)
+    features = encoded.features[keep]
+    return LabelledFeatures(
+        features=features if exact else features.half(),
+        labels=sample.labels[keep],
+        frame_ids=(frame.frame_id,),
+    )
+
+
+def _join(items: list[LabelledFeatures]) -> LabelledFeatures:
+    return LabelledFeatures(
+        features=torch.cat([item.features for item in items]),
+        labels=torch.cat([item.labels for item in items]),
+        frame_ids=tuple(name for item in items for name in item.frame_ids),
+    )

@@ -1,0 +1,247 @@
+"""Where training on labels starts from: a checkpoint, random weights, the inputs or the teacher."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import torch
+from pydantic import TypeAdapter, ValidationError
+from torch import nn
+
+from lidistill.atomic_write import sha256
+from lidistill.backbones import BackboneConfig
+from lidistill.backbones.base import Backbone
+from lidistill.config import GridConfig, reason_of
+from lidistill.errors import CheckpointError, ConfigError
+from lidistill.reading.names import shown
+from lidistill.samples.distillation import SamplingConfig
+from lidistill.segment.encoders import BackboneEncoder, Encoder, InputEncoder, TeacherEncoder
+from lidistill.teachers import TeacherConfig
+from lidistill.teachers.target_reader import TargetReader
+from lidistill.training.checkpoint import Checkpoint, load_checkpoint, newest_checkpoint
+from lidistill.training.checkpoint_record import WEIGHTS
+from lidistill.training.fitting import build_fitting, load_weights
+
+T = TypeVar("T")
+
+_DIGEST = "weights "
+
+
+class StartRecipe(Protocol):
+    """What of a recipe says where to start."""
+
+    @property
+    def checkpoint(self) -> Path | None: ...  # noqa: D102
+    @property
+    def features(self) -> str: ...  # noqa: D102
+    @property
+    def seed(self) -> int: ...  # noqa: D102
+    @property
+    def backbone(self) -> BackboneConfig | None: ...  # noqa: D102
+    @property
+    def grid(self) -> GridConfig | None: ...  # noqa: D102
+    @property
+    def drop_path(self) -> float | None: ...  # noqa: D102
+    @property
+    def teacher(self) -> TeacherConfig | None: ...  # noqa: D102
+    @property
+    def teacher_cache(self) -> Path | None: ...  # noqa: D102
+    @property
+    def sampling(self) -> SamplingConfig: ...  # noqa: D102
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """Networks to begin with."""
+
+    backbone: Backbone | None
+    encoder: Encoder
+    grid: GridConfig
+    description: str
+    networks: dict[str, Any]
+    """Configurations of backbone and teacher (or None), as JSON values."""
+
+
+def start_from(recipe: StartRecipe, device: torch.device) -> Start:
+    """Build what a recipe stands on.
+
+    Raises:
+        ConfigError: If neither the recipe nor a checkpoint says which network or teacher.
+        CheckpointError: If the checkpoint does not fit.
+    """
+    checkpoint = None
+    if recipe.checkpoint is not None and _needs_checkpoint(recipe):
+        checkpoint = load_checkpoint(recipe.checkpoint)
+    config = _backbone_config(recipe, checkpoint)
+    teacher = _teacher_config(recipe, checkpoint)
+    backbone: Backbone | None = None
+    encoder: Encoder
+    if recipe.features == "teacher":
+        encoder = _teacher_encoder(recipe, teacher, device)
+        description = "teacher's features at the points"
+    elif recipe.features == "input":
+        encoder, description = InputEncoder(config.in_channels), "input channels"
+    else:
+        backbone, description = _start_backbone(recipe, config, checkpoint)
+        encoder = BackboneEncoder(backbone.to(device))
+    return Start(
+        backbone=backbone,
+        encoder=encoder,
+        grid=config.grid,
+        description=description,
+        networks={
+            "backbone": config.model_dump(mode="json"),
+            "teacher": None if teacher is None else teacher.model_dump(mode="json"),
+        },
+    )
+
+
+def _needs_checkpoint(recipe: StartRecipe) -> bool:
+    """Whether the recipe itself does not say everything."""
+    of_teacher = recipe.features == "teacher" and recipe.teacher is None
+    return recipe.features == "backbone" or recipe.backbone is None or of_teacher
+
+
+def _start_backbone(
+    recipe: StartRecipe, config: BackboneConfig, checkpoint: Checkpoint | None
+) -> tuple[Backbone, str]:
+    torch.manual_seed(recipe.seed)
+    if recipe.features == "random":
+        return config.build(), f"network with random weights, seed {recipe.seed}"
+    if checkpoint is None:
+        msg = (
+            "features=backbone needs a distilled network: give checkpoint=RUN (a folder that "
+            "`lidistill pretrain` wrote), or features=random."
+        )
+        raise ConfigError(msg)
+    weights = backbone_weights(checkpoint)
+    backbone = build_fitting(config.build, weights, source=checkpoint.path)
+    digest = sha256(checkpoint.path / WEIGHTS)[:12]
+    return backbone, f"backbone of {checkpoint.path}, {_DIGEST}{digest}"
+
+
+def has_changed(start: str, checkpoint: Path) -> bool:
+    """Whether a description of ``Start`` names other weights than a checkpoint holds now.
+
+    Args:
+        start: As ``results.json`` has it; one that names no weights has not changed.
+        checkpoint: Run folder or checkpoint.
+    """
+    _, named, digest = start.partition(_DIGEST)
+    path = newest_checkpoint(checkpoint)
+    return bool(named) and not sha256(path / WEIGHTS).startswith(digest)
+
+
+def backbone_weights(checkpoint: Checkpoint) -> dict[str, torch.Tensor]:
+    """The backbone's part of a checkpoint.
+
+    Raises:
+        CheckpointError: If it holds none.
+    """
+    found = part_of(checkpoint, "backbone")
+    if not found:
+        msg = f"{checkpoint.path} holds no backbone; give the run folder of a distillation."
+        raise CheckpointError(msg)
+    return found
+
+
+def load_head(head: nn.Module, run: Path | None, label_names: Sequence[str]) -> None:
+    """Start a segmentation head with what that of another run has learned.
+
+    Args:
+        head: Changed.
+        run: Run folder or checkpoint of a probe or a fine-tuning.
+        label_names: The classes that are to be learned.
+
+    Raises:
+        CheckpointError: If the run learned no classes, or others.
+    """
+    assert run is not None  # noqa: S101  checked by the recipe
+    checkpoint = load_checkpoint(run)
+    learned = checkpoint.meta.get("label_names")
+    if learned != list(label_names):
+        what = f"the {len(learned)} classes {', '.join(learned)}" if learned else "no classes"
+        msg = (
+            f"head=checkpoint: {checkpoint.path} has learned {what}, this run learns "
+            f"{', '.join(label_names)}; give a probe of the same classes, or head=zero."
+        )
+        raise CheckpointError(msg)
+    load_weights(head, part_of(checkpoint, "head"), source=checkpoint.path)
+
+
+def part_of(checkpoint: Checkpoint, part: str) -> dict[str, torch.Tensor]:
+    """The weights of one part of a checkpoint, under their names in it; empty where it has none."""
+    prefix = f"{part}."
+    return {
+        k.removeprefix(prefix): v for k, v in checkpoint.weights.items() if k.startswith(prefix)
+    }
+
+
+def _backbone_config(recipe: StartRecipe, checkpoint: Checkpoint | None) -> BackboneConfig:
+    config = recipe.backbone
+    if config is None:
+        stored = _stored(checkpoint, "backbone")
+        if stored is None:
+            msg = "which network? Give checkpoint=RUN, or a backbone in the recipe."
+            raise ConfigError(msg)
+        assert checkpoint is not None  # noqa: S101  it holds what is stored
+        config = stored_backbone(stored, checkpoint)
+    wanted = {"grid": recipe.grid, "drop_path": recipe.drop_path}
+    return config.model_copy(update={k: v for k, v in wanted.items() if v is not None})
+
+
+def _teacher_config(recipe: StartRecipe, checkpoint: Checkpoint | None) -> TeacherConfig | None:
+    stored = _stored(checkpoint, "teacher")
+    if recipe.teacher is not None or stored is None:
+        return recipe.teacher
+    assert checkpoint is not None  # noqa: S101  it holds what is stored
+    return stored_teacher(stored, checkpoint)
+
+
+def stored_backbone(values: object, checkpoint: Checkpoint) -> BackboneConfig:
+    """The network that a checkpoint says it is of.
+
+    Raises:
+        CheckpointError: If it is none.
+    """
+    return _network(TypeAdapter(BackboneConfig), values, checkpoint, "backbone")
+
+
+def stored_teacher(values: object, checkpoint: Checkpoint) -> TeacherConfig:
+    """The teacher that a checkpoint says it had.
+
+    Raises:
+        CheckpointError: If it is none.
+    """
+    return _network(TypeAdapter(TeacherConfig), values, checkpoint, "teacher")
+
+
+def _network(form: TypeAdapter[T], values: object, checkpoint: Checkpoint, what: str) -> T:
+    try:
+        return form.validate_python(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, (what, *first["loc"])))
+        msg = (
+            f"{checkpoint.path} says what is no network of this lidistill: {shown(where)}: "
+            f"{reason_of(first['msg'])[:200]}. Use a checkpoint as lidistill wrote it."
+        )
+        raise CheckpointError(msg) from error
+
+
+def _teacher_encoder(
+    recipe: StartRecipe, config: TeacherConfig | None, device: torch.device
+) -> TeacherEncoder:
+    if config is None:
+        msg = "which teacher? Give checkpoint=RUN, or a teacher in the recipe."
+        raise ConfigError(msg)
+    reader = TargetReader(config.build().to(device), recipe.sampling, recipe.teacher_cache)
+    return TeacherEncoder(reader, device)
+
+
+def _stored(checkpoint: Checkpoint | None, key: str) -> dict[str, Any] | None:
+    """Configuration of a network: in the recipe of a distillation, beside what a probe built."""
+    if checkpoint is None:
+        return None
+    return checkpoint.recipe.get(key) or checkpoint.meta.get("networks", {}).get(key)

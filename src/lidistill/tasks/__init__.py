@@ -1,1 +1,0 @@
-"""What users come for: distil, probe, evaluate. Data, teachers and backbones meet here."""

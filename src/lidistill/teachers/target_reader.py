@@ -1,0 +1,91 @@
+"""The teacher's features where they are needed: at the pixels of a batch or of one picture.
+
+Shape letters: P pairs, T teacher channels.
+"""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from lidistill.datasets.images.files import read_picture, resize
+from lidistill.errors import TrainingError
+from lidistill.records import Batch
+from lidistill.samples.distillation import SamplingConfig
+from lidistill.teachers import FeatureCache, Teacher, TeacherMaps
+
+_CACHE_BYTES = 1 << 30  # of teacher features kept in memory beside the cache on disk
+
+
+class TargetReader:
+    """Teacher features at the pairs of a batch, from the network or from a cache.
+
+    Args:
+        teacher: The frozen network.
+        sampling: How pictures are resized before the teacher sees them.
+        cache_folder: Where its features are kept; None computes them from a batch's pictures.
+
+    Raises:
+        ConfigError: If the teacher cannot take pictures of that size.
+    """
+
+    def __init__(
+        self, teacher: Teacher, sampling: SamplingConfig, cache_folder: Path | None
+    ) -> None:
+        self._size_hw, self._antialias = sampling.image_size_hw, sampling.antialias
+        teacher.check_size(self._size_hw)
+        self._teacher = teacher
+        self._cache = None
+        if cache_folder is not None:
+            key = f"{teacher.name}, antialias={self._antialias}"
+            self._cache = FeatureCache(cache_folder, key, self._size_hw, max_bytes=_CACHE_BYTES)
+
+    @property
+    def teacher(self) -> Teacher:
+        """The frozen network."""
+        return self._teacher
+
+    @property
+    def size_hw(self) -> tuple[int, int]:
+        """Size of the pictures that the teacher sees, pixels."""
+        return self._size_hw
+
+    def __call__(self, batch: Batch) -> Tensor:
+        """(P, T) float32 features at the batch's pairs.
+
+        Raises:
+            TrainingError: If the batch has neither pictures nor cached features.
+        """
+        pairs = batch.pairs
+        assert pairs is not None  # noqa: S101  distillation samples always carry pairs
+        with torch.no_grad():
+            if self._cache is None:
+                if batch.images is None:
+                    msg = "a batch without pictures needs a teacher cache; set teacher_cache."
+                    raise TrainingError(msg)
+                maps = self._teacher.maps(batch.images)
+                return self._teacher.read(maps, pairs.view, pairs.uv, self._size_hw).float()
+            target_PT = torch.empty(len(pairs), self._teacher.num_channels, device=pairs.uv.device)
+            for view, path in enumerate(batch.image_paths):
+                here = torch.nonzero(pairs.view == view).squeeze(1)
+                target_PT[here] = self.at_pixels(path, pairs.uv[here])
+            return target_PT
+
+    def at_pixels(self, path: Path, uv_P2: Tensor) -> Tensor:
+        """(P, T) float32 features of one picture at (P, 2) pixels of its resized form."""
+        with torch.no_grad():
+            first = torch.zeros(len(uv_P2), dtype=torch.int64, device=uv_P2.device)
+            return self._teacher.read(
+                self._maps(path).to(uv_P2.device), first, uv_P2, self._size_hw
+            ).float()
+
+    def _maps(self, path: Path) -> TeacherMaps:
+        cached = None if self._cache is None else self._cache.find(path)
+        if cached is not None:
+            return cached
+        picture = torch.from_numpy(read_picture(path)).permute(2, 0, 1)
+        maps = self._teacher.maps(resize(picture, self._size_hw, self._antialias)[None])
+        if self._cache is None:
+            return maps
+        self._cache.put(path, maps)
+        return self._cache.get(path)

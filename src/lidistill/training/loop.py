@@ -1,0 +1,180 @@
+"""The training loop: one code path, explicit, resumable at any step."""
+
+import contextlib
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from lidistill.atomic_write import sync
+from lidistill.distributed.processes import (
+    is_first,
+    on_first,
+    share_out,
+    start,
+    whole,
+)
+from lidistill.training.checkpoint import clean_stale, newest_checkpoint, prune, save_checkpoint
+from lidistill.training.config import TrainConfig, Training
+from lidistill.training.fault_log import FaultLog
+from lidistill.training.lost import losses_of_helpers
+from lidistill.training.precision import log_paths, make_scaler, warn_if_slow
+from lidistill.training.progress import ProgressBar
+from lidistill.training.resume import Resumed, resume
+from lidistill.training.run_files import check_there, write_recipe
+from lidistill.training.run_lock import RunLock
+from lidistill.training.signals import StopSignals, stopped
+from lidistill.training.step import Stepper, StepResult, step_seed
+from lidistill.training.tracking import JsonLinesTracker, TensorBoardTracker, Tracker, Trackers
+
+__all__ = ["TrainConfig", "Training", "step_seed", "train"]
+
+logger = logging.getLogger(__name__)
+
+_LOG = "log.jsonl"
+
+
+def train(training: Training) -> Path:
+    """Train to the end, from the newest checkpoint of the run folder where there is one.
+
+    Returns:
+        The last checkpoint.
+
+    Raises:
+        TrainingError: If too many steps in a row had no finite loss or gradient, or another run
+            has the folder.
+        CheckpointError: If the run folder holds a run of another recipe, or cannot be written.
+        RunStoppedError: If a signal ended the run, after it has saved.
+    """
+    start(training.device)
+    with contextlib.ExitStack() as stack, losses_of_helpers():
+        on_first(lambda: _open(training, stack))
+        if is_first():
+            warn_if_slow(training.device, training.config.precision, key="train.precision")
+            log_paths(training.module.modules(), training.device, training.config.precision)
+            _say_portions(training)
+        training.module.to(training.device)
+        begin = resume(training)
+        on_first(lambda: write_recipe(training.run, training.recipe, begin.recipe))
+        run = _Run(training, begin)
+        total = training.config.total_steps(training.steps_per_epoch)
+        signals = stack.enter_context(StopSignals())
+        bar = stack.enter_context(ProgressBar("training", total=total, done=begin.step))
+        tracker = stack.enter_context(contextlib.closing(_trackers(training.run, begin.step)))
+        groups = stack.enter_context(contextlib.closing(training.batches(begin.step, total)))
+        clock = time.monotonic()
+        for step, group in enumerate(groups, start=begin.step):
+            result = run.step(step, group, signal=lambda: signals.received or 0)
+            values = dict(result.values)
+            now = time.monotonic()
+            values[training.rate_name] = values.pop("weight") / max(now - clock, 1e-9)
+            clock = now
+            if result.fault is None:
+                tracker.log(step + 1, values)
+            bar.advance(_text(values))
+            due = (step + 1) % training.config.checkpoint_every == 0 or step + 1 == total
+            if due or result.signal:
+                run.save(step + 1)
+            if result.signal:
+                raise stopped(result.signal, step + 1)
+    return on_first(lambda: newest_checkpoint(training.run))
+
+
+class _Run:
+    """A module in training: what steps it, and what of it is saved.
+
+    Args:
+        training: What is trained.
+        begin: Where it goes on.
+    """
+
+    def __init__(self, training: Training, begin: Resumed) -> None:
+        config = training.config
+        self._training = training
+        self._module: nn.Module = training.module.train()
+        wrapped = share_out(self._module, training.device, config.sharding)
+        self._optimizer = training.optimizer.build(self._module)
+        self._scaler = make_scaler(training.device, config.precision)
+        begin.restore(self._optimizer, self._scaler)
+        self._stepper = Stepper(training, wrapped, self._optimizer, self._scaler)
+        self._faults = FaultLog(
+            training.run / "faults.jsonl" if is_first() else None,
+            in_a_row=begin.bad_in_a_row,
+            limit=config.max_bad_steps,
+            resume_step=begin.step,
+        )
+        self._losses: list[float] = []
+
+    def step(self, step: int, group: list[Any], *, signal: Callable[[], int]) -> StepResult:
+        """Take a step, or note why it could not be taken."""
+        result = self._stepper(step, group, signal=signal)
+        if result.fault is not None:
+            self._faults.bad(step, result.fault)
+        else:
+            self._faults.good()
+            self._losses.append(result.values["loss"])
+        return result
+
+    def save(self, step: int) -> None:
+        """Write a checkpoint; every process calls this, the first one writes."""
+        weights = whole(self._module.state_dict())
+        state = {
+            "optimizer": whole(self._optimizer.state_dict()),
+            "scaler": self._scaler.state_dict(),
+            "bad_in_a_row": self._faults.in_a_row,
+        }
+        measure = {"loss": sum(self._losses) / len(self._losses)} if self._losses else None
+        self._losses = []
+        training, config = self._training, self._training.config
+
+        def write() -> None:
+            check_there(training.run, training.run / _LOG)
+            sync(training.run / _LOG)  # the log never ends before the checkpoint
+            save_checkpoint(
+                training.run / "checkpoints",
+                step=step,
+                weights=weights,
+                training=state,
+                recipe=training.recipe,
+                meta=training.meta | {"seed": training.seed},
+                measure=measure,
+            )
+            prune(training.run / "checkpoints", keep=config.keep_checkpoints, best=config.keep_best)
+
+        on_first(write)
+
+
+def _say_portions(training: Training) -> None:
+    """Say what passes smaller than a step change, where they do."""
+    config = training.config
+    normed = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in training.module.modules())
+    if normed and config.micro_batch is not None and config.micro_batch < config.batch_size:
+        logger.info(
+            "train.micro_batch=%d of train.batch_size=%d: BatchNorm%s sees the frames of "
+            "one pass only, so what is learned differs from that of whole batches",
+            config.micro_batch, config.batch_size,
+            " (and the Lovasz loss)" if training.loss_is_shared else "",
+        )  # fmt: skip
+
+
+def _open(training: Training, stack: contextlib.ExitStack) -> None:
+    """Take the run folder, and clear what a killed run has left in it."""
+    stack.enter_context(RunLock(training.run))
+    clean_stale(training.run)
+
+
+def _trackers(run: Path, step: int) -> Tracker:
+    if not is_first():
+        return Trackers()
+    return Trackers(
+        JsonLinesTracker(run / _LOG, resume_step=step),
+        TensorBoardTracker(run / "tensorboard", resume_step=step),
+    )
+
+
+def _text(values: dict[str, float]) -> str:
+    shown = [f"{name} {value:.4g}" for name, value in values.items() if name != "grad_norm"]
+    return "  ".join(shown)

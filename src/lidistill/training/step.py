@@ -1,0 +1,175 @@
+"""One optimiser step: forward and backward passes of all processes, checked before it counts."""
+
+import hashlib
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
+
+from lidistill.distributed.all_reduce import SingleRowError, gather_items, num_ranks
+from lidistill.distributed.processes import gradient_exchange, sum_numbers
+from lidistill.training.config import Training
+from lidistill.training.fault_log import BadStep
+from lidistill.training.precision import autocast
+from lidistill.training.signals import EXIT_STATUS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepResult:
+    """What all processes know after a step."""
+
+    values: dict[str, float]
+    """Loss and other parts as means over what the step counts, learning rate, sum of weights."""
+    fault: BadStep | None
+    """Why the step was not taken; None where it was."""
+    signal: int
+    """Number of a signal that any process has noticed; 0 for none."""
+
+
+class Stepper:
+    """Takes optimiser steps.
+
+    Args:
+        training: What is trained; its module is ``module`` before it was wrapped.
+        module: What runs: the module, or what ``share_out`` made of it.
+        optimizer: Over the module's parameters.
+        scaler: Of the loss, for 16-bit floats.
+    """
+
+    def __init__(
+        self,
+        training: Training,
+        module: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        scaler: torch.amp.GradScaler,
+    ) -> None:
+        self._training, self._module = training, module
+        self._optimizer, self._scaler = optimizer, scaler
+
+    def __call__(
+        self, step: int, group: list[Any], *, signal: Callable[[], int] = lambda: 0
+    ) -> StepResult:
+        """Take a step over all items of a group; the loss is the mean over all that they count.
+
+        A step whose loss or gradient is not finite in any process is taken by none: weights,
+        optimiser and statistics stay as they were.
+
+        Args:
+            step: Steps done before.
+            group: This process's items, one for each pass.
+            signal: Number of a signal that this process has noticed, or 0; asked after the passes,
+                so that one which comes during them ends the run with this step.
+        """
+        rate = self._set_rate(step)
+        torch.manual_seed(step_seed(self._training.seed, step))
+        buffers = [(buffer, buffer.clone()) for buffer in self._training.module.buffers()]
+        shares, total = self._shares(group)
+        try:
+            sums, broken = self._passes(group, shares)
+        except SingleRowError as error:  # in one process, so that no other one waits
+            _undo(buffers)
+            self._optimizer.zero_grad(set_to_none=True)
+            alone = BadStep(reason=str(error), frame_ids=_blame(group, []))
+            return StepResult(values={"lr": rate, "weight": total}, fault=alone, signal=signal())
+        names = sorted(sums)
+        received = signal()
+        signals = [float(received == number) for number in EXIT_STATUS]
+        means = sum_numbers([*signals, *(sums[name] for name in names)])
+        noticed = [number for number in EXIT_STATUS if means.pop(0)]
+        values = {name: mean / num_ranks() for name, mean in zip(names, means, strict=True)}
+        values |= {"lr": rate, "weight": total}
+        reason = self._take(values)
+        self._optimizer.zero_grad(set_to_none=True)
+        fault = None
+        if reason is not None:
+            _undo(buffers)
+            fault = BadStep(reason=reason, frame_ids=_blame(group, broken))
+        return StepResult(values=values, fault=fault, signal=noticed[0] if noticed else 0)
+
+    def _set_rate(self, step: int) -> float:
+        training = self._training
+        lr = training.optimizer.lr
+        rate = lr * training.schedule.factor(
+            step,
+            total_steps=training.config.total_steps(training.steps_per_epoch),
+            steps_per_epoch=training.steps_per_epoch,
+            lr=lr,
+        )
+        for parameters in self._optimizer.param_groups:
+            parameters["lr"] = rate * parameters.get("lr_scale", 1.0)
+        return rate
+
+    def _shares(self, group: list[Any]) -> tuple[list[float], float]:
+        """Factor of each item's loss, and what all items of all processes count.
+
+        Gradients are averaged over the processes, so each process's share is that many times what
+        it has of the whole.
+        """
+        own = [self._training.weight(item) for item in group]
+        everywhere = sum_numbers(own)
+        total = sum(everywhere)
+        if self._training.loss_is_shared:
+            return [weight / total for weight in everywhere], total
+        return [num_ranks() * weight / total for weight in own], total
+
+    def _passes(self, group: list[Any], shares: list[float]) -> tuple[dict[str, float], list[int]]:
+        """Shared-out sums of what the passes return, and the passes whose loss is not finite."""
+        training = self._training
+        sums: dict[str, Tensor] = {}
+        losses = []
+        for index, (item, share) in enumerate(zip(group, shares, strict=True)):
+            last = index == len(group) - 1
+            with gradient_exchange(self._module, exchange=last):
+                with autocast(training.device, training.config.precision):
+                    out = self._module(training.prepare(item, training.device))
+                self._scaler.scale(out["loss"] * share).backward()
+            losses.append(out["loss"].detach())
+            for name, value in out.items():
+                sums[name] = sums.get(name, 0) + value.detach() * share
+        broken = [i for i, loss in enumerate(losses) if not math.isfinite(float(loss))]
+        return {name: float(value) for name, value in sums.items()}, broken
+
+    def _take(self, values: dict[str, float]) -> str | None:
+        """Let the optimiser step, unless the numbers are not finite: then the reason."""
+        if not math.isfinite(values["loss"]):
+            return f"the loss is {values['loss']}"
+        self._scaler.unscale_(self._optimizer)
+        clip = self._training.optimizer.clip_norm
+        trained = [p for p in self._training.module.parameters() if p.grad is not None]
+        norm = nn.utils.get_total_norm([p.grad for p in trained if p.grad is not None])
+        norm = norm.full_tensor() if isinstance(norm, DTensor) else norm
+        values["grad_norm"] = float(norm)
+        # In fp16 an overflow is ordinary: the scaler leaves the step out and scales less.
+        overflow = self._scaler.is_enabled() and self._scaler.get_scale() > 1
+        if not math.isfinite(values["grad_norm"]) and not overflow:
+            self._scaler.update()
+            return f"the gradient's norm is {values['grad_norm']}"
+        if clip is not None:
+            nn.utils.clip_grads_with_norm_(trained, clip, norm)
+        self._scaler.step(self._optimizer)
+        self._scaler.update()
+        return None
+
+
+def _undo(buffers: list[tuple[Tensor, Tensor]]) -> None:
+    """Give buffers what they held before the step."""
+    for buffer, before in buffers:
+        buffer.copy_(before)
+
+
+def step_seed(seed: int, step: int) -> int:
+    """Seed of everything random inside the networks in one step, so that a step can be repeated."""
+    digest = hashlib.sha256(f"{seed}/{step}".encode()).digest()
+    return int.from_bytes(digest[:7], "big")
+
+
+def _blame(group: list[Any], broken: list[int]) -> tuple[str, ...]:
+    """Frames of all processes whose loss is not finite, or all of them where each one is."""
+    own = [(i in broken, name) for i, x in enumerate(group) for name in getattr(x, "frame_ids", ())]
+    everywhere = gather_items(own)
+    guilty = tuple(name for is_broken, name in everywhere if is_broken)
+    return guilty or tuple(name for _, name in everywhere)

@@ -1,0 +1,277 @@
+import numpy as np
+import pytest
+from fakes.folder import (
+    SIZE_HW,
+    calibration,
+    camera,
+    write_drive,
+    write_folder,
+    write_picture,
+    write_scan,
+    write_yaml,
+)
+from fakes.scan_writers import WRITERS, cloud, npy
+from numpy.lib import recfunctions
+from pydantic import ValidationError
+
+from lidistill.config import GridConfig
+from lidistill.datasets.images.files import read_picture
+from lidistill.datasets.own.dataset import FolderConfig
+from lidistill.datasets.sensors import SENSORS
+from lidistill.errors import DatasetNotFoundError, FileFormatError, UnknownNameError
+from lidistill.labels import IGNORE
+from lidistill.samples.distillation import SamplingConfig
+from lidistill.samples.labelled import scan_sample
+from lidistill.samples.pairing import pair_view
+
+SCAN, LABEL, PICTURE = "scans/000000.pcd", "labels/000000.label", "cameras/front/000000.png"
+
+
+@pytest.fixture
+def root(tmp_path):
+    return write_folder(tmp_path / "scans" / "cameras" / "drive.pcd")
+
+
+def read(root, **changes):
+    return FolderConfig(root=root, **changes).build()
+
+
+def test_frames_come_in_order_with_the_stored_values(root):
+    dataset = read(root)
+    assert dataset.frame_ids == ("a/000000", "a/000001", "b/000000", "b/000001")
+    assert len(dataset) == 4
+    table, frame = cloud(seed=1), dataset[1]
+    np.testing.assert_array_equal(frame.points[:, 2], table["z"])
+    np.testing.assert_array_equal(frame.intensity, table["intensity"])
+    assert frame.sensor == dataset.sensor == dataset.config.sensor == "own"
+    assert [(view.name, view.size_hw) for view in frame.views] == [
+        ("back", SIZE_HW),
+        ("front", SIZE_HW),
+    ]
+    assert frame.labels[:3].tolist() == [0, 1, IGNORE]
+    assert dataset.label_map.class_names == ("car", "road")
+
+
+def test_the_root_may_be_the_only_drive(tmp_path):
+    assert read(write_folder(tmp_path, drives=("",))).frame_ids == ("000000", "000001")
+
+
+def test_a_point_falls_on_its_coloured_pixel(tmp_path):
+    picture = np.zeros((*SIZE_HW, 3), dtype=np.uint8)
+    # Front camera: the point lies 2.1 m right, 0.8 m up and 9.7 m ahead of it;
+    # u = 60 * 2.1 / 9.7 + 40 = 52.99 and v = -60 * 0.8 / 9.7 + 24 = 19.05.
+    picture[19, 52] = (10, 240, 30)
+    table = cloud(3)
+    for name, values in {"x": (10.0, 0.2, -9), "y": (-2.0, 0, 40), "z": (0.6, 0, 0)}.items():
+        table[name] = values
+    frame = read(write_folder(tmp_path, table=table, picture=picture), cameras=["front"])[0]
+    pairs = pair_view(frame.points, frame.views[0], SIZE_HW)
+    assert pairs.index.tolist() == [0]
+    column, row = pairs.uv[0].astype(int)
+    assert read_picture(frame.views[0].image_path)[row, column].tolist() == [10, 240, 30]
+
+
+def test_distortion_moves_the_pixel(root):
+    straight = read(root, cameras=["front"])[0]
+    lens = camera(distortion=[-0.1, 0.01, 0.002, -0.001])
+    write_yaml(root / "calibration.yaml", calibration(cameras={"front": lens}))
+    bent = read(root)[0]
+    np.testing.assert_array_equal(bent.views[0].distortion, [-0.1, 0.01, 0.002, -0.001, 0])
+    pixels = [pair_view(f.points, f.views[0], (480, 800)).uv for f in (straight, bent)]
+    assert not np.array_equal(*pixels)
+
+
+@pytest.mark.parametrize("writer", sorted(WRITERS))
+def test_scans_may_have_any_format(tmp_path, writer):
+    write_folder(tmp_path, drives=("a",))
+    (tmp_path / "a" / SCAN).unlink()
+    suffix = writer[writer.index(".") :]
+    write_scan(tmp_path / "a" / "scans" / f"000000{suffix}", cloud(), writer)
+    frame = read(tmp_path)[0]
+    np.testing.assert_array_equal(frame.points[:, 0], cloud()["x"])
+    assert len(frame.views) == 2
+
+
+def test_statistics_of_the_users_own_standardise_the_intensity(root):
+    frame = read(root)[0]
+    assert frame.intensity_statistics == (127.0, 74.0)
+    sample = scan_sample(frame, SamplingConfig(), GridConfig())
+    expected = (frame.intensity[sample.source.numpy()] - 127) / 74
+    np.testing.assert_allclose(sample.features[:, 0], expected, rtol=1e-6)
+
+
+def test_without_statistics_the_command_that_computes_them_is_named(root):
+    (root / "statistics.yaml").unlink()
+    frame = read(root)[0]
+    with pytest.raises(UnknownNameError, match="lidistill data stats"):
+        scan_sample(frame, SamplingConfig(), GridConfig())
+
+
+def test_a_known_sensor_brings_its_own_statistics(root):
+    (root / "statistics.yaml").unlink()
+    frame = read(root, sensor="pandar64")[0]
+    assert frame.sensor in SENSORS
+    assert frame.intensity_statistics is None
+
+
+def test_the_intensity_column_is_named_or_given_up(root):
+    table = recfunctions.rename_fields(cloud(), {"intensity": "signal"})
+    for path in [*root.glob("*/scans/*"), *root.glob("*/labels/000001*")]:
+        path.unlink()
+    write_scan(root / "a" / "scans" / "000000.npy", table, ".npy")
+    write_scan(root / "b" / "scans" / "000000.npy", table, ".npy")
+    with pytest.raises(FileFormatError, match="has no intensity among x, y, z, signal"):
+        read(root)[0]
+    write_yaml(root / "calibration.yaml", calibration(intensity="signal"))
+    np.testing.assert_array_equal(read(root)[0].intensity, table["signal"])
+    write_yaml(root / "calibration.yaml", calibration(intensity="none"))
+    frame = read(root)[0]
+    assert not frame.intensity.any()
+    assert frame.intensity_statistics == (0, 1)
+
+
+def test_labels_may_be_arrays_or_a_column_of_the_scan(root):
+    path = root / "a" / LABEL
+    path.with_suffix(".npy").write_bytes(npy(np.full(40, 40, dtype=np.uint16)))
+    path.unlink()
+    assert read(root)[0].labels.tolist() == [1] * 40
+    path.with_suffix(".npy").write_bytes(npy(np.full(40, 40.0)))
+    with pytest.raises(FileFormatError, match="class ids are float64"):
+        read(root)[0]
+    path.with_suffix(".npy").write_bytes(npy(np.full(39, 40)))
+    with pytest.raises(FileFormatError, match="for each of the 40 points"):
+        read(root)[0]
+    ids = {int(ring): "car" for ring in np.unique(cloud()["ring"])}
+    write_yaml(root / "labels.yaml", {"classes": ["car"], "ids": ids, "column": "ring"})
+    assert read(root)[0].labels.tolist() == [0] * 40
+    write_yaml(root / "labels.yaml", {"classes": ["car"], "ids": ids, "column": "kind"})
+    with pytest.raises(FileFormatError, match=r"class ids are none, .*column kind"):
+        read(root)[0]
+
+
+def test_a_shipped_table_may_name_the_classes(root):
+    write_yaml(root / "labels.yaml", {"table": "semantic_kitti"})
+    dataset = read(root)
+    names = [dataset.label_map.class_names[i] for i in dataset[0].labels[:2]]
+    assert names == ["car", "road"]
+
+
+def test_missing_labels_are_not_guessed(root):
+    (root / "a" / LABEL).unlink()
+    assert read(root)[0].labels is None
+    assert read(root)[1].labels is not None
+    assert read(root, labels="none")[1].labels is None
+    with pytest.raises(DatasetNotFoundError, match="1 of 4 frames lack a label file"):
+        read(root, labels="required")
+    assert len(read(root, labels="required", missing="skip")) == 3
+
+
+def test_labels_whose_scan_is_absent_are_told(root):
+    (root / "a" / "scans" / "000001.pcd").unlink()
+    with pytest.raises(DatasetNotFoundError, match="1 of 4 frames lack a scan, first a/000001"):
+        FolderConfig(root=root).build()
+    assert len(FolderConfig(root=root, missing="skip").build()) == 3
+    assert len(FolderConfig(root=root, labels="none").build()) == 3
+
+
+def test_labels_without_a_table_are_an_error(root):
+    (root / "labels.yaml").unlink()
+    with pytest.raises(DatasetNotFoundError, match=r"has labels, and no labels\.yaml"):
+        read(root)
+    assert read(root, labels="none")[0].labels is None
+
+
+def test_an_unknown_class_id_is_an_error(root):
+    (root / "a" / LABEL).write_bytes(np.full(40, 11, dtype="<u4").tobytes())
+    with pytest.raises(FileFormatError, match=r"000000\.label: unknown class id 11"):
+        read(root)[0]
+
+
+@pytest.mark.parametrize("name", [SCAN, LABEL, PICTURE])
+def test_truncated_files_are_an_error(root, name):
+    path = root / "a" / name
+    path.write_bytes(path.read_bytes()[: 7 if name == PICTURE else -7])
+    with pytest.raises(FileFormatError, match=path.name):
+        read(root)[0]
+
+
+def test_a_picture_of_another_size_is_an_error(root):
+    write_picture(root / "a" / PICTURE, np.zeros((20, 30, 3), dtype=np.uint8))
+    with pytest.raises(FileFormatError, match=r"is 20 x 30 .* expected size_hw \[48, 80\]"):
+        read(root)[0]
+
+
+def test_frames_without_picture_have_no_view(root):
+    for path in root.glob("a/cameras/*/000000.png"):
+        path.unlink()
+    assert [len(frame.views) for frame in read(root)] == [0, 2, 2, 2]
+    with pytest.raises(DatasetNotFoundError, match="1 of 4 frames lack a picture, first a/000000"):
+        read(root, pictures="required")
+    assert not read(root, pictures="none")[1].views
+
+
+def test_lists_split_drives_and_frames(root):
+    (root / "splits").mkdir()
+    (root / "splits" / "train.txt").write_text("# by hand\na\nb/000001\n")
+    (root / "splits" / "val.txt").write_text("b/000000\n")
+    assert read(root, split="train").frame_ids == ("a/000000", "a/000001", "b/000001")
+    assert read(root, split="val").frame_ids == ("b/000000",)
+    assert len(read(root)) == 4
+    with pytest.raises(DatasetNotFoundError, match="none of the 2 selected frames"):
+        read(root, split="val", drives=["a"])
+    (root / "splits" / "val.txt").write_text("c\n")
+    with pytest.raises(DatasetNotFoundError, match="names 'c', which is no drive"):
+        read(root, split="val")
+    (root / "splits" / "val.txt").write_text("../a\n")
+    with pytest.raises(DatasetNotFoundError, match=r"'\.\./a', which is no drive"):
+        read(root, split="val")
+    (root / "splits" / "val.txt").write_text("a\n")
+    with pytest.raises(DatasetNotFoundError, match="both lists name 'a'"):
+        read(root, split="val")
+
+
+def test_a_share_of_the_drives_validates(tmp_path):
+    write_folder(tmp_path, drives=("a", "b", "c", "d"), num_frames=1)
+    parts = {
+        split: read(tmp_path, split=split, val_fraction=0.3).frame_ids for split in ("train", "val")
+    }
+    assert parts == {"train": ("a/000000", "b/000000"), "val": ("c/000000", "d/000000")}
+    narrowed = read(tmp_path, split="val", val_fraction=0.3, drives=["b", "c"])
+    assert narrowed.frame_ids == ("c/000000",)
+    with pytest.raises(DatasetNotFoundError, match=r"has no splits/val\.txt"):
+        read(tmp_path, split="val")
+    with pytest.raises(ValidationError, match="'train', 'val' or 'all'"):
+        read(tmp_path, split="test")
+
+
+def test_drives_cameras_and_every_narrow_the_selection(root):
+    assert read(root, drives=["b"]).frame_ids == ("b/000000", "b/000001")
+    assert read(root, every=3).frame_ids == ("a/000000", "b/000001")
+    assert [view.name for view in read(root, cameras=["back"])[0].views] == ["back"]
+    with pytest.raises(DatasetNotFoundError, match="not c"):
+        read(root, drives=["a", "c"])
+    with pytest.raises(DatasetNotFoundError, match="has no camera 'left', found back, front"):
+        read(root, cameras=["left"])
+
+
+def test_missing_folders_are_an_error(tmp_path, root):
+    with pytest.raises(DatasetNotFoundError, match="is not a folder"):
+        read(tmp_path / "nowhere")
+    with pytest.raises(DatasetNotFoundError, match="holds neither"):
+        read(root / "a" / "labels")
+    write_drive(root)
+    with pytest.raises(DatasetNotFoundError, match="holds both"):
+        read(root)
+    (tmp_path / "empty" / "scans").mkdir(parents=True)
+    with pytest.raises(DatasetNotFoundError, match=r"calibration\.yaml does not exist"):
+        read(tmp_path / "empty")
+    write_yaml(tmp_path / "empty" / "calibration.yaml", {})
+    with pytest.raises(DatasetNotFoundError, match="holds no scan"):
+        read(tmp_path / "empty")
+
+
+def test_a_drive_may_have_a_calibration_of_its_own(root):
+    moved = camera(T_cam_lidar=[[0, -1, 0, 0.5], [0, 0, -1, 0], [1, 0, 0, 0]])
+    write_yaml(root / "b" / "calibration.yaml", calibration(cameras={"front": moved}))
+    shifts = [frame.views[-1].T_cam_lidar[0, 3] for frame in read(root)]
+    assert shifts == [0.1, 0.1, 0.5, 0.5]

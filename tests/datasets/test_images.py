@@ -1,0 +1,86 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from lidistill.datasets.images.files import picture_size, read_picture, resize, resize_float
+from lidistill.datasets.sensors import SENSORS
+from lidistill.errors import DatasetNotFoundError, FileFormatError
+
+
+def write(path: Path, size_hw: tuple[int, int] = (20, 30), mode: str = "RGB") -> Path:
+    ramp = np.linspace(0, 255, size_hw[0] * size_hw[1]).astype(np.uint8).reshape(size_hw)
+    Image.fromarray(ramp).convert(mode).save(path)
+    return path
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.JPEG", "a.png", "a.bmp"])
+def test_pictures_are_read_as_rgb(name: str, tmp_path: Path) -> None:
+    path = write(tmp_path / name)
+    picture = read_picture(path)
+    assert picture.shape == (20, 30, 3)
+    assert picture.dtype == np.uint8
+    assert picture[0, 0].max() < 12
+    assert picture[-1, -1].min() > 243
+    assert picture_size(path) == (20, 30)
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.png"])
+def test_grey_pictures_become_rgb(name: str, tmp_path: Path) -> None:
+    assert read_picture(write(tmp_path / name, mode="L")).shape == (20, 30, 3)
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.png"])
+def test_pictures_that_do_not_decode_are_named(name: str, tmp_path: Path) -> None:
+    path = write(tmp_path / name)
+    path.write_bytes(path.read_bytes()[:-60])
+    with pytest.raises(FileFormatError, match=f"{path} does not decode"):
+        read_picture(path)
+    path.write_bytes(b"text")
+    for reader in (read_picture, picture_size):
+        with pytest.raises(FileFormatError, match="does not decode"):
+            reader(path)
+        with pytest.raises(DatasetNotFoundError, match="does not exist"):
+            reader(tmp_path / f"missing-{name}")
+
+
+@pytest.mark.parametrize("antialias", [False, True])
+@pytest.mark.parametrize("size_hw", [(14, 28), (56, 112), (90, 31)])
+def test_whole_number_resizing_stays_within_one_grey_level(
+    size_hw: tuple[int, int],
+    antialias: bool,
+) -> None:
+    images = torch.randint(
+        256, (2, 3, 47, 61), generator=torch.Generator().manual_seed(0), dtype=torch.uint8
+    )
+    before = images.clone()
+    whole = resize(images, size_hw, antialias)
+    exact = resize_float(images, size_hw, antialias) * 255
+    assert whole.shape == (2, 3, *size_hw)
+    assert whole.dtype == torch.uint8
+    assert whole.is_contiguous()
+    assert (whole - exact).abs().max() <= 1.0
+    assert torch.equal(images, before)
+    assert torch.equal(resize(images[1], size_hw, antialias), whole[1])
+
+
+def test_antialias_averages_and_its_absence_reads_between_neighbours() -> None:
+    stripes = torch.zeros(3, 1, 8, dtype=torch.uint8)
+    stripes[..., ::4] = 200
+    assert resize(stripes, (1, 2), antialias=False)[0, 0].tolist() == [0, 0]
+    smooth = resize(stripes, (1, 2), antialias=True)[0, 0].tolist()
+    assert all(20 < value < 70 for value in smooth)
+
+
+def test_resizing_floats_is_refused() -> None:
+    with pytest.raises(ValueError, match="expected uint8"):
+        resize(torch.zeros(3, 4, 4), (2, 2), antialias=True)
+
+
+def test_every_sensor_has_usable_statistics() -> None:
+    assert set(SENSORS) >= {"nuscenes", "semantic_kitti", "pandar64", "pandargt"}
+    for name, sensor in SENSORS.items():
+        assert sensor.name == name
+        assert sensor.intensity_std > 0

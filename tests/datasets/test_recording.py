@@ -1,0 +1,188 @@
+import numpy as np
+import pytest
+from fakes.folder import (
+    calibration,
+    camera,
+    write_folder,
+    write_picture,
+    write_scan,
+    write_times,
+    write_yaml,
+)
+from fakes.scan_writers import cloud
+
+from lidistill.data_check.contents import missing_from
+from lidistill.datasets.own.dataset import FolderConfig
+from lidistill.errors import DatasetNotFoundError, FileFormatError
+
+
+@pytest.fixture
+def root(tmp_path):
+    return write_folder(tmp_path)
+
+
+def read(root, **changes):
+    return FolderConfig(root=root, **changes).build()
+
+
+def test_pictures_find_the_scan_nearest_in_time(tmp_path):
+    write_yaml(tmp_path / "calibration.yaml", calibration(match="time", tolerance=0.03))
+    for name in ("100.00", "100.10", "100.20"):
+        write_scan(tmp_path / "scans" / f"{name}.bin", cloud(), ".bin")
+    for name in ("99.96", "99.98", "100.105", "100.24"):
+        write_picture(tmp_path / "cameras" / "front" / f"{name}.png")
+    for name in ("100000000000", "1600000000000000", "1600000000000000000"):
+        write_picture(tmp_path / "cameras" / "back" / f"{name[:19]}.png")
+    with pytest.raises(FileFormatError, match="the name '100000000000' is no time"):
+        read(tmp_path)
+    (tmp_path / "cameras" / "back" / "100000000000.png").unlink()
+    frames = list(read(tmp_path))
+    found = [[view.image_path.stem for view in frame.views] for frame in frames]
+    assert found == [["99.98"], ["100.105"], []]
+
+
+def test_a_time_offset_moves_pictures_to_another_scan(tmp_path):
+    front = camera(time_offset=0.1)
+    write_yaml(tmp_path / "calibration.yaml", calibration(match="time", cameras={"front": front}))
+    for folder in ("scans", "cameras/front"):
+        (tmp_path / folder).mkdir(parents=True)
+        write_times(tmp_path / folder, {"0": "50.0", "1": "50.1"})
+    for number in range(2):
+        write_scan(tmp_path / "scans" / f"{number}.bin", cloud(), ".bin")
+        write_picture(tmp_path / "cameras" / "front" / f"{number}.png")
+    views = [frame.views for frame in read(tmp_path)]
+    assert [[view.image_path.stem for view in each] for each in views] == [[], ["0"]]
+
+
+@pytest.mark.parametrize(
+    ("shift", "said"),
+    [
+        (100, r"nearest image is 0\.100 s away from 2 of 2 scans, tolerance 0\.05 s: all.*later"),
+        (-70, r"nearest image is 0\.070 s away .* earlier.*time_offset \(by \+0\.070.*tolerance"),
+        (3_600_000, r"nearest image is 3599\.700 to 3600\.000 s away"),
+    ],
+)
+def test_clocks_that_are_apart_are_called_so(tmp_path, shift, said):
+    write_folder(tmp_path, drives=("",))
+    write_yaml(
+        tmp_path / "calibration.yaml", calibration(match="time", cameras={"front": camera()})
+    )
+    scans = {"000000": 20_000, "000001": 20_300}  # milliseconds
+    images = {n: t + shift for n, t in scans.items()}
+    for folder, times in (("scans", scans), ("cameras/front", images)):
+        write_times(tmp_path / folder, {n: f"{t / 1000:.3f}" for n, t in times.items()})
+    for pictures in ("required", "any"):
+        with pytest.raises(DatasetNotFoundError, match=said) as error:
+            read(tmp_path, pictures=pictures)
+        assert "unpack" not in str(error.value)
+        assert "front: the nearest" in str(error.value)
+    dataset = read(tmp_path)
+    assert any("time_offset" in line for line in missing_from(dataset))
+
+
+def test_some_scans_without_a_near_image_are_counted(tmp_path):
+    write_folder(tmp_path, drives=("",))
+    write_yaml(
+        tmp_path / "calibration.yaml", calibration(match="time", cameras={"front": camera()})
+    )
+    write_times(tmp_path / "scans", {"000000": "10.0", "000001": "10.5"})
+    write_times(tmp_path / "cameras" / "front", {"000000": "10.0", "000001": "10.6"})
+    (line,) = read(tmp_path).far_images
+    assert line.startswith("front: the nearest image is 0.100 s away from 1 of 2 scans")
+    assert "time_offset" in line
+    assert "tolerance" in line
+
+
+def ahead(metres, degrees=0.0):
+    cos, sin = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    return np.array([[cos, -sin, 0, metres], [sin, cos, 0, 0], [0, 0, 1, 0]])
+
+
+def write_moving(root, lines, *, exposure="10.05"):
+    write_folder(root, drives=("",))
+    (root / "poses.txt").write_text("# by a test\n" + "".join(f"{x}\n" for x in lines))
+    write_times(root / "scans", {"000000": "10.0", "000001": "10.1"})
+    write_times(root / "cameras" / "front", {"000000": exposure, "000001": "10.15"})
+
+
+KITTI = [" ".join(map(str, ahead(m, d).ravel())) for m, d in ((0, 0), (2, 10))]
+TUM = ["10.0 0 0 0 0 0 0 1", f"10.1 2 0 0 0 0 {np.sin(np.radians(5))} {np.cos(np.radians(5))}"]
+
+
+@pytest.mark.parametrize("lines", [KITTI, TUM], ids=["kitti", "tum"])
+def test_what_the_vehicle_moves_between_scan_and_picture_is_part_of_the_chain(tmp_path, lines):
+    write_moving(tmp_path, lines)
+    frame = read(tmp_path, cameras=["front", "back"])[0]
+    np.testing.assert_allclose(frame.T_world_lidar, np.eye(4), atol=1e-12)
+    later = np.vstack([ahead(1, 5), [0, 0, 0, 1]])  # halfway in time
+    standing = np.vstack([camera()["T_cam_lidar"], [0, 0, 0, 1]])
+    np.testing.assert_allclose(
+        frame.views[0].T_cam_lidar, standing @ np.linalg.inv(later), atol=1e-9
+    )
+    assert frame.views[1].T_cam_lidar[0, 3] == 0  # no times for this camera: taken as standing
+
+
+def test_motion_goes_on_behind_the_last_pose(tmp_path):
+    write_moving(tmp_path, KITTI)
+    view = read(tmp_path, cameras=["front"])[1].views[0]  # 0.05 s later: 1 m on, 5 degrees more
+    step = np.linalg.inv(view.T_cam_lidar) @ np.vstack([camera()["T_cam_lidar"], [0, 0, 0, 1]])
+    assert np.linalg.norm(step[:3, 3]) == pytest.approx(1.0)
+    assert np.degrees(np.arccos(step[0, 0])) == pytest.approx(5.0)
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        (KITTI[:1], "has 1 poses, expected one for each of 2 scans"),
+        (["1 2 3"] * 2, r"lines of \[3\] numbers"),
+        ([KITTI[0], TUM[0]], r"lines of \[8, 12\] numbers"),
+        ([KITTI[0], KITTI[0].replace("1.0", "word", 1)], "line 3: 'word' is no number"),
+        ([KITTI[0], KITTI[0].replace("1.0", "2.0", 1)], "no rotation and shift"),
+        ([KITTI[0], KITTI[0].replace("1.0", "nan", 1)], "no rotation and shift"),
+        ([TUM[0], TUM[0]], "line 3 has the same time as line 2"),
+        ([TUM[1], TUM[0]], r"line 3 has an earlier time than line 2 \('10.0'\)"),
+        ([TUM[0], TUM[1].replace("10.1", "ten")], "line 3: 'ten' is no time"),
+        ([TUM[0], TUM[1].replace("10.1", "-3")], "no time in seconds"),
+        ([TUM[0].replace("10.0", "7.0"), TUM[1].replace("10.1", "7.1")], "2 scans lie outside"),
+    ],
+)
+def test_poses_that_make_no_sense_are_an_error(tmp_path, lines, said):
+    write_moving(tmp_path, lines)
+    with pytest.raises(FileFormatError, match=said):
+        read(tmp_path)
+
+
+def test_poses_with_times_need_scans_with_times(root):
+    (root / "a" / "poses.txt").write_text("\n".join(TUM))
+    with pytest.raises(FileFormatError, match="has times and the scans have none"):
+        read(root)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"\xef\xbb\xbfname,seconds\r\n000000,10.0\r\n000001,10.5\r\n",
+        b"name;seconds\n000000;10,0\n000001;10,5\n",
+        b"name\tseconds\n000000\t1.0000000000e+01\n000001\t1.05000000e+01\n",
+    ],
+)
+def test_tables_of_times_are_read_as_spreadsheets_save_them(root, text):
+    (root / "a" / "scans" / "times.csv").write_bytes(text)
+    times = read(root).recordings[0].times_ns
+    assert times == {"000000": 10_000_000_000, "000001": 10_500_000_000}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("name,seconds\n000000,10\n000001,11\n000000,12\n", "lines 2 and 4 both give"),
+        ("000000,10\n", "first line is not"),
+        ("name,seconds\n000000\n", "line 2 has 1 values"),
+        ("name,seconds\n000000,1e3\n", "'1e3' is no time"),
+        ("name,seconds\n000000,10.0\n", "no time of 1 files, first '000001'"),
+    ],
+)
+def test_a_table_of_times_that_makes_no_sense_is_an_error(root, text, said):
+    (root / "a" / "scans" / "times.csv").write_text(text)
+    with pytest.raises(FileFormatError, match=said):
+        read(root)

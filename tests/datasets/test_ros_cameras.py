@@ -1,0 +1,180 @@
+"""Calibration out of a bag: what camera_info and /tf_static mean."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import yaml
+from fakes.bag import POINTS, BagMaker
+from fakes.folder import SIZE_HW, T_CAM_LIDAR, K
+from fakes.scan_writers import cloud
+
+from lidistill.datasets.own.ros.cameras import camera_entry, is_rectified
+from lidistill.datasets.own.ros.messages import CameraInfo, Transform
+from lidistill.datasets.own.ros.transforms import FrameTree
+from lidistill.datasets.own.unpack import unpack_bag
+
+pytest.importorskip("rosbags")
+START = 1_700_000_000_000_000_000
+TURN = np.array([[0.8, 0, 0.6], [0, 1, 0], [-0.6, 0, 0.8]])
+P = np.array([[190.0, 0, 150, -22.8], [0, 190, 85, 0], [0, 0, 1, 0]])
+BENT = (-0.3, 0.1, 0.001, 0.002, -0.02)
+
+
+def info(**changes):
+    whole = CameraInfo(
+        height=180,
+        width=320,
+        model="plumb_bob",
+        D=BENT,
+        K=(200.0, 0, 160, 0, 200, 90, 0, 0, 1),
+        R=tuple(np.eye(3).ravel()),
+        P=tuple(P.ravel()),
+        binning=(0, 0),
+        roi=(0, 0, 0, 0),
+        roi_rectified=False,
+    )
+    return dataclasses.replace(whole, **changes)
+
+
+def entry(rectified=False, **changes):
+    return camera_entry(info(**changes), rectified=rectified, frame="cam")
+
+
+@pytest.mark.parametrize(
+    ("topic", "rectified"),
+    [
+        ("/left/image_rect", True),
+        ("/left/image_rect_color", True),
+        ("/left/image_rect_color/compressed", True),
+        ("/zed/left/color/rect/image", True),
+        ("/depth/image_rect_raw", True),
+        ("/cam/image_rectified", True),
+        ("/director/image_raw", False),
+        ("/rect_cam/image_raw", False),
+        ("/rectangle/image", False),
+        ("/correct/image_color", False),
+    ],
+)
+def test_topics_are_rectified_if_a_part_of_their_name_says_so(topic, rectified):
+    assert is_rectified(topic) is rectified
+
+
+def test_rectified_points_fall_where_P_puts_them():
+    found = entry(rectified=True, R=tuple(TURN.ravel()))
+    point = np.array([0.7, -0.4, 6.0])
+    expected = P @ [*(TURN @ point), 1]
+    seen = np.array(found.values["K"]) @ (found.T_image_cam @ [*point, 1])[:3]
+    np.testing.assert_allclose(seen / seen[2], expected / expected[2])
+    assert "distortion" not in found.values
+    assert "moves it by (-0.12, 0, 0) m" in found.to_do[0]
+
+
+@pytest.mark.parametrize(
+    ("model", "D", "distortion"),
+    [
+        ("plumb_bob", BENT, list(BENT)),
+        ("plumb_bob", (*BENT, *[0] * 9), list(BENT)),
+        ("rational_polynomial", (*BENT, 0, 0, 0), list(BENT)),
+        ("rational_polynomial", [0] * 8, None),
+        ("radtan", BENT[:4], list(BENT[:4])),
+        ("", (), None),
+    ],
+)
+def test_lenses_that_are_radial_tangential_are_taken(model, D, distortion):
+    found = entry(model=model, D=tuple(map(float, D)))
+    assert found.values.get("distortion") == distortion
+    assert (found.values["K"], found.to_do) == ([[200, 0, 160], [0, 200, 90], [0, 0, 1]], ())
+
+
+@pytest.mark.parametrize(
+    ("model", "D"),
+    [
+        ("equidistant", (0.1, -0.02, 0.003, -0.001)),
+        ("equidistant", (0.0, 0.0, 0.0, 0.0)),  # a fisheye bends without coefficients, too
+        ("rational_polynomial", (*BENT, 0.1, 0, 0)),
+        ("plumb_bob", (*BENT, *[0] * 8, 0.1)),
+        ("plumb_bob", (float("nan"),) * 5),
+        ("plumb_bob", BENT[:3]),
+    ],
+)
+def test_other_lenses_are_left_to_the_user(model, D):
+    found = entry(model=model, D=D)
+    assert "K" not in found.values
+    assert f"a lens of the model '{model}' with {len(D)} coefficients" in found.to_do[0]
+
+
+@pytest.mark.parametrize(("rectified", "name"), [(False, "K"), (True, "P")])
+def test_a_camera_without_calibration_is_named(rectified, name):
+    found = entry(rectified=rectified, K=(0.0,) * 9, P=(0.0,) * 12)
+    assert "K" not in found.values
+    assert f"not calibrated ({name} is zero)" in found.to_do[0]
+
+
+def test_region_and_binning_change_size_and_K():
+    found = entry(roi=(40, 20, 100, 200), binning=(2, 4))
+    assert found.values["size_hw"] == [25, 100]
+    assert found.values["K"] == [[100, 0, 60], [0, 50, 17.5], [0, 0, 1]]
+    doubtful = entry(rectified=True, roi=(40, 20, 100, 200))
+    assert any("a region of the raw image" in line for line in doubtful.to_do)
+
+
+def test_a_rectification_that_is_no_rotation_is_left_to_the_user():
+    found = entry(rectified=True, R=(2.0, *[0.0] * 8))
+    assert found.T_image_cam is None
+    assert "no rotation and shift" in found.to_do[0]
+
+
+def test_transforms_that_are_none_connect_nothing():
+    def link(parent, child, w):
+        return Transform(
+            parent=parent, child=child, translation=(1.0, 2.0, 3.0), rotation=(0.0, 0.0, 0.0, w)
+        )
+
+    tree = FrameTree([link("base", "a", 1.0), link("/base", "b", 1.0), link("base", "c", 0.0)])
+    np.testing.assert_allclose(tree.find("a", "/b"), np.eye(4))
+    np.testing.assert_allclose(tree.find("base", "a")[:3, 3], [1, 2, 3])
+    assert tree.find("c", "a") is None
+
+
+def unpack(tmp_path, topic, *, tf="/tf_static", **changes):
+    maker = BagMaker(2)
+    names = topic.rpartition("/")[0]
+    messages = [
+        (tf, START, maker.static()),
+        (f"{names}/camera_info", START, maker.info(START, **changes)),
+        (POINTS, START, maker.points(START, cloud())),
+        (topic, START, maker.image(START)),
+    ]
+    bag = maker.write(tmp_path / "bag", messages=messages)
+    report = unpack_bag(bag, tmp_path / "out", points=POINTS, images=(topic,))
+    values = yaml.safe_load((tmp_path / "out" / "calibration.yaml").read_text())
+    return report, next(iter(values["cameras"].values()))
+
+
+def test_R_and_P_of_a_rectified_camera_become_part_of_its_place(tmp_path):
+    report, camera = unpack(tmp_path, "/stereo/right/image_rect_color", R=TURN, P=P)
+    point = np.array([9.0, 1.5, -0.5])
+    expected = P @ [*(TURN @ (np.array(T_CAM_LIDAR) @ [*point, 1])[:3]), 1]
+    seen = np.array(camera["K"]) @ (np.array(camera["T_cam_lidar"]) @ [*point, 1])[:3]
+    np.testing.assert_allclose(seen / seen[2], expected / expected[2])
+    assert any("'front_optical' is the frame of the pair's first" in x for x in report.to_do)
+
+
+def test_a_director_is_no_rectifier(tmp_path):
+    report, camera = unpack(tmp_path, "/director/image_raw", P=P)
+    np.testing.assert_allclose(camera["K"], K)
+    np.testing.assert_allclose(camera["distortion"], [-0.1, 0.01, 0, 0, 0])
+    assert report.to_do == ()
+
+
+def test_transforms_that_may_move_are_named(tmp_path):
+    report, camera = unpack(tmp_path, "/front/image_raw", tf="/tf")
+    assert "T_cam_lidar" not in camera
+    assert "/tf is in the bag, but may move" in report.to_do[0]
+
+
+def test_images_of_another_size_than_camera_info_says_are_named(tmp_path):
+    report, camera = unpack(tmp_path, "/front/image_raw", binning=(2, 2))
+    assert camera["size_hw"] == [SIZE_HW[0] // 2, SIZE_HW[1] // 2]
+    assert f"its images have {SIZE_HW[0]} x {SIZE_HW[1]}" in report.to_do[0]

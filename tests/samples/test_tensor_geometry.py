@@ -1,0 +1,40 @@
+import numpy as np
+import pytest
+import torch
+
+from lidistill.backbones.waffleiron.cells import cell_indices, crop_mask
+from lidistill.config import GridConfig
+from lidistill.samples.augmentation import limit_to_nearest
+from lidistill.samples.tensor_geometry import first_of_voxels, grid_cells, inside_view, nearest_to
+from lidistill.samples.voxel_grid import voxel_permuted
+
+
+def cloud(num_points, dtype=np.float32, spread=20.0):
+    return np.random.default_rng(num_points).normal(0, spread, (num_points, 3)).astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("num_points", [0, 1, 5000])
+@pytest.mark.parametrize("outlier", [1.0, 1e7], ids=["", "outlier"])
+def test_voxels_choose_the_same_points_in_the_same_order(dtype, num_points, outlier):
+    points = cloud(num_points, dtype, spread=1.0)
+    points[:1] *= outlier
+    permutation = np.random.default_rng(1).permutation(num_points)
+    found = first_of_voxels(torch.from_numpy(points), 0.1, torch.from_numpy(permutation))
+    np.testing.assert_array_equal(found.numpy(), voxel_permuted(points, 0.1, permutation))
+
+
+@pytest.mark.parametrize("max_points", [50, 3000])
+def test_the_limit_keeps_the_same_points_in_the_same_order(max_points):
+    points = cloud(2000)
+    found = nearest_to(torch.from_numpy(points), 7, max_points)
+    np.testing.assert_array_equal(found.numpy(), limit_to_nearest(points, 7, max_points))
+
+
+def test_field_of_view_and_cells_are_the_same():
+    grid, points = GridConfig(), cloud(5000, spread=40.0)
+    inside = inside_view(torch.from_numpy(points), grid).numpy()
+    np.testing.assert_array_equal(inside, crop_mask(points, grid))
+    assert 0 < inside.sum() < len(points)
+    found = grid_cells(torch.from_numpy(points[inside]), grid).numpy()
+    np.testing.assert_array_equal(found, cell_indices(points[inside], grid))

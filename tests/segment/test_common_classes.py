@@ -1,0 +1,43 @@
+import numpy as np
+import pytest
+import torch
+
+from lidistill.errors import UnknownNameError
+from lidistill.labels import IGNORE, LabelMap, load_label_map
+from lidistill.segment.common_classes import common_map, in_common_classes
+
+SETS = ("nuscenes", "pandaset", "semantic_kitti")
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_every_class_has_its_place_and_every_common_class_is_filled(name):
+    own = load_label_map(name)
+    common = common_map(own)
+    ids = common.apply(np.arange(own.num_classes), source=name)
+    assert set(ids) - {IGNORE} == set(range(common.num_classes))
+    assert common.apply(np.array([IGNORE]), source=name) == IGNORE
+    assert common.class_names[ids[own.class_names.index("car")]] == "car"
+
+
+def test_the_probability_of_a_common_class_is_the_sum_of_its_parts():
+    own = load_label_map("pandaset")
+    common = common_map(own)
+    share = torch.rand(5, own.num_classes)
+    scores, _ = in_common_classes(lambda *_: (share, None), own)(None, None)
+    road = common.class_names.index("road")
+    parts = [own.class_names.index(name) for name in ("road", "road marking")]
+    assert torch.allclose(scores[:, road], share[:, parts].sum(1))
+    driveway = own.class_names.index("driveway")  # has no counterpart
+    assert torch.allclose(scores.sum(1), share.sum(1) - share[:, driveway])
+
+
+def test_a_set_that_the_table_does_not_speak_of_is_named():
+    other = LabelMap(name="nuscene", class_names=(), raw_to_train={}, raw_names={})
+    with pytest.raises(UnknownNameError, match="did you mean 'nuscenes'"):
+        common_map(other)
+
+
+def test_a_class_that_the_table_does_not_speak_of_is_named():
+    other = LabelMap(name="pandaset", class_names=("cars",), raw_to_train={}, raw_names={})
+    with pytest.raises(UnknownNameError, match="did you mean 'car'"):
+        common_map(other)

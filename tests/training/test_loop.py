@@ -1,0 +1,389 @@
+import dataclasses
+import logging
+import signal
+
+import numpy as np
+import pytest
+import torch
+import torch.distributed as dist
+from torch import nn
+
+from lidistill.distributed.all_reduce import SyncedBatchNorm
+from lidistill.errors import CheckpointError, RunStoppedError, TrainingError
+from lidistill.loading.loader import StepPlan, step_batches
+from lidistill.loading.order import FrameOrder
+from lidistill.training.checkpoint import load_checkpoint
+from lidistill.training.loop import TrainConfig, Training, step_seed, train
+from lidistill.training.optimizer import OptimizerConfig
+from lidistill.training.run_files import read_log
+from lidistill.training.run_lock import RunLock
+from lidistill.training.schedules import CosineSchedule
+
+
+@dataclasses.dataclass(frozen=True)
+class Rows:
+    x: torch.Tensor
+
+    def to(self, device):
+        return Rows(self.x.to(device))
+
+
+class Fit(nn.Module):
+    """Mean squared output, with dropout so that the random state matters."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.linear = nn.Linear(3, 1)
+        self.drop = nn.Dropout(0.5)
+
+    def forward(self, rows):
+        return {"loss": (self.drop(self.linear(rows.x)) - 1).square().mean()}
+
+
+def make_rows(epoch, index):
+    rng = np.random.default_rng([epoch, index])
+    return torch.from_numpy(rng.normal(size=(index + 1, 3)).astype(np.float32))
+
+
+def join(items):
+    return Rows(torch.cat(items))
+
+
+def training(run, *, steps=12, micro_batch=2, module=None, **options):
+    plan = StepPlan(order=FrameOrder(sizes=(10,), seed=3), batch_size=4, micro_batch=micro_batch)
+    base = Training(
+        module=module or Fit(),
+        prepare=lambda rows, device: rows.to(device),
+        weight=lambda rows: len(rows.x),
+        batches=lambda start, stop: step_batches(
+            make_rows, join, plan, start=start, stop=stop, workers=0
+        ),
+        run=run,
+        config=TrainConfig(steps=steps, batch_size=4, checkpoint_every=5),
+        optimizer=OptimizerConfig(lr=0.05),
+        schedule=CosineSchedule(warmup_steps=2),
+        steps_per_epoch=plan.steps_per_epoch,
+        device=torch.device("cpu"),
+        seed=3,
+        recipe={"lr": 0.05, "data": {"workers": 0}},
+        meta={},
+    )
+    return dataclasses.replace(base, **options)
+
+
+class Stop(Exception):
+    pass
+
+
+def cut_at(step, batches):
+    def cut(start, stop):
+        for number, group in enumerate(batches(start, stop), start=start):
+            if number == step:
+                raise Stop
+            yield group
+
+    return cut
+
+
+def losses(run):
+    return [record["loss"] for record in read_log(run / "log.jsonl")]
+
+
+def test_a_cut_run_equals_an_uncut_one_bit_for_bit(tmp_path):
+    train(training(tmp_path / "whole"))
+    part = training(tmp_path / "cut")
+    with pytest.raises(Stop):
+        train(dataclasses.replace(part, batches=cut_at(8, part.batches)))
+    assert load_checkpoint(tmp_path / "cut").step == 5
+    train(training(tmp_path / "cut"))
+    assert losses(tmp_path / "cut") == losses(tmp_path / "whole")
+    whole = load_checkpoint(tmp_path / "whole").weights
+    for name, weight in load_checkpoint(tmp_path / "cut").weights.items():
+        assert torch.equal(weight, whole[name]), name
+
+
+def test_the_loss_of_a_step_is_the_mean_over_all_its_rows_however_they_are_split(tmp_path):
+    modules = []
+    for micro_batch in (1, 3, 4):
+        module = Fit()
+        module.drop = nn.Identity()
+        run = tmp_path / str(micro_batch)
+        train(training(run, module=module, micro_batch=micro_batch, steps=5))
+        modules.append(module)
+    for other in modules[1:]:
+        torch.testing.assert_close(other.linear.weight, modules[0].linear.weight)
+    assert losses(tmp_path / "1") == pytest.approx(losses(tmp_path / "4"), rel=1e-5)
+
+
+def test_a_finished_run_is_not_trained_again(tmp_path):
+    first = train(training(tmp_path))
+    before = losses(tmp_path)
+    assert train(training(tmp_path)) == first
+    assert losses(tmp_path) == before
+
+
+def test_another_recipe_in_the_same_folder_is_refused(tmp_path):
+    train(training(tmp_path))
+    other = training(tmp_path, recipe={"lr": 0.1, "data": {"workers": 0}})
+    with pytest.raises(CheckpointError, match=r"different: lr.*output=FOLDER"):
+        train(other)
+
+
+def test_what_changes_no_weight_may_differ_on_resume(tmp_path):
+    train(training(tmp_path))
+    recipe = {"lr": 0.05, "data": {"workers": 4}}
+    train(training(tmp_path, recipe=recipe, may_change=frozenset({"data.workers"})))
+
+
+def broken_at(steps, place):
+    """A module with a value that is not finite at some steps, in one of several places."""
+
+    class Broken(Fit):
+        def __init__(self):
+            super().__init__()
+            self.norm = nn.BatchNorm1d(3)
+            self.calls, self.bad = -1, 1.0
+            if place == "gradient":
+                self.linear.weight.register_hook(lambda grad: grad * self.bad)
+
+        def forward(self, rows):
+            self.calls += 1
+            bad = float("nan" if self.calls % 2 else "inf") if self.calls in steps else 1.0
+            self.bad = bad
+            x = rows.x * bad if place == "input" else rows.x
+            loss = super().forward(Rows(self.norm(x)))["loss"]
+            return {"loss": loss * (bad if place == "loss" else 1.0)}
+
+    return Broken()
+
+
+@pytest.mark.parametrize("place", ["input", "loss", "gradient"])
+def test_a_step_that_is_not_finite_changes_nothing_and_is_written_down(tmp_path, place):
+    module = broken_at({3, 4}, place)
+    seen = []
+
+    def watched(start, stop):
+        for group in training(tmp_path, micro_batch=4).batches(start, stop):
+            seen.append({k: v.clone() for k, v in module.state_dict().items()})
+            yield group
+
+    train(training(tmp_path, micro_batch=4, module=module, batches=watched))
+    for name, before in seen[3].items():
+        assert torch.equal(seen[5][name], before), name
+    assert not torch.equal(seen[6]["linear.weight"], seen[5]["linear.weight"])
+    assert [r["step"] for r in read_log(tmp_path / "log.jsonl")] == [1, 2, 3, *range(6, 13)]
+    faults = read_log(tmp_path / "faults.jsonl")
+    assert [fault["step"] for fault in faults] == [4, 5]
+    assert all("is nan" in f["reason"] or "is inf" in f["reason"] for f in faults)
+
+
+def test_too_many_bad_steps_in_a_row_end_the_run_and_save_nothing(tmp_path):
+    config = TrainConfig(steps=12, batch_size=4, checkpoint_every=100, max_bad_steps=3)
+    module = broken_at(set(range(20)), "loss")
+    with pytest.raises(TrainingError, match=r"the loss is \w+ at step 2, the 3. step in a row"):
+        train(training(tmp_path, module=module, micro_batch=4, config=config))
+    assert not (tmp_path / "checkpoints").exists()
+
+
+def test_bad_steps_are_counted_across_a_resume(tmp_path):
+    config = TrainConfig(steps=12, batch_size=4, checkpoint_every=2, max_bad_steps=3)
+    part = training(tmp_path, module=broken_at({0, 1}, "loss"), micro_batch=4, config=config)
+    with pytest.raises(Stop):
+        train(dataclasses.replace(part, batches=cut_at(2, part.batches)))
+    again = training(tmp_path, module=broken_at({0}, "loss"), micro_batch=4, config=config)
+    with pytest.raises(TrainingError, match=r"at step 2, the 3\. step in a row"):
+        train(again)
+
+
+def test_the_frames_of_a_bad_step_are_named(tmp_path, caplog):
+    @dataclasses.dataclass(frozen=True)
+    class Named(Rows):
+        frame_ids: tuple[str, ...] = ()
+
+        def to(self, device):
+            del device
+            return self
+
+    def named(start, stop):
+        for step, group in enumerate(training(tmp_path).batches(start, stop)):
+            yield [
+                Named(item.x * (float("inf") if (step, i) == (2, 1) else 1), (f"{step}/{i}",))
+                for i, item in enumerate(group)
+            ]
+
+    train(training(tmp_path, batches=named))
+    assert read_log(tmp_path / "faults.jsonl")[0]["frames"] == ["2/1"]
+    assert "step 2 is left out" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("number", "status"),
+    [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129), (signal.SIGUSR1, 75)],
+)
+def test_a_signal_saves_within_the_step_and_the_run_goes_on_from_there(tmp_path, number, status):
+    part = training(tmp_path / "cut")
+
+    def interrupted(start, stop):
+        for step, group in enumerate(part.batches(start, stop)):
+            if step == 7:
+                signal.raise_signal(number)
+            yield group
+
+    before = signal.getsignal(number)
+    with pytest.raises(RunStoppedError, match=r"step 8 is saved") as error:
+        train(dataclasses.replace(part, batches=interrupted))
+    assert error.value.exit_status == status
+    assert signal.getsignal(number) == before
+    assert load_checkpoint(tmp_path / "cut").step == 8
+    train(training(tmp_path / "cut"))
+    train(training(tmp_path / "whole"))
+    assert losses(tmp_path / "cut") == losses(tmp_path / "whole")
+
+
+def test_a_signal_during_the_passes_ends_the_run_with_this_step(tmp_path):
+    class Interrupted(Fit):
+        calls = 0
+
+        def forward(self, rows):
+            self.calls += 1
+            if self.calls == 6:  # two passes a step
+                signal.raise_signal(signal.SIGTERM)
+            return super().forward(rows)
+
+    with pytest.raises(RunStoppedError, match=r"step 3 is saved"):
+        train(training(tmp_path, module=Interrupted()))
+
+
+def test_the_best_checkpoint_has_the_lowest_mean_loss(tmp_path):
+    config = TrainConfig(
+        steps=12, batch_size=4, checkpoint_every=2, keep_checkpoints=1, keep_best=True
+    )
+    train(training(tmp_path, config=config))
+    curve = np.array(losses(tmp_path)).reshape(-1, 2).mean(axis=1)
+    best = load_checkpoint(tmp_path / "checkpoints" / "best")
+    assert best.step == 2 * (int(curve.argmin()) + 1)
+
+
+def test_one_folder_takes_one_run(tmp_path):
+    with RunLock(tmp_path), pytest.raises(TrainingError, match="in use by another run"):
+        train(training(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (
+            RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed."),
+            "a data worker was killed",
+        ),
+        (
+            RuntimeError("[third_party/gloo/gloo/transport/tcp/pair.cc:553] Connection closed"),
+            "another process of this run has ended",
+        ),
+        (dist.DistBackendError("NCCL error"), "another process of this run has ended"),
+    ],
+)
+def test_a_killed_helper_ends_the_run_with_a_status_that_asks_for_a_restart(
+    tmp_path, error, message
+):
+    def killed(start, stop):
+        yield from training(tmp_path).batches(start, stop - 1)
+        raise error
+
+    with pytest.raises(RunStoppedError, match=message) as stopped:
+        train(training(tmp_path, batches=killed))
+    assert stopped.value.exit_status == 75
+
+
+def test_a_worker_killed_in_a_save_is_no_trouble_with_the_disk(tmp_path, monkeypatch):
+    killed = RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed.")
+
+    def save(training, file):
+        file.write_bytes(b"half")
+        try:
+            raise killed
+        finally:
+            # What PyTorch makes of a file that is left in the middle.
+            msg = "[enforce fail at inline_container.cc:820] . PytorchStreamWriter failed"
+            raise RuntimeError(msg)
+
+    monkeypatch.setattr(torch, "save", save)
+    with pytest.raises(RunStoppedError, match="a data worker was killed") as stopped:
+        train(training(tmp_path))
+    assert stopped.value.exit_status == 75
+    assert list((tmp_path / "checkpoints").iterdir()) == []
+    monkeypatch.undo()
+    train(training(tmp_path))
+    assert load_checkpoint(tmp_path).step == 12
+
+
+def test_a_mistake_in_what_workers_run_is_no_killed_worker(tmp_path):
+    def broken(start, stop):
+        msg = "Caught RuntimeError in DataLoader worker process 0.\nOriginal Traceback"
+        raise RuntimeError(msg)
+
+    with pytest.raises(RuntimeError, match="Caught RuntimeError"):
+        train(training(tmp_path, batches=broken))
+
+
+class Normed(Fit):
+    """With a BatchNorm before the linear layer."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm = SyncedBatchNorm(3)
+
+    def forward(self, rows):
+        return super().forward(Rows(self.norm(rows.x)))
+
+
+def test_a_batch_of_one_point_is_left_out_as_a_bad_step(tmp_path, caplog):
+    def thin(start, stop):
+        for step, group in enumerate(training(tmp_path).batches(start, stop), start=start):
+            yield [Rows(item.x[:1]) for item in group] if step == 4 else group
+
+    module = Normed()
+    train(training(tmp_path, module=module, batches=thin, steps=8))
+    assert [r["step"] for r in read_log(tmp_path / "log.jsonl")] == [1, 2, 3, 4, 6, 7, 8]
+    assert "the batch has 1 points" in read_log(tmp_path / "faults.jsonl")[0]["reason"]
+    assert "step 4 is left out" in caplog.text
+    assert int(module.norm.get_buffer("num_batches_tracked")) == 7 * 2  # passes
+
+
+@pytest.mark.parametrize(
+    ("micro_batch", "module", "said"),
+    [(2, Normed(), True), (4, Normed(), False), (2, Fit(), False)],
+)
+def test_small_passes_are_said_where_they_change_something(
+    tmp_path, caplog, micro_batch, module, said
+):
+    config = TrainConfig(steps=1, batch_size=4, micro_batch=micro_batch)
+    with caplog.at_level(logging.INFO):
+        train(training(tmp_path, module=module, config=config))
+    assert ("BatchNorm sees the frames of one pass only" in caplog.text) is said
+
+
+def test_clipping_bounds_the_gradient(tmp_path):
+    train(training(tmp_path, optimizer=OptimizerConfig(lr=0.05, clip_norm=1e-3), steps=2))
+    assert all(record["grad_norm"] > 1e-3 for record in read_log(tmp_path / "log.jsonl"))
+
+
+def test_sixteen_bit_training_learns_too(tmp_path):
+    for precision in ("bf16", "fp16"):
+        config = TrainConfig(steps=12, batch_size=4, precision=precision)
+        train(training(tmp_path / precision, config=config))
+        curve = losses(tmp_path / precision)
+        assert np.mean(curve[-4:]) < np.mean(curve[:4])
+
+
+def test_step_seeds_differ_by_seed_and_step():
+    assert len({step_seed(seed, step) for seed in range(5) for step in range(50)}) == 250
+
+
+def test_a_length_is_given_in_epochs_or_in_steps():
+    with pytest.raises(ValueError, match="one of the two"):
+        TrainConfig(steps=3, epochs=1)
+    with pytest.raises(ValueError, match="one of the two"):
+        TrainConfig()
+    assert TrainConfig(epochs=2.5).total_steps(6887) == 17218

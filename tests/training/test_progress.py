@@ -1,0 +1,28 @@
+"""What a bar shows on terminals of different widths."""
+
+import io
+import re
+
+import pytest
+from rich.console import Console
+
+from lidistill.training import progress
+from lidistill.training.progress import ProgressBar
+
+TEXT = "loss 0.8217  cosine 0.6623  lr 0.001234  pairs_per_s 1.234e+05"
+
+
+@pytest.mark.parametrize("width", [60, 80, 160])
+def test_step_and_time_left_are_shown_whatever_the_width(monkeypatch, width):
+    stream = io.StringIO()
+    console = Console(file=stream, width=width, force_terminal=True, color_system=None)
+    monkeypatch.setattr(progress, "Console", lambda **_: console)
+    with ProgressBar("training", total=25_000, done=0) as bar:
+        bar.to(1_234, TEXT)
+    lines = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", stream.getvalue()).splitlines()
+    last = [line for line in lines if "training" in line][-1]
+    assert len(last) <= width
+    assert "1234/25000" in last
+    assert re.search(r"\d+:\d\d:\d\d left|-:--:-- left", last)
+    assert "loss 0.8217" in last
+    assert (TEXT in last) == (width == 160)
