@@ -7,10 +7,10 @@ import tarfile
 import numpy as np
 import pytest
 import torch
-from fakes.bounded import bounded
+from faults.bounded import bounded
 from golden_cases import golden_files
-
 from golden_networks import build_net, padded_batch, read_case, stored_weights
+
 from lidistill.apps.import_checkpoint import import_checkpoint
 from lidistill.backbones import WaffleIronConfig
 from lidistill.backbones.waffleiron.published import NamedWeights, to_official

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from fakes.posts import sound_frames, write_drive
-from fakes.recording_faults import exchanged
+from faults.recordings import exchanged
 
 from lidistill.cli import main
 from lidistill.data_check.check import check_root

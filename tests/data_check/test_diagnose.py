@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from fakes.posts import HEIGHT, sound_frames
-from fakes.recording_faults import FAULTS, yawed
+from faults.recordings import FAULTS, yawed
 from golden_cases import DATA, needs_data
 
 from lidistill.data_check.findings import chosen_frames, diagnose

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from fakes.limits import bounded
 from fakes.pickles import Call, Global, assemble, old_array, old_dataframe, write_gzip, write_pickle
+from faults.limits import bounded
 
 from lidistill.datasets.pandaset.dataframe_pickle import read_dataframe
 from lidistill.datasets.pandaset.tables import read_points

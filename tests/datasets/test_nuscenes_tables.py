@@ -7,8 +7,8 @@ import sys
 
 import numpy as np
 import pytest
-from fakes.limits import bounded
 from fakes.nuscenes import FakeNuScenes
+from faults.limits import bounded
 
 from lidistill.datasets.nuscenes.dataset import NuScenesConfig
 from lidistill.datasets.nuscenes.rows import read_rows

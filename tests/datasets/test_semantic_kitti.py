@@ -3,8 +3,8 @@ import shutil
 
 import numpy as np
 import pytest
-from fakes.limits import bounded
 from fakes.semantic_kitti import P2, SIZE_HW, TR, calibration_text, default_scan, write_sequence
+from faults.limits import bounded
 from pydantic import ValidationError
 
 from lidistill.datasets.images.files import read_picture

@@ -1,7 +1,6 @@
 import pytest
 import torch
 from golden_cases import golden_files
-
 from golden_networks import (
     ROUNDING,
     Case,
@@ -14,6 +13,7 @@ from golden_networks import (
     read_case,
     relative,
 )
+
 from lidistill.distill.losses import cross_entropy_lovasz
 from lidistill.labels import IGNORE
 

@@ -1,8 +1,6 @@
 import pytest
 import torch
 from golden_cases import golden_files
-from torch import Tensor, nn
-
 from golden_networks import (
     ROUNDING,
     Case,
@@ -15,6 +13,8 @@ from golden_networks import (
     read_case,
     relative,
 )
+from torch import Tensor, nn
+
 from lidistill.backbones import WaffleIron
 from lidistill.distill.losses import cosine_distillation
 

@@ -1,7 +1,6 @@
 import pytest
 import torch
 from golden_cases import golden_files
-
 from golden_networks import build_net, channels_first, padded_batch, read_case, relative
 
 

@@ -3,9 +3,9 @@ import subprocess
 
 import pytest
 import torch
-from fakes import faults
-from fakes.faults_ranks import environment, torchrun, two_as_one
-from fakes.faults_tasks import three_tasks
+from faults import trials
+from faults.ranks import environment, torchrun, two_as_one
+from faults.tasks import three_tasks
 
 from lidistill.training.checkpoint import load_checkpoint
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
     torch.set_num_threads(1)
-    return faults.build_world(tmp_path_factory.mktemp("ranks"), steps=6)
+    return trials.build_world(tmp_path_factory.mktemp("ranks"), steps=6)
 
 
 def test_two_processes_train_and_score_as_one_does(world):
@@ -35,7 +35,7 @@ def test_a_network_with_split_weights_is_scored_whole(world, tmp_path):
         check=False,
     )
     assert done.returncode == 0, done.stderr.decode(errors="replace")[-2000:]
-    status, text = faults.finish(faults.start(["evaluate", str(run)]))
+    status, text = trials.finish(trials.start(["evaluate", str(run)]))
     assert status == 0, text
     first, again = (
         json.loads((folder / "results.json").read_text()) for folder in (run, run / "evaluation")
@@ -54,7 +54,7 @@ def test_a_run_with_split_weights_goes_on_in_one_process(world, tmp_path):
     whole = load_checkpoint(run)
     last = run / "checkpoints" / "step-00000010"
     last.rename(tmp_path / "last")
-    status, text = faults.finish(faults.start([*pretrain, f"output={run}"]))
+    status, text = trials.finish(trials.start([*pretrain, f"output={run}"]))
     assert status == 0, text
     for name, weight in load_checkpoint(run).weights.items():
         torch.testing.assert_close(weight, whole.weights[name], atol=1e-6, rtol=0)

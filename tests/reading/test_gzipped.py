@@ -1,7 +1,7 @@
 import gzip
 
 import pytest
-from fakes.limits import bounded
+from faults.limits import bounded
 
 from lidistill.reading.gzipped import gunzip
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from fakes.bounded import bounded
-from fakes.torch_files import Calls, legacy_with_count, saved, write_zip
+from faults.bounded import bounded
+from faults.torch_files import Calls, legacy_with_count, saved, write_zip
 
 from lidistill.reading.plain_pickle import ForeignError, HostileError, Inert
 from lidistill.reading.torch_file import how_to_mend, read_torch_file

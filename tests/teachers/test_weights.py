@@ -9,8 +9,8 @@ from typing import Any, NoReturn
 
 import pytest
 import torch
-from fakes.bounded import bounded
 from fakes.teachers import original_state, write_vit
+from faults.bounded import bounded
 from safetensors.torch import save_file
 
 from lidistill.errors import FileFormatError, MissingPackageError, WeightsNotFoundError

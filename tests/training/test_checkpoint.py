@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from fakes.bounded import bounded
+from faults.bounded import bounded
 from torch import nn
 
 from lidistill.errors import CheckpointError, TrainingError

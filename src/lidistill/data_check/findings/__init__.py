@@ -1,8 +1,8 @@
 """What is wrong with a drive, in plain words, from a few of its frames.
 
 Every threshold is far from what nuScenes, SemanticKITTI, KITTI raw and both lidars of PandaSet
-show (``benchmarks/diagnoses.py`` and ``check_faults.py`` measure that), so that silence is the
-rule.
+show (``tests/faults/diagnoses.py`` and ``benchmarks/check_faults.py`` measure that), so that
+silence is the rule.
 """
 
 from collections.abc import Mapping, Sequence

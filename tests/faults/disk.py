@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from fakes.faults import Tally, World, finish, resumes, start, survey
+from faults.trials import Tally, World, finish, resumes, start, survey
 
 
 def small_files(world: World, count: int, rng: np.random.Generator) -> Tally:

@@ -8,7 +8,7 @@ from unittest.mock import patch
 
 import numpy as np
 import torch
-from fakes.faults import Tally, World, finish, start, survey
+from faults.trials import Tally, World, finish, start, survey
 
 from lidistill.training.run_files import read_log
 from lidistill.training.step import Stepper, StepResult

@@ -9,7 +9,18 @@ from pathlib import Path
 
 import numpy as np
 from fakes import pandaset, semantic_kitti
-from fakes.mutated_recordings import (
+from fakes.nuscenes import FakeNuScenes
+from mutations.damage import (
+    ANY_FILE,
+    JSON_FILE,
+    LABEL_FILE,
+    PICTURE_FILE,
+    SCAN_FILE,
+    TEXT_FILE,
+    Mutation,
+    Spot,
+)
+from mutations.recordings import (
     BAGS,
     ENDINGS,
     KINDS,
@@ -21,18 +32,7 @@ from fakes.mutated_recordings import (
     write_kitti_raw,
     write_recording,
 )
-from fakes.mutated_tables import CLASS_TABLE, SCAN_TABLE
-from fakes.mutations import (
-    ANY_FILE,
-    JSON_FILE,
-    LABEL_FILE,
-    PICTURE_FILE,
-    SCAN_FILE,
-    TEXT_FILE,
-    Mutation,
-    Spot,
-)
-from fakes.nuscenes import FakeNuScenes
+from mutations.tables import CLASS_TABLE, SCAN_TABLE
 
 from lidistill.config import GridConfig
 from lidistill.datasets.kitti.semantic import SemanticKittiConfig

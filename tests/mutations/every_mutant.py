@@ -3,7 +3,7 @@
 Writes a miniature of every data set, damages one file at a time and reads it the way training
 does, in a process of its own that has ten seconds of CPU time and 512 MiB:
 
-    python benchmarks/mutated_files.py --count 200 --output runs/mutants
+    python tests/mutations/every_mutant.py --count 200 --output runs/mutants
 
 A mutant may end in an error that names the file or the frame, be read as if nothing had happened,
 or hold another value that the sensor could have written. Everything else is a fault, and the
@@ -24,10 +24,10 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+sys.path[0] = str(Path(__file__).parents[1])  # the tests, not this folder
 
 import torch
-from fakes.mutants import TARGETS, Reading, Target, clear, judge, mutate, read
+from mutations.mutants import TARGETS, Reading, Target, clear, judge, mutate, read
 
 SECONDS = 10
 MEBIBYTES = 512

@@ -1,8 +1,8 @@
 """The three kinds of training on the tiny world, as arguments of the command line."""
 
 import yaml
-from fakes.faults import World
 from fakes.runs import pretrain_values, probe_values
+from faults.trials import World
 
 # AdamW divides by the size of a gradient: with the usual 1e-8, gradients that are all rounding move
 # a weight as far as real ones, so two orders of one sum would part at once; so do large rates.

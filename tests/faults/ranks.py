@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from fakes.faults import Tally, World, difference, finish, losses, start
+from faults.trials import Tally, World, difference, finish, losses, start
 
 _MARK = "LIDISTILL_FAULT_TRIAL"
 _PATIENCE = 30.0  # seconds without progress that count as a hang, beyond what a start takes

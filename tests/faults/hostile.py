@@ -1,7 +1,7 @@
 """Checkpoints and recipes made to do harm: to run code, to write elsewhere, to fill the memory.
 
-What comes from elsewhere is in ``fakes.faults_foreign``; damaged files of the data sets are in
-``fakes.mutants``, with a benchmark of their own.
+What comes from elsewhere is in ``faults.foreign``; damaged files of the data sets are in
+``mutations.mutants``, with a benchmark of their own.
 """
 
 import json
@@ -12,9 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from fakes.faults import Tally, World, finish, start
-from fakes.faults_foreign import ARCHIVES, SCANS, RunsCode
 from fakes.folder import write_folder
+from faults.foreign import ARCHIVES, SCANS, RunsCode
+from faults.trials import Tally, World, finish, start
 
 from lidistill.atomic_write import sha256
 from lidistill.training.checkpoint_record import RECORD, TRAINING, WEIGHTS, record_sum

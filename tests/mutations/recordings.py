@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from fakes import folder, kitti_raw
 from fakes.bag import POINTS, RAW, BagMaker
-from fakes.mutations import Mutation, Spot
 from fakes.scan_writers import WRITERS, cloud
 from fakes.surveys import e57, las
+from mutations.damage import Mutation, Spot
 
 from lidistill.datasets.kitti.raw import KittiRawConfig
 from lidistill.datasets.own.dataset import FolderConfig

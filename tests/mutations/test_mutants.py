@@ -1,4 +1,4 @@
-"""Damaged and hostile files of every data set; ``benchmarks/mutated_files.py`` is the long form."""
+"""Damaged and hostile files of every data set; ``every_mutant.py`` is the long form."""
 
 import os
 import random
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fakes.mutants import LIGHT, TARGETS, Reading, judge, mutate, read
+from mutations.mutants import LIGHT, TARGETS, Reading, judge, mutate, read
 
 NUM_KINDS = 6
 

@@ -2,7 +2,7 @@
 
 Every fault is put into frames of the data sets on disk; the table says where it was found.
 
-    python benchmarks/diagnoses.py --data ../shared/data [--only millimetres] [--json out.json]
+    python tests/faults/diagnoses.py --data ../shared/data [--only millimetres] [--json out.json]
 """
 
 import argparse
@@ -13,9 +13,9 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+sys.path[0] = str(Path(__file__).parents[1])  # the tests, not this folder
 
-from fakes.recording_faults import FAULTS
+from faults.recordings import FAULTS
 
 from lidistill.data_check.contents import LAYOUTS, read_all
 from lidistill.data_check.findings import chosen_frames, diagnose

@@ -1,6 +1,6 @@
 """What faults cost a run: the table of docs/results.md.
 
-    python benchmarks/faults.py --output runs/faults --scale 1
+    python tests/faults/every_fault.py --output runs/faults --scale 1
 
 ``--scale 1`` runs the full numbers (about an hour on a quiet machine with two cores), 0.1 a tenth
 of them. ``--only`` takes names from the list that ``--help`` shows. Filling a disk needs the right
@@ -17,14 +17,15 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+sys.path[0] = str(Path(__file__).parents[1])  # the tests, not this folder
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import torch
-from fakes import faults, faults_disk, faults_hostile, faults_numbers, faults_parents, faults_ranks
-from fakes.faults import Tally, World
-from fakes.faults_tasks import three_tasks
+from faults import disk as disks
+from faults import hostile, not_finite, parents, ranks, trials
+from faults.tasks import three_tasks
+from faults.trials import Tally, World
 
 from lidistill.training.checkpoint import versions
 
@@ -52,12 +53,12 @@ def main() -> int:
     options.output.mkdir(parents=True, exist_ok=True)
     tallies = []
     with tempfile.TemporaryDirectory(prefix="faults-") as work:
-        world = faults.build_world(Path(work) / "world")
-        for name, trials in _rows(world, options).items():
+        world = trials.build_world(Path(work) / "world")
+        for name, trial in _rows(world, options).items():
             if options.only and name not in options.only:
                 continue
             began = time.monotonic()
-            tally = trials()
+            tally = trial()
             if tally is None:
                 print(f"{name}: left out, no file system can be mounted here", flush=True)
                 continue
@@ -87,37 +88,37 @@ def _rows(world: World, options: argparse.Namespace) -> dict[str, Callable[[], T
     long = 100 if options.scale >= 1 else 20
 
     def resume() -> Tally:
-        longer = faults.build_world(world.folder / "long", steps=long, every=5)
-        return faults.resumed(longer, 5, (0, 2))
+        longer = trials.build_world(world.folder / "long", steps=long, every=5)
+        return trials.resumed(longer, 5, (0, 2))
 
     def on_disk(fault: str) -> Callable[[], Tally | None]:
-        def trials() -> Tally | None:
-            with faults_disk.small_disk(world.folder / "disk") as mounted:
+        def trial() -> Tally | None:
+            with disks.small_disk(world.folder / "disk") as mounted:
                 if mounted is None:
                     return None
                 disk, remount = mounted
                 if fault == "disk-full":
-                    return faults_disk.full_disk(world, disk, n[fault], rng)
-                return faults_disk.read_only(world, disk, remount, n[fault])
+                    return disks.full_disk(world, disk, n[fault], rng)
+                return disks.read_only(world, disk, remount, n[fault])
 
-        return trials
+        return trial
 
     return {
-        "numbers": lambda: faults_numbers.not_finite(world, n["numbers"], rng),
-        "kill": lambda: faults.killed(world, n["kill"], rng),
-        "sigterm": lambda: faults.stopped(world, n["sigterm"], rng),
+        "numbers": lambda: not_finite.not_finite(world, n["numbers"], rng),
+        "kill": lambda: trials.killed(world, n["kill"], rng),
+        "sigterm": lambda: trials.stopped(world, n["sigterm"], rng),
         "resume": resume,
-        "file-size": lambda: faults_disk.small_files(world, n["file-size"], rng),
+        "file-size": lambda: disks.small_files(world, n["file-size"], rng),
         "disk-full": on_disk("disk-full"),
         "read-only": on_disk("read-only"),
-        "hostile": lambda: faults_hostile.hostile(world, n["hostile"]),
-        "ranks": lambda: faults_ranks.two_as_one(world, three_tasks(world)),
-        "kill-rank": lambda: faults_ranks.killed_rank(world, n["kill-rank"], rng),
-        "kill-worker": lambda: faults_ranks.killed_worker(world, n["kill-worker"], rng),
-        "kill-worker-in-save": lambda: faults_parents.killed_worker_in_save(
+        "hostile": lambda: hostile.hostile(world, n["hostile"]),
+        "ranks": lambda: ranks.two_as_one(world, three_tasks(world)),
+        "kill-rank": lambda: ranks.killed_rank(world, n["kill-rank"], rng),
+        "kill-worker": lambda: ranks.killed_worker(world, n["kill-worker"], rng),
+        "kill-worker-in-save": lambda: parents.killed_worker_in_save(
             world, n["kill-worker-in-save"], rng
         ),
-        "kill-agent": lambda: faults_parents.killed_agent(world, n["kill-agent"], rng),
+        "kill-agent": lambda: parents.killed_agent(world, n["kill-agent"], rng),
     }
 
 

@@ -7,8 +7,8 @@ import struct
 
 import numpy as np
 import pandas as pd
-from fakes.mutations import Mutation, Spot
 from fakes.pickles import Call, Global, assemble, old_dataframe
+from mutations.damage import Mutation, Spot
 
 
 def _pickled(spot: Spot, content: bytes) -> None:

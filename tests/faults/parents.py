@@ -8,8 +8,8 @@ import time
 from pathlib import Path
 
 import numpy as np
-from fakes.faults import Tally, World, difference, finish, losses, resumes, start, survey
-from fakes.faults_ranks import environment, parent_of, processes_of, torchrun
+from faults.ranks import environment, parent_of, processes_of, torchrun
+from faults.trials import Tally, World, difference, finish, losses, resumes, start, survey
 
 _LIMIT_S = 5.0  # until ranks without an agent are gone
 
