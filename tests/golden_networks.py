@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from lidistill.backbones import WaffleIronConfig
 from lidistill.backbones.waffleiron.published import NamedWeights, from_official, to_official
 from lidistill.config import GridConfig
-from lidistill.distill.heads import LinearHeadConfig, MLPHeadConfig, SegmentationHead
+from lidistill.distill.heads import LinearHeadConfig, MLPHeadConfig
 from lidistill.records import Batch
+from lidistill.segment.heads import SegmentationHead
 
 ROUNDING = 1e-6
 """Norm of a gradient that is zero but for rounding: of a bias before a BatchNorm."""

@@ -20,9 +20,8 @@ from lidistill.recipes import apply_overrides
 from lidistill.samples.labelled import scan_sample
 from lidistill.segment.encoders import BackboneEncoder
 from lidistill.segment.report import restored, train_and_score
-from lidistill.segment.start import backbone_weights
 from lidistill.training.checkpoint import load_checkpoint, save_checkpoint
-from lidistill.training.fitting import load_weights
+from lidistill.training.fitting import backbone_weights, load_weights
 
 
 def make(values, *overrides):

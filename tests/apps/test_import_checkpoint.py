@@ -15,12 +15,13 @@ from lidistill.apps.import_checkpoint import import_checkpoint
 from lidistill.backbones import WaffleIronConfig
 from lidistill.backbones.waffleiron.published import NamedWeights, to_official
 from lidistill.config import GridConfig
-from lidistill.distill.heads import LinearHead, MLPHead, SegmentationHead
+from lidistill.distill.heads import LinearHead, MLPHead
 from lidistill.distill.module import PretrainRecipe
 from lidistill.errors import CheckpointError
 from lidistill.recipes import apply_overrides
-from lidistill.segment.start import backbone_weights
+from lidistill.segment.heads import SegmentationHead
 from lidistill.training.checkpoint import load_checkpoint
+from lidistill.training.fitting import backbone_weights
 
 GRID = GridConfig(planes=((8, 8), (8, 4), (8, 4)))
 HEADS = {

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from fakes.runs import pretrain_values, probe_values, write_world
 
 from lidistill.apps.estimate import made_up
-from lidistill.distill.frame_features import SceneReader
+from lidistill.apps.frame_features import FeatureReader
 from lidistill.distill.matching import Matching, mean_by_view
 from lidistill.distill.module import build_distiller, pretrain
 from lidistill.errors import CheckpointError, ConfigError
@@ -50,7 +50,7 @@ def student(folder, *overrides):
     return build_distiller(recipe(folder, *raw, *overrides), GROUPS).eval()
 
 
-def scene(distiller):
+def three_views(distiller):
     """A scan under three pictures, one of which shows no point; tokens differ by picture."""
     draw = torch.Generator().manual_seed(0)
     item = made_up(distiller.backbone.grid, 60, 4, 14, torch.device("cpu"))
@@ -74,7 +74,7 @@ def cosine(student, teacher):
 @torch.no_grad()
 def test_each_layer_has_its_own_direction_and_the_loss_is_their_mean(world):
     distiller = student(world, "head.per_layer=true", "target.class_token=0.1")
-    item = scene(distiller)
+    item = three_views(distiller)
     features = features_of(distiller, item)
     first, second = (head(features) for head in distiller.head.heads)
     cosines = [cosine(first, item.target[:, :4]), cosine(second, item.target[:, 7:12])]
@@ -97,7 +97,7 @@ def test_each_layer_has_its_own_direction_and_the_loss_is_their_mean(world):
 def test_a_loud_layer_drowns_the_others_only_under_one_head(world):
     def change(*overrides):
         distiller = student(world, "target.class_token=0.1", *overrides)
-        item = scene(distiller)
+        item = three_views(distiller)
         louder = item.target.clone()
         louder[:, 7:12] *= 100
         return distiller(dataclasses.replace(item, target=louder))["loss"] - distiller(item)["loss"]
@@ -109,7 +109,7 @@ def test_a_loud_layer_drowns_the_others_only_under_one_head(world):
 @torch.no_grad()
 def test_the_cosine_form_is_one_minus_the_cosine(world):
     distiller = student(world, "loss=cosine", "target.class_token=0.5", "head.kind=mlp")
-    found = distiller(scene(distiller))
+    found = distiller(three_views(distiller))
     expected = (1 - found["cosine"]) + 0.5 * (1 - found["class_cosine"])
     assert found["loss"].item() == pytest.approx(float(expected), abs=1e-5)
 
@@ -117,7 +117,7 @@ def test_the_cosine_form_is_one_minus_the_cosine(world):
 @pytest.mark.parametrize("kind", ["linear", "mlp"])
 def test_every_weight_of_every_head_learns(world, kind):
     distiller = student(world, *ALL[2:], f"head.kind={kind}").train()
-    distiller(scene(distiller))["loss"].backward()
+    distiller(three_views(distiller))["loss"].backward()
     for part in (distiller.head, distiller.class_head):
         for name, parameter in part.named_parameters():
             assert parameter.grad.abs().sum() > 0, name
@@ -160,7 +160,7 @@ def test_two_layers_class_tokens_and_the_cosine_from_recipe_to_probe(world, tmp_
     assert {
         f"{part}.heads.{layer}.linear.weight" for part in ("head", "class_head") for layer in (0, 1)
     } <= heads
-    seen = SceneReader(wanted, tmp_path / "run")(wanted.data.build()[0])
+    seen = FeatureReader(wanted, tmp_path / "run")(wanted.data.build()[0])
     assert seen.student.shape == seen.teacher.shape
     halves = seen.student.reshape(len(seen.student), 2, -1)
     assert abs((halves**2).sum(2) - 1).max() < 1e-4

@@ -14,8 +14,8 @@ from golden_networks import (
     relative,
 )
 
-from lidistill.distill.losses import cross_entropy_lovasz
 from lidistill.labels import IGNORE
+from lidistill.segment.losses import cross_entropy_lovasz
 
 STORED = golden_files("finetune/*.safetensors")
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 from golden_cases import golden_files, read_tensors
 
-from lidistill.distill.losses import cross_entropy_lovasz, lovasz_softmax
+from lidistill.segment.losses import cross_entropy_lovasz, lovasz_softmax
 
 STORED = golden_files("losses/*.safetensors")
 

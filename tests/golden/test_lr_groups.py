@@ -6,7 +6,7 @@ from golden_cases import golden_files
 from lidistill.backbones import WaffleIronConfig
 from lidistill.backbones.waffleiron.published import NamedWeights, to_official
 from lidistill.config import GridConfig
-from lidistill.distill.heads import SegmentationHead
+from lidistill.segment.heads import SegmentationHead
 from lidistill.segment.run import Segmenter
 from lidistill.training.optimizer import layer_groups
 

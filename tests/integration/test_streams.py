@@ -95,7 +95,7 @@ def test_another_system_is_one_line_that_names_those_that_do(words):
 
 
 def test_on_another_system_the_package_and_its_networks_can_be_imported():
-    modules = "lidistill.apps.features, lidistill.distill.run, lidistill.loading.loader"
+    modules = "lidistill.apps.features, lidistill.apps.pretrain, lidistill.loading.loader"
     done = on_windows(f"import {modules}; from lidistill.cli import main; main(['--version'])")
     assert (done.returncode, done.stderr) == (0, "")
     load = on_windows("lidistill.load")

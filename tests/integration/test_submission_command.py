@@ -8,7 +8,7 @@ from lidistill.apps.import_checkpoint import import_checkpoint
 from lidistill.backbones import WaffleIronConfig
 from lidistill.backbones.waffleiron.published import NamedWeights, to_official
 from lidistill.config import GridConfig
-from lidistill.distill.heads import SegmentationHead
+from lidistill.segment.heads import SegmentationHead
 
 GRID = GridConfig(planes=((8, 8), (8, 4), (8, 4)))
 

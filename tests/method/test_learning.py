@@ -10,9 +10,9 @@ from torch import nn
 
 from lidistill.backbones import WaffleIronConfig
 from lidistill.distill import module as distill
-from lidistill.distill.heads import SegmentationHead
 from lidistill.distill.module import pretrain
 from lidistill.recipes import apply_overrides
+from lidistill.segment.heads import SegmentationHead
 from lidistill.segment.report import train_and_score
 from lidistill.segment.run import Segmenter
 from lidistill.training.checkpoint import load_checkpoint

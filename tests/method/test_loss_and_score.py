@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from lidistill.distill.losses import cross_entropy_lovasz, distillation_loss
+from lidistill.distill.losses import distillation_loss
+from lidistill.segment.losses import cross_entropy_lovasz
 from lidistill.segment.metrics import confusion_matrix, scores
 
 

@@ -7,7 +7,8 @@ from torch import nn
 
 from lidistill.backbones import WaffleIronConfig
 from lidistill.config import GridConfig
-from lidistill.distill.heads import MLPHeadConfig, SegmentationHead, build_head
+from lidistill.distill.heads import MLPHeadConfig, build_head
+from lidistill.segment.heads import SegmentationHead
 
 NORMS = (nn.LayerNorm, nn.BatchNorm1d)
 

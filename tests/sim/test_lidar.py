@@ -5,11 +5,11 @@ import pytest
 
 from lidistill.geometry import invert_rigid, rigid, transform_points
 from lidistill.sim.classes import Kind
+from lidistill.sim.layout import Bend, Mover, Sky, Street
 from lidistill.sim.lidar import sweep
 from lidistill.sim.mesh import Look, boxes, merge, quads
 from lidistill.sim.rig import Roof
 from lidistill.sim.rigs import KITTI, NUSCENES, PANDASET
-from lidistill.sim.scene import Bend, Mover, Sky, Street
 from lidistill.sim.stage import Stage
 
 PANDAR64 = PANDASET.lidars[0]

@@ -7,7 +7,7 @@ from lidistill.labels import load_label_map
 from lidistill.sim import shapes
 from lidistill.sim.classes import Kind, raw_ids
 from lidistill.sim.districts import DISTRICTS
-from lidistill.sim.scene import Bend
+from lidistill.sim.layout import Bend
 from lidistill.sim.street import build_street
 
 ALWAYS = {

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from lidistill.apps.pretrain import run_pretrain
 from lidistill.distill.module import PretrainRecipe
-from lidistill.distill.run import run_pretrain
 from lidistill.errors import CheckpointError, ConfigError, unknown_name
 from lidistill.reading.files import blamed_on, read_json
 from lidistill.recipes import load_recipe

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from lidistill.apps.pretrain import run_pretrain
 from lidistill.distill.module import PretrainRecipe
-from lidistill.distill.run import run_pretrain
 from lidistill.figures.charts import iou_bars
 from lidistill.recipes import load_recipe
 from lidistill.segment.recipe import FinetuneRecipe, ProbeRecipe

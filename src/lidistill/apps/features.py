@@ -22,7 +22,7 @@ from lidistill.config import GridConfig
 from lidistill.datasets.intensity_scale import IntensityWatch
 from lidistill.datasets.returns import has_return
 from lidistill.datasets.sensors import Sensor
-from lidistill.distill.heads import SegmentationHead, build_head
+from lidistill.distill.heads import build_head
 from lidistill.distill.matching import comparable
 from lidistill.distill.module import PretrainRecipe
 from lidistill.errors import CheckpointError, ConfigError, FileFormatError
@@ -32,9 +32,10 @@ from lidistill.recipes import Recipe, apply_overrides
 from lidistill.records import Frame, collate
 from lidistill.samples.distillation import SamplingConfig
 from lidistill.samples.labelled import scan_sample
-from lidistill.segment.start import backbone_weights, part_of, stored_backbone
+from lidistill.segment.heads import SegmentationHead
+from lidistill.segment.start import stored_backbone
 from lidistill.training.checkpoint import Checkpoint, load_checkpoint
-from lidistill.training.fitting import build_fitting
+from lidistill.training.fitting import backbone_weights, build_fitting, part_of
 from lidistill.training.precision import FeatureType, as_type, pick_device, warn_if_slow
 
 FeaturePrecision: TypeAlias = Literal["fp32", "bf16"]

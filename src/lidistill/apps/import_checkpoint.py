@@ -17,13 +17,14 @@ from torch import Tensor, nn
 from lidistill.atomic_write import sha256
 from lidistill.backbones import WaffleIron
 from lidistill.backbones.waffleiron.published import NamedWeights, from_official
-from lidistill.distill.heads import LinearHead, MLPHead, SegmentationHead
+from lidistill.distill.heads import LinearHead, MLPHead
 from lidistill.distill.module import PretrainRecipe
 from lidistill.errors import CheckpointError
 from lidistill.labels import load_label_map
 from lidistill.loading.input_statistics import input_statistics
 from lidistill.reading.weight_files import plain_state, weight_file
 from lidistill.recipes import load_recipe, recipe_names
+from lidistill.segment.heads import SegmentationHead
 from lidistill.training.checkpoint import save_checkpoint
 from lidistill.training.fitting import build_fitting
 

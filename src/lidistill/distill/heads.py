@@ -1,4 +1,4 @@
-"""What turns a backbone's features into teacher features or class scores.
+"""What turns a backbone's features into teacher features.
 
 Shape letters: P points, C channels of the backbone, D channels of the output.
 """
@@ -12,7 +12,6 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from lidistill.config import Config
-from lidistill.distributed.all_reduce import SyncedBatchNorm
 
 
 class LinearHead(nn.Module):
@@ -54,21 +53,6 @@ class SeparateHeads(nn.Module):
     def forward(self, features_PC: Tensor) -> Tensor:
         """(P, D) outputs of all groups."""
         return torch.cat([head(features_PC) for head in self.heads], dim=1)
-
-
-class SegmentationHead(nn.Module):
-    """BatchNorm and a linear layer that starts at zero, for probes and fine-tuning."""
-
-    def __init__(self, in_channels: int, num_classes: int) -> None:
-        super().__init__()
-        self.norm = SyncedBatchNorm(in_channels)
-        self.linear = nn.Linear(in_channels, num_classes)
-        nn.init.zeros_(self.linear.weight)
-        nn.init.zeros_(self.linear.bias)
-
-    def forward(self, features_PC: Tensor) -> Tensor:
-        """(P, D) class scores."""
-        return self.linear(self.norm(features_PC))
 
 
 class _DistillationHeadConfig(Config):

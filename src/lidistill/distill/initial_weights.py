@@ -5,10 +5,9 @@ from pathlib import Path
 
 from torch import nn
 
-from lidistill.segment.start import backbone_weights, part_of
 from lidistill.training.checkpoint import Checkpoint, load_checkpoint
 from lidistill.training.checkpoint_record import WEIGHTS
-from lidistill.training.fitting import load_weights
+from lidistill.training.fitting import backbone_weights, load_weights, part_of
 
 logger = logging.getLogger(__name__)
 

@@ -16,11 +16,11 @@ from lidistill.segment.evaluate import Evaluation, evaluate, write_evaluation
 from lidistill.segment.recipe import LabelRecipe, ProbeRecipe
 from lidistill.segment.run import Segmentation, build_segmentation, train_on_labels
 from lidistill.segment.score_table import markdown_table
-from lidistill.segment.start import part_of, stored_backbone, stored_teacher
+from lidistill.segment.start import stored_backbone, stored_teacher
 from lidistill.segment.test_time_augmentation import predict_by_votes
 from lidistill.training.checkpoint import Checkpoint, load_checkpoint, newest_checkpoint, versions
 from lidistill.training.checkpoint_record import WEIGHTS
-from lidistill.training.fitting import check_fits, load_weights
+from lidistill.training.fitting import check_fits, load_weights, part_of
 from lidistill.training.precision import pick_device
 from lidistill.training.run_files import read_log
 

@@ -14,8 +14,6 @@ from torch import Tensor, nn
 from lidistill.backbones.base import Backbone
 from lidistill.config import GridConfig, with_defaults
 from lidistill.datasets import FrameDataset
-from lidistill.distill.heads import SegmentationHead
-from lidistill.distill.losses import cross_entropy_lovasz
 from lidistill.distributed import processes as distributed
 from lidistill.distributed.all_reduce import gather_over_ranks
 from lidistill.errors import LidistillError
@@ -34,6 +32,8 @@ from lidistill.samples.distillation import SamplingConfig, sample_rng
 from lidistill.samples.labelled import labelled_sample, scan_sample
 from lidistill.segment.encoders import Encoder, InputEncoder
 from lidistill.segment.evaluate import labels_of
+from lidistill.segment.heads import SegmentationHead
+from lidistill.segment.losses import cross_entropy_lovasz
 from lidistill.segment.recipe import FinetuneRecipe, LabelRecipe, ProbeRecipe
 from lidistill.segment.start import load_head, start_from
 from lidistill.training.loop import Training, train

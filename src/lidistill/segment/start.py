@@ -21,7 +21,12 @@ from lidistill.teachers import TeacherConfig
 from lidistill.teachers.target_reader import TargetReader
 from lidistill.training.checkpoint import Checkpoint, load_checkpoint, newest_checkpoint
 from lidistill.training.checkpoint_record import WEIGHTS
-from lidistill.training.fitting import build_fitting, load_weights
+from lidistill.training.fitting import (
+    backbone_weights,
+    build_fitting,
+    load_weights,
+    part_of,
+)
 
 T = TypeVar("T")
 
@@ -133,19 +138,6 @@ def has_changed(start: str, checkpoint: Path) -> bool:
     return bool(named) and not sha256(path / WEIGHTS).startswith(digest)
 
 
-def backbone_weights(checkpoint: Checkpoint) -> dict[str, torch.Tensor]:
-    """The backbone's part of a checkpoint.
-
-    Raises:
-        CheckpointError: If it holds none.
-    """
-    found = part_of(checkpoint, "backbone")
-    if not found:
-        msg = f"{checkpoint.path} holds no backbone; give the run folder of a distillation."
-        raise CheckpointError(msg)
-    return found
-
-
 def load_head(head: nn.Module, run: Path | None, label_names: Sequence[str]) -> None:
     """Start a segmentation head with what that of another run has learned.
 
@@ -168,14 +160,6 @@ def load_head(head: nn.Module, run: Path | None, label_names: Sequence[str]) -> 
         )
         raise CheckpointError(msg)
     load_weights(head, part_of(checkpoint, "head"), source=checkpoint.path)
-
-
-def part_of(checkpoint: Checkpoint, part: str) -> dict[str, torch.Tensor]:
-    """The weights of one part of a checkpoint, under their names in it; empty where it has none."""
-    prefix = f"{part}."
-    return {
-        k.removeprefix(prefix): v for k, v in checkpoint.weights.items() if k.startswith(prefix)
-    }
 
 
 def _backbone_config(recipe: StartRecipe, checkpoint: Checkpoint | None) -> BackboneConfig:

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from lidistill.sim.compiled import compiled
 from lidistill.sim.daylight import horizon_color, no_shade, shade_of, sky_table, sun_color
+from lidistill.sim.layout import Sky
 from lidistill.sim.materials import material_table, pattern_numbers
 from lidistill.sim.pixels import Seen
 from lidistill.sim.raster import draw_view
 from lidistill.sim.raycast import Layer, RayScene
 from lidistill.sim.rig import CameraModel
-from lidistill.sim.scene import Sky
 from lidistill.sim.shading import Daylight, light_sky, light_surfaces
 from lidistill.sim.surfaces import Paints, Surfaces
 from lidistill.sim.textures import PATTERNS, SIZE, noise_tile, texels

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lidistill.sim.compiled import compiled
+from lidistill.sim.layout import Sky
 from lidistill.sim.raster import draw_from_above
 from lidistill.sim.raycast import Layer
-from lidistill.sim.scene import Sky
 from lidistill.sim.textures import noise_tile
 
 Float32: TypeAlias = NDArray[np.float32]

@@ -1,7 +1,7 @@
 """What a sensor is: cameras, scanning lidars, and the vehicle that carries them.
 
 Frames: the body of a rig is the frame in which its data set gives vehicle poses; the ego frame of
-``sim.scene`` has x forward, y left and its origin on the road.
+``sim.layout`` has x forward, y left and its origin on the road.
 """
 
 import dataclasses
@@ -93,7 +93,7 @@ class Rig:
     cameras: tuple[CameraModel, ...]
     lidars: tuple[LidarModel, ...]
     T_ego_body: Float64
-    """(4, 4) body to the ego frame of ``sim.scene``."""
+    """(4, 4) body to the ego frame of ``sim.layout``."""
     picture_hw: tuple[int, int]
     """Height and width of the pictures where the configuration names none."""
 

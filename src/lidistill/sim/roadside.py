@@ -7,8 +7,8 @@ import numpy as np
 from lidistill.sim import shapes
 from lidistill.sim.buildings import house
 from lidistill.sim.classes import Kind
+from lidistill.sim.layout import LANE_WIDTH, PARKING_WIDTH, Layout
 from lidistill.sim.mesh import Color, Look, Mesh, boxes, merge, quads, surface
-from lidistill.sim.scene import LANE_WIDTH, PARKING_WIDTH, Layout
 from lidistill.sim.vehicles import excavator
 
 CURB_HEIGHT = 0.14

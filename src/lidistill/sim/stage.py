@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from lidistill.geometry import transform_points
 from lidistill.sim.compiled import compiled
+from lidistill.sim.layout import Street, mover_poses
 from lidistill.sim.mesh import merge
 from lidistill.sim.raycast import Layer, RayScene, hits_of, overlay
-from lidistill.sim.scene import Street, mover_poses
 
 Float32: TypeAlias = NDArray[np.float32]
 Float64: TypeAlias = NDArray[np.float64]

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from lidistill.sim.layout import LANE_WIDTH, PARKING_WIDTH, Layout, Mover
 from lidistill.sim.mesh import Mesh
-from lidistill.sim.scene import LANE_WIDTH, PARKING_WIDTH, Layout, Mover
 from lidistill.sim.shapes import cyclist, motorcyclist, pedestrian
 from lidistill.sim.vehicles import BODIES, VEHICLES, car
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from lidistill.errors import CheckpointError
 from lidistill.reading.names import shown
+from lidistill.training.checkpoint import Checkpoint
 
 M = TypeVar("M", bound=torch.nn.Module)
 _RECIPE_ADVICE: Final = "use the recipe it was trained with, which lies in the checkpoint."
@@ -75,3 +76,24 @@ def build_fitting(
     module = build()
     load_weights(module, weights, source=source, advice=advice)
     return module
+
+
+def part_of(checkpoint: Checkpoint, part: str) -> dict[str, Tensor]:
+    """The weights of one part of a checkpoint, under their names in it; empty where it has none."""
+    prefix = f"{part}."
+    return {
+        k.removeprefix(prefix): v for k, v in checkpoint.weights.items() if k.startswith(prefix)
+    }
+
+
+def backbone_weights(checkpoint: Checkpoint) -> dict[str, Tensor]:
+    """The backbone's part of a checkpoint.
+
+    Raises:
+        CheckpointError: If it holds none.
+    """
+    found = part_of(checkpoint, "backbone")
+    if not found:
+        msg = f"{checkpoint.path} holds no backbone; give the run folder of a distillation."
+        raise CheckpointError(msg)
+    return found

@@ -4,9 +4,10 @@ from fakes.batches import SMALL_GRID
 
 from lidistill.backbones import WaffleIronConfig
 from lidistill.backbones.waffleiron.published import NamedWeights, from_official, to_official
-from lidistill.distill.heads import LinearHead, MLPHead, SegmentationHead
+from lidistill.distill.heads import LinearHead, MLPHead
 from lidistill.errors import CheckpointError
 from lidistill.reading.plain_pickle import Inert
+from lidistill.segment.heads import SegmentationHead
 
 HEADS = {
     "none": None,

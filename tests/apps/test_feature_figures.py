@@ -5,11 +5,11 @@ from fakes.scan import scan_frame
 from fakes.teachers import write_vit
 from PIL import Image
 
+from lidistill.apps.feature_figures import write_portrait
+from lidistill.apps.frame_features import FeatureReader, FrameFeatures, example_point, nearest_point
 from lidistill.backbones import WaffleIronConfig
 from lidistill.config import GridConfig
 from lidistill.datasets.pandaset.dataset import PandaSetConfig
-from lidistill.distill.feature_figures import write_portrait
-from lidistill.distill.frame_features import Scene, SceneReader, example_point, nearest_point
 from lidistill.distill.module import PretrainRecipe, TargetConfig, build_distiller
 from lidistill.errors import CheckpointError, FileFormatError, UnknownNameError
 from lidistill.labels import load_label_map
@@ -76,7 +76,7 @@ def _pixels(path):
         return np.array(picture)
 
 
-def _scene(**changed):
+def _features(**changed):
     """Points on a line in front of a camera, and a car of nine points beside it."""
     points = np.array([[x, 0.0, 0.0] for x in range(1, 31)], dtype=np.float32)
     corners = [[12 + dx, 2 + dy, 0] for dx in (-0.5, 0, 0.5) for dy in (-0.5, 0, 0.5)]
@@ -94,7 +94,7 @@ def _scene(**changed):
         "teacher": rng.normal(size=(len(points), 4)).astype(np.float32),
         "seen": np.ones(len(points), dtype=bool),
     }
-    return Scene(**(fields | changed))
+    return FrameFeatures(**(fields | changed))
 
 
 def test_a_run_is_drawn_on_pictures_from_above_and_as_correlation(recipe, checkpoint, tmp_path):
@@ -169,59 +169,61 @@ def test_a_checkpoint_of_another_width_is_refused(recipe, checkpoint, tmp_path):
         write_portrait(wider, checkpoint, tmp_path)
 
 
-def test_a_scene_holds_centred_teacher_features_where_a_camera_sees(recipe, checkpoint):
+def test_what_is_drawn_are_centred_teacher_features_where_a_camera_sees(recipe, checkpoint):
     frame = recipe.data.build()[0]
-    scene = SceneReader(recipe, checkpoint)(frame)
-    assert 0 < scene.seen.sum() < len(scene.points)
-    assert (scene.teacher[~scene.seen] == 0).all()
-    assert scene.student.shape == scene.teacher.shape == (len(scene.points), CHANNELS)
-    assert scene.views[0].name == "front_camera"
+    drawn = FeatureReader(recipe, checkpoint)(frame)
+    assert 0 < drawn.seen.sum() < len(drawn.points)
+    assert (drawn.teacher[~drawn.seen] == 0).all()
+    assert drawn.student.shape == drawn.teacher.shape == (len(drawn.points), CHANNELS)
+    assert drawn.views[0].name == "front_camera"
 
     uncentred = recipe.model_copy(update={"target": TargetConfig(center_batches=0)})
     distiller = build_distiller(uncentred, GROUPS)
     folder = recipe.output.parent / "raw" / "checkpoints"
     save_checkpoint(folder, step=1, weights=distiller.state_dict(), training={}, recipe={}, meta={})
-    raw = SceneReader(uncentred, folder)(frame)
-    difference = raw.teacher[raw.seen] - scene.teacher[scene.seen]
+    raw = FeatureReader(uncentred, folder)(frame)
+    difference = raw.teacher[raw.seen] - drawn.teacher[drawn.seen]
     np.testing.assert_allclose(difference, 0.25, atol=1e-5)
 
 
 def test_a_frame_whose_pictures_show_no_point_is_an_error(recipe, checkpoint, tmp_path):
     frame = scan_frame(tmp_path, views=())
     with pytest.raises(FileFormatError, match="no picture shows any of its points"):
-        SceneReader(recipe, checkpoint)(frame)
+        FeatureReader(recipe, checkpoint)(frame)
 
 
 def test_the_example_lies_inside_the_car(tmp_path):
-    scene = _scene(views=scan_frame(tmp_path).views[:1])
+    frame = _features(views=scan_frame(tmp_path).views[:1])
     car = load_label_map("pandaset").class_names.index("car")
     assert car == 9
-    np.testing.assert_allclose(scene.points[example_point(scene, car)], [12, 2, 0])
+    np.testing.assert_allclose(frame.points[example_point(frame, car)], [12, 2, 0])
 
 
 @pytest.mark.parametrize("changed", [{"labels": None}, {"labels": np.zeros(39, dtype=int)}])
 def test_without_a_car_the_example_lies_ahead(tmp_path, changed):
-    scene = _scene(views=scan_frame(tmp_path).views[:1], **changed)
-    np.testing.assert_allclose(scene.points[example_point(scene, 9)], [12, 0, 0])
-    np.testing.assert_allclose(scene.points[example_point(scene, None)], [12, 0, 0])
+    frame = _features(views=scan_frame(tmp_path).views[:1], **changed)
+    np.testing.assert_allclose(frame.points[example_point(frame, 9)], [12, 0, 0])
+    np.testing.assert_allclose(frame.points[example_point(frame, None)], [12, 0, 0])
 
 
 def test_a_chosen_position_takes_its_nearest_point(tmp_path):
-    scene = _scene(views=scan_frame(tmp_path).views[:1])
-    assert nearest_point(scene, (7.2, 0.1, 0.0)) == 6
+    frame = _features(views=scan_frame(tmp_path).views[:1])
+    assert nearest_point(frame, (7.2, 0.1, 0.0)) == 6
 
 
 def test_the_first_camera_looks_up_from_above(tmp_path):
     front, left, _ = scan_frame(tmp_path).views
-    np.testing.assert_allclose(_scene(views=(front,)).facing_up(), _scene(views=(front,)).points)
-    turned = _scene(views=(left,)).facing_up()
+    np.testing.assert_allclose(
+        _features(views=(front,)).facing_up(), _features(views=(front,)).points
+    )
+    turned = _features(views=(left,)).facing_up()
     np.testing.assert_allclose(turned[11], [0, -12, 0], atol=1e-6)
 
 
 def test_the_cosine_counts_seen_points_only(tmp_path):
-    scene = _scene(views=scan_frame(tmp_path).views[:1], seen=np.arange(39) < 5)
+    frame = _features(views=scan_frame(tmp_path).views[:1], seen=np.arange(39) < 5)
     expected = [
         a @ b / np.linalg.norm(a) / np.linalg.norm(b)
-        for a, b in zip(scene.student[:5], scene.teacher[:5], strict=True)
+        for a, b in zip(frame.student[:5], frame.teacher[:5], strict=True)
     ]
-    assert scene.cosine_to_teacher() == pytest.approx(np.mean(expected), abs=1e-5)
+    assert frame.cosine_to_teacher() == pytest.approx(np.mean(expected), abs=1e-5)

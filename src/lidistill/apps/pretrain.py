@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from lidistill.distill.feature_figures import locate_frames, write_portrait
+from lidistill.apps.feature_figures import locate_frames, write_portrait
 from lidistill.distill.module import PretrainRecipe, pretrain
 from lidistill.distributed.processes import on_first
 from lidistill.figures.charts import loss_curve

@@ -1,6 +1,6 @@
 """Pictures of what a student has learned, beside its teacher: colours of features, correlations.
 
-Shape letters: N points of a scene, P of them in a picture.
+Shape letters: N points of a frame, P of them in a picture.
 """
 
 from collections.abc import Sequence
@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from lidistill.apps.frame_features import FeatureReader, FrameFeatures, example_point, nearest_point
 from lidistill.datasets import FrameDataset
 from lidistill.datasets.images.files import read_picture, resize
-from lidistill.distill.frame_features import Scene, SceneReader, example_point, nearest_point
 from lidistill.distill.module import PretrainRecipe
 from lidistill.errors import unknown_name
 from lidistill.figures.colors import label_colors, scale_colors
@@ -42,9 +42,9 @@ _UNSEEN = np.array([60, 62, 68], dtype=np.uint8)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Colored:
-    """A scene in the colours of the teacher's principal components."""
+    """A frame in the colours of the teacher's principal components."""
 
-    scene: Scene
+    frame: FrameFeatures
     headline: str
     teacher: NDArray[np.uint8]
     """(N, 3)."""
@@ -80,30 +80,30 @@ def write_portrait(
         CheckpointError: If the checkpoint does not fit the recipe.
     """
     chosen = locate_frames(recipe, tuple(frames))
-    read = SceneReader(recipe, checkpoint)
+    read = FeatureReader(recipe, checkpoint)
     basis: PcaBasis | None = None
     written = []
     for dataset, index in track(chosen, "pictures", total=len(chosen)):
-        scene = read(dataset[index])
-        basis = fit_pca(scene.teacher[scene.seen]) if basis is None else basis
+        frame = read(dataset[index])
+        basis = fit_pca(frame.teacher[frame.seen]) if basis is None else basis
         names = dataset.label_map.class_names
         car = names.index("car") if "car" in names else None
-        target = example_point(scene, car) if point is None else nearest_point(scene, point)
+        target = example_point(frame, car) if point is None else nearest_point(frame, point)
         colored = _Colored(
-            scene=scene,
-            headline=_headline(scene),
-            teacher=pca_colors(scene.teacher, basis=basis),
-            student=pca_colors(scene.student, basis=basis),
+            frame=frame,
+            headline=_headline(frame),
+            teacher=pca_colors(frame.teacher, basis=basis),
+            student=pca_colors(frame.student, basis=basis),
         )
         sheets = {
-            "front": _on_pictures(colored, scene.views[:1]),
+            "front": _on_pictures(colored, frame.views[:1]),
             "above": _from_above(colored, names),
-            "correlation": _correlation_map(scene, target),
+            "correlation": _correlation_map(frame, target),
         }
-        if len(scene.views) > 1:
-            sheets["cameras"] = _on_pictures(colored, scene.views)
-            sheets["correlation-cameras"] = _correlation_on_pictures(scene, target)
-        stem = scene.frame_id.replace("/", "-").replace("\\", "-")
+        if len(frame.views) > 1:
+            sheets["cameras"] = _on_pictures(colored, frame.views)
+            sheets["correlation-cameras"] = _correlation_on_pictures(frame, target)
+        stem = frame.frame_id.replace("/", "-").replace("\\", "-")
         written += [write_png(page, output / f"{stem}-{kind}.png") for kind, page in sheets.items()]
     return written
 
@@ -127,17 +127,17 @@ def locate_frames(recipe: PretrainRecipe, names: tuple[str, ...]) -> list[tuple[
 
 def _on_pictures(colored: _Colored, views: tuple[CameraView, ...]) -> NDArray[np.uint8]:
     """Picture, teacher and student side by side, one row for each view."""
-    scene = colored.scene
+    frame = colored.frame
     rows = []
     for view in views:
         picture = _picture(view)
         drawn = [
-            _draw(scene, view, picture, colors) for colors in (colored.teacher, colored.student)
+            _draw(frame, view, picture, colors) for colors in (colored.teacher, colored.student)
         ]
         rows.append(
             [
                 Panel(image=picture, title=f"picture of {view.name}"),
-                Panel(image=drawn[0], title=f"teacher at the points: {scene.teacher_label}"),
+                Panel(image=drawn[0], title=f"teacher at the points: {frame.teacher_label}"),
                 Panel(image=drawn[1], title="student at the points, from lidar alone"),
             ]
         )
@@ -146,25 +146,25 @@ def _on_pictures(colored: _Colored, views: tuple[CameraView, ...]) -> NDArray[np
 
 def _from_above(colored: _Colored, names: tuple[str, ...]) -> NDArray[np.uint8]:
     """Student and teacher over the backbone's own features and the labels."""
-    scene = colored.scene
-    teacher = np.where(scene.seen[:, None], colored.teacher, _UNSEEN)
+    frame = colored.frame
+    teacher = np.where(frame.seen[:, None], colored.teacher, _UNSEEN)
 
     def panel(colors: NDArray[np.uint8], title: str) -> Panel:
-        return Panel(image=_above(scene, colors, _HALF), title=title)
+        return Panel(image=_above(frame, colors, _HALF), title=title)
 
     above = [
         panel(colored.student, "student, the whole scan"),
-        panel(teacher, f"teacher where a camera sees: {scene.teacher_label}"),
+        panel(teacher, f"teacher where a camera sees: {frame.teacher_label}"),
     ]
-    below = [panel(pca_colors(scene.backbone), "backbone, in colours of its own")]
-    if scene.labels is None:
-        brightest = max(float(np.percentile(scene.intensity, 98)), 1e-6)
-        shades = scale_colors(scene.intensity, 0.0, brightest, name="inferno")
+    below = [panel(pca_colors(frame.backbone), "backbone, in colours of its own")]
+    if frame.labels is None:
+        brightest = max(float(np.percentile(frame.intensity, 98)), 1e-6)
+        shades = scale_colors(frame.intensity, 0.0, brightest, name="inferno")
         below.append(panel(shades, "intensity (this frame has no labels)"))
     else:
         palette = label_colors(names)
-        below.append(panel(palette[scene.labels], "labels (never seen in distillation)"))
-        present = [i for i in np.unique(scene.labels).tolist() if i < len(names)]
+        below.append(panel(palette[frame.labels], "labels (never seen in distillation)"))
+        present = [i for i in np.unique(frame.labels).tolist() if i < len(names)]
         entries = [(names[i], palette[i]) for i in present]
         below.append(
             Panel(image=legend(entries, height=_LINE * (len(entries) + 1)), title="classes")
@@ -172,58 +172,58 @@ def _from_above(colored: _Colored, names: tuple[str, ...]) -> NDArray[np.uint8]:
     return sheet([above, below], title=colored.headline)
 
 
-def _correlation_map(scene: Scene, target: int) -> NDArray[np.uint8]:
+def _correlation_map(frame: FrameFeatures, target: int) -> NDArray[np.uint8]:
     """Similarity of all points to one: on a picture that shows it, and from above."""
-    pixels = [_pixel(scene, view, target) for view in scene.views]
+    pixels = [_pixel(frame, view, target) for view in frame.views]
     number = next((i for i, uv in enumerate(pixels) if uv is not None), 0)
-    view, uv = scene.views[number], pixels[number]
+    view, uv = frame.views[number], pixels[number]
     picture = _picture(view)
-    kinds = {"student": scene.student, "backbone": scene.backbone, "teacher": scene.teacher}
+    kinds = {"student": frame.student, "backbone": frame.backbone, "teacher": frame.teacher}
     rows: list[list[Panel]] = [[], []]
     for name, features in kinds.items():
-        colors, legend = _similar(scene, features, target, only_seen=name == "teacher")
-        drawn = _draw(scene, view, picture, colors)
+        colors, legend = _similar(frame, features, target, only_seen=name == "teacher")
+        drawn = _draw(frame, view, picture, colors)
         rows[0].append(Panel(image=_mark(drawn, uv), title=f"{name}, {view.name}: {legend}"))
-        column, row = _pixels_above(scene, _THIRD)[target]
-        above = mark_cross(_above(scene, colors, _THIRD), (float(column), float(row)))
+        column, row = _pixels_above(frame, _THIRD)[target]
+        above = mark_cross(_above(frame, colors, _THIRD), (float(column), float(row)))
         rows[1].append(Panel(image=above, title=f"{name}, from above"))
-    x, y, z = scene.points[target]
+    x, y, z = frame.points[target]
     where = f"cosine similarity to the point at the cross ({x:.1f}, {y:.1f}, {z:.1f}) m"
-    return sheet(rows, title=f"{scene.frame_id}: {where}")
+    return sheet(rows, title=f"{frame.frame_id}: {where}")
 
 
-def _correlation_on_pictures(scene: Scene, target: int) -> NDArray[np.uint8]:
+def _correlation_on_pictures(frame: FrameFeatures, target: int) -> NDArray[np.uint8]:
     """Similarity of all points to one on every picture, for student, backbone and teacher."""
-    kinds = {"student": scene.student, "backbone": scene.backbone, "teacher": scene.teacher}
+    kinds = {"student": frame.student, "backbone": frame.backbone, "teacher": frame.teacher}
     similar = {
-        name: _similar(scene, features, target, only_seen=name == "teacher")
+        name: _similar(frame, features, target, only_seen=name == "teacher")
         for name, features in kinds.items()
     }
     rows = []
-    for view in scene.views:
-        picture, uv = _picture(view), _pixel(scene, view, target)
+    for view in frame.views:
+        picture, uv = _picture(view), _pixel(frame, view, target)
         rows.append(
             [
                 Panel(
-                    image=_mark(_draw(scene, view, picture, colors), uv),
+                    image=_mark(_draw(frame, view, picture, colors), uv),
                     title=f"{name}, {view.name}: {legend}",
                 )
                 for name, (colors, legend) in similar.items()
             ]
         )
-    return sheet(rows, title=f"{scene.frame_id}: cosine similarity to the point at the cross")
+    return sheet(rows, title=f"{frame.frame_id}: cosine similarity to the point at the cross")
 
 
-def _headline(scene: Scene) -> str:
-    cosine = scene.cosine_to_teacher()
-    return f"{scene.frame_id}: mean cosine of student and teacher {cosine:.2f} at the seen points"
+def _headline(frame: FrameFeatures) -> str:
+    cosine = frame.cosine_to_teacher()
+    return f"{frame.frame_id}: mean cosine of student and teacher {cosine:.2f} at the seen points"
 
 
 def _similar(
-    scene: Scene, features: NDArray[np.float32], target: int, *, only_seen: bool
+    frame: FrameFeatures, features: NDArray[np.float32], target: int, *, only_seen: bool
 ) -> tuple[NDArray[np.uint8], str]:
     """(N, 3) colours of the similarity to a point, and which numbers are blue and red."""
-    counted = scene.seen if only_seen else np.ones_like(scene.seen)
+    counted = frame.seen if only_seen else np.ones_like(frame.seen)
     if not counted[target]:
         return np.tile(_UNSEEN, (len(features), 1)), "no camera sees the point"
     cosine = correlation(features, target)
@@ -245,19 +245,19 @@ def _panel_size(view: CameraView) -> tuple[int, int]:
 
 
 def _draw(
-    scene: Scene, view: CameraView, picture: NDArray[np.uint8], colors: NDArray[np.uint8]
+    frame: FrameFeatures, view: CameraView, picture: NDArray[np.uint8], colors: NDArray[np.uint8]
 ) -> NDArray[np.uint8]:
     """Points in their colours on a dim, grey copy of a picture; near ones cover far ones."""
     grey = picture.mean(axis=2, keepdims=True) * 0.35
     dim = np.repeat(grey.astype(np.uint8), 3, axis=2)
-    pairs = pair_view(scene.points, view, _panel_size(view))
-    depth = transform_points(view.T_cam_lidar, scene.points[pairs.index])[:, 2]
+    pairs = pair_view(frame.points, view, _panel_size(view))
+    depth = transform_points(view.T_cam_lidar, frame.points[pairs.index])[:, 2]
     return draw_points(dim, pairs.uv, colors[pairs.index], radius=1.5, depth=depth)
 
 
-def _pixel(scene: Scene, view: CameraView, target: int) -> tuple[float, float] | None:
+def _pixel(frame: FrameFeatures, view: CameraView, target: int) -> tuple[float, float] | None:
     """Column and row of a point in the panel of a view, or None if the view does not see it."""
-    pairs = pair_view(scene.points, view, _panel_size(view))
+    pairs = pair_view(frame.points, view, _panel_size(view))
     place = np.flatnonzero(pairs.index == target)
     return None if not len(place) else (float(pairs.uv[place[0], 0]), float(pairs.uv[place[0], 1]))
 
@@ -266,15 +266,15 @@ def _mark(image: NDArray[np.uint8], uv: tuple[float, float] | None) -> NDArray[n
     return image if uv is None else mark_cross(image, uv)
 
 
-def _above(scene: Scene, colors: NDArray[np.uint8], size_px: int) -> NDArray[np.uint8]:
+def _above(frame: FrameFeatures, colors: NDArray[np.uint8], size_px: int) -> NDArray[np.uint8]:
     """The scan from above, where the first camera looks to the top; higher points win."""
     canvas = np.full((size_px, size_px, 3), _DARK, dtype=np.uint8)
-    height = scene.points[:, 2]
-    return draw_points(canvas, _pixels_above(scene, size_px), colors, radius=1.0, depth=-height)
+    height = frame.points[:, 2]
+    return draw_points(canvas, _pixels_above(frame, size_px), colors, radius=1.0, depth=-height)
 
 
-def _pixels_above(scene: Scene, size_px: int) -> NDArray[np.float64]:
+def _pixels_above(frame: FrameFeatures, size_px: int) -> NDArray[np.float64]:
     """(N, 2) column and row in a view from above that holds most points, but not the last."""
-    reach = np.abs(scene.points[:, :2]).max(axis=1)
+    reach = np.abs(frame.points[:, :2]).max(axis=1)
     extent = float(np.clip(np.percentile(reach, 96), 15.0, 50.0))
-    return (extent - scene.facing_up()[:, 1::-1]) * (size_px / (2 * extent))
+    return (extent - frame.facing_up()[:, 1::-1]) * (size_px / (2 * extent))

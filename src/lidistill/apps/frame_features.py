@@ -18,10 +18,9 @@ from lidistill.records import CameraView, Frame, Sample
 from lidistill.samples.labelled import scan_sample
 from lidistill.samples.pairing import pair_view
 from lidistill.segment.encoders import BackboneEncoder, TeacherEncoder
-from lidistill.segment.start import part_of
 from lidistill.teachers.target_reader import TargetReader
 from lidistill.training.checkpoint import load_checkpoint
-from lidistill.training.fitting import check_fits, load_weights
+from lidistill.training.fitting import check_fits, load_weights, part_of
 from lidistill.training.precision import pick_device
 
 _CAR_METRES = (8.0, 25.0)
@@ -35,7 +34,7 @@ _AHEAD = 12.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Scene:
+class FrameFeatures:
     """One frame with the features of its voxelised points."""
 
     frame_id: str
@@ -74,8 +73,8 @@ class Scene:
         return self.points.astype(np.float64) @ turn
 
 
-class SceneReader:
-    """The networks of a checkpoint, which read frames into scenes.
+class FeatureReader:
+    """The networks of a checkpoint, which read frames into features.
 
     Args:
         recipe: The run's recipe.
@@ -103,7 +102,7 @@ class SceneReader:
         self._label = teacher.label
 
     @torch.no_grad()
-    def __call__(self, frame: Frame) -> Scene:
+    def __call__(self, frame: Frame) -> FrameFeatures:
         """Features of the whole scan, unaugmented.
 
         Raises:
@@ -115,7 +114,7 @@ class SceneReader:
         backbone = self._read_backbone(frame, sample).features
         student = self._distiller.head(backbone.to(self._device)).float()
         teacher, seen = self._teacher_features(frame, sample)
-        return Scene(
+        return FrameFeatures(
             frame_id=frame.frame_id,
             teacher_label=self._label,
             points=points,
@@ -139,25 +138,25 @@ class SceneReader:
         return features * encoded.valid[:, None], encoded.valid
 
 
-def example_point(scene: Scene, car: int | None) -> int:
+def example_point(frame: FrameFeatures, car: int | None) -> int:
     """Index of a point worth comparing all others with.
 
     Well inside the car that the first camera shows best, 8 to 25 m away; where there is none or
     no label, the seen point nearest to 12 m in front of that camera.
 
     Args:
-        scene: The frame.
+        frame: The frame.
         car: Training id of cars, or None if the data set has no such class.
     """
-    view = scene.views[0]
-    pairs = pair_view(scene.points, view, view.size_hw)
-    camera = transform_points(view.T_cam_lidar, scene.points[pairs.index])
-    if scene.labels is not None and car is not None:
+    view = frame.views[0]
+    pairs = pair_view(frame.points, view, view.size_hw)
+    camera = transform_points(view.T_cam_lidar, frame.points[pairs.index])
+    if frame.labels is not None and car is not None:
         distance = np.linalg.norm(camera, axis=1)
         place = pairs.uv[:, 0] / view.size_hw[1]
         good = (distance > _CAR_METRES[0]) & (distance < _CAR_METRES[1])
         good &= np.abs(place - 0.5) < 0.5 - _CAR_BORDER
-        cars = np.flatnonzero(good & (scene.labels[pairs.index] == car))
+        cars = np.flatnonzero(good & (frame.labels[pairs.index] == car))
         if len(cars):
             tree = cKDTree(camera[cars])
             crowd = tree.query_ball_point(camera[cars], _CAR_RADIUS, return_length=True)
@@ -165,9 +164,9 @@ def example_point(scene: Scene, car: int | None) -> int:
     return int(pairs.index[np.argmin(np.linalg.norm(camera - [0.0, 0.0, _AHEAD], axis=1))])
 
 
-def nearest_point(scene: Scene, point: tuple[float, float, float]) -> int:
+def nearest_point(frame: FrameFeatures, point: tuple[float, float, float]) -> int:
     """Index of the point nearest to a position in the lidar frame, metres."""
-    return int(np.argmin(np.linalg.norm(scene.points - np.array(point), axis=1)))
+    return int(np.argmin(np.linalg.norm(frame.points - np.array(point), axis=1)))
 
 
 def _views_with_points(frame: Frame, points: NDArray[np.float32]) -> tuple[CameraView, ...]:
