@@ -53,10 +53,14 @@ def _all(folder: Path, pandaset: Path, steps: int) -> dict[str, dict[str, str]]:
         "pretrain/pandaset-002": [f"data.sets.0.root={pandaset}"],
     }
     for recipe, roots in sets.items():
+        common = ("pretrain", recipe, cache, *roots, *_QUIET)
+        # Compiles the loops and fills the cache: the process that does so lays out its memory in
+        # another way, and PyTorch sums up a vector by its place in memory.
+        _lidistill(*common, f"output={folder / recipe / 'first'}", "train.steps=3")
         for spread, changes in _SPREAD.items():
             run = folder / recipe / spread.replace(" ", "-")
-            command = ("pretrain", recipe, f"output={run}", f"train.steps={steps}", cache)
-            _lidistill(*command, *roots, *_QUIET, *changes, ranks=1 + (spread == "two ranks"))
+            ranks = 1 + (spread == "two ranks")
+            _lidistill(*common, f"output={run}", f"train.steps={steps}", *changes, ranks=ranks)
             found[f"{recipe}, {spread}"] = _hashes(run)
     start = folder / "pretrain/debug/workers-0"
     for recipe in ("probe/debug", "finetune/debug"):
