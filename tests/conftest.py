@@ -2,9 +2,18 @@
 
 import pytest
 
+from lidistill.compiled import SWITCH
+
 
 @pytest.fixture(autouse=True, scope="session")
 def cache_home(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture(params=["1", "0"], ids=["compiled", "definition"])
+def both_forms(request, monkeypatch):
+    """Both forms of every operation, one after the other."""
+    monkeypatch.setenv(SWITCH, request.param)
+    return request.param

@@ -94,11 +94,10 @@ def test_claims_beyond_a_camera_are_refused_at_once(
 
 
 @pytest.mark.parametrize("name", DAMAGED)
-@pytest.mark.parametrize("size_compiled", [1, 1 << 17], ids=["compiled", "pillow"])
+@pytest.mark.usefixtures("both_forms")
 def test_damaged_png_is_refused_and_its_size_is_not_read_for_long(
-    name: str, size_compiled: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(png, "_WORTH_COMPILING", size_compiled)
     path = tmp_path / "a.png"
     path.write_bytes(DAMAGED[name]())
     refused(path, read_picture)

@@ -18,6 +18,7 @@ def write(folder, name, content):
     return path
 
 
+@pytest.mark.usefixtures("both_forms")
 @pytest.mark.parametrize("suffix", sorted(WRITERS))
 def test_every_format_gives_back_what_was_written(tmp_path, suffix):
     table = cloud()
@@ -32,6 +33,7 @@ def test_every_format_gives_back_what_was_written(tmp_path, suffix):
     assert tuple(scan.columns) == NAMES[4 : 4 + kept]
 
 
+@pytest.mark.usefixtures("both_forms")
 @pytest.mark.parametrize("suffix", sorted(WRITERS))
 def test_a_cut_file_is_an_error_and_one_without_a_header_may_not_be_longer(tmp_path, suffix):
     content = WRITERS[suffix](cloud())
@@ -44,6 +46,7 @@ def test_a_cut_file_is_an_error_and_one_without_a_header_may_not_be_longer(tmp_p
             read_scan(path)
 
 
+@pytest.mark.usefixtures("both_forms")
 @pytest.mark.parametrize("suffix", sorted(WRITERS))
 @pytest.mark.parametrize("value", [2e4, -1e30])
 def test_impossible_coordinates_are_an_error(tmp_path, suffix, value):
@@ -53,6 +56,7 @@ def test_impossible_coordinates_are_an_error(tmp_path, suffix, value):
         read_scan(write(tmp_path, f"x{suffix}", WRITERS[suffix](table)))
 
 
+@pytest.mark.usefixtures("both_forms")
 @pytest.mark.parametrize("suffix", sorted(WRITERS))
 @pytest.mark.parametrize(
     "lost", [(np.nan,) * 4, (0, 0, 0, 0), (0, 0, 0, 7), (np.inf, -np.inf, np.inf, np.nan)]

@@ -183,13 +183,7 @@ def view(**limits):
     return CameraView(**(fields | limits))
 
 
-def by_many_points(points, seen_by, size_hw):
-    """The way with many points, which is compiled; the others lie behind the camera."""
-    padded = np.concatenate([points, np.full((10_000, 3), -1.0)])
-    return pair_view(padded, seen_by, size_hw)
-
-
-PAIRINGS = (pair_by_numpy, by_many_points)
+PAIRINGS = (pair_by_numpy, pair_view)
 
 
 @pytest.mark.parametrize("pair", PAIRINGS)

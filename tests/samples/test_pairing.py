@@ -12,6 +12,8 @@ from lidistill.samples.pairing import (
     resize_pixels,
 )
 
+pytestmark = pytest.mark.usefixtures("both_forms")
+
 T_CAM_LIDAR = np.array([[0, -1, 0, 0], [0, 0, -1, 0], [1, 0, 0, 0], [0, 0, 0, 1]], dtype=np.float64)
 """A camera in the lidar's place that looks along x."""
 LENS = np.array([-0.1, 0.02, 1e-3, -1e-3, 0.0])
@@ -98,7 +100,7 @@ def test_nothing_that_survives_gives_no_pairs():
 @pytest.mark.parametrize(
     "limits", [{}, {"near_depth": 1.0, "near_x": 2.0, "border_px": 1.0}, {"distortion": LENS}]
 )
-def test_large_scans_are_paired_like_small_ones(limits, dtype):
+def test_both_forms_pair_alike(limits, dtype):
     rng = np.random.default_rng(0)
     points = rng.normal(0, [20, 20, 3], (30_000, 3)).astype(dtype)
     points[:100, 0] = 0  # on the plane of the camera

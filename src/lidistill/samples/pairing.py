@@ -4,17 +4,14 @@ Shape letters: N points of the scan, P pairs.
 """
 
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lidistill.backbones.waffleiron.cpu.loops import compiled_exactly
+from lidistill.compiled import compiled_exactly, compiling
 from lidistill.geometry import project
 from lidistill.records import CameraView, Pairs
-
-_WORTH_COMPILING: Final = 10_000  # points; the tests and the demo stay without a compiler's wait
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +34,7 @@ def pair_view(
         view: The camera and its calibration.
         size_hw: Height and width that the picture is resized to, pixels.
     """
-    if view.distortion is None and len(points) >= _WORTH_COMPILING:
+    if view.distortion is None and compiling():
         return _pair_compiled(np.ascontiguousarray(points), view, size_hw)
     return pair_by_numpy(points, view, size_hw)
 
@@ -45,7 +42,7 @@ def pair_view(
 def pair_by_numpy(
     points: NDArray[np.floating], view: CameraView, size_hw: tuple[int, int]
 ) -> PixelPairs:
-    """The definition of ``pair_view``, and its way with few points or a distorting lens."""
+    """The definition of ``pair_view``, and its way with a distorting lens."""
     projection = project(
         points,
         K=view.K,

@@ -8,9 +8,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from lidistill.backbones.waffleiron.cpu.loops import compiled_exactly
+from lidistill.compiled import compiled_exactly, compiling
 
-_WORTH_COMPILING: Final = 10_000  # points; the tests and the demo stay without a compiler's wait
 _BLOCK: Final = 256  # points
 _KEY_BITS: Final = 63
 
@@ -52,7 +51,7 @@ def voxel_permuted(
         raise ValueError(msg)
     if not len(points):
         return np.zeros(0, dtype=np.int64)
-    if len(points) >= _WORTH_COMPILING:
+    if compiling():
         found = _first_compiled(np.ascontiguousarray(points), size, permutation)
         if found is not None:
             return found
@@ -62,7 +61,7 @@ def voxel_permuted(
 def first_by_numpy(
     points: NDArray[np.floating], size: float, permutation: NDArray[np.integer]
 ) -> NDArray[np.int64]:
-    """The definition of ``voxel_permuted``, and its way with few points."""
+    """The definition of ``voxel_permuted``, and its way with clouds too wide for the other."""
     voxel = [_voxel_column(column, size) for column in np.ascontiguousarray(points.T)]
     bits = [_bits(float(column.max())) for column in voxel]
     rank_bits = len(points).bit_length()
@@ -148,6 +147,8 @@ def _extent(points: NDArray[np.floating]) -> tuple[NDArray[np.floating], NDArray
     Long rows of many points have vector instructions, rows of three have not.
     """
     whole = len(points) // _BLOCK * _BLOCK
+    if not whole:
+        return points.min(axis=0), points.max(axis=0)
     blocks, rest = points[:whole].reshape(-1, 3 * _BLOCK), points[whole:]
     low, high = blocks.min(axis=0).reshape(-1, 3), blocks.max(axis=0).reshape(-1, 3)
     return np.concatenate([low, rest]).min(axis=0), np.concatenate([high, rest]).max(axis=0)

@@ -10,7 +10,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from lidistill.sim.compiled import compiled
+from lidistill.compiled import compiled_exactly
 from lidistill.sim.daylight import horizon_color, no_shade, shade_of, sky_table, sun_color
 from lidistill.sim.layout import Sky
 from lidistill.sim.materials import material_table, pattern_numbers
@@ -150,7 +150,7 @@ def _film() -> NDArray[np.uint8]:
     return np.round(255 * (1 - np.exp(-1.15 * exposure)) ** (1 / 2.2)).astype(np.uint8)
 
 
-@compiled
+@compiled_exactly
 def _expose(
     light: Float32, grain: Float32, begin: NDArray[np.int64], film: NDArray[np.uint8],
     image: NDArray[np.uint8],
@@ -185,7 +185,7 @@ def _expose(
             encoded[i] = film[np.uint32(steps[i])]
 
 
-@compiled
+@compiled_exactly
 def _metered(light: Float32) -> float:
     """What (H, 3 W) light must be multiplied with, by its geometric mean over some pixels."""
     total, num = 0.0, 0

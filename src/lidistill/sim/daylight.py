@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from lidistill.sim.compiled import compiled
+from lidistill.compiled import compiled_exactly
 from lidistill.sim.layout import Sky
 from lidistill.sim.raster import draw_from_above
 from lidistill.sim.raycast import Layer
@@ -89,7 +89,7 @@ def _map(layer: Layer, axes: Float64, texel: float) -> HeightMap:
     return HeightMap(height=height, frame=frame)
 
 
-@compiled
+@compiled_exactly
 def _box_blur(values: Float32, radius: int) -> Float32:
     """(H, W) mean over squares of 2 radius + 1 texels, taken twice; edges are repeated."""
     for _ in range(4):

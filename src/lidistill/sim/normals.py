@@ -8,7 +8,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from lidistill.sim.compiled import compiled
+from lidistill.compiled import compiled_exactly
 from lidistill.sim.raster import cross
 
 Float32: TypeAlias = NDArray[np.float32]
@@ -17,7 +17,7 @@ Int32: TypeAlias = NDArray[np.int32]
 Int64: TypeAlias = NDArray[np.int64]
 
 
-@compiled
+@compiled_exactly
 def corner_normals(vertices: Float32, faces: Int32, crease: float) -> Float32:
     """(F, 3, 3) unit normals that run smoothly over edges flatter than ``crease`` (a cosine)."""
     flat = _area_normals(vertices, faces)
@@ -41,7 +41,7 @@ def corner_normals(vertices: Float32, faces: Int32, crease: float) -> Float32:
     return normals
 
 
-@compiled
+@compiled_exactly
 def _area_normals(vertices: Float32, faces: Int32) -> Float64:
     """(F, 3) normals as long as twice the triangle's area."""
     normals = np.empty((len(faces), 3), dtype=np.float64)
@@ -53,7 +53,7 @@ def _area_normals(vertices: Float32, faces: Int32) -> Float64:
     return normals
 
 
-@compiled
+@compiled_exactly
 def _faces_around(num_vertices: int, faces: Int32) -> tuple[Int64, Int64]:
     """Where each vertex's triangles start in the second array, and that list of triangles."""
     start = np.zeros(num_vertices + 1, dtype=np.int64)

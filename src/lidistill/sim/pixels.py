@@ -8,7 +8,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from lidistill.sim.compiled import compiled
+from lidistill.compiled import compiled_exactly
 
 Float32: TypeAlias = NDArray[np.float32]
 Float64: TypeAlias = NDArray[np.float64]
@@ -59,7 +59,7 @@ class Seen(NamedTuple):
     """(H, W) triangle, -1 in the sky."""
 
 
-@compiled
+@compiled_exactly
 def no_pixels(width: int) -> Pixels:
     """Room for the pixels of one row, to be filled by ``find``."""
     return Pixels(
@@ -76,7 +76,7 @@ def no_pixels(width: int) -> Pixels:
     )
 
 
-@compiled
+@compiled_exactly
 def rays_of_row(seen: Seen, row: int) -> tuple[Triple, Triple]:
     """The ray through column 0 of a row, one metre deep, street frame, and its change per column.
 
@@ -97,7 +97,7 @@ def rays_of_row(seen: Seen, row: int) -> tuple[Triple, Triple]:
     return start, step
 
 
-@compiled
+@compiled_exactly
 def find(first: int, end: int, seen: Seen, row: int, pixels: Pixels) -> int:
     """Collect the pixels of a row that show triangles first to end - 1, and say how many."""
     shown, closeness = seen.face[row], seen.closeness[row]
@@ -117,7 +117,7 @@ def find(first: int, end: int, seen: Seen, row: int, pixels: Pixels) -> int:
     return num
 
 
-@compiled
+@compiled_exactly
 def _aim(seen: Seen, row: int, pixels: Pixels, num: int) -> None:
     """Rays to the pixels; ``distance`` holds the inverse depth before."""
     column_of, way, point, distance = pixels.column, pixels.way, pixels.point, pixels.distance

@@ -11,7 +11,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from lidistill.sim.compiled import compiled
+from lidistill.compiled import compiled_exactly
 
 Float32: TypeAlias = NDArray[np.float32]
 Float64: TypeAlias = NDArray[np.float64]
@@ -27,7 +27,7 @@ _ROUNDED_UP = 1 + 1e-6
 _SLACK = 1e-3  # pixels, far more than rounding moves an edge
 
 
-@compiled
+@compiled_exactly
 def block_boxes(vertices: Float32, faces: Int32) -> Float32:
     """(B, 2, 3) lowest and highest corner of every ``BLOCK`` consecutive triangles."""
     num = (len(faces) + BLOCK - 1) // BLOCK
@@ -42,7 +42,7 @@ def block_boxes(vertices: Float32, faces: Int32) -> Float32:
     return boxes
 
 
-@compiled
+@compiled_exactly
 def draw_view(
     vertices: Float32, faces: Int32, boxes: Float32, camera: Float64, lens: Float64, first: int,
     closeness: Float32, face: Int32,
@@ -74,7 +74,7 @@ def draw_view(
                 _fill(edges, (u0, u1, v0, v1), 1.0 / NEAR, first + i, closeness, face)
 
 
-@compiled
+@compiled_exactly
 def draw_from_above(vertices: Float32, faces: Int32, frame: Float64, height: Float32) -> None:
     """Draw the highest surfaces into a map, along parallel rays.
 
@@ -99,12 +99,12 @@ def draw_from_above(vertices: Float32, faces: Int32, frame: Float64, height: Flo
             _fill(_edges_from_above(a, b, c), bounds, np.inf, i, height, no_face)
 
 
-@compiled
+@compiled_exactly
 def _seen_from(frame: Float64, point: Float32) -> Vector:
     return _turned(frame, float(point[0]), float(point[1]), float(point[2]))
 
 
-@compiled
+@compiled_exactly
 def _turned(frame: Float64, x: float, y: float, z: float) -> Vector:
     return (
         frame[0, 0] * x + frame[0, 1] * y + frame[0, 2] * z + frame[0, 3],
@@ -113,7 +113,7 @@ def _turned(frame: Float64, x: float, y: float, z: float) -> Vector:
     )
 
 
-@compiled
+@compiled_exactly
 def _blocks_in_view(
     boxes: Float32, camera: Float64, lens: Float64, size_hw: tuple[int, int]
 ) -> tuple[Int64, Float32]:
@@ -141,7 +141,7 @@ def _blocks_in_view(
     return blocks[:num], closest[:num]
 
 
-@compiled
+@compiled_exactly
 def _is_hidden(
     box: Float32, camera: Float64, lens: Float64, closest: float, closeness: Float32
 ) -> bool:  # fmt: skip
@@ -164,14 +164,14 @@ def _is_hidden(
     return True
 
 
-@compiled
+@compiled_exactly
 def _corner_from(camera: Float64, box: Float32, k: int) -> Vector:
     """One of a box's eight corners, seen from a camera."""
     x, y, z = float(box[k & 1, 0]), float(box[(k >> 1) & 1, 1]), float(box[k >> 2, 2])
     return _turned(camera, x, y, z)
 
 
-@compiled
+@compiled_exactly
 def _extent(
     a: Vector, b: Vector, c: Vector, lens: Float64, size_hw: tuple[int, int]
 ) -> tuple[int, int, int, int]:
@@ -199,7 +199,7 @@ def _extent(
     )
 
 
-@compiled
+@compiled_exactly
 def _edges_in_view(
     a: Vector, b: Vector, c: Vector, lens: Float64
 ) -> tuple[Vector, Vector, Vector, Vector]:
@@ -226,19 +226,19 @@ def _edges_in_view(
     return ea, eb, ec, inverse
 
 
-@compiled
+@compiled_exactly
 def cross(a: Vector, b: Vector) -> Vector:
     """Cross product; swapping the arguments changes exactly the sign."""
     return a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]
 
 
-@compiled
+@compiled_exactly
 def _on_pixels(normal: Vector, sign: float, lens: Float64) -> Vector:
     x, y = sign * normal[0] / lens[0], sign * normal[1] / lens[1]
     return x, y, sign * normal[2] + x * (0.5 - lens[2]) + y * (0.5 - lens[3])
 
 
-@compiled
+@compiled_exactly
 def _edges_from_above(
     a: Vector, b: Vector, c: Vector
 ) -> tuple[Vector, Vector, Vector, Vector]:  # fmt: skip
@@ -257,7 +257,7 @@ def _edges_from_above(
     return ea, eb, ec, rise
 
 
-@compiled
+@compiled_exactly
 def _fill(
     edges: tuple[Vector, Vector, Vector, Vector], bounds: tuple[int, int, int, int],
     limit: float, number: int, nearest: Float32, face: Int32,
@@ -284,7 +284,7 @@ def _fill(
                     face[row, column] = number
 
 
-@compiled
+@compiled_exactly
 def _reciprocal(edge: Vector) -> float:
     """One over the change of an edge function per column, 0 where it does not change."""
     return 1.0 / edge[0] if edge[0] != 0 else 0.0

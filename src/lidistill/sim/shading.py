@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from lidistill.sim.compiled import compiled
+from lidistill.compiled import compiled_exactly
 from lidistill.sim.daylight import HeightMap, Shade
 from lidistill.sim.pixels import Pixels, Seen, Triple, find, no_pixels, rays_of_row
 from lidistill.sim.surfaces import Paints, Surfaces, orient, paint
@@ -48,7 +48,7 @@ class Daylight(NamedTuple):
     """(S, S, 3) see ``daylight.sky_table``."""
 
 
-@compiled
+@compiled_exactly
 def light_sky(seen: Seen, day: Daylight, light: Float32) -> None:
     """Fill the pixels without a surface; ``light`` is (H, W, 3), linear, and changed."""
     sky = day.sky
@@ -65,7 +65,7 @@ def light_sky(seen: Seen, day: Daylight, light: Float32) -> None:
                 light[row, column, 0], light[row, column, 1], light[row, column, 2] = color
 
 
-@compiled
+@compiled_exactly
 def light_surfaces(
     surfaces: Surfaces, first: int, seen: Seen, paints: Paints, day: Daylight,
     shades: tuple[Shade, Shade], light: Float32,
@@ -97,7 +97,7 @@ def light_surfaces(
             _haze(day, pixels, num, light[row])
 
 
-@compiled
+@compiled_exactly
 def _face_sun(
     surfaces: Surfaces, paints: Paints, day: Daylight, pixels: Pixels, num: int
 ) -> None:  # fmt: skip
@@ -110,7 +110,7 @@ def _face_sun(
         lit[p] = facing if facing > _ZERO else -through[material_of[face[p]]] * facing
 
 
-@compiled
+@compiled_exactly
 def _cast_shadow(sun: HeightMap, pixels: Pixels, num: int) -> None:
     """Take away the share of four neighbouring rays to the sun that are blocked."""
     height, point, normal, lit = sun.height, pixels.point, pixels.normal, pixels.lit
@@ -137,7 +137,7 @@ def _cast_shadow(sun: HeightMap, pixels: Pixels, num: int) -> None:
         lit[p] *= share
 
 
-@compiled
+@compiled_exactly
 def _row_of(frame: Float64, k: int) -> Plane:
     return (
         np.float32(frame[k, 0]),
@@ -147,12 +147,12 @@ def _row_of(frame: Float64, k: int) -> Plane:
     )
 
 
-@compiled
+@compiled_exactly
 def _along(plane: Plane, x: np.float32, y: np.float32, z: np.float32) -> np.float32:
     return plane[0] * x + plane[1] * y + plane[2] * z + plane[3]
 
 
-@compiled
+@compiled_exactly
 def _cover(fixed: Shade, moving: Shade, pixels: Pixels, num: int) -> None:
     """Take away sky where the surroundings rise above a point, at several distances.
 
@@ -170,7 +170,7 @@ def _cover(fixed: Shade, moving: Shade, pixels: Pixels, num: int) -> None:
         free[p] = share
 
 
-@compiled
+@compiled_exactly
 def _open_sky(
     shade: Shade, x: np.float32, y: np.float32, z: np.float32, to_x: np.float32, to_y: np.float32
 ) -> np.float32:
@@ -193,7 +193,7 @@ def _open_sky(
     return share
 
 
-@compiled
+@compiled_exactly
 def _mix(day: Daylight, pixels: Pixels, num: int) -> None:
     """Sun and sky on the surface's own colour."""
     color, normal, lit, free = pixels.color, pixels.normal, pixels.lit, pixels.free
@@ -204,7 +204,7 @@ def _mix(day: Daylight, pixels: Pixels, num: int) -> None:
             color[k, p] *= lit[p] * sun + free[p] * ambient
 
 
-@compiled
+@compiled_exactly
 def _mirror(
     surfaces: Surfaces, paints: Paints, day: Daylight, pixels: Pixels, num: int
 ) -> None:  # fmt: skip
@@ -239,7 +239,7 @@ def _mirror(
             color[k, p] += shine * (open_sky * shown[k] - color[k, p])
 
 
-@compiled
+@compiled_exactly
 def _haze(day: Daylight, pixels: Pixels, num: int, light: Float32) -> None:
     """Fade what is far into the colour of the horizon, and put it into a row of the picture."""
     column_of, distance, color, clear = pixels.column, pixels.distance, pixels.color, pixels.free
@@ -254,7 +254,7 @@ def _haze(day: Daylight, pixels: Pixels, num: int, light: Float32) -> None:
             light[column_of[p], k] = color[k, p]
 
 
-@compiled
+@compiled_exactly
 def _fading(x: np.float32) -> np.float32:
     """``exp(-x)`` within 1e-4 up to x = 1, without a call: the eighth power of exp(-x / 8)."""
     y = x * np.float32(1 / 8)
@@ -264,7 +264,7 @@ def _fading(x: np.float32) -> np.float32:
     return _ONE / (fourth * fourth)
 
 
-@compiled
+@compiled_exactly
 def _sky_color(sky: Float32, x: np.float32, y: np.float32, z: np.float32) -> Triple:
     """Between the four texels of the sky table around a unit direction."""
     half, last, rise = np.float32(len(sky) / 2), np.float32(len(sky) - 2), max(z, _ZERO)

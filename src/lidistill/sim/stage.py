@@ -9,8 +9,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from lidistill.compiled import compiled_exactly
 from lidistill.geometry import transform_points
-from lidistill.sim.compiled import compiled
 from lidistill.sim.layout import Street, mover_poses
 from lidistill.sim.mesh import merge
 from lidistill.sim.raycast import Layer, RayScene, hits_of, overlay
@@ -161,7 +161,7 @@ class Stage:
         return np.flatnonzero(touches & (distance <= sector.reach + radius))
 
 
-@compiled
+@compiled_exactly
 def _touch(
     rays: Float32, shift_s: Float32, place: Float32, velocity: Float32, radius: float,
     touched: NDArray[np.bool_],

@@ -8,7 +8,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from lidistill.sim.compiled import compiled
+from lidistill.compiled import compiled_exactly
 from lidistill.sim.pixels import Pixels, Triple
 from lidistill.sim.raster import Vector, cross
 
@@ -57,7 +57,7 @@ class Paints(NamedTuple):
     """(S, S) periodic; S is a power of two."""
 
 
-@compiled
+@compiled_exactly
 def orient(surfaces: Surfaces, pixels: Pixels, num: int) -> None:
     """Unit normals on the eye's side, smooth over the triangles of round bodies."""
     normals, face, way, axis = surfaces.normals, pixels.face, pixels.way, pixels.axis
@@ -92,7 +92,7 @@ def orient(surfaces: Surfaces, pixels: Pixels, num: int) -> None:
             normal[0, p], normal[1, p], normal[2, p] = x * shorter, y * shorter, z * shorter
 
 
-@compiled
+@compiled_exactly
 def _is_flat(normals: Float32, i: int) -> bool:
     for k in range(3):
         if normals[i, 0, k] != normals[i, 1, k] or normals[i, 0, k] != normals[i, 2, k]:
@@ -100,7 +100,7 @@ def _is_flat(normals: Float32, i: int) -> bool:
     return True
 
 
-@compiled
+@compiled_exactly
 def _change(normals: Float32, i: int, corner: int, sign: np.float32) -> Triple:
     """From the normal at a triangle's first corner to that at another one."""
     return (
@@ -110,7 +110,7 @@ def _change(normals: Float32, i: int, corner: int, sign: np.float32) -> Triple:
     )
 
 
-@compiled
+@compiled_exactly
 def _facing(flat: Triple) -> np.uint32:
     """Axis that a normal of any length belongs to; roofs that are not steep count as level."""
     square = flat[0] * flat[0] + flat[1] * flat[1]
@@ -119,7 +119,7 @@ def _facing(flat: Triple) -> np.uint32:
     return np.uint32(1) if abs(flat[1]) >= abs(flat[0]) else np.uint32(0)
 
 
-@compiled
+@compiled_exactly
 def _shares(surfaces: Surfaces, i: int) -> tuple[Triple, Triple, Triple, Triple]:
     """How to find where in a triangle a point lies.
 
@@ -141,7 +141,7 @@ def _shares(surfaces: Surfaces, i: int) -> tuple[Triple, Triple, Triple, Triple]
     return origin, along, across, _scaled(normal, np.sqrt(scale))
 
 
-@compiled
+@compiled_exactly
 def _scaled(vector: Vector, scale: float) -> Triple:
     return (
         np.float32(scale * vector[0]),
@@ -150,7 +150,7 @@ def _scaled(vector: Vector, scale: float) -> Triple:
     )
 
 
-@compiled
+@compiled_exactly
 def paint(
     surfaces: Surfaces, paints: Paints, pixels: Pixels, num: int, pixel_angle: float
 ) -> None:  # fmt: skip

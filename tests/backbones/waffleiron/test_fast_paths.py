@@ -48,3 +48,11 @@ def test_products_take_the_format_of_autocast_but_fp16_on_the_cpu(device, dtype,
     finally:
         torch.set_autocast_enabled(device, enabled=False)
         torch.set_autocast_dtype(device, torch.bfloat16 if device == "cpu" else torch.float16)
+
+
+def test_the_switch_leaves_the_definition_and_says_so(monkeypatch):
+    tokens, device = torch.zeros(2, 3), torch.device("cpu")
+    assert "compiled loops" in fast_paths.path_name(device, torch.float32)
+    monkeypatch.setenv("LIDISTILL_COMPILE", "0")
+    assert fast_paths.passes_for(tokens) is None
+    assert "LIDISTILL_COMPILE=0" in fast_paths.path_name(device, torch.float32)

@@ -23,6 +23,7 @@ def relative(found, expected):
     return float((found - expected).norm() / expected.norm())
 
 
+@pytest.mark.usefixtures("both_forms")
 @pytest.mark.parametrize("activation", ["relu", "gelu"])
 @pytest.mark.parametrize("norm", ["layer", "batch"])
 @pytest.mark.parametrize("flatten", ["mean", "sum_over_count_eps"])

@@ -85,7 +85,12 @@ def test_the_cloud_is_left_alone_and_need_not_be_contiguous() -> None:
     assert np.array_equal(wide, before)
 
 
-def test_large_clouds_take_the_compiled_search() -> None:
-    points = street(2500)
+@pytest.mark.parametrize("num_points", [3, 2500])
+def test_the_switch_alone_decides_which_search_runs(num_points: int, both_forms: str) -> None:
+    points = np.zeros((num_points, 3))  # on one spot, so that both find others
     found = nearest_neighbors(points, 16)
-    assert np.array_equal(found, neighbor_search.search(points, 16))
+    run, other = neighbor_search.search, nearest_by_scipy
+    if both_forms == "0":
+        run, other = other, run
+    assert np.array_equal(found, run(points, 16))
+    assert num_points == 3 or not np.array_equal(found, other(points, 16))

@@ -3,6 +3,8 @@ import pytest
 
 from lidistill.backbones.waffleiron.neighbors import nearest_index, nearest_neighbors
 
+pytestmark = pytest.mark.usefixtures("both_forms")
+
 
 def cloud(num_points, seed=0):
     return np.random.default_rng(seed).normal(0, 3, (num_points, 3)).astype(np.float32)

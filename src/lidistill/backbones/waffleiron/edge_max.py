@@ -16,6 +16,7 @@ from lidistill.backbones.waffleiron.cpu.gradients import edge_max_backward
 from lidistill.backbones.waffleiron.cpu.loops import rows
 from lidistill.backbones.waffleiron.cpu.threads import chunks, run_split, split_rows
 from lidistill.backbones.waffleiron.fast_paths import FORMATS, product_format, triton_installed
+from lidistill.compiled import compiling
 
 EdgeMax: TypeAlias = Callable[[Tensor, Tensor, Tensor, torch.dtype], Tensor]
 """Edges, both layers, and the number format of the second one's product."""
@@ -145,7 +146,7 @@ class _CompiledEdgeMax(torch.autograd.Function):
 
 def _path_for(edges: Tensor, dtype: torch.dtype) -> EdgeMax:
     """Fast paths are for float32 edges and a byte for the neighbour."""
-    simple = edges.dtype == torch.float32 and dtype in FORMATS
+    simple = compiling() and edges.dtype == torch.float32 and dtype in FORMATS
     if simple and 0 < len(edges) < 256 and edges.shape[1] > 0:
         if edges.device.type == "cpu":
             return _CompiledEdgeMax.apply

@@ -1,5 +1,7 @@
 """Which fast path runs where: compiled loops on the CPU, Triton on GPUs, else the definition.
 
+``LIDISTILL_COMPILE=0`` leaves the definition everywhere; see ``compiled``.
+
 Shape letters: M points, K neighbours, F input channels, C channels.
 """
 
@@ -13,6 +15,7 @@ import torch
 from torch import Tensor
 
 from lidistill.backbones.waffleiron.cpu.fused_layer import COMPILED, Passes
+from lidistill.compiled import SWITCH, compiling
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +37,7 @@ def triton_installed() -> bool:
 
 def passes_for(tokens: Tensor) -> Passes | None:
     """Passes of a fused layer for these points (M, C); None where only the definition runs."""
-    if tokens.dtype != torch.float32:
+    if tokens.dtype != torch.float32 or not compiling():
         return None
     if tokens.device.type == "cpu":
         return COMPILED
@@ -75,6 +78,8 @@ def product_dtype(device: str) -> torch.dtype | None:
 def path_name(device: torch.device, dtype: torch.dtype | None) -> str:
     """What runs the fast paths on a device, in words, with the number format of the products."""
     fast = passes_for(torch.empty(0, device=device)) is not None and dtype is not None
+    if not compiling():
+        return f"the definition in PyTorch, since {SWITCH}=0"
     if not fast:
         return "the definition in PyTorch, since this device or format has no fast path"
     kind = "compiled loops" if device.type == "cpu" else "Triton kernels"

@@ -3,15 +3,12 @@
 Shape letters: M points of a sample, N points of a query, K neighbours of a point.
 """
 
-from typing import Final
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from lidistill.backbones.waffleiron.cpu.neighbor_search import search
-
-_WORTH_COMPILING: Final = 2000  # points; the tests and the demo stay without a compiler's wait
+from lidistill.compiled import compiling
 
 
 def nearest_neighbors(points: NDArray[np.floating], k: int) -> NDArray[np.int64]:
@@ -26,16 +23,13 @@ def nearest_neighbors(points: NDArray[np.floating], k: int) -> NDArray[np.int64]
         With fewer than K other points the row is filled up with the point itself, whose
         difference to itself is zero. Points on exactly the same distance come in any order.
     """
-    num_points = len(points)
-    if not num_points:
+    if not len(points):
         return np.zeros((0, 1 + k), dtype=np.int64)
-    if k and num_points >= _WORTH_COMPILING:
-        return search(points, k)
-    return nearest_by_scipy(points, k)
+    return search(points, k) if k and compiling() else nearest_by_scipy(points, k)
 
 
 def nearest_by_scipy(points: NDArray[np.floating], k: int) -> NDArray[np.int64]:
-    """The definition of ``nearest_neighbors``, and its way with few points."""
+    """The definition of ``nearest_neighbors``."""
     num_points = len(points)
     itself = np.arange(num_points, dtype=np.int64)
     ranks = np.arange(1, k + 2)  # a list of ranks keeps the column axis where k is 0

@@ -15,32 +15,34 @@ import deflate
 import numpy as np
 from numpy.typing import NDArray
 
-from lidistill.backbones.waffleiron.cpu.loops import compiled_exactly
+from lidistill.compiled import compiled_exactly, compiling
 
 Bytes: TypeAlias = NDArray[np.uint8]
 
 START: Final = b"\x89PNG\r\n\x1a\n"
 _HEADER: Final = struct.Struct(">IIBBBBB")
 _RGB: Final = (8, 2, 0, 0, 0)  # bits, colours, and the only compression, filtering, no interlace
-_WORTH_COMPILING: Final = 1 << 17  # pixels; the tests and the demo stay without a compiler's wait
 _MAX_CHUNKS: Final = 1 << 16
 _ESSENTIAL: Final = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"})
 _BORDER: Final = 1  # pixels of zeros to the left and above, which filters count with
 
 
 def decode_rgb(content: bytes, max_pixels: int) -> Bytes | None:
-    """(H, W, 3) picture of a large PNG with three colours of 8 bits that has no flaw.
+    """(H, W, 3) picture of a PNG with three colours of 8 bits that has no flaw.
 
     Args:
         content: The file.
         max_pixels: Number at which the picture is left to others.
 
     Returns:
-        None if it is small, of another kind or damaged; checksums are compared.
+        None if it is of another kind or damaged, or nothing is to be compiled; checksums are
+        compared.
     """
+    if not compiling():
+        return None
     chunks = list(islice(_chunks(content), _MAX_CHUNKS))
     size_hw = _plain_size([name for name, _ in chunks], chunks[0][1]) if chunks else None
-    if size_hw is None or not _WORTH_COMPILING <= size_hw[0] * size_hw[1] <= max_pixels:
+    if size_hw is None or size_hw[0] * size_hw[1] > max_pixels:
         return None
     height, stride = size_hw[0], 1 + 3 * size_hw[1]
     try:

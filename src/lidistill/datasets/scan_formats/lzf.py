@@ -5,9 +5,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from lidistill.backbones.waffleiron.cpu.loops import compiled_exactly
+from lidistill.compiled import compiled_exactly, compiling
 
-_WORTH_COMPILING: Final = 100_000  # bytes; small files stay without a compiler's wait
 _CUT_OFF: Final = -1
 _BEFORE_START: Final = -2
 _TOO_MUCH: Final = -3
@@ -35,7 +34,7 @@ def decompress_lzf(data: bytes | memoryview, num_bytes: int) -> bytes:
         M. Lehmann, LibLZF, the description of its format.
     """
     packed, out = np.frombuffer(data, np.uint8), np.zeros(num_bytes, np.uint8)
-    run = _unpack_compiled if len(packed) > _WORTH_COMPILING else _unpack
+    run = _unpack_compiled if compiling() else _unpack
     written = run(packed, out)
     if written != num_bytes:
         promised = f"its compressed data do not unpack to the {num_bytes} bytes they claim"

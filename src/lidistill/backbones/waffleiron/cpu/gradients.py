@@ -11,10 +11,10 @@ from lidistill.backbones.waffleiron.cpu.loops import (
     Floats,
     Index,
     Rows,
-    compiled,
     row_moments,
     widen,
 )
+from lidistill.compiled import compiled
 
 
 @compiled

@@ -7,8 +7,7 @@ that threads can share the work. The plain PyTorch version of each is named besi
 Shape letters: M points, O cells in use, N rows of one set of cells, V of another, C channels.
 """
 
-from collections.abc import Callable
-from typing import Any, ParamSpec, TypeAlias, TypeVar, cast
+from typing import Any, TypeAlias
 
 import numba
 import numpy as np
@@ -17,23 +16,11 @@ from numba.extending import overload
 from numpy.typing import NDArray
 from torch import Tensor
 
-P = ParamSpec("P")
-R = TypeVar("R")
+from lidistill.compiled import compiled
+
 Rows: TypeAlias = NDArray[np.float32] | NDArray[np.uint16]
 Floats: TypeAlias = NDArray[np.float32]
 Index: TypeAlias = NDArray[np.int64]
-
-
-def compiled(function: Callable[P, R]) -> Callable[P, R]:
-    """Compile a loop; sums may be reordered, NaN and infinity keep their meaning."""
-    relaxed = {"nsz", "arcp", "contract", "reassoc"}
-    jit = numba.njit(nogil=True, cache=True, fastmath=relaxed, error_model="numpy")
-    return cast("Callable[P, R]", jit(function))
-
-
-def compiled_exactly(function: Callable[P, R]) -> Callable[P, R]:
-    """Compile a loop that rounds as it is written."""
-    return cast("Callable[P, R]", numba.njit(nogil=True, cache=True, error_model="numpy")(function))
 
 
 def rows(tensor: Tensor) -> Any:

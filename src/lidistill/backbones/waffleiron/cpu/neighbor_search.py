@@ -17,7 +17,6 @@ from typing import Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from lidistill.backbones.waffleiron.cpu.loops import compiled_exactly
 from lidistill.backbones.waffleiron.cpu.vectors import (
     any_less,
     eight,
@@ -32,6 +31,7 @@ from lidistill.backbones.waffleiron.cpu.vectors import (
     times,
     upper,
 )
+from lidistill.compiled import compiled_exactly
 
 Float: TypeAlias = NDArray[np.float64]
 Int: TypeAlias = NDArray[np.int64]
