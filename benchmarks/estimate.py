@@ -17,7 +17,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import torch
 
 from lidistill.apps import estimate
-from lidistill.distill.module import PretrainRecipe, build_distiller
+from lidistill.distill.recipe import PretrainRecipe
+from lidistill.distill.step import build_distiller
 from lidistill.recipes import load_recipe
 from lidistill.teachers import ChannelGroup
 

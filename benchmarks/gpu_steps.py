@@ -24,7 +24,7 @@ from lidistill.backbones.waffleiron.neighbors import nearest_neighbors
 from lidistill.distill.heads import LinearHeadConfig
 from lidistill.distill.losses import distillation_distances
 from lidistill.distill.matching import Matching
-from lidistill.distill.module import Distiller, DistillItem
+from lidistill.distill.step import Distiller
 from lidistill.geometry import rigid
 from lidistill.records import Batch, CameraView, Frame, Pairs, Sample, collate
 from lidistill.teachers import Teacher
@@ -161,18 +161,19 @@ class ReferenceDistiller(nn.Module):
         assert isinstance(backbone, WaffleIron)  # noqa: S101
         contender = reference(folder, backbone, batch)
         self.net, self.head, self._features = contender.net, ours.head, contender.features
+        self._teacher = ours.teacher
 
-    def forward(self, item: DistillItem) -> dict[str, Tensor]:
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
         """See ``Distiller.forward``."""
-        pairs = item.batch.pairs
+        pairs = batch.pairs
         assert pairs is not None  # noqa: S101
         student = self.head(self._features()[pairs.point])
-        return {"loss": distillation_distances(student, item.target).mean()}
+        return {"loss": distillation_distances(student, self._teacher(batch)).mean()}
 
 
 def step_time(
     module: nn.Module,
-    make_item: Callable[[], DistillItem],
+    batch: Batch,
     device: torch.device,
     repeats: int,
 ) -> dict[str, float]:
@@ -180,9 +181,8 @@ def step_time(
     optimizer = torch.optim.AdamW(module.parameters(), fused=True)
 
     def step() -> None:
-        item = make_item()
         with torch.autocast(device.type, dtype=torch.bfloat16):
-            loss = module(item)["loss"]
+            loss = module(batch)["loss"]
         loss.backward()
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
@@ -206,20 +206,23 @@ def steps(
     assert pairs is not None  # noqa: S101
     assert images is not None  # noqa: S101
 
-    def whole_item() -> DistillItem:
+    def ask(batch: Batch) -> Tensor:
+        del batch
         maps = teacher.maps(images)
-        target = teacher.read(maps, pairs.view, pairs.uv, plan.image_hw)
-        return DistillItem(batch=batch, target=target)
+        return teacher.read(maps, pairs.view, pairs.uv, plan.image_hw)
 
-    item, found = whole_item(), {}
+    target, found = ask(batch), {}
     for width in plan.widths:
         torch.manual_seed(0)
         config = WaffleIronConfig(width=width, depth=plan.depth)
         head = LinearHeadConfig().build(width, teacher.num_channels)
         matching = Matching(groups=teacher.groups)
         module = Distiller(config.build(), head, None, matching=matching).to(device)
-        case = {"student": step_time(module, lambda: item, device, plan.repeats)}
-        case["student_and_teacher"] = step_time(module, whole_item, device, plan.repeats)
+        module.teacher = ask
+        asked = step_time(module, batch, device, plan.repeats)
+        module.teacher = lambda _: target
+        case = {"student": step_time(module, batch, device, plan.repeats)}
+        case["student_and_teacher"] = asked
         for part in case.values():
             part["samples_per_s"] = 1000 * plan.scans / part["median_ms"]
         flops = matmul_flops(len(batch.features), config, "step")
@@ -227,7 +230,7 @@ def steps(
         case["student"]["share_of_matmul_rate"] = rate / matmul_rate
         if folder is not None:
             other = ReferenceDistiller(folder, module, batch).to(device)
-            theirs = step_time(other, lambda: item, device, plan.repeats)
+            theirs = step_time(other, batch, device, plan.repeats)
             ratio = {key: theirs[key] / case["student"][key] for key in theirs}
             case |= {"reference": theirs, "reference_over_student": ratio}
         found[f"WI-{plan.depth}-{width}"] = case

@@ -18,7 +18,7 @@ from measure import spread, write_record
 from torch import Tensor
 
 from lidistill.distill import module as distill
-from lidistill.distill.module import PretrainRecipe
+from lidistill.distill.recipe import PretrainRecipe
 from lidistill.recipes import load_recipe
 from lidistill.records import Batch
 from lidistill.teachers.target_reader import TargetReader

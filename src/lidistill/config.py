@@ -1,6 +1,7 @@
 """What recipes are made of: the strict base model, and the grids that data and backbones share."""
 
-from typing import Annotated, Any, Self, TypeAlias
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Self, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -23,6 +24,36 @@ class Config(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False
     )
+
+
+@dataclass(frozen=True, slots=True)
+class OnResume:
+    """What a run that goes on may do about a field; one without this must be as it was."""
+
+    rule: Literal["may change", "may move"]
+    """Change, since it changes nothing that is learned but for the rounding of another device; or
+    name another folder, but neither appear nor vanish."""
+
+
+T = TypeVar("T")
+MayChange: TypeAlias = Annotated[T, OnResume("may change")]
+MayMove: TypeAlias = Annotated[T, OnResume("may move")]
+
+
+def resume_rule(config: Config, key: str) -> str | None:
+    """The rule of the outermost field on the way to a dotted key that has one."""
+    node: object = config
+    for part in key.split("."):
+        if isinstance(node, Config) and part in type(node).model_fields:
+            notes = type(node).model_fields[part].metadata
+            if rules := [note.rule for note in notes if isinstance(note, OnResume)]:
+                return rules[0]
+            node = getattr(node, part)
+        elif isinstance(node, tuple) and part.isdigit() and int(part) < len(node):
+            node = node[int(part)]
+        else:
+            return None
+    return None
 
 
 def reason_of(message: str) -> str:

@@ -3,7 +3,7 @@ import torch
 from fakes.runs import pretrain_values, write_world
 
 from lidistill.apps.estimate import backward, estimate, made_up, predict_student
-from lidistill.distill.module import build_distiller
+from lidistill.distill.step import build_distiller
 from lidistill.errors import WeightsNotFoundError
 from lidistill.recipes import apply_overrides
 from lidistill.teachers import ChannelGroup

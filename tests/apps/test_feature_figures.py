@@ -10,14 +10,15 @@ from lidistill.apps.frame_features import FeatureReader, FrameFeatures, example_
 from lidistill.backbones import WaffleIronConfig
 from lidistill.config import GridConfig
 from lidistill.datasets.pandaset.dataset import PandaSetConfig
-from lidistill.distill.module import PretrainRecipe, TargetConfig, build_distiller
+from lidistill.distill.recipe import PretrainRecipe, TargetConfig
+from lidistill.distill.step import build_distiller
 from lidistill.errors import CheckpointError, FileFormatError, UnknownNameError
 from lidistill.labels import load_label_map
 from lidistill.loading.config import DataConfig
 from lidistill.samples.distillation import SamplingConfig
 from lidistill.teachers import ChannelGroup, VitTeacherConfig
 from lidistill.training.checkpoint import save_checkpoint
-from lidistill.training.loop import TrainConfig
+from lidistill.training.config import TrainConfig
 
 CHANNELS = 32
 GROUPS = (ChannelGroup(num_channels=CHANNELS),)

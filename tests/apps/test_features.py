@@ -13,7 +13,7 @@ from fakes.runs import finetune_values, pretrain_values, probe_values, write_wor
 import lidistill
 from lidistill.config import GridConfig
 from lidistill.datasets.sensors import SENSORS
-from lidistill.distill.module import pretrain
+from lidistill.distill.run import pretrain
 from lidistill.errors import CheckpointError, ConfigError, FileFormatError, UnknownNameError
 from lidistill.loading.input_statistics import input_statistics
 from lidistill.recipes import apply_overrides

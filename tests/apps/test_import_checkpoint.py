@@ -16,7 +16,7 @@ from lidistill.backbones import WaffleIronConfig
 from lidistill.backbones.waffleiron.published import NamedWeights, to_official
 from lidistill.config import GridConfig
 from lidistill.distill.heads import LinearHead, MLPHead
-from lidistill.distill.module import PretrainRecipe
+from lidistill.distill.recipe import PretrainRecipe
 from lidistill.errors import CheckpointError
 from lidistill.recipes import apply_overrides
 from lidistill.segment.heads import SegmentationHead

@@ -4,7 +4,8 @@ import pytest
 from fakes.runs import NETWORK, probe_values, write_world
 from fakes.shipped import small, write_data
 
-from lidistill.distill.module import PretrainRecipe, pretrain
+from lidistill.distill.recipe import PretrainRecipe
+from lidistill.distill.run import pretrain
 from lidistill.errors import ConfigError, DatasetNotFoundError
 from lidistill.recipes import (
     apply_overrides,

@@ -7,10 +7,11 @@ import torch
 import torch.nn.functional as F
 from fakes.runs import pretrain_values, probe_values, write_world
 
-from lidistill.apps.estimate import made_up
+from lidistill.apps.estimate import forward, made_up
 from lidistill.apps.frame_features import FeatureReader
 from lidistill.distill.matching import Matching, mean_by_view
-from lidistill.distill.module import build_distiller, pretrain
+from lidistill.distill.run import pretrain
+from lidistill.distill.step import build_distiller
 from lidistill.errors import CheckpointError, ConfigError
 from lidistill.recipes import apply_overrides
 from lidistill.segment.report import train_and_score
@@ -78,7 +79,7 @@ def test_each_layer_has_its_own_direction_and_the_loss_is_their_mean(world):
     features = features_of(distiller, item)
     first, second = (head(features) for head in distiller.head.heads)
     cosines = [cosine(first, item.target[:, :4]), cosine(second, item.target[:, 7:12])]
-    found = distiller(item)
+    found = forward(distiller, item)
     assert found["cosine"].item() == pytest.approx(float(torch.stack(cosines).mean()), abs=1e-5)
     tokens = distiller.class_head(mean_by_view(features, item.batch.pairs.view)[0]).split([3, 2], 1)
     distances = [(2 - 2 * c).sqrt().mean() for c in cosines]
@@ -100,7 +101,10 @@ def test_a_loud_layer_drowns_the_others_only_under_one_head(world):
         item = three_views(distiller)
         louder = item.target.clone()
         louder[:, 7:12] *= 100
-        return distiller(dataclasses.replace(item, target=louder))["loss"] - distiller(item)["loss"]
+        return (
+            forward(distiller, dataclasses.replace(item, target=louder))["loss"]
+            - forward(distiller, item)["loss"]
+        )
 
     assert abs(change("head.per_layer=true")) < 1e-5
     assert abs(change()) > 1e-3
@@ -109,7 +113,7 @@ def test_a_loud_layer_drowns_the_others_only_under_one_head(world):
 @torch.no_grad()
 def test_the_cosine_form_is_one_minus_the_cosine(world):
     distiller = student(world, "loss=cosine", "target.class_token=0.5", "head.kind=mlp")
-    found = distiller(three_views(distiller))
+    found = forward(distiller, three_views(distiller))
     expected = (1 - found["cosine"]) + 0.5 * (1 - found["class_cosine"])
     assert found["loss"].item() == pytest.approx(float(expected), abs=1e-5)
 
@@ -117,7 +121,7 @@ def test_the_cosine_form_is_one_minus_the_cosine(world):
 @pytest.mark.parametrize("kind", ["linear", "mlp"])
 def test_every_weight_of_every_head_learns(world, kind):
     distiller = student(world, *ALL[2:], f"head.kind={kind}").train()
-    distiller(three_views(distiller))["loss"].backward()
+    forward(distiller, three_views(distiller))["loss"].backward()
     for part in (distiller.head, distiller.class_head):
         for name, parameter in part.named_parameters():
             assert parameter.grad.abs().sum() > 0, name

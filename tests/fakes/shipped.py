@@ -7,7 +7,7 @@ from fakes.runs import GRID, NETWORK, write_street
 from fakes.semantic_kitti import write_sequence
 from fakes.teachers import write_vit
 
-from lidistill.distill.module import PretrainRecipe
+from lidistill.distill.recipe import PretrainRecipe
 
 PLACES = {
     "nuscenes": "nuscenes",

@@ -14,7 +14,7 @@ from fakes.runs import (
 )
 
 from lidistill.apps.compare import ROWS, Line, gap_sentence, markdown, table_rows
-from lidistill.distill.module import pretrain
+from lidistill.distill.run import pretrain
 from lidistill.errors import CheckpointError, ConfigError, FileFormatError
 from lidistill.recipes import apply_overrides
 from lidistill.segment.report import evaluate_run, train_and_score

@@ -6,7 +6,7 @@ from fakes.runs import pretrain_values, write_world
 from fakes.scan_writers import WRITERS, cloud
 from golden_cases import ROOT
 
-from lidistill.distill.module import pretrain
+from lidistill.distill.run import pretrain
 from lidistill.recipes import apply_overrides
 
 

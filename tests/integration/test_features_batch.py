@@ -9,7 +9,7 @@ from fakes.runs import pretrain_values, probe_values, write_world
 from fakes.scan_writers import WRITERS, cloud
 
 from lidistill.datasets.scan_file import read_scan
-from lidistill.distill.module import pretrain
+from lidistill.distill.run import pretrain
 from lidistill.recipes import apply_overrides
 from lidistill.segment.report import train_and_score
 

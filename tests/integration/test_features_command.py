@@ -11,7 +11,7 @@ from fakes.scan_writers import WRITERS, cloud
 import lidistill
 from lidistill.datasets.own.files import read_label_table
 from lidistill.datasets.scan_file import read_scan
-from lidistill.distill.module import pretrain
+from lidistill.distill.run import pretrain
 from lidistill.recipes import apply_overrides
 from lidistill.segment.report import train_and_score
 

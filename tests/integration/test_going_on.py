@@ -7,7 +7,8 @@ import torch
 from fakes.runs import pretrain_values, write_street, write_world
 from fakes.teachers import write_vit
 
-from lidistill.distill.module import build_distiller, pretrain
+from lidistill.distill.run import pretrain
+from lidistill.distill.step import build_distiller
 from lidistill.errors import CheckpointError, ConfigError
 from lidistill.recipes import apply_overrides
 from lidistill.training.checkpoint import load_checkpoint

@@ -14,7 +14,7 @@ from golden_cases import ROOT
 from lidistill.cli import main
 from lidistill.datasets.own.dataset import FolderConfig
 from lidistill.datasets.own.files import Calibration, LabelTable
-from lidistill.distill.module import PretrainRecipe
+from lidistill.distill.recipe import PretrainRecipe
 from lidistill.recipes import load_recipe
 
 PAGE = (ROOT / "docs" / "datasets" / "own.md").read_text(encoding="utf-8")

@@ -15,7 +15,7 @@ from lidistill.apps.demo import run_demo
 from lidistill.cli import COMMANDS, main
 from lidistill.cli import simulate as cli_simulate
 from lidistill.cli.arguments import bind
-from lidistill.distill.module import PretrainRecipe
+from lidistill.distill.recipe import PretrainRecipe
 from lidistill.loading.config import SetsConfig
 from lidistill.recipes import apply_overrides, load_recipe
 from lidistill.segment.recipe import FinetuneRecipe, ProbeRecipe

@@ -7,7 +7,7 @@ import torch
 from fakes.runs import pretrain_values, probe_values, write_street, write_world
 from fakes.semantic_kitti import write_sequence
 
-from lidistill.distill.module import pretrain
+from lidistill.distill.run import pretrain
 from lidistill.errors import CheckpointError, ConfigError
 from lidistill.recipes import apply_overrides
 from lidistill.segment.report import evaluate_run, train_and_score

@@ -10,7 +10,7 @@ from torch import nn
 
 from lidistill.backbones import WaffleIronConfig
 from lidistill.distill import module as distill
-from lidistill.distill.module import pretrain
+from lidistill.distill.run import pretrain
 from lidistill.recipes import apply_overrides
 from lidistill.segment.heads import SegmentationHead
 from lidistill.segment.report import train_and_score

@@ -8,16 +8,19 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
+from lidistill.config import MayChange, MayMove
 from lidistill.distributed.all_reduce import SyncedBatchNorm
 from lidistill.errors import CheckpointError, RunStoppedError, TrainingError
 from lidistill.loading.loader import StepPlan, step_batches
 from lidistill.loading.order import FrameOrder
 from lidistill.training.checkpoint import load_checkpoint
-from lidistill.training.loop import TrainConfig, Training, step_seed, train
+from lidistill.training.config import Feed, RunRecipe, TrainConfig, Training
+from lidistill.training.loop import train
 from lidistill.training.optimizer import OptimizerConfig
 from lidistill.training.run_files import read_log
 from lidistill.training.run_lock import RunLock
 from lidistill.training.schedules import CosineSchedule
+from lidistill.training.step import step_seed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,26 +53,45 @@ def join(items):
     return Rows(torch.cat(items))
 
 
+class Recipe(RunRecipe):
+    """A recipe with one key of its own of each kind."""
+
+    beta: float = 0.5
+    workers: MayChange[int] = 0
+    cache: MayMove[str | None] = None
+
+
+FIXED = {
+    "kind": "fit",
+    "name": "fit",
+    "seed": 3,
+    "device": "cpu",
+    "optimizer": OptimizerConfig(lr=0.05),
+    "schedule": CosineSchedule(warmup_steps=2),
+}
+
+
 def training(run, *, steps=12, micro_batch=2, module=None, **options):
+    """A training; options are fields of the recipe, of the feed or of the training."""
     plan = StepPlan(order=FrameOrder(sizes=(10,), seed=3), batch_size=4, micro_batch=micro_batch)
-    base = Training(
-        module=module or Fit(),
-        prepare=lambda rows, device: rows.to(device),
-        weight=lambda rows: len(rows.x),
-        batches=lambda start, stop: step_batches(
+    length = TrainConfig(steps=steps, batch_size=4, checkpoint_every=5)
+    values = {"output": run, "train": length} | FIXED
+    fed = {
+        "batches": lambda start, stop: step_batches(
             make_rows, join, plan, start=start, stop=stop, workers=0
         ),
-        run=run,
-        config=TrainConfig(steps=steps, batch_size=4, checkpoint_every=5),
-        optimizer=OptimizerConfig(lr=0.05),
-        schedule=CosineSchedule(warmup_steps=2),
-        steps_per_epoch=plan.steps_per_epoch,
+        "steps_per_epoch": plan.steps_per_epoch,
+        "weight": lambda rows: len(rows.x),
+    }
+    for key, value in options.items():
+        (values if key in Recipe.model_fields else fed)[key] = value
+    return Training(
+        module=module or Fit(),
+        feed=Feed(**fed),
+        recipe=Recipe(**values),
         device=torch.device("cpu"),
-        seed=3,
-        recipe={"lr": 0.05, "data": {"workers": 0}},
         meta={},
     )
-    return dataclasses.replace(base, **options)
 
 
 class Stop(Exception):
@@ -94,7 +116,7 @@ def test_a_cut_run_equals_an_uncut_one_bit_for_bit(tmp_path):
     train(training(tmp_path / "whole"))
     part = training(tmp_path / "cut")
     with pytest.raises(Stop):
-        train(dataclasses.replace(part, batches=cut_at(8, part.batches)))
+        train(training(tmp_path / "cut", batches=cut_at(8, part.feed.batches)))
     assert load_checkpoint(tmp_path / "cut").step == 5
     train(training(tmp_path / "cut"))
     assert losses(tmp_path / "cut") == losses(tmp_path / "whole")
@@ -125,15 +147,20 @@ def test_a_finished_run_is_not_trained_again(tmp_path):
 
 def test_another_recipe_in_the_same_folder_is_refused(tmp_path):
     train(training(tmp_path))
-    other = training(tmp_path, recipe={"lr": 0.1, "data": {"workers": 0}})
-    with pytest.raises(CheckpointError, match=r"different: lr.*output=FOLDER"):
-        train(other)
+    with pytest.raises(CheckpointError, match=r"different: beta\).*output=FOLDER"):
+        train(training(tmp_path, beta=0.25, workers=2))
 
 
 def test_what_changes_no_weight_may_differ_on_resume(tmp_path):
     train(training(tmp_path))
-    recipe = {"lr": 0.05, "data": {"workers": 4}}
-    train(training(tmp_path, recipe=recipe, may_change=frozenset({"data.workers"})))
+    train(training(tmp_path, workers=4))
+
+
+def test_a_folder_may_move_but_neither_appear_nor_vanish_on_resume(tmp_path):
+    train(training(tmp_path, cache="here"))
+    train(training(tmp_path, cache="there"))
+    with pytest.raises(CheckpointError, match=r"different: cache\)"):
+        train(training(tmp_path))
 
 
 def broken_at(steps, place):
@@ -164,7 +191,7 @@ def test_a_step_that_is_not_finite_changes_nothing_and_is_written_down(tmp_path,
     seen = []
 
     def watched(start, stop):
-        for group in training(tmp_path, micro_batch=4).batches(start, stop):
+        for group in training(tmp_path, micro_batch=4).feed.batches(start, stop):
             seen.append({k: v.clone() for k, v in module.state_dict().items()})
             yield group
 
@@ -182,16 +209,20 @@ def test_too_many_bad_steps_in_a_row_end_the_run_and_save_nothing(tmp_path):
     config = TrainConfig(steps=12, batch_size=4, checkpoint_every=100, max_bad_steps=3)
     module = broken_at(set(range(20)), "loss")
     with pytest.raises(TrainingError, match=r"the loss is \w+ at step 2, the 3. step in a row"):
-        train(training(tmp_path, module=module, micro_batch=4, config=config))
+        train(training(tmp_path, module=module, micro_batch=4, train=config))
     assert not (tmp_path / "checkpoints").exists()
 
 
 def test_bad_steps_are_counted_across_a_resume(tmp_path):
     config = TrainConfig(steps=12, batch_size=4, checkpoint_every=2, max_bad_steps=3)
-    part = training(tmp_path, module=broken_at({0, 1}, "loss"), micro_batch=4, config=config)
+    part = training(tmp_path, module=broken_at({0, 1}, "loss"), micro_batch=4, train=config)
     with pytest.raises(Stop):
-        train(dataclasses.replace(part, batches=cut_at(2, part.batches)))
-    again = training(tmp_path, module=broken_at({0}, "loss"), micro_batch=4, config=config)
+        train(
+            dataclasses.replace(
+                part, feed=dataclasses.replace(part.feed, batches=cut_at(2, part.feed.batches))
+            )
+        )
+    again = training(tmp_path, module=broken_at({0}, "loss"), micro_batch=4, train=config)
     with pytest.raises(TrainingError, match=r"at step 2, the 3\. step in a row"):
         train(again)
 
@@ -206,13 +237,14 @@ def test_the_frames_of_a_bad_step_are_named(tmp_path, caplog):
             return self
 
     def named(start, stop):
-        for step, group in enumerate(training(tmp_path).batches(start, stop)):
+        for step, group in enumerate(training(tmp_path).feed.batches(start, stop)):
             yield [
                 Named(item.x * (float("inf") if (step, i) == (2, 1) else 1), (f"{step}/{i}",))
                 for i, item in enumerate(group)
             ]
 
-    train(training(tmp_path, batches=named))
+    fed = {"batches": named, "sources": lambda item: item.frame_ids, "source_word": "frames"}
+    train(training(tmp_path, **fed))
     assert read_log(tmp_path / "faults.jsonl")[0]["frames"] == ["2/1"]
     assert "step 2 is left out" in caplog.text
 
@@ -225,14 +257,14 @@ def test_a_signal_saves_within_the_step_and_the_run_goes_on_from_there(tmp_path,
     part = training(tmp_path / "cut")
 
     def interrupted(start, stop):
-        for step, group in enumerate(part.batches(start, stop)):
+        for step, group in enumerate(part.feed.batches(start, stop)):
             if step == 7:
                 signal.raise_signal(number)
             yield group
 
     before = signal.getsignal(number)
     with pytest.raises(RunStoppedError, match=r"step 8 is saved") as error:
-        train(dataclasses.replace(part, batches=interrupted))
+        train(training(tmp_path / "cut", batches=interrupted))
     assert error.value.exit_status == status
     assert signal.getsignal(number) == before
     assert load_checkpoint(tmp_path / "cut").step == 8
@@ -259,7 +291,7 @@ def test_the_best_checkpoint_has_the_lowest_mean_loss(tmp_path):
     config = TrainConfig(
         steps=12, batch_size=4, checkpoint_every=2, keep_checkpoints=1, keep_best=True
     )
-    train(training(tmp_path, config=config))
+    train(training(tmp_path, train=config))
     curve = np.array(losses(tmp_path)).reshape(-1, 2).mean(axis=1)
     best = load_checkpoint(tmp_path / "checkpoints" / "best")
     assert best.step == 2 * (int(curve.argmin()) + 1)
@@ -288,7 +320,7 @@ def test_a_killed_helper_ends_the_run_with_a_status_that_asks_for_a_restart(
     tmp_path, error, message
 ):
     def killed(start, stop):
-        yield from training(tmp_path).batches(start, stop - 1)
+        yield from training(tmp_path).feed.batches(start, stop - 1)
         raise error
 
     with pytest.raises(RunStoppedError, match=message) as stopped:
@@ -340,7 +372,7 @@ class Normed(Fit):
 
 def test_a_batch_of_one_point_is_left_out_as_a_bad_step(tmp_path, caplog):
     def thin(start, stop):
-        for step, group in enumerate(training(tmp_path).batches(start, stop), start=start):
+        for step, group in enumerate(training(tmp_path).feed.batches(start, stop), start=start):
             yield [Rows(item.x[:1]) for item in group] if step == 4 else group
 
     module = Normed()
@@ -360,7 +392,7 @@ def test_small_passes_are_said_where_they_change_something(
 ):
     config = TrainConfig(steps=1, batch_size=4, micro_batch=micro_batch)
     with caplog.at_level(logging.INFO):
-        train(training(tmp_path, module=module, config=config))
+        train(training(tmp_path, module=module, train=config))
     assert ("BatchNorm sees the frames of one pass only" in caplog.text) is said
 
 
@@ -372,7 +404,7 @@ def test_clipping_bounds_the_gradient(tmp_path):
 def test_sixteen_bit_training_learns_too(tmp_path):
     for precision in ("bf16", "fp16"):
         config = TrainConfig(steps=12, batch_size=4, precision=precision)
-        train(training(tmp_path / precision, config=config))
+        train(training(tmp_path / precision, train=config))
         curve = losses(tmp_path / precision)
         assert np.mean(curve[-4:]) < np.mean(curve[:4])
 

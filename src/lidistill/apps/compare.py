@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from lidistill.apps.pretrain import run_pretrain
-from lidistill.distill.module import PretrainRecipe
+from lidistill.distill.recipe import PretrainRecipe
 from lidistill.errors import CheckpointError, ConfigError, unknown_name
 from lidistill.reading.files import blamed_on, read_json
 from lidistill.recipes import load_recipe

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from lidistill.apps.pretrain import run_pretrain
-from lidistill.distill.module import PretrainRecipe
+from lidistill.distill.recipe import PretrainRecipe
 from lidistill.figures.charts import iou_bars
 from lidistill.recipes import load_recipe
 from lidistill.segment.recipe import FinetuneRecipe, ProbeRecipe

@@ -18,7 +18,8 @@ from torch import Tensor
 
 from lidistill.backbones.waffleiron.cells import cell_indices, crop_mask
 from lidistill.config import GridConfig
-from lidistill.distill.module import Distiller, DistillItem, PretrainRecipe, build_distiller
+from lidistill.distill.recipe import PretrainRecipe
+from lidistill.distill.step import Distiller, build_distiller
 from lidistill.errors import WeightsNotFoundError
 from lidistill.records import Batch, Pairs
 from lidistill.teachers import ChannelGroup, TeacherConfig
@@ -162,12 +163,27 @@ def _measure(
     return Cost(saved=saved, seconds=statistics.median(seconds))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MadeUp:
+    """A batch that nobody recorded, and features of a teacher that nobody asked."""
+
+    batch: Batch
+    target: Tensor
+    """(M, T) float32, one row a pair."""
+
+
+def forward(student: Distiller, item: MadeUp) -> dict[str, Tensor]:
+    """What a student returns for a batch, with the given features for those of its teacher."""
+    student.teacher = lambda _: item.target
+    return student(item.batch)
+
+
 def backward(
-    student: Distiller, item: DistillItem, recipe: PretrainRecipe, device: torch.device
+    student: Distiller, item: MadeUp, recipe: PretrainRecipe, device: torch.device
 ) -> None:
     """Forward and backward pass of one item; the gradients are added to those that are there."""
     with autocast(device, recipe.train.precision):
-        loss = student(item)["loss"]
+        loss = forward(student, item)["loss"]
     loss.backward()
 
 
@@ -189,7 +205,7 @@ def _saved_bytes(student: Distiller, step: Callable[[], None]) -> int:
 
 def made_up(
     grid: GridConfig, points: int, neighbors: int, channels: int, device: torch.device
-) -> DistillItem:
+) -> MadeUp:
     """A scan of flat ground and walls around the sensor, every point seen by a camera."""
     rng = np.random.default_rng(0)
     reach = min(-max(grid.fov_min[:2]), *grid.fov_max[:2])
@@ -212,7 +228,7 @@ def made_up(
         pairs=Pairs(point=every, view=torch.zeros_like(every), uv=torch.zeros(count, 2)),
     )
     target = torch.from_numpy(rng.normal(size=(count, channels)).astype(np.float32))
-    return DistillItem(batch=batch.to(device), target=target.to(device))
+    return MadeUp(batch=batch.to(device), target=target.to(device))
 
 
 def working_bytes(recipe: PretrainRecipe) -> int:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from lidistill.apps.frame_features import FeatureReader, FrameFeatures, example_point, nearest_point
 from lidistill.datasets import FrameDataset
 from lidistill.datasets.images.files import read_picture, resize
-from lidistill.distill.module import PretrainRecipe
+from lidistill.distill.recipe import PretrainRecipe
 from lidistill.errors import unknown_name
 from lidistill.figures.colors import label_colors, scale_colors
 from lidistill.figures.features import (

@@ -24,7 +24,7 @@ from lidistill.datasets.returns import has_return
 from lidistill.datasets.sensors import Sensor
 from lidistill.distill.heads import build_head
 from lidistill.distill.matching import comparable
-from lidistill.distill.module import PretrainRecipe
+from lidistill.distill.recipe import PretrainRecipe
 from lidistill.errors import CheckpointError, ConfigError, FileFormatError
 from lidistill.labels import IGNORE
 from lidistill.loading.input_statistics import own_sensor, pick_sensor

@@ -11,7 +11,8 @@ import torch
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from lidistill.distill.module import Distiller, PretrainRecipe, build_distiller
+from lidistill.distill.recipe import PretrainRecipe
+from lidistill.distill.step import Distiller, build_distiller
 from lidistill.errors import FileFormatError
 from lidistill.geometry import transform_points
 from lidistill.records import CameraView, Frame, Sample

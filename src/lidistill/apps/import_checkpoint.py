@@ -18,7 +18,7 @@ from lidistill.atomic_write import sha256
 from lidistill.backbones import WaffleIron
 from lidistill.backbones.waffleiron.published import NamedWeights, from_official
 from lidistill.distill.heads import LinearHead, MLPHead
-from lidistill.distill.module import PretrainRecipe
+from lidistill.distill.recipe import PretrainRecipe
 from lidistill.errors import CheckpointError
 from lidistill.labels import load_label_map
 from lidistill.loading.input_statistics import input_statistics

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lidistill.apps.feature_figures import locate_frames, write_portrait
-from lidistill.distill.module import PretrainRecipe, pretrain
+from lidistill.distill.recipe import PretrainRecipe
+from lidistill.distill.run import pretrain
 from lidistill.distributed.processes import on_first
 from lidistill.figures.charts import loss_curve
 from lidistill.training.run_files import read_log

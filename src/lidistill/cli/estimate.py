@@ -7,7 +7,7 @@ from rich.table import Table
 from lidistill.apps.estimate import Estimate
 from lidistill.apps.estimate import estimate as estimate_run
 from lidistill.cli.output import OUT, Overrides, RecipeName, positive, print_json
-from lidistill.distill.module import PretrainRecipe
+from lidistill.distill.recipe import PretrainRecipe
 from lidistill.recipes import load_recipe
 
 

@@ -3,7 +3,7 @@
 from lidistill.apps.pretrain import run_pretrain
 from lidistill.cli.output import OUT, Overrides, RecipeName, print_json, print_pictures
 from lidistill.cli.terminal import command, override
-from lidistill.distill.module import PretrainRecipe
+from lidistill.distill.recipe import PretrainRecipe
 from lidistill.recipes import load_recipe, recipe_names
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Generic, Literal, Protocol, Self, TypeAlias, 
 import numpy as np
 from pydantic import Field, model_validator
 
-from lidistill.config import Config, Seed, Workers
+from lidistill.config import Config, MayChange, Seed, Workers
 from lidistill.datasets import DatasetConfig, FrameDataset
 from lidistill.datasets.completeness import CompletenessConfig
 from lidistill.distributed.all_reduce import num_ranks, rank
@@ -17,39 +17,8 @@ from lidistill.loading.mixture import Concatenation, InMemory, Subset
 from lidistill.loading.order import FrameOrder
 from lidistill.records import Frame, collate
 from lidistill.samples.distillation import SamplingConfig, sample_rng
-from lidistill.training.loop import TrainConfig
-from lidistill.training.optimizer import OptimizerConfig
-from lidistill.training.schedules import Schedule
 
 T_co = TypeVar("T_co", covariant=True)
-
-MAY_CHANGE = frozenset(
-    {
-        "name",
-        "output",
-        "device",
-        "workers",
-        "data.workers",
-        "samples",
-        "data.in_memory",
-        "pictures",
-        "evaluation",
-        "votes",
-        "train.steps",
-        "train.epochs",
-        "train.checkpoint_every",
-        "train.keep_checkpoints",
-        "train.keep_best",
-        "train.max_bad_steps",
-        "train.sharding",
-        "data.bad_frames",
-    }
-)
-"""Keys of a recipe in which a resumed run may differ: none changes what is learned, but for the
-rounding of another device."""
-
-MAY_MOVE = frozenset({"teacher_cache", "init"})
-"""Keys whose folder may differ; with a cache the targets are rounded to 16 bits, without not."""
 
 
 class MakeSample(Protocol[T_co]):
@@ -67,7 +36,7 @@ class SetsConfig(Config):
     num_frames: Annotated[int, Field(ge=1)] | None = None  # of each set; None: all
     pick: Literal["even", "random"] = "even"  # which ones: spread over the set, or drawn
     pick_seed: Seed = 0
-    in_memory: bool = False  # keep decoded frames; for a few drives
+    in_memory: MayChange[bool] = False  # keep decoded frames; for a few drives
 
     def build(self) -> Concatenation:
         """All sets as one.
@@ -106,7 +75,7 @@ class TrainSetsConfig(SetsConfig):
 
     weights: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)] | None = None
     """Share of each set in what is seen, up to a factor; None: every frame once an epoch."""
-    bad_frames: BadFrames = BadFrames()
+    bad_frames: MayChange[BadFrames] = BadFrames()
     """What to do about frames that cannot be read."""
 
     @model_validator(mode="after")
@@ -133,7 +102,7 @@ class DataConfig(TrainSetsConfig):
     """Data sets to distil on, the way from frame to sample, and the workers that walk it."""
 
     sampling: SamplingConfig = SamplingConfig()
-    workers: Workers = 0  # changes no result
+    workers: MayChange[Workers] = 0  # changes no result
 
     def build(self) -> Concatenation:
         """All sets as one; where pictures are optional, a frame must have one all the same.
@@ -183,40 +152,25 @@ class SampleMaker(Generic[T_co]):
         return self._make(self._dataset[index], rng=sample_rng(self._seed, epoch, index))
 
 
-class RunRecipe(Protocol):
-    """What of a recipe says how long a run is, and at which learning rates."""
-
-    @property
-    def train(self) -> TrainConfig: ...  # noqa: D102
-    @property
-    def schedule(self) -> Schedule: ...  # noqa: D102
-    @property
-    def optimizer(self) -> OptimizerConfig: ...  # noqa: D102
-
-
-def step_plan(order: FrameOrder, recipe: RunRecipe) -> StepPlan:
+def step_plan(order: FrameOrder, batch_size: int, micro_batch: int | None) -> StepPlan:
     """Which frames every optimiser step of a run sees.
 
-    Raises:
-        ConfigError: If the schedule does not fit a run of this length.
+    Args:
+        order: Which frame comes when.
+        batch_size: Frames of a step, in all processes.
+        micro_batch: Frames of a pass, in all processes; None: those of a step.
     """
-    train = recipe.train
-    plan = StepPlan(
+    return StepPlan(
         order=order,
-        batch_size=train.batch_size,
-        micro_batch=train.micro_batch or train.batch_size,
+        batch_size=batch_size,
+        micro_batch=micro_batch or batch_size,
         rank=rank(),
         num_ranks=num_ranks(),
     )
-    each = plan.steps_per_epoch
-    recipe.schedule.check(
-        total_steps=train.total_steps(each), steps_per_epoch=each, lr=recipe.optimizer.lr
-    )
-    return plan
 
 
 Batches: TypeAlias = Callable[[int, int], Generator[list[Any], None, None]]
-"""What ``engine.loop.Training.batches`` wants: the batches between two steps."""
+"""The batches of this process from one step to another; one list for each step."""
 
 
 def sample_batches(

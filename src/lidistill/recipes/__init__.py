@@ -13,7 +13,7 @@ from typing import Annotated, Any, TypeAlias, TypeVar, overload
 import yaml
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
-from lidistill.distill.module import PretrainRecipe
+from lidistill.distill.recipe import PretrainRecipe
 from lidistill.errors import ConfigError, LidistillError, unknown_name
 from lidistill.reading.files import read_file
 from lidistill.reading.names import shown

@@ -6,25 +6,19 @@ from typing import Annotated, Literal, Self, TypeAlias
 from pydantic import Field, model_validator
 
 from lidistill.backbones import BackboneConfig
-from lidistill.config import Config, GridConfig, Seed, Workers
+from lidistill.config import GridConfig, MayChange, MayMove, Workers
 from lidistill.loading.config import SetsConfig, TrainSetsConfig
 from lidistill.samples.distillation import SamplingConfig
 from lidistill.segment.test_time_augmentation import VotesConfig
 from lidistill.teachers import TeacherConfig
-from lidistill.training.loop import TrainConfig
+from lidistill.training.config import RunRecipe
 from lidistill.training.optimizer import OptimizerConfig
 from lidistill.training.schedules import CosineSchedule, Schedule
 
 
-class _LabelRecipe(Config):
+class _LabelRecipe(RunRecipe):
     """What a linear probe and fine-tuning share."""
 
-    kind: str
-    name: str
-    output: Path
-    """Run folder."""
-    seed: Seed = 0
-    device: str = "auto"
     checkpoint: Path | None = None
     """Run folder or checkpoint of a distillation, or of ``lidistill import-checkpoint``."""
     features: str = "backbone"
@@ -33,13 +27,12 @@ class _LabelRecipe(Config):
     grid: GridConfig | None = None
     """Field of view and grids in place of the network's; its weights fit any."""
     data: TrainSetsConfig
-    evaluation: SetsConfig
-    votes: VotesConfig = VotesConfig()
+    evaluation: MayChange[SetsConfig]
+    votes: MayChange[VotesConfig] = VotesConfig()
     sampling: SamplingConfig = SamplingConfig()
-    workers: Workers = 0
+    workers: MayChange[Workers] = 0
     lovasz_weight: Annotated[float, Field(ge=0)] = 1.0
     schedule: Schedule = CosineSchedule(warmup_epochs=2)
-    train: TrainConfig
 
 
 class ProbeRecipe(_LabelRecipe):
@@ -51,7 +44,7 @@ class ProbeRecipe(_LabelRecipe):
     the input channels, or the checkpoint's teacher read at the points."""
     teacher: TeacherConfig | None = None
     """Teacher where no checkpoint says it."""
-    teacher_cache: Path | None = None
+    teacher_cache: MayMove[Path | None] = None
     cache_features: bool = False
     """Compute the frozen features once, without augmentation; many times faster."""
     optimizer: OptimizerConfig = OptimizerConfig(lr=1e-3, weight_decay=3e-3)

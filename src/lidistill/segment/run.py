@@ -12,15 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from lidistill.backbones.base import Backbone
-from lidistill.config import GridConfig, with_defaults
+from lidistill.config import GridConfig
 from lidistill.datasets import FrameDataset
 from lidistill.distributed import processes as distributed
 from lidistill.distributed.all_reduce import gather_over_ranks
 from lidistill.errors import LidistillError
 from lidistill.labels import IGNORE
 from lidistill.loading.config import (
-    MAY_CHANGE,
-    MAY_MOVE,
     SampleMaker,
     sample_batches,
     step_plan,
@@ -36,7 +34,8 @@ from lidistill.segment.heads import SegmentationHead
 from lidistill.segment.losses import cross_entropy_lovasz
 from lidistill.segment.recipe import FinetuneRecipe, LabelRecipe, ProbeRecipe
 from lidistill.segment.start import load_head, start_from
-from lidistill.training.loop import Training, train
+from lidistill.training.config import Feed, Training
+from lidistill.training.loop import train
 from lidistill.training.precision import pick_device
 from lidistill.training.progress import track
 
@@ -88,11 +87,11 @@ class Segmenter(nn.Module):
 
     @property
     def num_layers(self) -> int:
-        """See ``engine.optim.Layered``."""
+        """See ``training.optimizer.Layered``."""
         return 0 if self.backbone is None else self.backbone.num_layers
 
     def layer_of(self, parameter_name: str) -> int:
-        """See ``engine.optim.Layered``."""
+        """See ``training.optimizer.Layered``."""
         part, _, name = parameter_name.partition(".")
         if part == "backbone" and self.backbone is not None:
             return self.backbone.layer_of(name)
@@ -187,7 +186,10 @@ def train_on_labels(recipe: LabelRecipe) -> Segmentation:
     start = build_segmentation(recipe, len(label_names), device)
     if isinstance(recipe, FinetuneRecipe) and recipe.head == "checkpoint":
         load_head(start.segmenter.head, recipe.checkpoint, label_names)
-    plan = step_plan(recipe.data.order(dataset, recipe.seed), recipe)
+    plan = step_plan(
+        recipe.data.order(dataset, recipe.seed), recipe.train.batch_size, recipe.train.micro_batch
+    )
+    recipe.check_length(plan.steps_per_epoch)
     if isinstance(recipe, ProbeRecipe) and (
         recipe.cache_features or start.segmenter.backbone is None
     ):
@@ -197,17 +199,15 @@ def train_on_labels(recipe: LabelRecipe) -> Segmentation:
     train(
         Training(
             module=start.segmenter,
-            prepare=lambda item, target: item.to(target),
-            weight=lambda item: max(1, int((item.labels != IGNORE).sum())),
-            batches=batches,
-            run=recipe.output,
-            config=recipe.train,
-            optimizer=recipe.optimizer,
-            schedule=recipe.schedule,
-            steps_per_epoch=plan.steps_per_epoch,
+            feed=Feed(
+                batches=batches,
+                steps_per_epoch=plan.steps_per_epoch,
+                weight=lambda item: max(1, int((item.labels != IGNORE).sum())),
+                sources=lambda item: item.frame_ids,
+                source_word="frames",
+            ),
+            recipe=recipe,
             device=device,
-            seed=recipe.seed,
-            recipe=recipe.model_dump(mode="json"),
             meta=input_statistics(recipe.data, start.grid)
             | {
                 "label_names": list(label_names),
@@ -217,9 +217,6 @@ def train_on_labels(recipe: LabelRecipe) -> Segmentation:
             },
             loss_is_shared=True,
             rate_name="points_per_s",
-            complete=functools.partial(with_defaults, type(recipe)),
-            may_change=MAY_CHANGE,
-            may_move=MAY_MOVE,
         )
     )
     return start

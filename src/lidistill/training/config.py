@@ -9,7 +9,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import nn
 
-from lidistill.config import Config
+from lidistill.config import Config, MayChange, Seed
 from lidistill.distributed.processes import Sharding
 from lidistill.training.optimizer import OptimizerConfig
 from lidistill.training.precision import Precision
@@ -19,20 +19,24 @@ from lidistill.training.schedules import Schedule
 class TrainConfig(Config):
     """How long, in what portions, in which precision."""
 
-    epochs: Annotated[float, Field(gt=0, le=1e6)] | None = None
-    steps: Annotated[int, Field(ge=1, le=10**9)] | None = None  # optimiser steps, instead of epochs
+    epochs: MayChange[Annotated[float, Field(gt=0, le=1e6)] | None] = None
+    steps: MayChange[Annotated[int, Field(ge=1, le=10**9)] | None] = (
+        None  # optimiser steps, instead of epochs
+    )
     batch_size: Annotated[int, Field(ge=1, le=65536)] = 8  # frames of one optimiser step, in all
     micro_batch: Annotated[int, Field(ge=1)] | None = None
     """Frames of one forward pass, in all; None: those of a step. Fewer save memory, and change
     what is learned: BatchNorm takes its statistics from one pass, and the Lovasz loss ranks the
     points of one pass (the gradients of a fine-tuning were 47 % apart at its start)."""
     precision: Precision = "fp32"
-    checkpoint_every: Annotated[int, Field(ge=1)] = 1000  # optimiser steps
-    keep_checkpoints: Annotated[int, Field(ge=1)] = 2  # the newest
-    keep_best: bool = False  # and the one with the lowest loss since the one before it
-    max_bad_steps: Annotated[int, Field(ge=1)] = 10
+    checkpoint_every: MayChange[Annotated[int, Field(ge=1)]] = 1000  # optimiser steps
+    keep_checkpoints: MayChange[Annotated[int, Field(ge=1)]] = 2  # the newest
+    keep_best: MayChange[bool] = False  # and the one with the lowest loss since the one before it
+    max_bad_steps: MayChange[Annotated[int, Field(ge=1)]] = 10
     """Steps in a row whose loss or gradient is not finite; so many end the run."""
-    sharding: Sharding = "none"  # full: weights, gradients, optimiser split over processes
+    sharding: MayChange[Sharding] = (
+        "none"  # full: weights, gradients, optimiser split over processes
+    )
 
     @model_validator(mode="after")
     def _one_length(self) -> Self:
@@ -49,36 +53,81 @@ class TrainConfig(Config):
         return max(1, round(self.epochs * steps_per_epoch))
 
 
+class RunRecipe(Config):
+    """What the recipes of all runs share: where, on what, how long, at which learning rates."""
+
+    kind: str
+    name: MayChange[str]
+    output: MayChange[Path]
+    """Run folder."""
+    seed: Seed = 0
+    device: MayChange[str] = "auto"
+    optimizer: OptimizerConfig = OptimizerConfig()
+    schedule: Schedule
+    train: TrainConfig
+
+    def check_length(self, steps_per_epoch: int) -> None:
+        """See to it that the schedule fits the length of the run.
+
+        Raises:
+            ConfigError: If it does not.
+        """
+        self.schedule.check(
+            total_steps=self.train.total_steps(steps_per_epoch),
+            steps_per_epoch=steps_per_epoch,
+            lr=self.optimizer.lr,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Feed:
+    """What a module is fed with, step by step."""
+
+    batches: Callable[[int, int], Generator[list[Any], None, None]]
+    """This process's items of the steps from one to another; one list for each step."""
+    steps_per_epoch: int
+    weight: Callable[[Any], float]
+    """What an item counts in the mean over a step, for example its number of pairs."""
+    sources: Callable[[Any], tuple[str, ...]] = lambda _: ()
+    """What an item was made from, to say where a bad step may come from."""
+    source_word: str = "items"
+    """What sources are called, in the plural."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Training:
     """What to train, with what, and where the results go."""
 
     module: nn.Module
     """``forward(item)`` returns ``{"loss": mean over the item, ...}``, all scalars."""
-    prepare: Callable[[Any, torch.device], Any]
-    """From a loaded batch to what ``forward`` gets, on the device."""
-    weight: Callable[[Any], float]
-    """What an item counts in the mean over a step, for example its number of pairs."""
-    batches: Callable[[int, int], Generator[list[Any], None, None]]
-    """This process's batches of the steps from one to another; one list for each step."""
-    run: Path
-    """Run folder."""
-    config: TrainConfig
-    optimizer: OptimizerConfig
-    schedule: Schedule
-    steps_per_epoch: int
+    feed: Feed
+    recipe: RunRecipe
     device: torch.device
-    seed: int
-    recipe: dict[str, Any]
     meta: dict[str, Any]
+    """What a checkpoint says beside its recipe. What lies under the feed's ``source_word`` must be
+    the same when a run goes on."""
     loss_is_shared: bool = False
     """Whether ``forward`` returns the loss over the items of all processes, as a loss that is no
     mean must; else it returns that of its own item."""
     rate_name: str = "items_per_s"
     """What the sum of the weights a second is called."""
-    complete: Callable[[dict[str, Any]], dict[str, Any]] = dict
-    """Fills in what the recipe of a run of an older version does not say yet."""
-    may_change: frozenset[str] = frozenset()
-    """Dotted keys of the recipe that may differ when a run is resumed."""
-    may_move: frozenset[str] = frozenset()
-    """Keys whose value may differ, but that may not appear or vanish."""
+
+    @property
+    def run(self) -> Path:
+        """Run folder."""
+        return self.recipe.output
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The recipe as JSON values."""
+        return self.recipe.model_dump(mode="json")
+
+    @property
+    def config(self) -> TrainConfig:
+        """How long, in what portions, in which precision."""
+        return self.recipe.train
+
+    @property
+    def total_steps(self) -> int:
+        """Optimiser steps of the whole run."""
+        return self.config.total_steps(self.feed.steps_per_epoch)

@@ -18,8 +18,8 @@ class BadStep:
 
     reason: str
     """For example ``the loss is nan``."""
-    frame_ids: tuple[str, ...]
-    """Frames that it may come from."""
+    sources: tuple[str, ...]
+    """What it may come from, for example frames."""
 
 
 class FaultLog:
@@ -27,14 +27,17 @@ class FaultLog:
 
     Args:
         path: The file; None where another process writes.
+        word: What sources are called, in the plural.
         in_a_row: Bad steps that came last before this start, from the checkpoint.
         limit: Bad steps in a row that end the run.
         resume_step: Step the run starts from; what the file says about later ones is dropped.
     """
 
-    def __init__(self, path: Path | None, *, in_a_row: int, limit: int, resume_step: int) -> None:
+    def __init__(
+        self, path: Path | None, *, word: str, in_a_row: int, limit: int, resume_step: int
+    ) -> None:
         self.in_a_row = in_a_row
-        self._path, self._limit = path, limit
+        self._path, self._word, self._limit = path, word, limit
         if path is not None and path.is_file():
             keep_lines(path, resume_step)
 
@@ -49,16 +52,16 @@ class FaultLog:
             TrainingError: If it was one too many in a row.
         """
         self.in_a_row += 1
-        frames = ", ".join(fault.frame_ids) or "unknown"
-        logger.warning("step %d is left out: %s (frames %s)", step, fault.reason, frames)
+        named = f"{self._word} {', '.join(fault.sources) or 'unknown'}"
+        logger.warning("step %d is left out: %s (%s)", step, fault.reason, named)
         if self._path is not None:
             record: dict[str, Any] = {"step": step + 1, "reason": fault.reason}
             with self._path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(record | {"frames": fault.frame_ids}) + "\n")
+                file.write(json.dumps(record | {self._word: fault.sources}) + "\n")
         if self.in_a_row >= self._limit:
             msg = (
                 f"{fault.reason} at step {step}, the {self.in_a_row}. step in a row that had to be "
-                f"left out (frames {frames}); lower optimizer.lr, set optimizer.clip_norm, or look "
-                "at these frames."
+                f"left out ({named}); lower optimizer.lr, set optimizer.clip_norm, or look "
+                f"at these {self._word}."
             )
             raise TrainingError(msg)

@@ -18,7 +18,7 @@ from lidistill.distributed.processes import (
     whole,
 )
 from lidistill.training.checkpoint import clean_stale, newest_checkpoint, prune, save_checkpoint
-from lidistill.training.config import TrainConfig, Training
+from lidistill.training.config import Training
 from lidistill.training.fault_log import FaultLog
 from lidistill.training.lost import losses_of_helpers
 from lidistill.training.precision import log_paths, make_scaler, warn_if_slow
@@ -27,10 +27,8 @@ from lidistill.training.resume import Resumed, resume
 from lidistill.training.run_files import check_there, write_recipe
 from lidistill.training.run_lock import RunLock
 from lidistill.training.signals import StopSignals, stopped
-from lidistill.training.step import Stepper, StepResult, step_seed
+from lidistill.training.step import Stepper, StepResult
 from lidistill.training.tracking import JsonLinesTracker, TensorBoardTracker, Tracker, Trackers
-
-__all__ = ["TrainConfig", "Training", "step_seed", "train"]
 
 logger = logging.getLogger(__name__)
 
@@ -58,13 +56,13 @@ def train(training: Training) -> Path:
             _say_portions(training)
         training.module.to(training.device)
         begin = resume(training)
-        on_first(lambda: write_recipe(training.run, training.recipe, begin.recipe))
+        on_first(lambda: write_recipe(training.run, training.values, begin.recipe))
         run = _Run(training, begin)
-        total = training.config.total_steps(training.steps_per_epoch)
+        total = training.total_steps
         signals = stack.enter_context(StopSignals())
         bar = stack.enter_context(ProgressBar("training", total=total, done=begin.step))
         tracker = stack.enter_context(contextlib.closing(_trackers(training.run, begin.step)))
-        groups = stack.enter_context(contextlib.closing(training.batches(begin.step, total)))
+        groups = stack.enter_context(contextlib.closing(training.feed.batches(begin.step, total)))
         clock = time.monotonic()
         for step, group in enumerate(groups, start=begin.step):
             result = run.step(step, group, signal=lambda: signals.received or 0)
@@ -96,12 +94,13 @@ class _Run:
         self._training = training
         self._module: nn.Module = training.module.train()
         wrapped = share_out(self._module, training.device, config.sharding)
-        self._optimizer = training.optimizer.build(self._module)
+        self._optimizer = training.recipe.optimizer.build(self._module)
         self._scaler = make_scaler(training.device, config.precision)
         begin.restore(self._optimizer, self._scaler)
         self._stepper = Stepper(training, wrapped, self._optimizer, self._scaler)
         self._faults = FaultLog(
             training.run / "faults.jsonl" if is_first() else None,
+            word=training.feed.source_word,
             in_a_row=begin.bad_in_a_row,
             limit=config.max_bad_steps,
             resume_step=begin.step,
@@ -138,8 +137,8 @@ class _Run:
                 step=step,
                 weights=weights,
                 training=state,
-                recipe=training.recipe,
-                meta=training.meta | {"seed": training.seed},
+                recipe=training.values,
+                meta=training.meta | {"seed": training.recipe.seed},
                 measure=measure,
             )
             prune(training.run / "checkpoints", keep=config.keep_checkpoints, best=config.keep_best)

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import torch
 
+from lidistill.config import Config, resume_rule, with_defaults
 from lidistill.distributed.processes import load_optimizer, on_first
 from lidistill.errors import CheckpointError, first_line
 from lidistill.reading.names import shown
@@ -68,25 +69,17 @@ def resume(training: Training) -> Resumed:
     if newest is None:
         return Resumed()
     checkpoint = load_checkpoint(newest)
-    before, now = _flat(training.complete(checkpoint.recipe)), _flat(training.recipe)
-    changed = sorted(
-        key
-        for key in before.keys() | now.keys()
-        if before.get(key) != now.get(key)
-        and not _WHERE.fullmatch(key)
-        and not _below(key, training.may_change)
-        and not (key in training.may_move and before.get(key) and now.get(key))
-    )
+    changed = _changed(training.recipe, checkpoint.recipe)
     if changed:
         msg = (
             f"{training.run} holds a run of another recipe (different: {', '.join(changed)}); "
             "give another output=FOLDER, or delete that one to start anew."
         )
         raise CheckpointError(msg)
-    _check_frames(training, checkpoint)
+    _check_sources(training, checkpoint)
     load_weights(training.module, checkpoint.weights, source=checkpoint.path)
     state = checkpoint.training_state()
-    total = training.config.total_steps(training.steps_per_epoch)
+    total = training.total_steps
     _check_length(training, checkpoint, total)
     done = "%s has finished its %d steps" if checkpoint.step >= total else "resuming %s at step %d"
     logger.info(done, training.run, checkpoint.step)
@@ -94,19 +87,34 @@ def resume(training: Training) -> Resumed:
     return Resumed(step=checkpoint.step, bad_in_a_row=bad, state=state, recipe=checkpoint.recipe)
 
 
-def _check_frames(training: Training, checkpoint: Checkpoint) -> None:
+def _changed(recipe: Config, stored: dict[str, Any]) -> list[str]:
+    """Dotted keys in which a recipe differs from that of a run, though they may not."""
+    before = _flat(with_defaults(type(recipe), stored))
+    now = _flat(recipe.model_dump(mode="json"))
+    changed = []
+    for key in sorted(before.keys() | now.keys()):
+        old, new = before.get(key), now.get(key)
+        rule = None if old == new else resume_rule(recipe, key)
+        may = rule == "may change" or (rule == "may move" and old and new)
+        if old != new and not may and not _WHERE.fullmatch(key):
+            changed.append(key)
+    return changed
+
+
+def _check_sources(training: Training, checkpoint: Checkpoint) -> None:
     """Refuse to go on with other data, wherever they lie."""
-    before, now = checkpoint.meta.get("frames"), training.meta.get("frames")
+    word = training.feed.source_word
+    before, now = checkpoint.meta.get(word), training.meta.get(word)
     if now is None or before == now:
         return
     if before is None:
         logger.warning(
-            "%s does not say which frames it learned from, as an older version wrote it; going on "
-            "with the %d that are there", checkpoint.path, now["number"],
+            "%s does not say which %s it learned from, as an older version wrote it; going on "
+            "with the %d that are there", checkpoint.path, word, now["number"],
         )  # fmt: skip
         return
     msg = (
-        f"{training.run} learned from {shown(before.get('number'))} frames, and data.sets hold "
+        f"{training.run} learned from {shown(before.get('number'))} {word}, and data.sets hold "
         f"{now['number']}, other ones or in another order; where they lie is free, but a run goes "
         "on with the same. Mend data.sets, or give another output=FOLDER."
     )
@@ -116,7 +124,7 @@ def _check_frames(training: Training, checkpoint: Checkpoint) -> None:
 def _check_length(training: Training, checkpoint: Checkpoint, total: int) -> None:
     """Say what another length means for a run, and refuse one that lies behind it."""
     before = checkpoint.recipe.get("train", {})
-    now = training.recipe.get("train", {})
+    now = training.values["train"]
     if all(before.get(key) == now.get(key) for key in ("steps", "epochs")):
         return
     if total < checkpoint.step:
@@ -144,7 +152,3 @@ def _flat(values: Any, prefix: str = "") -> dict[str, Any]:
     for key, value in items:
         flat |= _flat(value, f"{prefix}.{key}" if prefix else str(key))
     return flat
-
-
-def _below(key: str, parents: frozenset[str]) -> bool:
-    return any(key == parent or key.startswith(f"{parent}.") for parent in parents)

@@ -65,7 +65,7 @@ class Stepper:
                 so that one which comes during them ends the run with this step.
         """
         rate = self._set_rate(step)
-        torch.manual_seed(step_seed(self._training.seed, step))
+        torch.manual_seed(step_seed(self._training.recipe.seed, step))
         buffers = [(buffer, buffer.clone()) for buffer in self._training.module.buffers()]
         shares, total = self._shares(group)
         try:
@@ -73,7 +73,7 @@ class Stepper:
         except SingleRowError as error:  # in one process, so that no other one waits
             _undo(buffers)
             self._optimizer.zero_grad(set_to_none=True)
-            alone = BadStep(reason=str(error), frame_ids=_blame(group, []))
+            alone = BadStep(reason=str(error), sources=self._blame(group, []))
             return StepResult(values={"lr": rate, "weight": total}, fault=alone, signal=signal())
         names = sorted(sums)
         received = signal()
@@ -87,16 +87,16 @@ class Stepper:
         fault = None
         if reason is not None:
             _undo(buffers)
-            fault = BadStep(reason=reason, frame_ids=_blame(group, broken))
+            fault = BadStep(reason=reason, sources=self._blame(group, broken))
         return StepResult(values=values, fault=fault, signal=noticed[0] if noticed else 0)
 
     def _set_rate(self, step: int) -> float:
         training = self._training
-        lr = training.optimizer.lr
-        rate = lr * training.schedule.factor(
+        lr = training.recipe.optimizer.lr
+        rate = lr * training.recipe.schedule.factor(
             step,
-            total_steps=training.config.total_steps(training.steps_per_epoch),
-            steps_per_epoch=training.steps_per_epoch,
+            total_steps=training.total_steps,
+            steps_per_epoch=training.feed.steps_per_epoch,
             lr=lr,
         )
         for parameters in self._optimizer.param_groups:
@@ -109,7 +109,7 @@ class Stepper:
         Gradients are averaged over the processes, so each process's share is that many times what
         it has of the whole.
         """
-        own = [self._training.weight(item) for item in group]
+        own = [self._training.feed.weight(item) for item in group]
         everywhere = sum_numbers(own)
         total = sum(everywhere)
         if self._training.loss_is_shared:
@@ -125,7 +125,7 @@ class Stepper:
             last = index == len(group) - 1
             with gradient_exchange(self._module, exchange=last):
                 with autocast(training.device, training.config.precision):
-                    out = self._module(training.prepare(item, training.device))
+                    out = self._module(item.to(training.device))
                 self._scaler.scale(out["loss"] * share).backward()
             losses.append(out["loss"].detach())
             for name, value in out.items():
@@ -138,7 +138,7 @@ class Stepper:
         if not math.isfinite(values["loss"]):
             return f"the loss is {values['loss']}"
         self._scaler.unscale_(self._optimizer)
-        clip = self._training.optimizer.clip_norm
+        clip = self._training.recipe.optimizer.clip_norm
         trained = [p for p in self._training.module.parameters() if p.grad is not None]
         norm = nn.utils.get_total_norm([p.grad for p in trained if p.grad is not None])
         norm = norm.full_tensor() if isinstance(norm, DTensor) else norm
@@ -154,6 +154,14 @@ class Stepper:
         self._scaler.update()
         return None
 
+    def _blame(self, group: list[Any], broken: list[int]) -> tuple[str, ...]:
+        """Sources, in all processes, of items whose loss is not finite, or of all of them."""
+        sources = self._training.feed.sources
+        own = [(i in broken, name) for i, item in enumerate(group) for name in sources(item)]
+        everywhere = gather_items(own)
+        guilty = tuple(name for is_broken, name in everywhere if is_broken)
+        return guilty or tuple(name for _, name in everywhere)
+
 
 def _undo(buffers: list[tuple[Tensor, Tensor]]) -> None:
     """Give buffers what they held before the step."""
@@ -165,11 +173,3 @@ def step_seed(seed: int, step: int) -> int:
     """Seed of everything random inside the networks in one step, so that a step can be repeated."""
     digest = hashlib.sha256(f"{seed}/{step}".encode()).digest()
     return int.from_bytes(digest[:7], "big")
-
-
-def _blame(group: list[Any], broken: list[int]) -> tuple[str, ...]:
-    """Frames of all processes whose loss is not finite, or all of them where each one is."""
-    own = [(i in broken, name) for i, x in enumerate(group) for name in getattr(x, "frame_ids", ())]
-    everywhere = gather_items(own)
-    guilty = tuple(name for is_broken, name in everywhere if is_broken)
-    return guilty or tuple(name for _, name in everywhere)

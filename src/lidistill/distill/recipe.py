@@ -1,0 +1,63 @@
+"""What a distillation run is made of, as configuration."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from lidistill.backbones import BackboneConfig
+from lidistill.config import Config, MayChange, MayMove
+from lidistill.distill.heads import HeadConfig, LinearHeadConfig
+from lidistill.distill.losses import LossForm
+from lidistill.loading.config import DataConfig
+from lidistill.teachers import TeacherConfig
+from lidistill.training.config import RunRecipe
+from lidistill.training.optimizer import OptimizerConfig
+from lidistill.training.schedules import CosineSchedule, Schedule
+
+
+class TargetConfig(Config):
+    """What is done to the teacher's features before the student sees them."""
+
+    center_batches: Annotated[int, Field(ge=0)] = 0
+    """Subtract the mean feature, learned from the first so many forward passes; 0 leaves the
+    features raw."""
+    class_token: Annotated[float, Field(ge=0)] = 0.0
+    """Weight of matching a picture's class token with the mean feature of its points, by a head of
+    its own; 0: where the teacher gives one, it is part of the feature of each pixel."""
+
+
+class PicturesConfig(Config):
+    """Pictures of the features, written at the end of a run."""
+
+    enabled: bool = True
+    frames: tuple[str, ...] = ()
+    """Frame ids; the first and the middle frame of the data where empty."""
+    point: tuple[float, float, float] | None = None
+    """Point of the correlation map, metres in the lidar frame; chosen where None."""
+
+
+class PretrainRecipe(RunRecipe):
+    """A complete distillation run."""
+
+    kind: Literal["pretrain"]
+    data: DataConfig
+    backbone: BackboneConfig
+    head: HeadConfig = LinearHeadConfig()
+    init: MayMove[Path | None] = None
+    """Run whose weights to start with, for example that of `lidistill import-checkpoint`; random
+    where None. A run that goes on no longer needs it."""
+    teacher: TeacherConfig
+    samples: MayChange[Literal["workers", "device"]] = "workers"
+    """Where frames become samples: in the worker processes, or, where these cannot keep up with
+    the GPUs, on the device. Samples are equal, but for the order of neighbours on the same distance
+    and the last bit of the radius. On the device a frame without a pair ends the run, whatever
+    ``data.bad_frames`` says."""
+    teacher_cache: MayMove[Path | None] = None
+    """Folder of a cache of teacher features; once it is full no picture is decoded any more.
+    With a cache the features are rounded to 16 bits, without not."""
+    target: TargetConfig = TargetConfig()
+    loss: LossForm = "distance"
+    optimizer: OptimizerConfig = OptimizerConfig()
+    schedule: Schedule = CosineSchedule(warmup_steps=3500)
+    pictures: MayChange[PicturesConfig] = PicturesConfig()
