@@ -25,7 +25,7 @@ import yaml
 from PIL import Image
 
 from lidistill.data_check.check import check_root
-from lidistill.data_check.contents import drive_of, read_all
+from lidistill.data_check.contents import read_all
 from lidistill.geometry import transform_points
 
 MOST_FRAMES = 14  # of a drive
@@ -221,8 +221,8 @@ FAULTS = {
 def write_folder(dataset, root: Path) -> None:
     """Write a data set as own recordings, every drive cut in two if there is but one."""
     drives: dict[str, list[int]] = {}
-    for index, frame_id in enumerate(dataset.frame_ids):
-        drives.setdefault(drive_of(frame_id), []).append(index)
+    for index, scene in enumerate(dataset.scene_ids):
+        drives.setdefault(scene, []).append(index)
     parts = list(drives.values())[:2]
     if len(parts) == 1 and len(parts[0]) > 3:
         middle = len(parts[0]) // 2

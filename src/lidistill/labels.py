@@ -1,6 +1,7 @@
 """Raw label ids to training ids, and the names of the classes."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from importlib import resources
 
 import numpy as np
@@ -22,12 +23,14 @@ class LabelMap:
         class_names: Name of each training id, from 0.
         raw_to_train: Training id (or ``IGNORE``) of every raw id that may occur.
         raw_names: Name of every raw id.
+        common: Class that data sets share (or ``"ignore"``) for each class, as far as known.
     """
 
     name: str
     class_names: tuple[str, ...]
     raw_to_train: dict[int, int]
     raw_names: dict[int, str]
+    common: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def num_classes(self) -> int:
@@ -61,7 +64,8 @@ def load_label_map(name: str) -> LabelMap:
     """Read a label table shipped with the package, for example ``"pandaset"``.
 
     The tables are YAML files in ``lidistill/label_maps``: ``classes``, a list of names, and
-    ``raw``, a list of ``[raw id, raw name, class name or ignore]``.
+    ``raw``, a list of ``[raw id, raw name, class name or ignore]``, and ``common``, for each class
+    the one of ``segment/common_classes.yaml`` that it is part of, or ignore.
     """
     text = resources.files("lidistill").joinpath("label_maps", f"{name}.yaml").read_text("utf-8")
     table = yaml.safe_load(text)
@@ -72,4 +76,11 @@ def load_label_map(name: str) -> LabelMap:
         class_names=classes,
         raw_to_train={raw_id: train_id[class_name] for raw_id, _, class_name in table["raw"]},
         raw_names={raw_id: raw_name for raw_id, raw_name, _ in table["raw"]},
+        common=table["common"],
     )
+
+
+def shipped_label_maps() -> tuple[str, ...]:
+    """Names that ``load_label_map`` takes."""
+    folder = resources.files("lidistill").joinpath("label_maps")
+    return tuple(sorted(file.name.removesuffix(".yaml") for file in folder.iterdir()))

@@ -65,6 +65,29 @@ def test_frames_have_names_of_their_own(dataset):
     assert [dataset[i].frame_id for i in range(len(dataset))] == list(dataset.frame_ids)
 
 
+def test_every_frame_has_a_scene_and_every_scene_is_a_drive_at_hand(dataset):
+    assert len(dataset.scene_ids) == len(dataset)
+    assert dataset.scene_ids[0]
+    assert set(dataset.scene_ids) <= set(dataset.parts.drives)
+    assert dataset.sensor in dataset.parts.sensors
+
+
+@pytest.mark.parametrize("kind", sorted(DATASETS))
+def test_a_data_set_knows_its_own_folder_and_nobody_elses(kind, tmp_path):
+    FAKES[kind](tmp_path)
+    assert [name for name, config in DATASETS.items() if config.detect(tmp_path)] == [kind]
+    found = DATASETS[kind].everything(tmp_path)
+    assert {config.kind for config in found} == {kind}
+    assert all(len(config.build()) for config in found)
+
+
+@pytest.mark.parametrize("kind", sorted(DATASETS))
+def test_what_is_complete_lacks_nothing_and_a_served_set_has_a_format(kind, tmp_path):
+    dataset = DATASETS[kind](root=tmp_path, **FAKES[kind](tmp_path)).build()
+    assert all(isinstance(line, str) for line in dataset.missing())
+    assert (dataset.submission_format() is not None) == bool(DATASETS[kind].TEST_SET)
+
+
 def test_frames_are_read_the_same_twice(dataset):
     first, again = dataset[0], dataset[0]
     np.testing.assert_array_equal(first.points, again.points)

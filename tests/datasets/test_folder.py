@@ -36,6 +36,15 @@ def read(root, **changes):
     return FolderConfig(root=root, **changes).build()
 
 
+def test_a_recording_without_drives_is_one_scene(tmp_path):
+    root = tmp_path / "yard"
+    write_folder(root, drives=("",))
+    alone = read(root)
+    assert len(alone) > 1
+    assert set(alone.scene_ids) == {"yard"}
+    assert alone.parts.drives == ("yard",)
+
+
 def test_frames_come_in_order_with_the_stored_values(root):
     dataset = read(root)
     assert dataset.frame_ids == ("a/000000", "a/000001", "b/000000", "b/000001")

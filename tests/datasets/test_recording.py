@@ -11,7 +11,6 @@ from fakes.folder import (
 )
 from fakes.scan_writers import cloud
 
-from lidistill.data_check.contents import missing_from
 from lidistill.datasets.own.dataset import FolderConfig
 from lidistill.errors import DatasetNotFoundError, FileFormatError
 
@@ -77,7 +76,7 @@ def test_clocks_that_are_apart_are_called_so(tmp_path, shift, said):
         assert "unpack" not in str(error.value)
         assert "front: the nearest" in str(error.value)
     dataset = read(tmp_path)
-    assert any("time_offset" in line for line in missing_from(dataset))
+    assert any("time_offset" in line for line in dataset.missing())
 
 
 def test_some_scans_without_a_near_image_are_counted(tmp_path):

@@ -17,8 +17,9 @@ sys.path[0] = str(Path(__file__).parents[1])  # the tests, not this folder
 
 from faults.recordings import FAULTS
 
-from lidistill.data_check.contents import LAYOUTS, read_all
+from lidistill.data_check.contents import read_all
 from lidistill.data_check.findings import chosen_frames, diagnose
+from lidistill.datasets import DATASETS
 from lidistill.datasets.sensors import sensor_of
 
 
@@ -34,7 +35,7 @@ def excuse(fault: str, frames: list) -> str:
 def sound_frames(root: Path, longest: int) -> dict[str, list]:
     """The frames to diagnose, by data set and sensor; the end of a drive, where it moves."""
     frames = {}
-    for name in LAYOUTS:
+    for name in DATASETS:
         folder = root / name
         for dataset in read_all(folder) if folder.is_dir() else ():
             chosen = chosen_frames(len(dataset))[-longest:]

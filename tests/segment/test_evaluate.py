@@ -45,6 +45,10 @@ class Frames:
     def frame_ids(self):
         return tuple(frame.frame_id for frame in self.frames)
 
+    @property
+    def scene_ids(self):
+        return tuple(name.rpartition("/")[0] for name in self.frame_ids)
+
     def __len__(self):
         return len(self.frames)
 
@@ -119,6 +123,9 @@ def test_the_interval_resamples_scenes_and_frames_only_where_there_is_one_scene(
     one = score(frames[:2])
     assert (one.unit, len(one.confusion_by_unit)) == ("frame", 2)
     assert score(frames[:1]).interval is None
+    # A recording without drives is one scene, though none of its frames shares a name's beginning.
+    alone = score([replace(frame, frame_id=str(i)) for i, frame in enumerate(frames)])
+    assert (alone.unit, len(alone.confusion_by_unit)) == ("frame", 6)
     assert scenes.interval.low <= scenes.scores.mean_iou <= scenes.interval.high
 
 

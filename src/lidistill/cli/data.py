@@ -11,9 +11,10 @@ from rich.table import Table
 from lidistill.cli.output import OUT, Folder, print_json, print_pictures
 from lidistill.cli.terminal import command, grouped, override
 from lidistill.data_check.check import CheckReport, DatasetReport, check_root
-from lidistill.data_check.contents import SensorFrames, read_all
+from lidistill.data_check.contents import read_all
 from lidistill.data_check.findings import CameraFit
 from lidistill.data_check.statistics import SensorStatistics, sensor_statistics, write_statistics
+from lidistill.datasets import SensorFrames
 from lidistill.datasets.own.unpack import unpack_bag
 from lidistill.recipes import load_recipe
 from lidistill.training.progress import ProgressBar
@@ -202,10 +203,15 @@ def _print_check(report: CheckReport) -> None:
         print_pictures(dataset.pictures)
     if report.sound and not any(dataset.findings for dataset in report.datasets):
         OUT.print("Everything could be read, and nothing looks wrong.")
-    if report.sound and report.format == "folder":
+    if report.sound and report.first_recipe is not None:
         root = report.root
         stats = ("lidistill", "data", "stats", root, "--output", root / "statistics.yaml")
-        pretrain = ("lidistill", "pretrain", "pretrain/own", override("data.sets.0.root", root))
+        pretrain = (
+            "lidistill",
+            "pretrain",
+            report.first_recipe,
+            override("data.sets.0.root", root),
+        )
         OUT.print(f"Next: {command(*stats)}\nand:  {command(*pretrain)}")
 
 

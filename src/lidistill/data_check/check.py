@@ -7,18 +7,11 @@ from typing import Any, Final
 
 import numpy as np
 
-from lidistill.data_check.contents import (
-    SensorFrames,
-    detect_format,
-    drive_of,
-    missing_from,
-    parts_of,
-    read_all,
-    title_of,
-)
+from lidistill.data_check.contents import configs_of
 from lidistill.data_check.drive import DriveTally, NameOverlay
 from lidistill.data_check.findings import CameraFit, Diagnosis, Finding, chosen_frames
 from lidistill.data_check.findings.drives import intensity_differs, merged, merged_limits
+from lidistill.datasets import SensorFrames
 from lidistill.errors import LidistillError
 from lidistill.reading.names import path_part
 
@@ -68,6 +61,8 @@ class CheckReport:
 
     root: Path
     format: str
+    first_recipe: str | None
+    """What to begin with where the set has no shipped statistics."""
     parts: tuple[str, ...]
     """Drives or scenes, by name."""
     datasets: tuple[DatasetReport, ...]
@@ -111,17 +106,20 @@ def check_root(
     Raises:
         DatasetNotFoundError: If there is no data set of a known format.
     """
-    name = detect_format(root)
-    datasets = read_all(root)
+    configs = configs_of(root)
+    datasets = [config.build() for config in configs]
     return CheckReport(
         root=root,
-        format=name,
-        parts=tuple(dict.fromkeys(part for dataset in datasets for part in parts_of(dataset))),
+        format=configs[0].kind,
+        first_recipe=configs[0].FIRST_RECIPE,
+        parts=tuple(dict.fromkeys(part for one in datasets for part in one.parts.drives)),
         datasets=tuple(
-            check_dataset(dataset, output, max_frames=max_frames, on_frame=on_frame)
-            for dataset in datasets
+            check_dataset(
+                dataset, output, title=config.title, max_frames=max_frames, on_frame=on_frame
+            )
+            for config, dataset in zip(configs, datasets, strict=True)
         ),
-        missing=tuple(dict.fromkeys(line for one in datasets for line in missing_from(one))),
+        missing=tuple(dict.fromkeys(line for one in datasets for line in one.missing())),
     )
 
 
@@ -129,6 +127,7 @@ def check_dataset(
     dataset: SensorFrames,
     output: Path | None = None,
     *,
+    title: str = "",
     max_frames: int | None = None,
     on_frame: Callable[[], None] = lambda: None,
 ) -> DatasetReport:
@@ -137,16 +136,18 @@ def check_dataset(
     Args:
         dataset: What to read.
         output: See ``check_root``.
+        title: What to call it; empty for the name of its sensor.
         max_frames: See ``check_root``.
         on_frame: See ``check_root``.
     """
     num = len(dataset) if max_frames is None else min(max_frames, len(dataset))
     chosen = np.linspace(0, len(dataset) - 1, num).round().astype(int).tolist()
     drives: dict[str, list[int]] = {}
+    scenes = dataset.scene_ids
     for index in chosen:
-        drives.setdefault(drive_of(dataset.frame_ids[index]), []).append(index)
+        drives.setdefault(scenes[index], []).append(index)
     blocks = max(1, min(_MOST_BLOCKS, _ALL_BLOCKS // max(1, len(drives))))
-    title = title_of(dataset)
+    title = title or dataset.sensor
     tallies: dict[str, DriveTally] = {}
     diagnoses: dict[str, Diagnosis] = {}
     pictures: list[Path] = []
@@ -167,7 +168,7 @@ def check_dataset(
             diagnosis = _with_overlays(diagnosis, drawn)
         tally.forget()
         tallies[drive], diagnoses[drive] = tally, diagnosis
-    return _report(dataset, tallies, diagnoses, tuple(pictures))
+    return _report(title, dataset, tallies, diagnoses, tuple(pictures))
 
 
 def _overlay_name(output: Path, title: str, drive: str) -> NameOverlay:
@@ -187,6 +188,7 @@ def _with_overlays(diagnosis: Diagnosis, drawn: dict[str, tuple[Path, ...]]) -> 
 
 
 def _report(
+    title: str,
     dataset: SensorFrames,
     tallies: dict[str, DriveTally],
     diagnoses: dict[str, Diagnosis],
@@ -198,7 +200,7 @@ def _report(
     findings = merged({drive: one.findings for drive, one in diagnoses.items()})
     apart = intensity_differs({drive: one.intensity()[0] for drive, one in tallies.items()})
     return DatasetReport(
-        title=title_of(dataset),
+        title=title,
         sensor=dataset.sensor,
         num_frames=len(total.num_points),
         num_labelled=total.num_labelled,

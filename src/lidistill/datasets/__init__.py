@@ -1,51 +1,34 @@
-"""Data sets behind one protocol, and the way from a frame on disk to a packed batch."""
+"""Data sets behind one contract: files on disk, untouched, to frames."""
 
-from typing import Annotated, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Annotated, TypeAlias, Union
 
 from pydantic import Field
 
+from lidistill.datasets import base
+from lidistill.datasets.base import FrameDataset, Parts, SensorFrames
 from lidistill.datasets.kitti.raw import KittiRawConfig
 from lidistill.datasets.kitti.semantic import SemanticKittiConfig
 from lidistill.datasets.nuscenes.dataset import NuScenesConfig
 from lidistill.datasets.own.dataset import FolderConfig
 from lidistill.datasets.pandaset.dataset import PandaSetConfig
-from lidistill.labels import LabelMap
-from lidistill.records import Frame
+from lidistill.datasets.sensors import SENSORS
 
+__all__ = ["DATASETS", "DatasetConfig", "FrameDataset", "Parts", "SensorFrames"]
 
-class FrameDataset(Protocol):
-    """A data set reads: it does not augment, batch, count or guess."""
-
-    @property
-    def frame_ids(self) -> tuple[str, ...]:
-        """Name of every frame, in reading order."""
-        ...
-
-    @property
-    def label_map(self) -> LabelMap:
-        """The table from raw ids to training ids."""
-        ...
-
-    def __len__(self) -> int:
-        """Number of frames."""
-        ...
-
-    def __getitem__(self, index: int) -> Frame:
-        """Read one frame from disk."""
-        ...
-
-
-DATASETS = {
-    "folder": FolderConfig,
-    "kitti_raw": KittiRawConfig,
+# In the order in which a folder is compared with their layouts.
+DATASETS: dict[str, type[base.DatasetConfig]] = {
     "nuscenes": NuScenesConfig,
-    "pandaset": PandaSetConfig,
     "semantic_kitti": SemanticKittiConfig,
+    "pandaset": PandaSetConfig,
+    "kitti_raw": KittiRawConfig,
+    "folder": FolderConfig,
 }
 """Configuration of every data set by its ``kind``."""
 
-DatasetConfig: TypeAlias = Annotated[
-    FolderConfig | KittiRawConfig | NuScenesConfig | PandaSetConfig | SemanticKittiConfig,
-    Field(discriminator="kind"),
-]
+SENSORS.update({one.name: one for config in DATASETS.values() for one in config.SENSORS})
+
+if TYPE_CHECKING:
+    DatasetConfig: TypeAlias = base.DatasetConfig
+else:
+    DatasetConfig = Annotated[Union[tuple(DATASETS.values())], Field(discriminator="kind")]  # noqa: UP007
 """Configuration of any data set."""

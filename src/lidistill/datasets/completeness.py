@@ -107,6 +107,23 @@ def usable_frames(
     return kept
 
 
+def missing_files(
+    disk: OnDisk, cameras: Sequence[str], *, labels: str | None = None
+) -> tuple[str, ...]:
+    """One line for every kind of file that some frames lack.
+
+    Args:
+        disk: What they have.
+        cameras: (V,) names.
+        labels: What to call label files; None: there are none to lack.
+    """
+    num = len(disk.scan)
+    lacking = {"scans": ~disk.scan} | ({labels: ~disk.labels} if labels is not None else {})
+    lacking |= {f"pictures of {name}": ~disk.pictures[:, i] for i, name in enumerate(cameras)}
+    counts = {what: int(np.count_nonzero(absent)) for what, absent in lacking.items()}
+    return tuple(f"{what}: {count} of {num} frames" for what, count in counts.items() if count)
+
+
 def _lacking(config: CompletenessConfig, disk: OnDisk) -> dict[str, NDArray[np.bool_]]:
     lacking = {"scan": ~disk.scan}
     if config.labels == "required":

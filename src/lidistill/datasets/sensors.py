@@ -1,7 +1,8 @@
 """The lidars that frames come from, and how their intensity is standardised."""
 
+import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from lidistill.errors import UnknownNameError
 from lidistill.records import Frame
@@ -21,26 +22,13 @@ class Sensor:
     """Coordinates in which the authors of ScaLR count voxels when they distil."""
 
 
-SENSORS = {
-    sensor.name: sensor
-    for sensor in (
-        Sensor(name="nuscenes", intensity_mean=18.742355, intensity_std=22.04632),
-        Sensor(name="semantic_kitti", intensity_mean=0.28613698, intensity_std=0.14090556),
-        Sensor(
-            name="pandar64",
-            intensity_mean=18.23640649,
-            intensity_std=25.86983417,
-            published_voxel_frame="world",
-        ),
-        Sensor(
-            name="pandargt",
-            intensity_mean=23.06113565,
-            intensity_std=16.76273235,
-            published_voxel_frame="world",
-        ),
-    )
-}
-"""Statistics over each training set, as the authors of ScaLR (CVPR 2024) computed them."""
+SENSORS: Final[dict[str, Sensor]] = {}
+"""Shipped statistics by name; filled from the data sets of ``DATASETS``, which know their own."""
+
+
+def without_intensity(name: str) -> Sensor:
+    """A lidar whose intensity plays no part: whatever it is, the input channel is 0."""
+    return Sensor(name=name, intensity_mean=0.0, intensity_std=math.inf)
 
 
 def sensor_of(frame: Frame) -> Sensor:

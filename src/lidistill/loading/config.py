@@ -8,7 +8,6 @@ from pydantic import Field, model_validator
 
 from lidistill.config import Config, MayChange, Seed, Workers
 from lidistill.datasets import DatasetConfig, FrameDataset
-from lidistill.datasets.completeness import CompletenessConfig
 from lidistill.distributed.all_reduce import num_ranks, rank
 from lidistill.errors import ConfigError, DatasetNotFoundError
 from lidistill.loading.bad_frames import BadFrames
@@ -127,7 +126,7 @@ def _check_root(number: int, config: DatasetConfig) -> None:
 
 
 def _with_a_picture(number: int, config: DatasetConfig) -> DatasetConfig:
-    if not isinstance(config, CompletenessConfig) or config.pictures in {"required", "any"}:
+    if config.pictures in {"required", "any"}:
         return config
     if config.pictures == "none":
         msg = f"data.sets.{number}.pictures is none, but distillation learns from pictures."

@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from lidistill.config import GridConfig
-from lidistill.datasets import DatasetConfig, FrameDataset
-from lidistill.datasets.own.dataset import FolderConfig
-from lidistill.datasets.sensors import SENSORS, Sensor
+from lidistill.datasets import FrameDataset
+from lidistill.datasets.sensors import SENSORS, Sensor, without_intensity
 from lidistill.errors import ConfigError, unknown_name
 from lidistill.loading.config import SetsConfig
 
@@ -44,11 +43,6 @@ def frames_seen(config: SetsConfig, dataset: FrameDataset) -> dict[str, Any]:
         "number": len(dataset),
         "sha256": digest.hexdigest(),
     }
-
-
-def without_intensity(name: str) -> Sensor:
-    """A lidar whose intensity plays no part: whatever it is, the input channel is 0."""
-    return Sensor(name=name, intensity_mean=0.0, intensity_std=math.inf)
 
 
 def pick_sensor(
@@ -110,19 +104,8 @@ def own_sensor(name: str | None, mean: float, std: float) -> Sensor:
 
 def _trained_on(config: SetsConfig) -> list[Sensor]:
     """The lidars of some sets, each once for each of its statistics, without those not known."""
-    found = [_sensor_of(dataset) for dataset in config.sets]
+    found = [dataset.sensor_statistics() for dataset in config.sets]
     return list(dict.fromkeys(one for one in found if one is not None))
-
-
-def _sensor_of(dataset: DatasetConfig) -> Sensor | None:
-    name = dataset.sensor
-    if isinstance(dataset, FolderConfig):
-        if dataset.is_without_intensity():
-            return without_intensity(name)
-        if name not in SENSORS:
-            found = dataset.statistics()
-            return None if found is None else own_sensor(name, *found)
-    return SENSORS[name]
 
 
 def _stored(records: list[dict[str, Any]]) -> list[Sensor]:

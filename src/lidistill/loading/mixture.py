@@ -29,6 +29,11 @@ class Concatenation:
         return tuple(frame_id for dataset in self.datasets for frame_id in dataset.frame_ids)
 
     @property
+    def scene_ids(self) -> tuple[str, ...]:
+        """See ``FrameDataset.scene_ids``; two lidars' frames of one drive are of one scene."""
+        return tuple(scene for dataset in self.datasets for scene in dataset.scene_ids)
+
+    @property
     def label_map(self) -> LabelMap:
         """The label table, where all data sets share one.
 
@@ -73,6 +78,11 @@ class InMemory:
         return self._dataset.frame_ids
 
     @property
+    def scene_ids(self) -> tuple[str, ...]:
+        """See ``FrameDataset.scene_ids``."""
+        return self._dataset.scene_ids
+
+    @property
     def label_map(self) -> LabelMap:
         """See ``FrameDataset.label_map``."""
         return self._dataset.label_map
@@ -103,6 +113,12 @@ class Subset:
         """See ``FrameDataset.frame_ids``."""
         names = self._dataset.frame_ids
         return tuple(names[index] for index in self._indices)
+
+    @property
+    def scene_ids(self) -> tuple[str, ...]:
+        """See ``FrameDataset.scene_ids``."""
+        scenes = self._dataset.scene_ids
+        return tuple(scenes[index] for index in self._indices)
 
     @property
     def label_map(self) -> LabelMap:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from lidistill.datasets import FrameDataset
 from lidistill.errors import unknown_name
-from lidistill.labels import IGNORE, LabelMap
+from lidistill.labels import IGNORE, LabelMap, shipped_label_maps
 from lidistill.records import Frame, Sample
 from lidistill.segment.test_time_augmentation import ClassScores
 
@@ -27,9 +27,9 @@ def common_map(label_map: LabelMap) -> LabelMap:
     """
     file = resources.files("lidistill").joinpath("segment", "common_classes.yaml")
     table = yaml.safe_load(file.read_text("utf-8"))
-    if label_map.name not in table["sets"]:
-        raise unknown_name("label table", label_map.name, table["sets"])
-    common = table["sets"][label_map.name]
+    common = label_map.common
+    if not common:
+        raise unknown_name("label table", label_map.name, shipped_label_maps())
     classes = tuple(table["classes"])
     ids = {name: i for i, name in enumerate(classes)} | {"ignore": IGNORE}
     for name in label_map.class_names:
@@ -59,6 +59,11 @@ class InCommonClasses:
     def frame_ids(self) -> tuple[str, ...]:
         """See ``FrameDataset.frame_ids``."""
         return self._dataset.frame_ids
+
+    @property
+    def scene_ids(self) -> tuple[str, ...]:
+        """See ``FrameDataset.scene_ids``."""
+        return self._dataset.scene_ids
 
     def __len__(self) -> int:
         return len(self._dataset)

@@ -101,15 +101,16 @@ class Tally:
     """Adds frames up; every array in it can be added to that of another process.
 
     Args:
-        frame_ids: Of all frames of the data set, whoever adds them.
+        scene_ids: Of all frames of the data set, whoever adds them.
         num_classes: C.
     """
 
-    def __init__(self, frame_ids: tuple[str, ...], num_classes: int) -> None:
-        scenes = dict.fromkeys(_scene(frame_id) for frame_id in frame_ids)
+    def __init__(self, scene_ids: tuple[str, ...], num_classes: int) -> None:
+        scenes = {name: row for row, name in enumerate(dict.fromkeys(scene_ids))}
         self.unit: Literal["scene", "frame"] = "scene" if len(scenes) > 1 else "frame"
-        units = scenes if self.unit == "scene" else dict.fromkeys(frame_ids)
-        self._row = {name: row for row, name in enumerate(units)}
+        in_scenes = [scenes[name] for name in scene_ids]
+        self._row = in_scenes if self.unit == "scene" else list(range(len(scene_ids)))
+        units = scenes if self.unit == "scene" else scene_ids
         self._num_classes = num_classes
         shape = (num_classes, num_classes)
         self.by_unit = np.zeros((len(units), *shape), np.int64)
@@ -120,16 +121,18 @@ class Tally:
         }
         self.fingerprint = np.zeros(2, np.int64)
 
-    def add(self, frame: Frame, truth: NDArray[np.integer], guess: NDArray[np.integer]) -> None:
+    def add(
+        self, index: int, frame: Frame, truth: NDArray[np.integer], guess: NDArray[np.integer]
+    ) -> None:
         """Count one frame.
 
         Args:
+            index: Its position in the data set.
             frame: The frame.
             truth: (N,) training ids, 255 where a point does not count.
             guess: (N,) predicted classes.
         """
-        unit = _scene(frame.frame_id) if self.unit == "scene" else frame.frame_id
-        self.by_unit[self._row[unit]] += self._count(truth, guess)
+        self.by_unit[self._row[index]] += self._count(truth, guess)
         self.seen += self._count(np.where(seen_by_camera(frame), truth, IGNORE), guess)
         for key, breakdown in BREAKDOWNS.items():
             groups = breakdown.groups(frame)
@@ -165,7 +168,7 @@ def evaluate(
         ScaLR (CVPR 2024), section 4; the official scripts of the data sets.
     """
     label_map = dataset.label_map
-    tally = Tally(dataset.frame_ids, label_map.num_classes)
+    tally = Tally(dataset.scene_ids, label_map.num_classes)
     own = deal(len(dataset))
     for index in track(own, "evaluating", total=len(own)):
         frame = dataset[index]
@@ -176,7 +179,7 @@ def evaluate(
         assert sample.full_labels is not None  # noqa: S101
         nearest = sample.inverse.numpy()
         truth = np.where(valid.numpy()[nearest], sample.full_labels.numpy(), IGNORE)
-        tally.add(frame, truth, predicted.numpy()[nearest])
+        tally.add(index, frame, truth, predicted.numpy()[nearest])
     tally.pool()
     return Evaluation(
         class_names=label_map.class_names,
@@ -187,11 +190,6 @@ def evaluate(
         confusion_by_group=tally.by_group,
         fingerprint=tally.fingerprint.tobytes().hex(),
     )
-
-
-def _scene(frame_id: str) -> str:
-    """The drive, sequence or scene that a frame is from: every data set names it first."""
-    return frame_id.partition("/")[0]
 
 
 def _fingerprint(frame: Frame) -> NDArray[np.int64]:

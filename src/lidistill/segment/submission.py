@@ -1,110 +1,43 @@
-"""Predictions in the formats of the benchmark servers, and what a server would refuse.
-
-Shape letters: N points of a frame.
-"""
+"""Predictions in the formats of the benchmark servers, and what a server would refuse."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lidistill.config import GridConfig
-from lidistill.datasets import FrameDataset
-from lidistill.datasets.kitti.semantic import SemanticKitti
-from lidistill.datasets.nuscenes.dataset import NuScenes
-from lidistill.errors import ConfigError, FileFormatError, LidistillError
-from lidistill.labels import LabelMap
+from lidistill.datasets import DATASETS, SensorFrames
+from lidistill.datasets.submission_format import SubmissionFormat
+from lidistill.errors import ConfigError, LidistillError
 from lidistill.reading.files import read_json
-from lidistill.reading.names import relative_path, shown
 from lidistill.records import Frame
 from lidistill.samples.distillation import SamplingConfig
 from lidistill.samples.labelled import scan_sample
 from lidistill.segment.test_time_augmentation import Predict
 from lidistill.training.progress import track
 
-FileName: TypeAlias = Callable[[int, str], str]
-"""From a frame's position and name to its file in the folder that is handed in."""
-
-NUSCENES_META: Final = {
-    "use_camera": False,
-    "use_lidar": True,
-    "use_radar": False,
-    "use_map": False,
-    "use_external": True,
-}
-"""What the predictions were made from; the distilled teacher makes use of external data."""
 _META_FILE: Final = "test/submission.json"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Format:
-    """How one server wants its predictions."""
-
-    dtype: str
-    """Of one prediction, little-endian."""
-    ids: NDArray[np.integer]
-    """(classes,) number that stands for each training id."""
-    file_name: FileName
-    folder: str
-    """Folder in which nothing but predictions may lie."""
-    meta: dict[str, bool] | None
-    """Keys of ``test/submission.json``, where the server wants one."""
-    num_frames: int
-    """Frames of the test set."""
-
-    def path(self, index: int, name: str) -> str:
-        """File of a frame in the folder that is handed in, and never outside it.
-
-        Raises:
-            FileFormatError: If the names of the data set lead elsewhere.
-        """
-        file = self.file_name(index, name)
-        try:
-            return relative_path(file, "file of predictions")
-        except ValueError as error:
-            msg = f"frame {shown(name)}: {error}. Unpack the data set's tables again."
-            raise FileFormatError(msg) from error
-
-
-def format_of(dataset: FrameDataset) -> Format:
+def format_of(dataset: SensorFrames) -> SubmissionFormat:
     """The format of a data set's server.
 
     Raises:
         ConfigError: If there is no server for it.
-
-    References:
-        nuScenes lidarseg challenge (submission format in the devkit's documentation);
-        SemanticKITTI benchmark, single-scan semantic segmentation.
     """
-    if isinstance(dataset, NuScenes):
-        return Format(
-            dtype="u1",
-            ids=np.arange(1, dataset.label_map.num_classes + 1),
-            file_name=lambda index, _: f"lidarseg/test/{dataset.scan_token(index)}_lidarseg.bin",
-            folder="lidarseg/test",
-            meta=NUSCENES_META,
-            num_frames=6_008,
-        )
-    if isinstance(dataset, SemanticKitti):
-        return Format(
-            dtype="<u4",
-            ids=_own_raw_ids(dataset.label_map),
-            file_name=lambda _, name: "sequences/{}/predictions/{}.label".format(*name.split("/")),
-            folder="sequences",
-            meta=None,
-            num_frames=20_351,
-        )
-    msg = "there are submission formats for nuscenes and semantic_kitti; give one of these sets."
-    raise ConfigError(msg)
+    form = dataset.submission_format()
+    if form is None:
+        served = " and ".join(sorted(kind for kind, one in DATASETS.items() if one.TEST_SET))
+        msg = f"there are submission formats for {served}; give one of these sets."
+        raise ConfigError(msg)
+    return form
 
 
 def write_submission(
     predict: Predict,
-    dataset: FrameDataset,
+    dataset: SensorFrames,
     folder: Path,
     *,
     sampling: SamplingConfig,
@@ -147,16 +80,12 @@ def test_set(recipe: Mapping[str, Any]) -> tuple[str, ...]:
     Returns:
         Nothing to change where the set has no benchmark.
     """
-    kind = recipe["evaluation"]["sets"][0]["kind"]
-    if kind not in {"nuscenes", "semantic_kitti"}:
-        return ()
-    changes = {"split": "test", "labels": "none", "pictures": "none"}
-    if kind == "nuscenes":
-        changes["version"] = "v1.0-test"
+    wanted = DATASETS[recipe["evaluation"]["sets"][0]["kind"]].TEST_SET
+    changes = {**wanted, "labels": "none", "pictures": "none"} if wanted else {}
     return tuple(f"evaluation.sets.0.{key}={value}" for key, value in changes.items())
 
 
-def check_test_set(dataset: FrameDataset) -> list[str]:
+def check_test_set(dataset: SensorFrames) -> list[str]:
     """What a server would refuse about the choice of frames, one line each.
 
     Args:
@@ -172,7 +101,7 @@ def check_test_set(dataset: FrameDataset) -> list[str]:
     return [problem]
 
 
-def check_submission(dataset: FrameDataset, folder: Path) -> list[str]:
+def check_submission(dataset: SensorFrames, folder: Path) -> list[str]:
     """What a server would refuse about a folder, one line each; empty where it is sound.
 
     Args:
@@ -192,7 +121,7 @@ def check_submission(dataset: FrameDataset, folder: Path) -> list[str]:
     return problems
 
 
-def _file_problems(file: Path, frame: Frame, form: Format) -> Iterator[str]:
+def _file_problems(file: Path, frame: Frame, form: SubmissionFormat) -> Iterator[str]:
     if not file.is_file():
         yield f"{file}: missing, frame {frame.frame_id} has no predictions."
         return
@@ -219,9 +148,3 @@ def _meta_problems(file: Path, expected: dict[str, bool]) -> Iterator[str]:
     wrong = [key for key in expected if not isinstance(meta.get(key), bool)]
     for key in wrong:
         yield f"{file}: meta.{key} is {meta.get(key)!r}, expected true or false."
-
-
-def _own_raw_ids(label_map: LabelMap) -> NDArray[np.int64]:
-    """(classes,) the raw id that has a class's own name, as the benchmark's inverse map."""
-    by_name = {name: raw for raw, name in label_map.raw_names.items()}
-    return np.array([by_name[name] for name in label_map.class_names], dtype=np.int64)

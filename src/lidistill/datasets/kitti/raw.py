@@ -2,13 +2,14 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, Final, Literal, TypeAlias
+from typing import Annotated, ClassVar, Final, Literal, Self, TypeAlias
 
 import numpy as np
 from pydantic import Field
 
+from lidistill.datasets.base import DatasetConfig, Parts, distinct
 from lidistill.datasets.binary import check_intensity, read_scan
-from lidistill.datasets.completeness import CompletenessConfig, FileListing, OnDisk, usable_frames
+from lidistill.datasets.completeness import FileListing, OnDisk, missing_files, usable_frames
 from lidistill.datasets.images.files import a_few, size_of_view
 from lidistill.datasets.kitti.calibration import read_raw_calibration
 from lidistill.errors import DatasetNotFoundError
@@ -20,6 +21,7 @@ from lidistill.records import CameraView, Frame
 
 Camera: TypeAlias = Literal["image_02", "image_03"]
 
+_CAMERAS: Final = ("image_02", "image_03")
 _NUM_COLUMNS: Final = 4  # x, y, z, reflectance
 _DAY: Final = re.compile(r"[0-9]{4}_[0-9]{2}_[0-9]{2}")
 _NEAR_X: Final = 1.0  # metres, as in SemanticKITTI
@@ -27,8 +29,10 @@ _BORDER_PX: Final = 1.0
 _SCANS: Final = Path("velodyne_points", "data")
 
 
-class KittiRawConfig(CompletenessConfig):
+class KittiRawConfig(DatasetConfig):
     """Which drives of KITTI's raw recordings to read."""
+
+    EXAMPLE: ClassVar = "2011_09_26/2011_09_26_drive_0001_sync/velodyne_points/data"
 
     kind: Literal["kitti_raw"] = "kitti_raw"
     root: Path  # the folder that holds the days, 2011_09_26, …
@@ -41,6 +45,24 @@ class KittiRawConfig(CompletenessConfig):
     def sensor(self) -> str:
         """Key of ``data.sensors.SENSORS``: the lidar that SemanticKITTI's scans come from."""
         return "semantic_kitti"
+
+    @property
+    def title(self) -> str:
+        """See ``DatasetConfig.title``."""
+        return self.kind
+
+    @classmethod
+    def detect(cls, root: Path) -> bool:
+        """See ``DatasetConfig.detect``."""
+        return bool(kitti_drives(root))
+
+    @classmethod
+    def everything(cls, root: Path) -> tuple[Self, ...]:
+        """See ``DatasetConfig.everything``."""
+        drives = kitti_drives(root)
+        found = [name for name in _CAMERAS if any((drive / name).is_dir() for drive in drives)]
+        wanted = {"cameras": found} if found else {}
+        return (cls.model_validate({"root": root, "missing": "skip"} | wanted),)
 
     def build(self) -> "KittiRaw":
         """The data set that this describes."""
@@ -94,6 +116,23 @@ class KittiRaw:
     def frame_ids(self) -> tuple[str, ...]:
         """``"<drive>/<frame>"`` of every frame, in reading order."""
         return tuple(f"{drive.name}/{name}" for drive, name in self._frames)
+
+    @property
+    def scene_ids(self) -> tuple[str, ...]:
+        """Drive of every frame, in reading order."""
+        return tuple(drive.name for drive, _ in self._frames)
+
+    @property
+    def parts(self) -> Parts:
+        """See ``SensorFrames.parts``."""
+        return Parts(splits=(), sensors=(self.sensor,), drives=distinct(self.scene_ids))
+
+    def missing(self) -> tuple[str, ...]:
+        """See ``SensorFrames.missing``."""
+        return missing_files(self.on_disk, self.config.cameras)
+
+    def submission_format(self) -> None:
+        """There is no server for its points."""
 
     def __len__(self) -> int:
         """Number of frames."""

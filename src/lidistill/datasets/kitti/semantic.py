@@ -4,17 +4,20 @@ import logging
 import os
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, ClassVar, Final, Literal, Self
 
 import numpy as np
 import yaml
 from numpy.typing import NDArray
 from pydantic import Field
 
+from lidistill.datasets.base import DatasetConfig, Parts, distinct
 from lidistill.datasets.binary import check_intensity, read_label_ids, read_scan
-from lidistill.datasets.completeness import CompletenessConfig, FileListing, OnDisk, usable_frames
+from lidistill.datasets.completeness import FileListing, OnDisk, missing_files, usable_frames
 from lidistill.datasets.images.files import a_few, size_of_view
 from lidistill.datasets.kitti.calibration import read_calibration, read_poses
+from lidistill.datasets.sensors import Sensor
+from lidistill.datasets.submission_format import SubmissionFormat
 from lidistill.errors import DatasetNotFoundError, FileFormatError
 from lidistill.geometry import check_pinhole
 from lidistill.labels import LabelMap, load_label_map
@@ -32,8 +35,15 @@ _CLASS_BITS: Final = 0xFFFF  # the other half of a label counts instances
 _NUM_SEQUENCES: Final = 22
 
 
-class SemanticKittiConfig(CompletenessConfig):
+class SemanticKittiConfig(DatasetConfig):
     """Which scans of SemanticKITTI to read."""
+
+    EXAMPLE: ClassVar = "sequences/00/velodyne/000000.bin"
+    # Over the training set, as the authors of ScaLR (CVPR 2024) computed it.
+    SENSORS: ClassVar = (
+        Sensor(name="semantic_kitti", intensity_mean=0.28613698, intensity_std=0.14090556),
+    )
+    TEST_SET: ClassVar = {"split": "test"}
 
     kind: Literal["semantic_kitti"] = "semantic_kitti"
     root: Path  # the folder that holds sequences/, or dataset/sequences/
@@ -49,6 +59,16 @@ class SemanticKittiConfig(CompletenessConfig):
     def sensor(self) -> str:
         """Key of ``data.sensors.SENSORS``."""
         return "semantic_kitti"
+
+    @classmethod
+    def detect(cls, root: Path) -> bool:
+        """See ``DatasetConfig.detect``."""
+        return any((root / part / "sequences").is_dir() for part in (".", "dataset"))
+
+    @classmethod
+    def everything(cls, root: Path) -> tuple[Self, ...]:
+        """See ``DatasetConfig.everything``."""
+        return (cls(root=root, split="all", missing="skip"),)
 
     def build(self) -> "SemanticKitti":
         """The data set that this describes."""
@@ -108,6 +128,37 @@ class SemanticKitti:
     def frame_ids(self) -> tuple[str, ...]:
         """``"<sequence>/<frame>"`` of every frame, in reading order."""
         return tuple("/".join(frame) for frame in self._frames)
+
+    @property
+    def scene_ids(self) -> tuple[str, ...]:
+        """Sequence of every frame, in reading order."""
+        return tuple(sequence for sequence, _ in self._frames)
+
+    @property
+    def parts(self) -> Parts:
+        """See ``SensorFrames.parts``."""
+        drives = distinct(self.scene_ids)
+        return Parts(splits=("train", "val", "test"), sensors=(self.sensor,), drives=drives)
+
+    def missing(self) -> tuple[str, ...]:
+        """See ``SensorFrames.missing``."""
+        return missing_files(self.on_disk, (_CAMERA,), labels="labels")
+
+    def submission_format(self) -> SubmissionFormat:
+        """One uint32 a point, the raw id that has the class's own name.
+
+        References:
+            SemanticKITTI benchmark, single-scan semantic segmentation.
+        """
+        raw = {name: number for number, name in self.label_map.raw_names.items()}
+        return SubmissionFormat(
+            dtype="<u4",
+            ids=np.array([raw[name] for name in self.label_map.class_names], dtype=np.int64),
+            file_name=lambda i: "sequences/{}/predictions/{}.label".format(*self._frames[i]),
+            folder="sequences",
+            meta=None,
+            num_frames=20_351,
+        )
 
     def __len__(self) -> int:
         """Number of frames."""

@@ -3,19 +3,22 @@
 import logging
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Final, Literal, Self, TypeAlias
+from typing import Annotated, ClassVar, Final, Literal, Self, TypeAlias, get_args
 
 import numpy as np
 import yaml
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
+from lidistill.datasets.base import DatasetConfig, Parts, distinct
 from lidistill.datasets.binary import check_intensity, read_label_ids, read_scan
-from lidistill.datasets.completeness import CompletenessConfig, FileListing, OnDisk, usable_frames
+from lidistill.datasets.completeness import FileListing, OnDisk, missing_files, usable_frames
 from lidistill.datasets.nuscenes.index import KeyFrames
 from lidistill.datasets.nuscenes.share import Share, frames_of_share, scenes_of_share
 from lidistill.datasets.nuscenes.tables import CAMERAS, CHANNELS, IndexCache, read_key_frames
 from lidistill.datasets.returns import has_return
+from lidistill.datasets.sensors import Sensor
+from lidistill.datasets.submission_format import SubmissionFormat
 from lidistill.errors import DatasetNotFoundError, FileFormatError, suggestion
 from lidistill.geometry import check_pinhole, invert_rigid
 from lidistill.labels import LabelMap, load_label_map
@@ -42,10 +45,23 @@ _MAX_RINGS: Final = 4096
 _NEAR_DEPTH: Final = 1.0  # metres
 _BORDER_PX: Final = 1.0
 _LIDAR: Final = 0  # position in CHANNELS
+_META: Final = {
+    "use_camera": False,
+    "use_lidar": True,
+    "use_radar": False,
+    "use_map": False,
+    "use_external": True,
+}
+"""What predictions are made from; the distilled teacher makes use of external data."""
 
 
-class NuScenesConfig(CompletenessConfig):
+class NuScenesConfig(DatasetConfig):
     """Which key frames of nuScenes to read."""
+
+    EXAMPLE: ClassVar = "v1.0-trainval/sample_data.json"
+    # Over the training set, as the authors of ScaLR (CVPR 2024) computed it.
+    SENSORS: ClassVar = (Sensor(name="nuscenes", intensity_mean=18.742355, intensity_std=22.04632),)
+    TEST_SET: ClassVar = {"split": "test", "version": "v1.0-test"}
 
     kind: Literal["nuscenes"] = "nuscenes"
     root: Path  # the folder that holds samples/ and the tables
@@ -68,6 +84,19 @@ class NuScenesConfig(CompletenessConfig):
     def sensor(self) -> str:
         """Key of ``data.sensors.SENSORS``."""
         return "nuscenes"
+
+    @classmethod
+    def detect(cls, root: Path) -> bool:
+        """See ``DatasetConfig.detect``."""
+        return bool(_versions(root))
+
+    @classmethod
+    def everything(cls, root: Path) -> tuple[Self, ...]:
+        """See ``DatasetConfig.everything``."""
+        return tuple(
+            cls(root=root, version=version, split="all", missing="skip")
+            for version in _versions(root)
+        )
 
     def build(self) -> "NuScenes":
         """The data set that this describes."""
@@ -133,6 +162,37 @@ class NuScenes:
     def frame_ids(self) -> tuple[str, ...]:
         """``"<scene>/<sample token>"`` of every frame, by scene and time."""
         return tuple(self._frame_id(int(frame)) for frame in self._frames)
+
+    @property
+    def scene_ids(self) -> tuple[str, ...]:
+        """Scene of every frame, in reading order."""
+        return tuple(str(scene) for scene in self._index.scene[self._frames])
+
+    @property
+    def parts(self) -> Parts:
+        """See ``SensorFrames.parts``."""
+        splits = tuple(split for split in get_args(Split) if split != "all")
+        return Parts(splits=splits, sensors=(self.sensor,), drives=distinct(self.scene_ids))
+
+    def missing(self) -> tuple[str, ...]:
+        """See ``SensorFrames.missing``."""
+        cameras = self.config.cameras or CAMERAS
+        return missing_files(self.on_disk, cameras, labels="lidarseg labels")
+
+    def submission_format(self) -> SubmissionFormat:
+        """One byte a point, 1 for the first class.
+
+        References:
+            nuScenes lidarseg challenge: submission format in the devkit's documentation.
+        """
+        return SubmissionFormat(
+            dtype="u1",
+            ids=np.arange(1, self.label_map.num_classes + 1),
+            file_name=lambda index: f"lidarseg/test/{self.scan_token(index)}_lidarseg.bin",
+            folder="lidarseg/test",
+            meta=_META,
+            num_frames=6_008,
+        )
 
     def __len__(self) -> int:
         """Number of frames."""
@@ -254,6 +314,11 @@ class NuScenes:
             labels=np.array([listing.has(self._label_file(int(f))) for f in frames], dtype=bool),
             pictures=np.array(pictures, dtype=bool).T,
         )
+
+
+def _versions(root: Path) -> tuple[Version, ...]:
+    """Versions whose tables lie under a root."""
+    return tuple(v for v in get_args(Version) if (root / v / "sample_data.json").is_file())
 
 
 def official_scenes(split: str) -> tuple[str, ...]:

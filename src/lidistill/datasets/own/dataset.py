@@ -1,14 +1,15 @@
 """A user's own recordings: scans, pictures, one calibration file, in a folder."""
 
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, ClassVar, Final, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from lidistill.datasets.base import DatasetConfig, Parts, distinct
 from lidistill.datasets.binary import read_label_ids
-from lidistill.datasets.completeness import CompletenessConfig, OnDisk, usable_frames
+from lidistill.datasets.completeness import OnDisk, missing_files, usable_frames
 from lidistill.datasets.images.files import picture_size
 from lidistill.datasets.own.files import (
     Calibration,
@@ -22,7 +23,7 @@ from lidistill.datasets.own.recording import Recording, read_recording, subfolde
 from lidistill.datasets.own.splits import SplitLists
 from lidistill.datasets.scan_file import Scan, read_scan
 from lidistill.datasets.scan_formats.arrays import read_array
-from lidistill.datasets.sensors import SENSORS
+from lidistill.datasets.sensors import SENSORS, Sensor, without_intensity
 from lidistill.errors import DatasetNotFoundError, FileFormatError
 from lidistill.labels import LabelMap
 from lidistill.reading.files import read_file
@@ -34,8 +35,11 @@ _CLASS_BITS: Final = 0xFFFF  # of a .label file, as in SemanticKITTI; the others
 _NO_INTENSITY: Final = "none"
 
 
-class FolderConfig(CompletenessConfig):
+class FolderConfig(DatasetConfig):
     """Which part of one's own recordings to read."""
+
+    EXAMPLE: ClassVar = "calibration.yaml and scans/"
+    FIRST_RECIPE: ClassVar = "pretrain/own"
 
     kind: Literal["folder"] = "folder"
     root: Path  # the folder that holds calibration.yaml
@@ -45,6 +49,16 @@ class FolderConfig(CompletenessConfig):
     drives: Annotated[tuple[Name, ...], Field(min_length=1)] | None = None  # of the split
     cameras: Annotated[tuple[Name, ...], Field(min_length=1)] | None = None
     every: Annotated[int, Field(ge=1)] = 1  # 10: the first scan of the selection and every tenth
+
+    @classmethod
+    def detect(cls, root: Path) -> bool:
+        """See ``DatasetConfig.detect``."""
+        return any((folder / "scans").is_dir() for folder in (root, *root.iterdir()))
+
+    @classmethod
+    def everything(cls, root: Path) -> tuple[Self, ...]:
+        """See ``DatasetConfig.everything``."""
+        return (cls(root=root, missing="skip"),)
 
     def build(self) -> "Folder":
         """The data set that this describes."""
@@ -58,6 +72,17 @@ class FolderConfig(CompletenessConfig):
         """
         path = self.root / "statistics.yaml"
         return read_statistics(path) if path.exists() else None
+
+    def sensor_statistics(self) -> Sensor | None:
+        """See ``DatasetConfig.sensor_statistics``."""
+        if self.is_without_intensity():
+            return without_intensity(self.sensor)
+        if self.sensor in SENSORS:
+            return SENSORS[self.sensor]
+        found = self.statistics()
+        if found is None:
+            return None
+        return Sensor(name=self.sensor, intensity_mean=found[0], intensity_std=found[1])
 
     def is_without_intensity(self) -> bool:
         """Whether every ``calibration.yaml`` says that scans have no intensity."""
@@ -130,6 +155,29 @@ class Folder:
     def frame_ids(self) -> tuple[str, ...]:
         """``"<drive>/<scan>"`` of every frame, in reading order."""
         return tuple(drive.frame_id(scan) for drive, scan in self._frames)
+
+    @property
+    def scene_ids(self) -> tuple[str, ...]:
+        """Drive of every frame; of a root that is a drive itself, its name."""
+        return tuple(drive.name or self._own_name for drive, _ in self._frames)
+
+    @property
+    def parts(self) -> Parts:
+        """See ``SensorFrames.parts``."""
+        drives = distinct(self.scene_ids)
+        return Parts(splits=("train", "val"), sensors=(self.sensor,), drives=drives)
+
+    def missing(self) -> tuple[str, ...]:
+        """See ``SensorFrames.missing``."""
+        files = missing_files(self.on_disk, self.cameras, labels="labels")
+        return (*files, *self.far_images)
+
+    def submission_format(self) -> None:
+        """There is no server for one's own recordings."""
+
+    @property
+    def _own_name(self) -> str:
+        return self.config.root.resolve().name or "."
 
     def __len__(self) -> int:
         """Number of frames."""

@@ -20,7 +20,7 @@ from pydantic import (
 from lidistill.config import Config, Size, reason_of
 from lidistill.errors import FileFormatError, first_line
 from lidistill.geometry import check_pinhole, check_rigid, rigid
-from lidistill.labels import IGNORE, LabelMap, load_label_map
+from lidistill.labels import IGNORE, LabelMap, load_label_map, shipped_label_maps
 from lidistill.reading.files import read_file
 from lidistill.reading.names import path_part, shown
 from lidistill.reading.yaml_text import parse_yaml
@@ -42,7 +42,6 @@ Model = TypeVar("Model", bound=BaseModel)
 _MAX_BYTES: Final = 1 << 18
 _MAX_BASELINE: Final = 100.0  # metres
 _MAX_INTENSITY: Final = 1e9  # in the scale of any sensor
-_SHIPPED: Final = ("nuscenes", "pandaset", "semantic_kitti")
 
 
 class CameraCalibration(Config):
@@ -112,8 +111,8 @@ class LabelTable(Config):
         if (self.table is None) == (not self.classes):
             msg = "give either classes and ids, or table"
             raise ValueError(msg)
-        if self.table is not None and self.table not in _SHIPPED:
-            msg = f"table {self.table!r} is none of {', '.join(_SHIPPED)}"
+        if self.table is not None and self.table not in shipped_label_maps():
+            msg = f"table {self.table!r} is none of {', '.join(shipped_label_maps())}"
             raise ValueError(msg)
         known = {*self.classes, "ignore"}
         if len(known) != len(self.classes) + 1 or len(self.classes) > IGNORE:

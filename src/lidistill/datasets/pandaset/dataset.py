@@ -1,26 +1,27 @@
 """PandaSet: two lidars, six cameras, and 42 classes in San Francisco and on El Camino Real."""
 
-import logging
 import re
 from pathlib import Path
-from typing import Final, Literal, Self, TypeAlias
+from typing import ClassVar, Final, Literal, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
 
-from lidistill.config import Config
+from lidistill.datasets.base import DatasetConfig, Parts, distinct
 from lidistill.datasets.binary import MAX_RANGE, nothing_returned
+from lidistill.datasets.completeness import usable_frames
 from lidistill.datasets.images.files import a_few, size_of_view
 from lidistill.datasets.pandaset.drive import CameraFiles, DriveFiles, is_drive, read_drive
+from lidistill.datasets.pandaset.missing import missing_from, on_disk
 from lidistill.datasets.pandaset.tables import PointTable, read_classes, read_points
+from lidistill.datasets.sensors import Sensor
 from lidistill.errors import DatasetNotFoundError, FileFormatError
 from lidistill.geometry import check_pinhole, invert_rigid, rigid, transform_points
 from lidistill.labels import LabelMap, load_label_map
 from lidistill.reading.files import blamed_on
+from lidistill.reading.names import in_order
 from lidistill.records import CameraView, Frame
-
-logger = logging.getLogger(__name__)
 
 CameraName: TypeAlias = Literal[
     "front_camera",
@@ -50,8 +51,25 @@ _ROUNDING: Final = 1e-6  # metres
 _T_EGO_LIDAR: Final = rigid(np.eye(3), [0.0, 0.0, 1.6])  # metres; the road is then at about -1.7
 
 
-class PandaSetConfig(Config):
-    """Which part of PandaSet to read, and how strict to be about what is missing."""
+class PandaSetConfig(DatasetConfig):
+    """Which part of PandaSet to read."""
+
+    EXAMPLE: ClassVar = "002/lidar/00.pkl.gz"
+    # Over the training set, as the authors of ScaLR (CVPR 2024) computed them.
+    SENSORS: ClassVar = (
+        Sensor(
+            name="pandar64",
+            intensity_mean=18.23640649,
+            intensity_std=25.86983417,
+            published_voxel_frame="world",
+        ),
+        Sensor(
+            name="pandargt",
+            intensity_mean=23.06113565,
+            intensity_std=16.76273235,
+            published_voxel_frame="world",
+        ),
+    )
 
     kind: Literal["pandaset"] = "pandaset"
     root: Path  # the folder that holds the drives 001, 002, …
@@ -60,8 +78,7 @@ class PandaSetConfig(Config):
     drives: tuple[str, ...] | None = Field(default=None, min_length=1)  # of the split; None: all
     frames: str | tuple[int, ...] | None = None  # numbers or "0-38,44"; None: all on disk
     cameras: tuple[CameraName, ...] | None = None  # None: all six, for pandargt the front one
-    labels: Literal["required", "optional", "none"] = "optional"
-    missing: Literal["skip", "error"] = "skip"  # a wanted camera, or picture of it, that is absent
+    missing: Literal["error", "skip"] = "skip"  # mirrors often lack frames
 
     @field_validator("drives", mode="before")
     @classmethod
@@ -93,6 +110,19 @@ class PandaSetConfig(Config):
             first, last = match.groups()
             numbers |= set(range(int(first), int(last or first) + 1))
         return frozenset(numbers)
+
+    @classmethod
+    def detect(cls, root: Path) -> bool:
+        """See ``DatasetConfig.detect``."""
+        return any(is_drive(folder) for folder in root.iterdir() if folder.is_dir())
+
+    @classmethod
+    def everything(cls, root: Path) -> tuple[Self, ...]:
+        """See ``DatasetConfig.everything``."""
+        return tuple(
+            cls.model_validate({"root": root, "sensor": sensor, "split": "all"})
+            for sensor in DEVICE
+        )
 
     def build(self) -> "PandaSet":
         """The data set that this describes."""
@@ -134,23 +164,41 @@ class PandaSet:
         self.label_map: LabelMap = load_label_map("pandaset")
         self.cameras = config.cameras or _DEFAULT_CAMERAS[config.sensor]
         self.drives = self._find_drives()
-        numbers = config.frame_numbers()
-        self._frames = tuple(
-            (drive, frame)
-            for drive in self.drives
-            for frame in drive.scans
-            if numbers is None or int(frame) in numbers
-        )
-        if not self._frames:
+        frames = [(drive, frame) for drive in self.drives for frame in self._numbers(drive)]
+        if not frames:
             names = ", ".join(drive.name for drive in self.drives)
             msg = f"{config.root}: none of the frames {config.frames!r} is in the drives {names}."
             raise DatasetNotFoundError(msg)
-        self._check_complete()
+        kept = usable_frames(
+            config,
+            on_disk(frames, self.cameras),
+            lambda i: f"{frames[i][0].name}/{frames[i][1]}",
+            source=config.root,
+        )
+        self._frames = tuple(frames[i] for i in kept)
 
     @property
     def frame_ids(self) -> tuple[str, ...]:
         """``"<drive>/<frame>/<sensor>"`` of every frame, in reading order."""
         return tuple(self._frame_id(drive, frame) for drive, frame in self._frames)
+
+    @property
+    def scene_ids(self) -> tuple[str, ...]:
+        """Drive of every frame, in reading order; both lidars have the same."""
+        return tuple(drive.name for drive, _ in self._frames)
+
+    @property
+    def parts(self) -> Parts:
+        """See ``SensorFrames.parts``."""
+        names = distinct(tuple(drive.name for drive in self.drives))
+        return Parts(splits=("train", "val"), sensors=tuple(DEVICE), drives=names)
+
+    def missing(self) -> tuple[str, ...]:
+        """See ``SensorFrames.missing``."""
+        return missing_from(self.drives, self.cameras)
+
+    def submission_format(self) -> None:
+        """There is no server for it."""
 
     def __len__(self) -> int:
         """Number of frames."""
@@ -192,10 +240,19 @@ class PandaSet:
             views=tuple(
                 _view(drive.cameras[name], frame, T_world_lidar)
                 for name in self.cameras
-                if name in drive.cameras and frame in drive.cameras[name].pictures
+                if self.config.pictures != "none"
+                and name in drive.cameras
+                and frame in drive.cameras[name].pictures
             ),
             T_world_lidar=T_world_lidar,
         )
+
+    def _numbers(self, drive: DriveFiles) -> list[str]:
+        """Wanted frames of a drive that have a scan, or labels and thus should have one."""
+        wanted = self.config.frame_numbers()
+        labelled = drive.labels if self.config.labels != "none" else ()
+        names = in_order({*drive.scans, *labelled})
+        return [name for name in names if wanted is None or int(name) in wanted]
 
     def _frame_id(self, drive: DriveFiles, frame: str) -> str:
         return f"{drive.name}/{frame}/{self.sensor}"
@@ -245,44 +302,6 @@ class PandaSet:
             raise DatasetNotFoundError(msg)
         side = "train" if drive.latitude > _TRAIN_LATITUDE else "val"
         return bool(drive.labels) and self.config.split == side
-
-    def _check_complete(self) -> None:
-        """See ``PandaSetConfig.missing`` and ``PandaSetConfig.labels``."""
-        numbers = self.config.frame_numbers()
-        unscanned = [
-            f"{drive.name}/{frame}"
-            for drive in self.drives
-            for frame in sorted(drive.labels.keys() - drive.scans.keys())
-            if numbers is None or int(frame) in numbers
-        ]
-        if unscanned:
-            text = f"{self.config.root}: {len(unscanned)} frames have labels and no scan"
-            if self.config.missing == "error":
-                msg = f"{text}, first {unscanned[0]}; unpack lidar/ again, or set missing=skip."
-                raise DatasetNotFoundError(msg)
-            logger.warning("%s, first %s; they are left out.", text, unscanned[0])
-        unlabelled = [
-            f"{drive.name}/{frame}" for drive, frame in self._frames if frame not in drive.labels
-        ]
-        without = [
-            f"{drive.name}/{frame} {name}"
-            for drive, frame in self._frames
-            for name in self.cameras
-            if name not in drive.cameras or frame not in drive.cameras[name].pictures
-        ]
-        if unlabelled and self.config.labels == "required":
-            msg = (
-                f"{self.config.root}: {len(unlabelled)} of {len(self)} frames have no label file, "
-                f"first {unlabelled[0]}; leave them out with frames or drives, or set "
-                "labels=optional."
-            )
-            raise DatasetNotFoundError(msg)
-        if without:
-            text = f"{self.config.root}: {len(without)} pictures are missing, first {without[0]}"
-            if self.config.missing == "error":
-                msg = f"{text}; unpack them, name the wanted cameras, or set missing=skip."
-                raise DatasetNotFoundError(msg)
-            logger.warning("%s; these frames have fewer views.", text)
 
 
 def _view(camera: CameraFiles, frame: str, T_world_lidar: NDArray[np.float64]) -> CameraView:

@@ -1,0 +1,133 @@
+"""What every data set is: a configuration that knows its folder, a reader that knows its frames.
+
+A data set is one file or folder and one line in ``DATASETS``. All that others need to know of it
+is here: ``data check``, completeness, confidence intervals, submissions and the domain gap ask it,
+and know no data set by name.
+"""
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Protocol, Self
+
+from lidistill.datasets.completeness import CompletenessConfig
+from lidistill.datasets.sensors import SENSORS, Sensor
+from lidistill.datasets.submission_format import SubmissionFormat
+from lidistill.labels import LabelMap
+from lidistill.records import Frame
+
+
+class FrameDataset(Protocol):
+    """A data set reads: it does not augment, batch, count or guess."""
+
+    @property
+    def frame_ids(self) -> tuple[str, ...]:
+        """Name of every frame, in reading order; nobody takes a name apart."""
+        ...
+
+    @property
+    def scene_ids(self) -> tuple[str, ...]:
+        """The recording that every frame is from, in reading order: a drive, sequence or scene."""
+        ...
+
+    @property
+    def label_map(self) -> LabelMap:
+        """The table from raw ids to training ids."""
+        ...
+
+    def __len__(self) -> int:
+        """Number of frames."""
+        ...
+
+    def __getitem__(self, index: int) -> Frame:
+        """Read one frame from disk."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What a data set can be cut into."""
+
+    splits: tuple[str, ...]
+    """By name, as its configuration takes them; empty where there is no split."""
+    sensors: tuple[str, ...]
+    """Lidars that it can be read by."""
+    drives: tuple[str, ...]
+    """Drives, sequences or scenes at hand, in reading order."""
+
+
+class SensorFrames(FrameDataset, Protocol):
+    """A data set as its own class reads it, whose frames all come from one sensor."""
+
+    @property
+    def sensor(self) -> str:
+        """Name of the sensor."""
+        ...
+
+    @property
+    def parts(self) -> Parts:
+        """What it can be cut into."""
+        ...
+
+    def missing(self) -> tuple[str, ...]:
+        """One line for everything that a complete copy would have, and this one lacks."""
+        ...
+
+    def submission_format(self) -> SubmissionFormat | None:
+        """How its benchmark's server wants predictions; None where there is no server."""
+        ...
+
+
+class DatasetConfig(CompletenessConfig):
+    """Which part of a data set to read; knows a folder of its own when it sees one.
+
+    Subclasses add ``kind``, a literal that is their key in ``DATASETS``, and ``sensor``, the name
+    of the lidar: a field or a property.
+    """
+
+    EXAMPLE: ClassVar[str]
+    """A path below the root that every copy has, for messages."""
+    SENSORS: ClassVar[tuple[Sensor, ...]] = ()
+    """Its lidars whose intensity statistics are shipped."""
+    TEST_SET: ClassVar[Mapping[str, str]] = {}
+    """Keys that select its benchmark's test set; empty where there is no server."""
+    FIRST_RECIPE: ClassVar[str | None] = None
+    """Recipe to begin with, where intensity statistics are the user's own to count."""
+
+    root: Path
+
+    if TYPE_CHECKING:
+        # Fields of some data sets and properties of others, which pydantic would call a shadow.
+        @property
+        def kind(self) -> str: ...  # noqa: D102
+        @property
+        def sensor(self) -> str: ...  # noqa: D102
+
+    @classmethod
+    @abstractmethod
+    def detect(cls, root: Path) -> bool:
+        """Whether a folder looks like the root of a copy."""
+
+    @classmethod
+    @abstractmethod
+    def everything(cls, root: Path) -> tuple[Self, ...]:
+        """What reads all under a root as far as it is there: one for each sensor and version."""
+
+    @abstractmethod
+    def build(self) -> SensorFrames:
+        """The data set that this describes."""
+
+    @property
+    def title(self) -> str:
+        """What to call it in a report: its sensor, unless that is named after another data set."""
+        return self.sensor
+
+    def sensor_statistics(self) -> Sensor | None:
+        """The lidar with its intensity statistics, or None where nobody has counted them."""
+        return SENSORS.get(self.sensor)
+
+
+def distinct(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Each name once, in the order of its first time."""
+    return tuple(dict.fromkeys(names))
