@@ -20,7 +20,7 @@ def _on_triton(monkeypatch):
 
     def switch():
         for module in (waffleiron, inference):
-            monkeypatch.setattr(module, "passes_for", lambda _: TRITON)
+            monkeypatch.setattr(module, "passes_for", lambda *_: TRITON)
         monkeypatch.setattr(edge_max, "_path_for", lambda *_: triton_edge_max)
 
     return switch

@@ -15,7 +15,8 @@ from lidistill.backbones.waffleiron.cpu import loops
 from lidistill.backbones.waffleiron.cpu.gradients import edge_max_backward
 from lidistill.backbones.waffleiron.cpu.loops import rows
 from lidistill.backbones.waffleiron.cpu.threads import chunks, run_split, split_rows
-from lidistill.backbones.waffleiron.fast_paths import FORMATS, product_format, triton_installed
+from lidistill.backbones.waffleiron.fast_paths import FORMATS, kernels_run, product_format
+from lidistill.backbones.waffleiron.gpu.proof import EDGES
 from lidistill.compiled import compiling
 
 EdgeMax: TypeAlias = Callable[[Tensor, Tensor, Tensor, torch.dtype], Tensor]
@@ -93,6 +94,18 @@ class _EdgeMax(torch.autograd.Function):
         return grad_edges, grad_affine_t.t(), grad_weight, None
 
 
+def plain_edge_max(edges: Tensor, affine: Tensor, weight: Tensor, dtype: torch.dtype) -> Tensor:
+    """(M, C) what ``dense_edge_max`` gives, in plain PyTorch; the first of equals has the gradient.
+
+    Args:
+        edges: (K, M, F) differences, the last channel 1.
+        affine: (C, F) first layer, its bias in the last column.
+        weight: (C, C) second layer.
+        dtype: Of the second layer's product.
+    """
+    return _EdgeMax.apply(edges, affine, weight, dtype)
+
+
 class _CompiledEdgeMax(torch.autograd.Function):
     """The same on the CPU, with compiled loops around the one large product."""
 
@@ -150,11 +163,11 @@ def _path_for(edges: Tensor, dtype: torch.dtype) -> EdgeMax:
     if simple and 0 < len(edges) < 256 and edges.shape[1] > 0:
         if edges.device.type == "cpu":
             return _CompiledEdgeMax.apply
-        if edges.device.type == "cuda" and triton_installed():
+        if edges.device.type == "cuda" and kernels_run(EDGES, edges.device, dtype):
             from lidistill.backbones.waffleiron.gpu.edges import triton_edge_max  # noqa: PLC0415  Triton is optional
 
             return triton_edge_max
-    return _EdgeMax.apply
+    return plain_edge_max
 
 
 def _chunks(edges: Tensor) -> list[slice]:

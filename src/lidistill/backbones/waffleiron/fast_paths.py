@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from lidistill.backbones.waffleiron.cpu.fused_layer import COMPILED, Passes
+from lidistill.backbones.waffleiron.gpu.proof import LAYER, Family, trusted
 from lidistill.compiled import SWITCH, compiling
 
 logger = logging.getLogger(__name__)
@@ -35,13 +36,23 @@ def triton_installed() -> bool:
     return found
 
 
-def passes_for(tokens: Tensor) -> Passes | None:
-    """Passes of a fused layer for these points (M, C); None where only the definition runs."""
+def kernels_run(family: Family, device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether a family of Triton kernels runs on a GPU: installed, and proven there."""
+    return triton_installed() and trusted(family, device, dtype)
+
+
+def passes_for(tokens: Tensor, dtype: torch.dtype = torch.float32) -> Passes | None:
+    """Passes of a fused layer, or None where only the definition runs.
+
+    Args:
+        tokens: (M, C) points.
+        dtype: Number format of the products.
+    """
     if tokens.dtype != torch.float32 or not compiling():
         return None
     if tokens.device.type == "cpu":
         return COMPILED
-    if tokens.device.type == "cuda" and triton_installed():
+    if tokens.device.type == "cuda" and kernels_run(LAYER, tokens.device, dtype):
         from lidistill.backbones.waffleiron.gpu.layer import TRITON  # noqa: PLC0415  Triton is optional
 
         return TRITON
@@ -77,10 +88,12 @@ def product_dtype(device: str) -> torch.dtype | None:
 
 def path_name(device: torch.device, dtype: torch.dtype | None) -> str:
     """What runs the fast paths on a device, in words, with the number format of the products."""
-    fast = passes_for(torch.empty(0, device=device)) is not None and dtype is not None
+    fast = dtype is not None and passes_for(torch.empty(0, device=device), dtype) is not None
     if not compiling():
         return f"the definition in PyTorch, since {SWITCH}=0"
     if not fast:
-        return "the definition in PyTorch, since this device or format has no fast path"
+        return (
+            "the definition in PyTorch, since no fast path is for this device or format, or works"
+        )
     kind = "compiled loops" if device.type == "cpu" else "Triton kernels"
     return f"{kind}, products in {str(dtype).removeprefix('torch.')}"

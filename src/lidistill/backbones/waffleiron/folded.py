@@ -80,8 +80,8 @@ class FoldedLayer(nn.Module):
     ) -> tuple[Tensor, Tensor | None]:
         """Points (M, C), and what ``layer_in_place`` hands on; it overwrites the given points."""
         weights = LayerWeights(*(self.get_buffer(name) for name in LayerWeights._fields))
-        passes, form = passes_for(tokens_MC), self.form
-        form = replace(form, dtype=product_format(tokens_MC.device.type, form.dtype))
+        dtype = product_format(tokens_MC.device.type, self.form.dtype)
+        passes, form = passes_for(tokens_MC, dtype), replace(self.form, dtype=dtype)
         if passes is not None:
             flat_OC = layer_in_place(
                 tokens_MC,

@@ -164,7 +164,7 @@ class Layer(nn.Module):
     ) -> Tensor:
         """(M, C) tokens; the residual stream stays in float32 under autocast."""
         dtype = product_dtype(tokens_MC.device.type)
-        passes = passes_for(tokens_MC) if self.fusable and dtype is not None else None
+        passes = passes_for(tokens_MC, dtype) if self.fusable and dtype is not None else None
         if passes is not None and dtype is not None:
             keep = None if keep_2B is None else (keep_2B[0][plane.scan], keep_2B[1][scan_M])
             weights, form = self.folded(), self.form(dtype)
