@@ -134,11 +134,6 @@ def test_the_way_with_own_recordings_runs_as_the_comments_of_its_recipes_say(
     assert "mIoU" in capsys.readouterr().out
 
 
-def test_the_readme_has_one_test_command_that_ci_finds():
-    assert re.findall(r"^\$ (pytest.*)$", README, flags=re.M) == ["pytest"]
-    assert "README.md" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
-
-
 def test_no_page_has_a_gap_left_to_fill():
     for page in [ROOT / "README.md", *ROOT.glob("docs/**/*.md")]:
         assert not re.findall(r"^[A-Z]{5,}$", page.read_text(encoding="utf-8"), flags=re.M), page
