@@ -4,7 +4,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from lidistill.samples.voxel_grid import first_by_numpy, voxel_first, voxel_permuted
+from lidistill.samples.voxel_grid import first_by_definition, voxel_first, voxel_permuted
 
 pytestmark = pytest.mark.usefixtures("both_forms")
 
@@ -72,7 +72,7 @@ def test_both_forms_agree(dtype, size):
     for permutation in (np.arange(len(points)), np.random.default_rng(2).permutation(len(points))):
         found = voxel_permuted(points, size, permutation)
         assert found.dtype == np.int64
-        assert np.array_equal(found, first_by_numpy(points, size, permutation))
+        assert np.array_equal(found, first_by_definition(points, size, permutation))
 
 
 def test_large_clouds_may_be_columns_of_a_table_and_have_outliers():
