@@ -11,6 +11,7 @@ from lidistill.backbones import WaffleIronConfig
 from lidistill.config import GridConfig
 from lidistill.datasets.pandaset.dataset import PandaSetConfig
 from lidistill.distill.recipe import PretrainRecipe, TargetConfig
+from lidistill.distill.run import gather
 from lidistill.distill.step import build_distiller
 from lidistill.errors import CheckpointError, FileFormatError, UnknownNameError
 from lidistill.labels import load_label_map
@@ -99,7 +100,7 @@ def _features(**changed):
 
 
 def test_a_run_is_drawn_on_pictures_from_above_and_as_correlation(recipe, checkpoint, tmp_path):
-    files = write_portrait(recipe, checkpoint, tmp_path)
+    files = write_portrait(gather(recipe), checkpoint, tmp_path)
     assert sorted(file.name for file in files) == sorted(
         f"001-{frame:02d}-pandar64-{kind}.png"
         for frame in (0, 2)
@@ -114,8 +115,8 @@ def test_a_run_is_drawn_on_pictures_from_above_and_as_correlation(recipe, checkp
 
 def test_the_same_checkpoint_gives_the_same_pictures(recipe, checkpoint, tmp_path):
     names = ("001/01/pandar64",)
-    first = write_portrait(recipe, checkpoint, tmp_path / "a", frames=names)
-    second = write_portrait(recipe, checkpoint, tmp_path / "b", frames=names)
+    first = write_portrait(gather(recipe), checkpoint, tmp_path / "a", frames=names)
+    second = write_portrait(gather(recipe), checkpoint, tmp_path / "b", frames=names)
     assert len(first) == 5
     assert [f.read_bytes() for f in first] == [f.read_bytes() for f in second]
 
@@ -126,7 +127,7 @@ def test_another_point_gives_other_correlation_maps_only(recipe, checkpoint, tmp
         {
             file.name: file.read_bytes()
             for file in write_portrait(
-                recipe, checkpoint, tmp_path / str(x), frames=names, point=(x, 3.0, 0.0)
+                gather(recipe), checkpoint, tmp_path / str(x), frames=names, point=(x, 3.0, 0.0)
             )
         }
         for x in (10.0, -10.0)
@@ -144,12 +145,12 @@ def test_frames_without_labels_show_their_intensity(recipe, checkpoint, tmp_path
     bare = recipe.model_copy(update={"data": data})
     (labelled,) = (
         f
-        for f in write_portrait(recipe, checkpoint, tmp_path / "a", frames=names)
+        for f in write_portrait(gather(recipe), checkpoint, tmp_path / "a", frames=names)
         if "above" in f.name
     )
     (unlabelled,) = (
         f
-        for f in write_portrait(bare, checkpoint, tmp_path / "b", frames=names)
+        for f in write_portrait(gather(bare), checkpoint, tmp_path / "b", frames=names)
         if "above" in f.name
     )
     first, second = _pixels(labelled), _pixels(unlabelled)
@@ -161,18 +162,18 @@ def test_frames_without_labels_show_their_intensity(recipe, checkpoint, tmp_path
 
 def test_a_frame_that_is_not_there_is_named_with_the_nearest_one(recipe, checkpoint, tmp_path):
     with pytest.raises(UnknownNameError, match=r"001/09/pandar64.*did you mean"):
-        write_portrait(recipe, checkpoint, tmp_path, frames=("001/09/pandar64",))
+        write_portrait(gather(recipe), checkpoint, tmp_path, frames=("001/09/pandar64",))
 
 
 def test_a_checkpoint_of_another_width_is_refused(recipe, checkpoint, tmp_path):
     wider = recipe.model_copy(update={"backbone": recipe.backbone.model_copy(update={"width": 16})})
     with pytest.raises(CheckpointError, match="another architecture"):
-        write_portrait(wider, checkpoint, tmp_path)
+        write_portrait(gather(wider), checkpoint, tmp_path)
 
 
 def test_what_is_drawn_are_centred_teacher_features_where_a_camera_sees(recipe, checkpoint):
     frame = recipe.data.build()[0]
-    drawn = FeatureReader(recipe, checkpoint)(frame)
+    drawn = FeatureReader(gather(recipe), checkpoint)(frame)
     assert 0 < drawn.seen.sum() < len(drawn.points)
     assert (drawn.teacher[~drawn.seen] == 0).all()
     assert drawn.student.shape == drawn.teacher.shape == (len(drawn.points), CHANNELS)
@@ -182,7 +183,7 @@ def test_what_is_drawn_are_centred_teacher_features_where_a_camera_sees(recipe, 
     distiller = build_distiller(uncentred, GROUPS)
     folder = recipe.output.parent / "raw" / "checkpoints"
     save_checkpoint(folder, step=1, weights=distiller.state_dict(), training={}, recipe={}, meta={})
-    raw = FeatureReader(uncentred, folder)(frame)
+    raw = FeatureReader(gather(uncentred), folder)(frame)
     difference = raw.teacher[raw.seen] - drawn.teacher[drawn.seen]
     np.testing.assert_allclose(difference, 0.25, atol=1e-5)
 
@@ -190,7 +191,7 @@ def test_what_is_drawn_are_centred_teacher_features_where_a_camera_sees(recipe, 
 def test_a_frame_whose_pictures_show_no_point_is_an_error(recipe, checkpoint, tmp_path):
     frame = scan_frame(tmp_path, views=())
     with pytest.raises(FileFormatError, match="no picture shows any of its points"):
-        FeatureReader(recipe, checkpoint)(frame)
+        FeatureReader(gather(recipe), checkpoint)(frame)
 
 
 def test_the_example_lies_inside_the_car(tmp_path):

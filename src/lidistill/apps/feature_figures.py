@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from lidistill.apps.frame_features import FeatureReader, FrameFeatures, example_point, nearest_point
 from lidistill.datasets import FrameDataset
 from lidistill.datasets.images.files import read_picture, resize
-from lidistill.distill.recipe import PretrainRecipe
+from lidistill.distill.run import Ingredients
 from lidistill.errors import unknown_name
 from lidistill.figures.colors import label_colors, scale_colors
 from lidistill.figures.features import (
@@ -27,6 +27,7 @@ from lidistill.figures.features import (
 from lidistill.figures.overlay import draw_points, legend
 from lidistill.figures.sheet import Panel, mark_cross, sheet, write_png
 from lidistill.geometry import transform_points
+from lidistill.loading.mixture import Concatenation
 from lidistill.records import CameraView
 from lidistill.samples.pairing import pair_view
 from lidistill.training.progress import track
@@ -53,7 +54,7 @@ class _Colored:
 
 
 def write_portrait(
-    recipe: PretrainRecipe,
+    run: Ingredients,
     checkpoint: Path,
     output: Path,
     *,
@@ -66,7 +67,7 @@ def write_portrait(
     Student and teacher share them, so like colours mean like features.
 
     Args:
-        recipe: The run's recipe.
+        run: What the run is made of.
         checkpoint: Its run folder, or one of its checkpoints.
         output: Folder for the PNG files.
         frames: Frame ids; the first and the middle frame of the data where empty.
@@ -76,11 +77,11 @@ def write_portrait(
         The files.
 
     Raises:
-        UnknownNameError: If a frame is not in the recipe's data.
+        UnknownNameError: If a frame is not in the run's data.
         CheckpointError: If the checkpoint does not fit the recipe.
     """
-    chosen = locate_frames(recipe, tuple(frames))
-    read = FeatureReader(recipe, checkpoint)
+    chosen = locate_frames(run.dataset, tuple(frames))
+    read = FeatureReader(run, checkpoint)
     basis: PcaBasis | None = None
     written = []
     for dataset, index in track(chosen, "pictures", total=len(chosen)):
@@ -108,21 +109,19 @@ def write_portrait(
     return written
 
 
-def locate_frames(recipe: PretrainRecipe, names: tuple[str, ...]) -> list[tuple[FrameDataset, int]]:
-    """Data set and index of the frames, each in its own set because label tables may differ."""
-    recipe.data.build()  # says so where there is no frame at all
-    places: list[tuple[FrameDataset, int]] = []
-    ids: list[str] = []
-    for config in recipe.data.sets:
-        dataset = config.build()
-        places += [(dataset, index) for index in range(len(dataset))]
-        ids += dataset.frame_ids
+def locate_frames(dataset: Concatenation, names: tuple[str, ...]) -> list[tuple[FrameDataset, int]]:
+    """Data set and index of the frames, each in its own set because label tables may differ.
+
+    Raises:
+        UnknownNameError: If there is no frame of a name.
+    """
     if not names:
-        return [places[index] for index in sorted({0, len(places) // 2})]
+        return [dataset.place(index) for index in sorted({0, len(dataset) // 2})]
+    ids = list(dataset.frame_ids)
     unknown = [name for name in names if name not in ids]
     if unknown:
         raise unknown_name("frame", unknown[0], ids)
-    return [places[ids.index(name)] for name in names]
+    return [dataset.place(ids.index(name)) for name in names]
 
 
 def _on_pictures(colored: _Colored, views: tuple[CameraView, ...]) -> NDArray[np.uint8]:

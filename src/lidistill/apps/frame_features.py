@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from lidistill.distill.recipe import PretrainRecipe
+from lidistill.distill.run import Ingredients
 from lidistill.distill.step import Distiller, build_distiller
 from lidistill.errors import FileFormatError
 from lidistill.geometry import transform_points
@@ -19,10 +19,8 @@ from lidistill.records import CameraView, Frame, Sample
 from lidistill.samples.labelled import scan_sample
 from lidistill.samples.pairing import pair_view
 from lidistill.segment.encoders import BackboneEncoder, TeacherEncoder
-from lidistill.teachers.target_reader import TargetReader
 from lidistill.training.checkpoint import load_checkpoint
 from lidistill.training.fitting import check_fits, load_weights, part_of
-from lidistill.training.precision import pick_device
 
 _CAR_METRES = (8.0, 25.0)
 """How far from the camera a car is a good example."""
@@ -78,29 +76,26 @@ class FeatureReader:
     """The networks of a checkpoint, which read frames into features.
 
     Args:
-        recipe: The run's recipe.
+        run: What the run is made of.
         checkpoint: Its run folder, or one of its checkpoints.
 
     Raises:
-        CheckpointError: If the checkpoint does not fit the recipe.
+        CheckpointError: If the checkpoint does not fit the run's recipe.
     """
 
-    def __init__(self, recipe: PretrainRecipe, checkpoint: Path) -> None:
-        device = pick_device(recipe.device)
-        teacher = recipe.teacher.build().to(device)
-        sampling = recipe.data.sampling
+    def __init__(self, run: Ingredients, checkpoint: Path) -> None:
+        recipe = run.recipe
         stored = load_checkpoint(checkpoint)
         weights = part_of(stored, "backbone")
         check_fits(recipe.backbone.build, weights, source=stored.path)
-        distiller = build_distiller(recipe, teacher.groups)
+        distiller = build_distiller(recipe, run.teacher.groups)
         load_weights(distiller, stored.weights, source=stored.path)
-        reader = TargetReader(teacher, sampling, recipe.teacher_cache)
-        self._sampling, self._grid = sampling, recipe.backbone.grid
-        self._distiller: Distiller = distiller.to(device).eval()
-        self._device = device
+        self._sampling, self._grid = recipe.data.sampling, recipe.backbone.grid
+        self._distiller: Distiller = distiller.to(run.device).eval()
+        self._device = run.device
         self._read_backbone = BackboneEncoder(distiller.backbone)
-        self._read_teacher = TeacherEncoder(reader, device)
-        self._label = teacher.label
+        self._read_teacher = TeacherEncoder(run.reader, run.device)
+        self._label = run.teacher.label
 
     @torch.no_grad()
     def __call__(self, frame: Frame) -> FrameFeatures:

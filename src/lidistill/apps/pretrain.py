@@ -5,7 +5,7 @@ from pathlib import Path
 
 from lidistill.apps.feature_figures import locate_frames, write_portrait
 from lidistill.distill.recipe import PretrainRecipe
-from lidistill.distill.run import pretrain
+from lidistill.distill.run import Ingredients, distil, gather
 from lidistill.distributed.processes import on_first
 from lidistill.figures.charts import loss_curve
 from lidistill.training.run_files import read_log
@@ -23,13 +23,16 @@ class PretrainResult:
 
 def run_pretrain(recipe: PretrainRecipe) -> PretrainResult:
     """Distil, then draw the loss curve and, if the recipe wants it, the features."""
+    dataset = recipe.data.build()
     if recipe.pictures.enabled:
-        locate_frames(recipe, recipe.pictures.frames)
-    checkpoint = pretrain(recipe)
-    return on_first(lambda: _draw(recipe, checkpoint))
+        locate_frames(dataset, recipe.pictures.frames)  # says at once that one is not there
+    run = gather(recipe, dataset)
+    checkpoint = distil(run)
+    return on_first(lambda: _draw(run, checkpoint))
 
 
-def _draw(recipe: PretrainRecipe, checkpoint: Path) -> PretrainResult:
+def _draw(run: Ingredients, checkpoint: Path) -> PretrainResult:
+    recipe = run.recipe
     records = read_log(recipe.output / "log.jsonl")
     folder = recipe.output / "pictures"
     curve = folder / "loss.png"
@@ -37,7 +40,7 @@ def _draw(recipe: PretrainRecipe, checkpoint: Path) -> PretrainResult:
     portrait: list[Path] = []
     if recipe.pictures.enabled:
         portrait = write_portrait(
-            recipe, checkpoint, folder, frames=recipe.pictures.frames, point=recipe.pictures.point
+            run, checkpoint, folder, frames=recipe.pictures.frames, point=recipe.pictures.point
         )
     return PretrainResult(
         checkpoint=checkpoint, pictures=(curve, *portrait), last=records[-1] if records else {}

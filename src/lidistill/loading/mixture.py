@@ -57,8 +57,13 @@ class Concatenation:
 
     def __getitem__(self, index: int) -> Frame:
         """See ``FrameDataset.__getitem__``."""
+        dataset, number = self.place(index)
+        return dataset[number]
+
+    def place(self, index: int) -> tuple[FrameDataset, int]:
+        """The data set of a frame, and its index there."""
         which = bisect_right(self._ends, index)
-        return self.datasets[which][index - (self._ends[which - 1] if which else 0)]
+        return self.datasets[which], index - (self._ends[which - 1] if which else 0)
 
 
 class InMemory:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from lidistill.atomic_write import sha256
+from lidistill.datasets import FrameDataset
 from lidistill.distributed.processes import on_first, start
 from lidistill.errors import CheckpointError, ConfigError
 from lidistill.figures.charts import confusion_picture, loss_curve
@@ -38,16 +39,17 @@ class ScoredRun:
 
 def train_and_score(recipe: LabelRecipe) -> ScoredRun:
     """Train a probe and score it on the recipe's evaluation frames."""
-    learned = recipe.data.build().label_map
-    check_classes(learned.class_names, repr(learned.name), recipe.evaluation.build().label_map)
-    segmentation = train_on_labels(recipe)
+    dataset, scored = recipe.data.build(), recipe.evaluation.build()
+    learned = dataset.label_map
+    check_classes(learned.class_names, repr(learned.name), scored.label_map)
+    segmentation = train_on_labels(recipe, dataset)
     checkpoint = newest_checkpoint(recipe.output)
     if recipe.train.sharding == "full":
         # Each process has other frames to score, so none can wait for the others' weights.
         segmentation = restored(recipe, load_checkpoint(checkpoint))
     curve = recipe.output / "pictures" / "loss.png"
     on_first(lambda: loss_curve(read_log(recipe.output / "log.jsonl"), curve))
-    result = score(segmentation, recipe, checkpoint)
+    result = score(segmentation, recipe, checkpoint, scored)
     return ScoredRun(
         name=result.name,
         evaluation=result.evaluation,
@@ -85,8 +87,9 @@ def evaluate_run(recipe: LabelRecipe, checkpoint: Checkpoint) -> ScoredRun:
     """
     segmentation = restored(recipe, checkpoint)
     learned = tuple(checkpoint.meta["label_names"])
-    check_classes(learned, str(checkpoint.path), recipe.evaluation.build().label_map)
-    return score(segmentation, recipe, checkpoint.path)
+    scored = recipe.evaluation.build()
+    check_classes(learned, str(checkpoint.path), scored.label_map)
+    return score(segmentation, recipe, checkpoint.path, scored)
 
 
 def restored(recipe: LabelRecipe, checkpoint: Checkpoint) -> Segmentation:
@@ -135,18 +138,21 @@ def check_classes(learned: tuple[str, ...], source: str, scored: LabelMap) -> No
 
 
 @torch.no_grad()
-def score(segmentation: Segmentation, recipe: LabelRecipe, checkpoint: Path) -> ScoredRun:
+def score(
+    segmentation: Segmentation, recipe: LabelRecipe, checkpoint: Path, scored: FrameDataset
+) -> ScoredRun:
     """Evaluate and write ``results.json``, ``results.md`` and the confusion matrix's picture.
 
     Args:
         segmentation: Trained networks.
-        recipe: Says what they are scored on.
+        recipe: Says how they are scored.
         checkpoint: Folder that holds their weights.
+        scored: The recipe's evaluation frames.
     """
     predict = predict_by_votes(
         segmentation.class_scores, recipe.votes, recipe.sampling, segmentation.grid
     )
-    evaluation = evaluate(predict, recipe.evaluation.build(), recipe.sampling, segmentation.grid)
+    evaluation = evaluate(predict, scored, recipe.sampling, segmentation.grid)
     return on_first(lambda: _write(evaluation, segmentation, recipe, checkpoint))
 
 

@@ -25,6 +25,7 @@ from lidistill.loading.config import (
 )
 from lidistill.loading.input_statistics import frames_seen, input_statistics
 from lidistill.loading.loader import StepPlan
+from lidistill.loading.mixture import Concatenation
 from lidistill.records import Batch, Frame, Sample
 from lidistill.samples.distillation import SamplingConfig, sample_rng
 from lidistill.samples.labelled import labelled_sample, scan_sample
@@ -177,11 +178,15 @@ def build_segmentation(recipe: LabelRecipe, num_classes: int, device: torch.devi
     )
 
 
-def train_on_labels(recipe: LabelRecipe) -> Segmentation:
-    """Train a linear probe, or backbone and head."""
+def train_on_labels(recipe: LabelRecipe, dataset: Concatenation) -> Segmentation:
+    """Train a linear probe, or backbone and head.
+
+    Args:
+        recipe: The run.
+        dataset: Its frames.
+    """
     device = pick_device(recipe.device)
     distributed.start(device)
-    dataset = recipe.data.build()
     label_names = dataset.label_map.class_names
     start = build_segmentation(recipe, len(label_names), device)
     if isinstance(recipe, FinetuneRecipe) and recipe.head == "checkpoint":
