@@ -1,5 +1,8 @@
+import errno
+import fcntl
 import multiprocessing
 import os
+import signal
 
 import pytest
 
@@ -56,11 +59,53 @@ def test_a_folder_is_taken_once_in_one_process_too(tmp_path):
 
 
 def exit_refused(run):
-    from lidistill.training import run_lock  # noqa: PLC0415  a fork shares what its parent holds
-
-    run_lock._held.clear()
     try:
         with RunLock(run):
             os._exit(0)
     except TrainingError:
         os._exit(7)
+
+
+def test_a_forked_worker_that_outlives_a_killed_run_does_not_keep_the_folder(tmp_path):
+    ours, its = FORK.Pipe()
+    run = FORK.Process(target=hold_and_fork, args=(tmp_path, its))
+    run.start()
+    worker = ours.recv()
+    run.kill()
+    run.join()
+    try:
+        with RunLock(tmp_path):
+            os.kill(worker, 0)  # it is still there
+    finally:
+        os.kill(worker, signal.SIGKILL)
+
+
+def hold_and_fork(run, connection):
+    with RunLock(run):
+        worker = os.fork()
+        if worker == 0:
+            signal.pause()
+        connection.send(worker)
+        signal.pause()
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_is_an_error(tmp_path, monkeypatch, number):
+    def missing(descriptor, operation):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", missing)
+    with pytest.raises(TrainingError, match="has no locks"), RunLock(tmp_path):
+        pass
+
+
+def test_the_name_of_the_holder_outlives_those_that_are_refused(tmp_path, held):
+    for _ in range(2):
+        with pytest.raises(TrainingError, match=f"process {held.pid} on "), RunLock(tmp_path):
+            pass
+    held.kill()
+    held.join()
+    (tmp_path / ".lock").write_text("somebody with a longer name " * 9)
+    with RunLock(tmp_path):
+        assert (tmp_path / ".lock").read_text().startswith(f"process {os.getpid()} on ")
+        assert "longer" not in (tmp_path / ".lock").read_text()

@@ -1,22 +1,27 @@
 """One run folder, one run: a lock that ends with its process, however that ends."""
 
+import errno
 import os
 import socket
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
+
+import filelock
 
 from lidistill.errors import TrainingError
 
-_NAME = ".lock"
-_held: set[Path] = set()
+_NAME: Final = ".lock"
+_NO_LOCKS: Final = (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK)
+_LONGEST: Final = 512  # of a line about who holds it, bytes
 
 
 class RunLock:
     """Holds a run folder for this process.
 
-    The lock is a POSIX record lock: the system lets go of it when the process ends, a data worker
-    that was forked does not inherit it, and it holds across the machines of a shared file system.
+    The system lets go of the lock when the process ends, a data worker that was forked does not
+    keep it, and it holds across the machines of a file system that they share. Where a file system
+    has no locks that is an error: a file that stands for one would outlive a killed run.
 
     Args:
         run: The run folder; made where it is not there.
@@ -24,30 +29,38 @@ class RunLock:
 
     def __init__(self, run: Path) -> None:
         self._run = run.resolve()
+        self._lock = filelock.FileLock(
+            self._run / _NAME,
+            timeout=0,
+            mode=0o644,
+            fallback_to_soft=False,
+            preserve_lock_file=True,
+            on_acquired=_sign,
+        )
 
     def __enter__(self) -> Self:
         """Take the folder.
 
         Raises:
-            TrainingError: If another run has it.
+            TrainingError: If another run has it, or no run can have it to itself.
         """
-        import fcntl  # noqa: PLC0415  Windows, where nothing is trained, has none
-
         self._run.mkdir(parents=True, exist_ok=True)
-        file = self._run / _NAME
-        # A second lock by the same process would succeed, and closing its file would free both.
-        if self._run in _held:
-            raise _taken(self._run, "this process")
-        self._descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
         try:
-            fcntl.lockf(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except (BlockingIOError, PermissionError) as error:
-            os.close(self._descriptor)
-            raise _taken(self._run, file.read_text(encoding="utf-8", errors="replace")) from error
-        owner = f"process {os.getpid()} on {socket.gethostname()}"
-        os.ftruncate(self._descriptor, 0)
-        os.write(self._descriptor, owner.encode())
-        _held.add(self._run)
+            self._lock.acquire()
+        except filelock.Timeout as error:
+            msg = (
+                f"{self._run} is in use by another run ({self._owner()}); wait for it, stop it, or "
+                "give another output=FOLDER."
+            )
+            raise TrainingError(msg) from error
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise
+            msg = (
+                f"the file system of {self._run} has no locks, so two runs could write there at "
+                "once; give an output=FOLDER on another one."
+            )
+            raise TrainingError(msg) from error
         return self
 
     def __exit__(
@@ -56,12 +69,19 @@ class RunLock:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        _held.discard(self._run)
-        os.close(self._descriptor)
+        self._lock.release()
+
+    def _owner(self) -> str:
+        """Who holds the folder, as it has signed."""
+        with (self._run / _NAME).open("rb") as file:
+            owner = file.read(_LONGEST).decode("utf-8", errors="replace")
+        return "this process" if owner == _own_name() else owner or "unknown"
 
 
-def _taken(run: Path, owner: str) -> TrainingError:
-    return TrainingError(
-        f"{run} is in use by another run ({owner or 'unknown'}); wait for it, stop it, or give "
-        "another output=FOLDER."
-    )
+def _own_name() -> str:
+    return f"process {os.getpid()} on {socket.gethostname()}"
+
+
+def _sign(descriptor: int) -> None:
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, _own_name().encode(), 0)
