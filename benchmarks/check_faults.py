@@ -16,9 +16,10 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import yaml
@@ -26,10 +27,13 @@ from PIL import Image
 
 from lidistill.data_check.check import check_root
 from lidistill.data_check.contents import read_all
+from lidistill.datasets import FrameDataset
 from lidistill.geometry import transform_points
+from lidistill.records import Frame
 
 MOST_FRAMES = 14  # of a drive
 CAMERAS = 3
+ALL = slice(None)
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,9 @@ def drives_of(root: Path) -> list[Path]:
     return sorted(path.parent for path in root.glob("*/scans"))
 
 
-def calibration(change: Callable[[dict, str], object], *, drives: slice = slice(None)):
+def calibration(
+    change: Callable[[dict[str, Any], str], object], *, drives: slice = ALL
+) -> Callable[[Path], None]:
     """A fault of the calibration of each camera, in some drives."""
 
     def break_(root: Path) -> None:
@@ -65,7 +71,9 @@ def rewritten(path: Path) -> Path:
     return path
 
 
-def scans(change: Callable[[np.ndarray, np.ndarray, int], np.ndarray], *, drives=slice(None)):
+def scans(
+    change: Callable[[np.ndarray, np.ndarray, int], np.ndarray], *, drives: slice = ALL
+) -> Callable[[Path], None]:
     """A fault of the points: (points and intensity, pose, number of the drive)."""
 
     def break_(root: Path) -> None:
@@ -94,7 +102,7 @@ def moved(scan: np.ndarray, T: np.ndarray) -> np.ndarray:
     return np.column_stack([transform_points(T, scan[:, :3]), scan[:, 3]])
 
 
-def images(order: Callable[[int, int], int]):
+def images(order: Callable[[int, int], int]) -> Callable[[Path], None]:
     """Every image replaced by another of its camera."""
 
     def break_(root: Path) -> None:
@@ -120,15 +128,15 @@ def exchanged(root: Path) -> None:
             aside.rename(second)
 
 
-def invert(camera: dict, _name: str) -> None:
+def invert(camera: dict[str, Any], _name: str) -> None:
     """T_lidar_cam instead of T_cam_lidar."""
     camera["T_cam_lidar"] = np.linalg.inv(np.array(camera["T_cam_lidar"])).tolist()
 
 
-def focal(factor: float):
+def focal(factor: float) -> Callable[[dict[str, Any], str], None]:
     """Focal lengths of another lens."""
 
-    def change(camera: dict, _name: str) -> None:
+    def change(camera: dict[str, Any], _name: str) -> None:
         for row in (0, 1):
             camera["K"][row][row] *= factor
 
@@ -153,12 +161,12 @@ def distorted(root: Path) -> None:
             Image.fromarray(moved_image).save(rewritten(path), quality=92)
 
 
-def strong(camera: dict, _name: str) -> None:
+def strong(camera: dict[str, Any], _name: str) -> None:
     """A distortion that the images do not have."""
     camera["distortion"] = [-0.3, 0.0, 0.0, 0.0]
 
 
-def body_axes(camera: dict, _name: str) -> None:
+def body_axes(camera: dict[str, Any], _name: str) -> None:
     """Cameras with x ahead, y left, z up."""
     turn = np.eye(4)
     turn[:3, :3] = [[0, 0, 1], [-1, 0, 0], [0, -1, 0]]
@@ -177,7 +185,7 @@ def far_world(scan: np.ndarray, pose: np.ndarray, _drive: int) -> np.ndarray:
     return moved(scan, far @ pose)
 
 
-def without_poses(break_: Callable[[Path], None]):
+def without_poses(break_: Callable[[Path], None]) -> Callable[[Path], None]:
     """A fault in recordings that have no poses."""
 
     def change(root: Path) -> None:
@@ -218,7 +226,7 @@ FAULTS = {
 }
 
 
-def write_folder(dataset, root: Path) -> None:
+def write_folder(dataset: FrameDataset, root: Path) -> None:
     """Write a data set as own recordings, every drive cut in two if there is but one."""
     drives: dict[str, list[int]] = {}
     for index, scene in enumerate(dataset.scene_ids):
@@ -231,7 +239,7 @@ def write_folder(dataset, root: Path) -> None:
         write_drive([dataset[index] for index in part[:MOST_FRAMES]], root / name)
 
 
-def write_drive(frames: list, folder: Path) -> None:
+def write_drive(frames: Sequence[Frame], folder: Path) -> None:
     """Write frames as one drive."""
     (folder / "scans").mkdir(parents=True)
     poses, cameras = [], {}
@@ -239,8 +247,7 @@ def write_drive(frames: list, folder: Path) -> None:
         scan = np.column_stack([frame.points, frame.intensity])
         np.save(folder / "scans" / f"{number:06d}.npy", scan.astype(np.float32))
         if frame.T_world_lidar is not None:
-            start = np.linalg.inv(frames[0].T_world_lidar)
-            poses.append((start @ frame.T_world_lidar)[:3].ravel())
+            poses.append(frame.T_world_lidar)
         for view in sorted(frame.views, key=lambda v: v.name)[:CAMERAS]:
             path = folder / "cameras" / view.name / f"{number:06d}{view.image_path.suffix}"
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -252,7 +259,8 @@ def write_drive(frames: list, folder: Path) -> None:
             }
     (folder / "calibration.yaml").write_text(yaml.safe_dump({"cameras": cameras}))
     if poses:
-        np.savetxt(folder / "poses.txt", np.array(poses))
+        from_start = [(np.linalg.inv(poses[0]) @ pose)[:3].ravel() for pose in poses]
+        np.savetxt(folder / "poses.txt", np.array(from_start))
 
 
 def copied(root: Path, to: Path) -> Path:
@@ -261,7 +269,7 @@ def copied(root: Path, to: Path) -> Path:
     return to
 
 
-def measure(root: Path, fault: Fault | None) -> dict:
+def measure(root: Path, fault: Fault | None) -> dict[str, Any]:
     """What is said about a broken folder."""
     with tempfile.TemporaryDirectory(dir=root.parent) as folder:
         broken = copied(root, Path(folder) / "broken")
@@ -301,7 +309,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     logging.disable(logging.WARNING)
-    record: dict[str, dict] = {}
+    record: dict[str, dict[str, Any]] = {}
     roots = [options.data / n for n in ("pandaset", "nuscenes", "kitti_raw")]
     if options.simulated:
         roots += [options.simulated / n for n in ("pandaset", "nuscenes", "semantic_kitti")]

@@ -105,7 +105,8 @@ def check_edges(plan: Plan, device: torch.device, speed: dict[str, float]) -> di
     for width in plan.widths:
 
         def fast(*tensors: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-            return triton_edge_max(*tensors, dtype)
+            edges, affine, weight = tensors
+            return triton_edge_max(edges, affine, weight, dtype)
 
         small = edge_inputs(DRY.points, width, device)
         difference = worst(gradients(fast, small), gradients(plain_edges, small))
@@ -113,7 +114,7 @@ def check_edges(plan: Plan, device: torch.device, speed: dict[str, float]) -> di
         inputs = edge_inputs(num_points, width, device)
 
         def forward(inputs: list[Tensor] = inputs) -> Tensor:
-            return triton_edge_max(*inputs, torch.bfloat16)
+            return fast(*inputs, dtype=torch.bfloat16)
 
         time = measure(forward, device, plan.repeats)
         flops = 2.0 * 16 * num_points * width**2

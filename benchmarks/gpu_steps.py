@@ -211,7 +211,8 @@ def steps(
         maps = teacher.maps(images)
         return teacher.read(maps, pairs.view, pairs.uv, plan.image_hw)
 
-    target, found = ask(batch), {}
+    target = ask(batch)
+    found: dict[str, object] = {}
     for width in plan.widths:
         torch.manual_seed(0)
         config = WaffleIronConfig(width=width, depth=plan.depth)

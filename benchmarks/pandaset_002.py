@@ -14,6 +14,7 @@ import os
 import platform
 import statistics
 from pathlib import Path
+from typing import Any
 
 from jobs import Job, run_jobs
 
@@ -47,8 +48,8 @@ def jobs(data: Path, root: Path, seeds: list[int], parts: list[str], steps: int)
                     continue
                 run = f"distil-{teacher}-{kind}{seed}"
                 add(run, "pretrain", TEACHERS[teacher], f"seed={seed}", *change)
-                start = (f"seed={seed}", f"checkpoint={root / run}")
-                add(f"probe-{teacher}-{kind}{seed}", *probe, *start, needs=(run,))
+                of = f"checkpoint={root / run}"
+                add(f"probe-{teacher}-{kind}{seed}", *probe, f"seed={seed}", of, needs=(run,))
         here = f"seed={seed}"
         after = ("distil-lite2-0",)
         if "random" in parts:
@@ -70,7 +71,7 @@ def jobs(data: Path, root: Path, seeds: list[int], parts: list[str], steps: int)
     return found
 
 
-def table(root: Path) -> dict[str, dict[str, object]]:
+def table(root: Path) -> dict[str, dict[str, Any]]:
     """Scores of all finished runs by what they are, over their seeds."""
     groups: dict[str, dict[str, list[float]]] = {}
     for results in sorted(root.glob("*/results.json")):

@@ -17,7 +17,7 @@ import torch
 from measure import spread, write_record
 from torch import Tensor
 
-from lidistill.distill import module as distill
+from lidistill.distill import run as distill
 from lidistill.distill.recipe import PretrainRecipe
 from lidistill.recipes import load_recipe
 from lidistill.records import Batch
@@ -54,7 +54,7 @@ def main() -> None:
     parser.add_argument("overrides", nargs="*", help="key=value for the recipe")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    distill.TargetReader = StampedReader  # type: ignore[misc]
+    setattr(distill, "TargetReader", StampedReader)  # noqa: B010  of another module
     cases: list[dict[str, object]] = []
     with tempfile.TemporaryDirectory() as folder:
         cache = Path(folder) / "teacher"

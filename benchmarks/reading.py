@@ -11,14 +11,16 @@ import dataclasses
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import torch
 from measure import write_record
 
 from lidistill.backbones.waffleiron.neighbors import nearest_neighbors
 from lidistill.config import GridConfig
-from lidistill.datasets import FrameDataset
+from lidistill.datasets import DatasetConfig, FrameDataset
 from lidistill.datasets.images.files import read_picture, resize
 from lidistill.datasets.kitti.raw import KittiRawConfig
 from lidistill.datasets.kitti.semantic import SemanticKittiConfig
@@ -37,7 +39,8 @@ from lidistill.samples.distillation import (
 )
 from lidistill.samples.pairing import pair_view
 
-_CONFIGS: dict[str, Callable[[Path, str], object]] = {
+_Labels = Literal["optional", "none"]
+_CONFIGS: dict[str, Callable[[Path, _Labels], DatasetConfig]] = {
     "pandaset": lambda root, labels: PandaSetConfig(root=root, split="all", labels=labels),
     "nuscenes": lambda root, labels: NuScenesConfig(
         root=root, version="v1.0-mini", split="all", missing="skip", labels=labels
@@ -63,13 +66,12 @@ def main() -> None:
     found = {}
     for name, config in _CONFIGS.items():
         try:
-            datasets = [
-                config(options.root / name, labels).build() for labels in ("optional", "none")
-            ]
+            labelled = config(options.root / name, "optional").build()
+            unlabelled = config(options.root / name, "none").build()
         except DatasetNotFoundError as error:
             print(f"{name}: left out ({error})")
             continue
-        found[name] = dict(_parts(*datasets, repeats=options.repeats))
+        found[name] = dict(_parts(labelled, unlabelled, repeats=options.repeats))
     text = _table(found)
     print(text)
     if options.output is not None:
@@ -112,11 +114,9 @@ def _parts(
     yield "sample: pairs", timed(lambda: pair_view(kept, view, config.image_size_hw))
     coords = sample.coords.numpy()
     yield "sample: neighbours", timed(lambda: nearest_neighbors(coords, config.num_neighbors))
-    for title, pictures in (("without picture", False), ("in all", True)):
-        yield (
-            f"sample: {title}",
-            timed(lambda pictures=pictures: _sample(cached, config, grid, load_images=pictures)),
-        )
+    bare = partial(_sample, cached, config, grid, load_images=False)
+    yield "sample: without picture", timed(bare)
+    yield "sample: in all", timed(partial(_sample, cached, config, grid, load_images=True))
 
 
 def _sample(frame: Frame, config: SamplingConfig, grid: GridConfig, *, load_images: bool) -> object:

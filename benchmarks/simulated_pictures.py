@@ -94,7 +94,7 @@ def observe(picture: Picture, teacher: Teacher, rng: np.random.Generator) -> Pix
     return Pixels(
         label=label[index],
         features=read(image, teacher, np.stack([column, row], axis=1)),
-        color=np.concatenate(around, axis=1).astype(np.float32) / 255,
+        color=np.concatenate(around, axis=1).astype(np.float32) / np.float32(255),
     )
 
 

@@ -127,9 +127,9 @@ def test_several_heads_are_put_together_at_equal_lengths(world, frame, tmp_path)
     run = tmp_path / "checkpoints"
     save_checkpoint(run, step=1, weights=kept, training={}, recipe=recipe, meta=stored.meta)
     found = lidistill.load(tmp_path, "cpu").project(frame.points, frame.intensity)
-    parts = np.split(found, np.cumsum(np.arange(1, 11)), axis=1)
-    assert [part.shape[1] for part in parts] == list(range(1, 12))
-    for part in parts:
+    split = np.split(found, np.cumsum(np.arange(1, 11)), axis=1)
+    assert [part.shape[1] for part in split] == list(range(1, 12))
+    for part in split:
         np.testing.assert_allclose(np.linalg.norm(part, axis=1), 1, rtol=1e-5)
 
 

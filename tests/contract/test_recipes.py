@@ -1,5 +1,7 @@
 """Every recipe that is shipped loads, builds, and takes two steps on miniature data."""
 
+from typing import Any
+
 import pytest
 from fakes.runs import NETWORK, probe_values, write_world
 from fakes.shipped import small, write_data
@@ -83,7 +85,8 @@ def test_a_written_recipe_loads_again(tmp_path):
 
 
 def test_the_papers_recipes_say_what_the_papers_say():
-    scalr, plus = load_recipe("pretrain/scalr"), load_recipe("pretrain/scalr-plus")
+    scalr: Any = load_recipe("pretrain/scalr")
+    plus: Any = load_recipe("pretrain/scalr-plus")
     for recipe in (scalr, plus):
         assert (recipe.backbone.width, recipe.backbone.depth) == (768, 48)
         assert (recipe.optimizer.lr, recipe.optimizer.weight_decay) == (2e-3, 0.03)
@@ -104,7 +107,7 @@ def test_overriding_one_of_two_aliased_parts_leaves_the_other(tmp_path):
     write_world(tmp_path)
     values = probe_values(tmp_path)
     assert values["data"] is values["evaluation"]
-    recipe = apply_overrides(values, ("evaluation.sets.0.frames=2-3",), source="tiny")
+    recipe: Any = apply_overrides(values, ("evaluation.sets.0.frames=2-3",), source="tiny")
     assert recipe.evaluation.sets[0].frames == "2-3"
     assert recipe.data.sets[0].frames is None
     assert "frames" not in values["data"]["sets"][0]
@@ -149,7 +152,7 @@ def test_every_row_of_the_method_is_a_recipe():
 
 @pytest.mark.parametrize("name", ROWS)
 def test_a_downstream_recipe_says_what_the_method_says(name):
-    recipe = load_recipe(name)
+    recipe: Any = load_recipe(name)
     kind, method, row = name.split("/")
     sensor, _, percent = row.rpartition("-") if row[-1].isdigit() and "-" in row else (row, "", "")
     optimizer, schedule = recipe.optimizer, recipe.schedule
@@ -201,7 +204,8 @@ train: {steps: 20}
 teacher: {kind: vit, model: folder}
 """
     (tmp_path / "mine.yaml").write_text(text)
-    mine, base = load_recipe(str(tmp_path / "mine.yaml")), load_recipe("pretrain/debug")
+    mine: Any = load_recipe(str(tmp_path / "mine.yaml"))
+    base: Any = load_recipe("pretrain/debug")
     assert (mine.train.steps, mine.data.sampling.max_points) == (20, 777)
     assert [one.kind for one in mine.data.sets] == ["folder"]  # a list replaces
     assert mine.teacher.model == "folder"  # and so does another kind

@@ -19,7 +19,8 @@ def test_nuscenes_samples_are_seen_by_all_six_cameras():
     config = NuScenesConfig(root=DATA / "nuscenes", version="v1.0-mini", split="all")
     dataset = config.build()
     assert len(dataset) >= 2
-    for frame in dataset:
+    for index in range(len(dataset)):
+        frame = dataset[index]
         assert frame.labels is None
         assert len(frame.views) == 6
         ground = np.percentile(frame.points[:, 2], 10)
@@ -42,7 +43,8 @@ def test_semantic_kitti_labels_fit_their_scans():
     config = SemanticKittiConfig(root=DATA / "semantic_kitti", split="all", labels="required")
     dataset = config.build()
     road = dataset.label_map.class_names.index("road")
-    for frame in dataset:
+    for index in range(len(dataset)):
+        frame = dataset[index]
         heights = frame.points[frame.labels == road, 2]
         assert -2.0 < np.median(heights) < -1.5
         assert frame.intensity.max() <= 1

@@ -20,7 +20,8 @@ def write_drive(root, names, along, times=None):
 
 def along(root):
     dataset = FolderConfig(root=root).build()
-    return {frame.frame_id: frame.T_world_lidar[0, 3] for frame in dataset}
+    frames = [dataset[index] for index in range(len(dataset))]
+    return {frame.frame_id: frame.T_world_lidar[0, 3] for frame in frames}
 
 
 @pytest.mark.parametrize("prefix", ["", "scan_", "drive7-"])

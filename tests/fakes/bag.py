@@ -1,6 +1,7 @@
 """A miniature ROS bag of either version: a lidar, a raw and a compressed camera, static frames."""
 
 import io
+from typing import Any
 
 import numpy as np
 from fakes.folder import SIZE_HW, T_CAM_LIDAR, K
@@ -183,11 +184,11 @@ class BagMaker:
         ``pack``: of ROS 1 its compression, of ROS 2 whether each message or the file is packed.
         """
         if self.ros1:
-            from rosbags.rosbag1 import Writer  # noqa: PLC0415
+            from rosbags import rosbag1  # noqa: PLC0415
 
-            writer = Writer(path)
+            writer: Any = rosbag1.Writer(path)
             if pack:
-                writer.set_compression(Writer.CompressionFormat[pack])
+                writer.set_compression(rosbag1.Writer.CompressionFormat[pack])
         else:
             from rosbags.rosbag2 import (  # noqa: PLC0415
                 CompressionFormat,

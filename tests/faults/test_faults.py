@@ -52,7 +52,8 @@ def test_a_full_disk_leaves_the_old_checkpoint_and_says_so(world, disk, rng):
 
 
 def test_a_read_only_disk_leaves_the_old_checkpoint_and_says_so(world, disk):
-    assert disks.read_only(world, *disk, 1).failures == []
+    mounted, remount = disk
+    assert disks.read_only(world, mounted, remount, 1).failures == []
 
 
 def test_a_killed_rank_is_started_again_from_the_last_save(world, rng):

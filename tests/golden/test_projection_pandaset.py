@@ -1,6 +1,7 @@
 """PandaSet's projection, through a drive on disk written with the reference's calibration."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,8 @@ from lidistill.geometry import invert_rigid, project, transform_points
 def test_every_camera_sees_the_points_and_pixels_of_the_reference(
     file: Path, tmp_path: Path
 ) -> None:
-    tensors, meta = read_tensors(file)
+    tensors, header = read_tensors(file)
+    meta: dict[str, Any] = dict(header)
     world = tensors["points_world_f64"].numpy()
     sensor = next(name for name, device in DEVICE.items() if device == meta["sensor"])
     picture = np.zeros((*meta["image_hw"], 3), dtype=np.uint8)

@@ -33,7 +33,7 @@ def test_values_and_gradients_equal_the_plain_version(num_points, channels, monk
     monkeypatch.setattr(edges, "_CHUNK", 20)
     inputs = random_inputs(num_points, channels)
     found = values_and_gradients(
-        lambda *tensors: edges.triton_edge_max(*tensors, torch.float32), inputs
+        lambda e, a, w: edges.triton_edge_max(e, a, w, torch.float32), inputs
     )
     assert worst(found, values_and_gradients(plain, inputs)) < 1e-5
 
@@ -44,7 +44,9 @@ def test_equal_neighbours_pass_the_gradient_to_the_first_one():
     inputs = random_inputs(3, 6)
     with torch.no_grad():
         inputs[0][1:] = inputs[0][:1]
-    gradient = values_and_gradients(lambda *x: triton_edge_max(*x, torch.float32), inputs)[1]
+    gradient = values_and_gradients(
+        lambda e, a, w: triton_edge_max(e, a, w, torch.float32), inputs
+    )[1]
     assert gradient[0].abs().sum() > 0
     assert gradient[1:].abs().sum() == 0
 
@@ -53,7 +55,8 @@ def test_lower_precision_stays_close():
     from lidistill.backbones.waffleiron.gpu.edges import triton_edge_max
 
     inputs = random_inputs(40, 24)
-    low = triton_edge_max(*inputs, torch.bfloat16).detach()
+    edges, affine, weight = inputs
+    low = triton_edge_max(edges, affine, weight, torch.bfloat16).detach()
     exact = plain(*inputs).detach()
     assert low.dtype == torch.float32
     assert 1e-5 < float((low - exact).norm() / exact.norm()) < 0.02

@@ -303,4 +303,4 @@ def test_bad_settings_are_refused():
     with pytest.raises(ValidationError, match="val split of semantic_kitti has 1 drives, found 2"):
         small("semantic_kitti", val_drives=2)
     with pytest.raises(ValidationError, match="extra"):
-        SimulationConfig(drive=3)
+        SimulationConfig.model_validate({"drive": 3})
