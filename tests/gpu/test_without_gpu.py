@@ -32,7 +32,13 @@ def run(*command, **variables):
 @pytest.mark.skipif("TRITON_INTERPRET" in os.environ, reason="is what this test starts")
 @pytest.mark.skipif(not INTERPRETS, reason="no Triton whose interpreter knows this NumPy")
 @pytest.mark.parametrize(
-    "file", ["test_layer_kernels.py", "test_edge_kernels.py", "test_backbone_kernels.py"]
+    "file",
+    [
+        "test_layer_kernels.py",
+        "test_edge_kernels.py",
+        "test_backbone_kernels.py",
+        "test_kernel_proof.py",
+    ],
 )
 def test_all_kernels_pass_in_the_interpreter(file):
     output = run("-m", "pytest", "-q", str(HERE / file), TRITON_INTERPRET="1")
