@@ -8,6 +8,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 Side: TypeAlias = Annotated[int, Field(ge=1, le=1 << 14)]
 Size: TypeAlias = tuple[Side, Side]
 """Height and width of images and planes; the largest of the recipes has 896 pixels."""
+Precision: TypeAlias = Literal["fp32", "bf16", "fp16"]
+"""Arithmetic of training: of the matrix products, that is; weights stay in 32 bits."""
+FrozenPrecision: TypeAlias = Literal["fp32", "bf16"]
+"""Arithmetic of a network that does not train, where fp16 would overflow without being noticed."""
 Workers: TypeAlias = Annotated[int, Field(ge=0, le=256)]
 """Processes that read data; beyond a few a core they only take memory, some 0.3 GB each."""
 MAX_CELLS = 1 << 22

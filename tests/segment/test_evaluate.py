@@ -14,6 +14,7 @@ from lidistill.records import Frame
 from lidistill.samples.distillation import SamplingConfig
 from lidistill.segment.breakdown import BREAKDOWNS, neighbourhood
 from lidistill.segment.evaluate import evaluate, write_evaluation
+from lidistill.segment.metrics import bootstrap_mean_iou
 from lidistill.segment.score_table import markdown_table
 from lidistill.segment.test_time_augmentation import VotesConfig, predict_by_votes
 
@@ -127,6 +128,21 @@ def test_the_interval_resamples_scenes_and_frames_only_where_there_is_one_scene(
     alone = score([replace(frame, frame_id=str(i)) for i, frame in enumerate(frames)])
     assert (alone.unit, len(alone.confusion_by_unit)) == ("frame", 6)
     assert scenes.interval.low <= scenes.scores.mean_iou <= scenes.interval.high
+
+
+def test_the_interval_is_drawn_once_however_often_it_is_read(frames, monkeypatch):
+    drawn = []
+
+    def draw(confusions):
+        drawn.append(len(confusions))
+        return bootstrap_mean_iou(confusions)
+
+    monkeypatch.setattr("lidistill.segment.evaluate.bootstrap_mean_iou", draw)
+    result = score(frames)
+    first = result.interval
+    assert first == result.interval
+    result.to_json()
+    assert len(drawn) == 1
 
 
 def test_the_fingerprint_is_of_the_data_not_of_their_order(frames):

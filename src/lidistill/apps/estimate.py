@@ -259,8 +259,9 @@ def _teacher(config: TeacherConfig) -> tuple[tuple[ChannelGroup, ...], int]:
         return config.groups(width), 4 * parameters
     modules = [v for v in vars(teacher).values() if isinstance(v, torch.nn.Module)]
     modules += [teacher] if isinstance(teacher, torch.nn.Module) else []
-    weights = [p.numel() * p.element_size() for m in modules for p in m.parameters()]
-    return teacher.groups, sum(weights)
+    # A teacher may name parts of its network beside the whole.
+    weights = {id(p): p for module in modules for p in module.parameters()}.values()
+    return teacher.groups, sum(p.numel() * p.element_size() for p in weights)
 
 
 def _wait_for(device: torch.device) -> None:

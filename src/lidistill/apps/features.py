@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Literal, TypeAlias, TypeVar
+from typing import Final, TypeVar
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from lidistill.backbones import Backbone, BackboneConfig
 from lidistill.backbones.waffleiron.cells import crop_mask
-from lidistill.config import GridConfig
+from lidistill.config import FrozenPrecision, GridConfig
 from lidistill.datasets.intensity_scale import IntensityWatch
 from lidistill.datasets.returns import has_return
 from lidistill.datasets.sensors import Sensor
@@ -38,7 +38,6 @@ from lidistill.training.checkpoint import Checkpoint, load_checkpoint
 from lidistill.training.fitting import backbone_weights, build_fitting, part_of
 from lidistill.training.precision import FeatureType, as_type, pick_device, warn_if_slow
 
-FeaturePrecision: TypeAlias = Literal["fp32", "bf16"]
 _DTYPES: Final = {"fp32": torch.float32, "bf16": torch.bfloat16}
 T = TypeVar("T", bound=np.generic)
 _OUTPUT: Final = ("linear.weight", "linear2.weight")  # the last layer of every kind of head
@@ -205,7 +204,7 @@ def load(
     sensor: str | None = None,
     intensity_mean: float | None = None,
     intensity_std: float | None = None,
-    precision: FeaturePrecision = "fp32",
+    precision: FrozenPrecision = "fp32",
 ) -> FeatureModel:
     """Load the network of a finished run, to compute features of scans of one's own.
 

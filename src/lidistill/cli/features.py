@@ -20,9 +20,10 @@ from lidistill.apps.feature_files import (
     write_class_table,
     write_outputs,
 )
-from lidistill.apps.features import FeatureModel, FeaturePrecision, load
+from lidistill.apps.features import FeatureModel, load
 from lidistill.apps.scan_jobs import Existing, Jobs, check_free, plan_jobs
 from lidistill.cli.output import OUT, print_json
+from lidistill.config import FrozenPrecision
 from lidistill.datasets.own.files import read_statistics
 from lidistill.errors import CheckpointError, ConfigError, FileFormatError
 from lidistill.figures.colors import label_colors
@@ -44,7 +45,7 @@ class ScanOptions:
     """Column to take as intensity; none: there is none. Default: the usual names."""
     device: str = "auto"
     """auto, cpu, cuda or cuda:1."""
-    precision: FeaturePrecision = "fp32"
+    precision: FrozenPrecision = "fp32"
     """bf16: matrix products in 16 bits."""
     overwrite: bool = False
     """Replace outputs that are there already; scans are never replaced."""

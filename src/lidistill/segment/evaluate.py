@@ -3,6 +3,7 @@
 Shape letters: N points of a frame, M points of its sample, C classes, U units of resampling.
 """
 
+import functools
 import hashlib
 import json
 from dataclasses import asdict, dataclass
@@ -27,7 +28,7 @@ from lidistill.segment.test_time_augmentation import Predict
 from lidistill.training.progress import track
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)  # without slots, so that the interval can be kept
 class Evaluation:
     """Summed confusion matrices: of every unit, of points in a picture, of groups of points."""
 
@@ -59,7 +60,7 @@ class Evaluation:
         """Scores over points in at least one picture."""
         return scores(self.confusion_seen)
 
-    @property
+    @functools.cached_property
     def interval(self) -> Interval | None:
         """95 % confidence interval of the mean IoU; None where there is one unit only."""
         return bootstrap_mean_iou(self.confusion_by_unit)

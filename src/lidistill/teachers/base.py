@@ -12,11 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lidistill.config import FrozenPrecision, Size
 from lidistill.errors import ConfigError
 
 Alignment: TypeAlias = Literal["corners", "centers"]
-Precision: TypeAlias = Literal["fp32", "bf16"]
-Size: TypeAlias = tuple[int, int]
 Rgb: TypeAlias = tuple[float, float, float]
 
 IMAGENET_MEAN: Rgb = (0.485, 0.456, 0.406)
@@ -141,7 +140,7 @@ class FrozenTeacher(ABC):
         *,
         mean: Rgb,
         std: Rgb,
-        precision: Precision,
+        precision: FrozenPrecision,
         batch_size: int,
         normalize: bool,
     ) -> None:

@@ -22,8 +22,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from lidistill.atomic_write import replacing
+from lidistill.config import Size
 from lidistill.errors import DatasetNotFoundError, FileFormatError
-from lidistill.teachers.base import Size, TeacherMaps
+from lidistill.teachers.base import TeacherMaps
 
 logger = logging.getLogger(__name__)
 

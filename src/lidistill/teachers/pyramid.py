@@ -10,14 +10,12 @@ import torch
 from pydantic import Field, field_validator
 from torch import Tensor
 
-from lidistill.config import Config
+from lidistill.config import Config, FrozenPrecision, Size
 from lidistill.errors import require
 from lidistill.teachers.base import (
     ChannelGroup,
     FrozenTeacher,
-    Precision,
     Rgb,
-    Size,
     TeacherMaps,
     require_multiple,
 )
@@ -54,7 +52,7 @@ class PyramidTeacherConfig(Config):
     alignment: Literal["padding", "measured"] = "padding"  # which of ORIGINS
     mean: Rgb = _MEAN
     std: Rgb = _STD
-    precision: Precision = "fp32"
+    precision: FrozenPrecision = "fp32"
     batch_size: int = Field(default=8, ge=1)
 
     @field_validator("strides")

@@ -11,15 +11,13 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from lidistill.config import Config
+from lidistill.config import Config, FrozenPrecision, Size
 from lidistill.errors import ConfigError, first_line
 from lidistill.teachers.base import (
     Alignment,
     ChannelGroup,
     FrozenTeacher,
-    Precision,
     Rgb,
-    Size,
     TeacherMaps,
     require_multiple,
 )
@@ -65,7 +63,7 @@ class VitTeacherConfig(Config):
     mean: Rgb | None = None  # None: of the model's preprocessor_config.json, or its family's
     std: Rgb | None = None
     download: bool = True  # whether a name may be fetched from the hub
-    precision: Precision = "fp32"
+    precision: FrozenPrecision = "fp32"
     batch_size: int = Field(default=8, ge=1)
 
     @model_validator(mode="after")

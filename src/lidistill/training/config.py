@@ -9,10 +9,9 @@ import torch
 from pydantic import Field, model_validator
 from torch import nn
 
-from lidistill.config import Config, MayChange, Seed
+from lidistill.config import Config, MayChange, Precision, Seed
 from lidistill.distributed.processes import Sharding
 from lidistill.training.optimizer import OptimizerConfig
-from lidistill.training.precision import Precision
 from lidistill.training.schedules import Schedule
 
 

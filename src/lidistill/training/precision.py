@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from lidistill.config import Precision
 from lidistill.errors import ConfigError
 
-Precision: TypeAlias = Literal["fp32", "bf16", "fp16"]
 FeatureType: TypeAlias = Literal["float16", "float32"]
 """Number format of features in a file."""
 
