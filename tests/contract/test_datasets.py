@@ -4,6 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
+from fakes.argoverse2 import write_log
 from fakes.folder import write_folder
 from fakes.kitti_raw import write_drive
 from fakes.nuscenes import FakeNuScenes
@@ -45,7 +46,14 @@ def write_kitti_raw(folder):
     return {}
 
 
+def write_argoverse2(folder):
+    write_log(folder)
+    (folder / "statistics.yaml").write_text("intensity_mean: 20.0\nintensity_std: 9.0\n")
+    return {}
+
+
 FAKES = {
+    "argoverse2": write_argoverse2,
     "kitti_raw": write_kitti_raw,
     "folder": write_own,
     "pandaset": write_pandaset,

@@ -88,7 +88,9 @@ def _write_table(path: Path, columns: dict[str, np.ndarray], style: str) -> None
     if style == "old":
         write_pickle(path, old_dataframe({name: np.array(v) for name, v in columns.items()}))
     else:
-        pd.DataFrame(columns).to_pickle(path)
+        frame = pd.DataFrame(columns)
+        frame.columns = frame.columns.astype(object)  # plain strings, also where pyarrow is there
+        frame.to_pickle(path)
 
 
 def _write_camera(folder: Path, camera: Camera, drive: Drive) -> None:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias, Union
 from pydantic import Field
 
 from lidistill.datasets import base
+from lidistill.datasets.argoverse2.dataset import Argoverse2Config
 from lidistill.datasets.base import FrameDataset, Parts, SensorFrames
 from lidistill.datasets.kitti.raw import KittiRawConfig
 from lidistill.datasets.kitti.semantic import SemanticKittiConfig
@@ -21,6 +22,7 @@ DATASETS: dict[str, type[base.DatasetConfig]] = {
     "semantic_kitti": SemanticKittiConfig,
     "pandaset": PandaSetConfig,
     "kitti_raw": KittiRawConfig,
+    "argoverse2": Argoverse2Config,
     "folder": FolderConfig,
 }
 """Configuration of every data set by its ``kind``."""

@@ -1,0 +1,1 @@
+"""Argoverse 2, its sensor data set."""
