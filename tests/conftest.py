@@ -1,8 +1,14 @@
-"""What holds for every test: nothing is kept in the home of whoever runs them."""
+"""What holds for every test: nothing is kept in the home of whoever runs them.
 
+Tables are pickled with plain text, as PandaSet's are, though pyarrow is there for Argoverse 2.
+"""
+
+import pandas as pd
 import pytest
 
 from lidistill.compiled import SWITCH
+
+pd.set_option("mode.string_storage", "python")
 
 
 @pytest.fixture(autouse=True, scope="session")

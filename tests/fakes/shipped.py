@@ -1,5 +1,6 @@
 """Miniatures of the data that shipped recipes name, and overrides that make their runs small."""
 
+from fakes.argoverse2 import write_log
 from fakes.folder import write_folder
 from fakes.nuscenes import FakeNuScenes
 from fakes.pandaset import EL_CAMINO
@@ -14,6 +15,7 @@ PLACES = {
     "semantic_kitti": "semantic_kitti",
     "pandaset": "pandaset",
     "folder": "own",
+    "argoverse2": "argoverse2",
 }
 """Folder below ``data`` of each kind of set, as the recipes have it."""
 
@@ -30,6 +32,9 @@ def write_data(folder):
     write_street(data / "pandaset", name="002", frames=(0, 2, 4, 44))
     write_street(data / "pandaset", name="090", frames=(0, 1), latitude=EL_CAMINO)
     write_folder(data / "own")
+    write_log(data / "argoverse2")
+    statistics = (data / "own" / "statistics.yaml").read_text()
+    (data / "argoverse2" / "statistics.yaml").write_text(statistics)
     write_vit(folder / "vit")
     return folder
 

@@ -21,7 +21,7 @@ _MAX_UNPACKED: Final = 1 << 26
 _MAX_BUFFERS: Final = 4096
 _MAGIC: Final = b"ARROW1"
 _TAIL: Final = 10  # bytes: length of the footer, and the magic again
-_KINDS: Final = {"number": "iuf", "whole": "iu", "text": "OTU"}
+_KINDS: Final = {"number": "iuf", "whole": "iu", "text": "OUT"}
 _CONTINUES: Final = 0xFFFFFFFF
 
 
