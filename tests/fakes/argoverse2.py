@@ -3,6 +3,8 @@
 import numpy as np
 from PIL import Image
 
+from lidistill.errors import require
+
 CAMERAS = (
     "ring_front_center",
     "ring_front_left",
@@ -40,11 +42,10 @@ def default_scan(number=0, num_points=120):
 
 
 def write_table(path, columns, compression="lz4"):
-    import pyarrow as pa  # noqa: PLC0415  an extra
-    from pyarrow import feather  # noqa: PLC0415
-
+    arrow = require("pyarrow", extra="argoverse2")
+    feather = require("pyarrow.feather", extra="argoverse2")
     path.parent.mkdir(parents=True, exist_ok=True)
-    feather.write_feather(pa.table(columns), str(path), compression=compression)
+    feather.write_feather(arrow.table(columns), str(path), compression=compression)
 
 
 def write_poses(path, names, rows, key="sensor_name"):
