@@ -5,12 +5,14 @@ Frames: lidar x forward, y left, z up; camera x right, y down, z forward. Everyt
 
 import math
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 Float64: TypeAlias = NDArray[np.float64]
+Column = TypeVar("Column", bound=Any)
+"""One number of every point: (N,) float64, an array or a tensor."""
 
 _BLOCK = 1 << 14
 """Points that are transformed together: BLAS shares larger products among threads, which spin
@@ -200,21 +202,20 @@ def distort(xy: Float64, distortion: Float64) -> Distorted:
     References:
         D. C. Brown, "Decentering distortion of lenses", 1966; the coefficient order of OpenCV.
     """
-    k1, k2, p1, p2, k3 = distortion
-    x, y = xy[:, 0], xy[:, 1]
+    bent_x, bent_y, monotone = bend(xy[:, 0], xy[:, 1], distortion.tolist())
+    return Distorted(xy=np.stack([bent_x, bent_y], axis=1), monotone=monotone)
+
+
+def bend(x: Column, y: Column, coefficients: list[float]) -> tuple[Column, Column, Any]:
+    """``distort`` of two columns, arrays or tensors: x, y, and where the model is monotone."""
+    k1, k2, p1, p2, k3 = coefficients
     r2 = x * x + y * y
     radial = 1 + r2 * (k1 + r2 * (k2 + r2 * k3))
     growth = 1 + r2 * (3 * k1 + r2 * (5 * k2 + r2 * 7 * k3))
-    bent = np.stack(
-        [
-            x * radial + 2 * p1 * x * y + p2 * (r2 + 2 * x * x),
-            y * radial + p1 * (r2 + 2 * y * y) + 2 * p2 * x * y,
-        ],
-        axis=1,
-    )
+    bent_x = x * radial + 2 * p1 * x * y + p2 * (r2 + 2 * x * x)
+    bent_y = y * radial + p1 * (r2 + 2 * y * y) + 2 * p2 * x * y
     # The polynomial may grow again far outside; only radii below its first turning point count.
-    turning = first_turning_radius2(k1, k2, k3)
-    return Distorted(xy=bent, monotone=(growth > 0) & (r2 < turning))
+    return bent_x, bent_y, (growth > 0) & (r2 < first_turning_radius2(k1, k2, k3))
 
 
 def first_turning_radius2(k1: float, k2: float, k3: float) -> float:

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lidistill.geometry import first_turning_radius2
+from lidistill.geometry import bend
 from lidistill.records import CameraView, Pairs
 
 
@@ -33,27 +33,14 @@ def pair_on_device(
     index = front.nonzero().squeeze(1)
     xy = camera[index, :2] / depth[index, None]
     if view.distortion is not None:
-        xy, monotone = _distort(xy, view.distortion)
-        index, xy = index[monotone], xy[monotone]
+        x, y, monotone = bend(xy[:, 0], xy[:, 1], view.distortion.tolist())
+        index, xy = index[monotone], torch.stack([x, y], 1)[monotone]
     uv = xy @ K[:2, :2].t() + K[:2, 2]
     stored_hw, border = np.array(view.size_hw, dtype=np.float64), view.border_px
     upper = _float64(stored_hw[::-1] - border, device)
     inside = ((uv > 0) & (uv < upper)).all(1)
     factor = _float64(np.array(size_hw[::-1]) / stored_hw[::-1], device)
     return index[inside], torch.floor(torch.floor(uv[inside]) * factor).float()
-
-
-def _distort(xy: Tensor, distortion: NDArray[np.float64]) -> tuple[Tensor, Tensor]:
-    """(P, 2) distorted coordinates, and where the model means something: ``geometry.distort``."""
-    k1, k2, p1, p2, k3 = distortion.tolist()
-    x, y = xy.unbind(1)
-    r2 = x * x + y * y
-    radial = 1 + r2 * (k1 + r2 * (k2 + r2 * k3))
-    growth = 1 + r2 * (3 * k1 + r2 * (5 * k2 + r2 * 7 * k3))
-    bent_x = x * radial + 2 * p1 * x * y + p2 * (r2 + 2 * x * x)
-    bent_y = y * radial + p1 * (r2 + 2 * y * y) + 2 * p2 * x * y
-    monotone = (growth > 0) & (r2 < first_turning_radius2(k1, k2, k3))
-    return torch.stack([bent_x, bent_y], 1), monotone
 
 
 def gather_on_device(
