@@ -7,7 +7,8 @@ from fakes.nuscenes import CAMERAS, FakeNuScenes, default_scan, pose, token
 from pydantic import ValidationError
 
 from lidistill.datasets.images.files import read_picture
-from lidistill.datasets.nuscenes.dataset import NuScenesConfig, official_scenes
+from lidistill.datasets.nuscenes.dataset import NuScenesConfig
+from lidistill.datasets.nuscenes.scenes import official_scenes
 from lidistill.errors import DatasetNotFoundError, FileFormatError
 from lidistill.labels import IGNORE
 from lidistill.samples.pairing import pair_view

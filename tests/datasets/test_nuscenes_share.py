@@ -6,7 +6,8 @@ import pytest
 from fakes.nuscenes import FakeNuScenes, token
 from pydantic import ValidationError
 
-from lidistill.datasets.nuscenes.dataset import NuScenesConfig, official_scenes
+from lidistill.datasets.nuscenes.dataset import NuScenesConfig
+from lidistill.datasets.nuscenes.scenes import official_scenes
 from lidistill.errors import DatasetNotFoundError, FileFormatError
 
 SCENES = [f"scene-{number:04d}" for number in range(1, 8)]

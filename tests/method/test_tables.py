@@ -13,7 +13,8 @@ from fakes.semantic_kitti import write_sequence
 from golden_cases import DATA, ROOT
 
 from lidistill.datasets.kitti.semantic import SemanticKittiConfig
-from lidistill.datasets.nuscenes.dataset import NuScenesConfig, official_scenes
+from lidistill.datasets.nuscenes.dataset import NuScenesConfig
+from lidistill.datasets.nuscenes.scenes import official_scenes
 from lidistill.datasets.pandaset.dataset import PandaSetConfig
 from lidistill.datasets.sensors import SENSORS
 from lidistill.errors import DatasetNotFoundError

@@ -2,12 +2,10 @@
 
 import logging
 import os
-from importlib import resources
 from pathlib import Path
 from typing import Annotated, ClassVar, Final, Literal, Self
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 from pydantic import Field
 
@@ -16,6 +14,11 @@ from lidistill.datasets.binary import check_intensity, read_label_ids, read_scan
 from lidistill.datasets.completeness import FileListing, OnDisk, missing_files, usable_frames
 from lidistill.datasets.images.files import a_few, size_of_view
 from lidistill.datasets.kitti.calibration import read_calibration, read_poses
+from lidistill.datasets.kitti.sequences import (
+    calibration_file,
+    folder_of_sequences,
+    official_sequences,
+)
 from lidistill.datasets.sensors import Sensor
 from lidistill.datasets.submission_format import SubmissionFormat
 from lidistill.errors import DatasetNotFoundError, FileFormatError
@@ -108,7 +111,7 @@ class SemanticKitti:
         self.config = config
         self.sensor = config.sensor
         self.label_map: LabelMap = load_label_map("semantic_kitti")
-        self.root = _folder_of_sequences(config.root)
+        self.root = folder_of_sequences(config.root)
         sequences = self._find_sequences()
         scans = [scan for sequence in sequences for scan in self._scans(sequence)][:: config.every]
         self.on_disk = disk = self._on_disk(scans)
@@ -119,7 +122,7 @@ class SemanticKitti:
         posed = {owner for owner, _ in self._frames if os.path.lexists(self._pose_file(owner))}
         self._seen = self._pictures() if config.pictures != "none" else {}
         self._calibration = {
-            sequence: read_calibration(_calibration_file(self.root, sequence))
+            sequence: read_calibration(calibration_file(self.root, sequence))
             for sequence in sorted(posed | self._seen.keys())
         }
         self._T_world_lidar = {sequence: self._poses(sequence) for sequence in sorted(posed)}
@@ -199,7 +202,7 @@ class SemanticKitti:
         sequence, name = self._frames[index]
         path = self._sequence(sequence) / _CAMERA / f"{name}.png"
         calibration, size_hw = self._calibration[sequence], size_of_view(path, self._seen[sequence])
-        with blamed_on(_calibration_file(self.root, sequence)):
+        with blamed_on(calibration_file(self.root, sequence)):
             check_pinhole(calibration.K, size_hw)
             view = CameraView(
                 name=_CAMERA,
@@ -232,7 +235,7 @@ class SemanticKitti:
         config, folder = self.config, self.root / "sequences"
         names = {f"{number:02d}" for number in range(_NUM_SEQUENCES)}
         on_disk = {path.name for path in folder.iterdir() if (path / "velodyne").is_dir()} & names
-        split = on_disk if config.split == "all" else set(_official_sequences(config.split))
+        split = on_disk if config.split == "all" else set(official_sequences(config.split))
         wanted = split
         if config.sequences is not None:
             wanted = {f"{number:02d}" for number in config.sequences}
@@ -283,25 +286,3 @@ class SemanticKitti:
             msg = f"{path} has {len(poses)} poses, expected at least {last + 1}; unpack it again."
             raise FileFormatError(msg)
         return poses
-
-
-def _folder_of_sequences(root: Path) -> Path:
-    for folder in (root, root / "dataset"):
-        if (folder / "sequences").is_dir():
-            return folder
-    msg = f"{root} has no folder sequences/ (nor dataset/sequences/); set root to the one that has."
-    raise DatasetNotFoundError(msg)
-
-
-def _calibration_file(root: Path, sequence: str) -> Path:
-    places = (
-        root / "sequences" / sequence / "calib.txt",
-        root / "calib" / sequence / "calib.txt",
-        root / "calib" / f"{sequence}.txt",
-    )
-    return next((path for path in places if path.is_file()), places[0])
-
-
-def _official_sequences(split: str) -> tuple[str, ...]:
-    file = resources.files("lidistill").joinpath("datasets", "kitti", "splits.yaml")
-    return tuple(f"{number:02d}" for number in yaml.safe_load(file.read_text("utf-8"))[split])

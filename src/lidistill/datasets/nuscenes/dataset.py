@@ -1,25 +1,24 @@
 """nuScenes with lidarseg: one 32-beam lidar, six cameras, Boston and Singapore."""
 
 import logging
-from importlib import resources
 from pathlib import Path
 from typing import Annotated, ClassVar, Final, Literal, Self, TypeAlias, get_args
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from lidistill.datasets.base import DatasetConfig, Parts, distinct
-from lidistill.datasets.binary import check_intensity, read_label_ids, read_scan
+from lidistill.datasets.binary import read_label_ids
 from lidistill.datasets.completeness import FileListing, OnDisk, missing_files, usable_frames
 from lidistill.datasets.nuscenes.index import KeyFrames
+from lidistill.datasets.nuscenes.scan import read_key_scan
+from lidistill.datasets.nuscenes.scenes import official_scenes
 from lidistill.datasets.nuscenes.share import Share, frames_of_share, scenes_of_share
 from lidistill.datasets.nuscenes.tables import CAMERAS, CHANNELS, IndexCache, read_key_frames
-from lidistill.datasets.returns import has_return
 from lidistill.datasets.sensors import Sensor
 from lidistill.datasets.submission_format import SubmissionFormat
-from lidistill.errors import DatasetNotFoundError, FileFormatError, suggestion
+from lidistill.errors import DatasetNotFoundError, suggestion
 from lidistill.geometry import check_pinhole, invert_rigid
 from lidistill.labels import LabelMap, load_label_map
 from lidistill.reading.files import blamed_on
@@ -39,9 +38,6 @@ Camera: TypeAlias = Literal[
     "CAM_BACK_LEFT",
     "CAM_FRONT_LEFT",
 ]
-_NUM_COLUMNS: Final = 5  # x, y, z, intensity, ring
-_NO_RING: Final = -1  # of other lidars in this layout, which may have any number of rings
-_MAX_RINGS: Final = 4096
 _NEAR_DEPTH: Final = 1.0  # metres
 _BORDER_PX: Final = 1.0
 _LIDAR: Final = 0  # position in CHANNELS
@@ -206,16 +202,7 @@ class NuScenes:
         """
         frame = int(self._frames[index])
         path = self.config.root / self._index.filename[frame, _LIDAR].decode()
-        scan = read_scan(path, _NUM_COLUMNS)
-        ring = scan[has_return(scan[:, :3]), 4]
-        if not ((ring >= _NO_RING) & (ring < _MAX_RINGS) & (ring == np.floor(ring))).all():
-            msg = (
-                f"scan {path}: read as five float32 a point, its fifth column does not count "
-                f"rings (whole numbers from {_NO_RING}, unknown, to {_MAX_RINGS - 1}). Write five "
-                "columns, x y z intensity ring; a column of zeros will do for a lidar without."
-            )
-            raise FileFormatError(msg)
-        check_intensity(scan, path, "the intensity, is not in 0 to 255")
+        scan = read_key_scan(path)
         T_world_lidar = self._index.T_world_ego(frame, _LIDAR) @ self._index.T_ego_sensor(
             frame, _LIDAR
         )
@@ -319,13 +306,3 @@ class NuScenes:
 def _versions(root: Path) -> tuple[Version, ...]:
     """Versions whose tables lie under a root."""
     return tuple(v for v in get_args(Version) if (root / v / "sample_data.json").is_file())
-
-
-def official_scenes(split: str) -> tuple[str, ...]:
-    """Names of the scenes of a split: an official one, or ``tune_train`` and ``tune_val`` of it."""
-    file = resources.files("lidistill").joinpath("datasets", "nuscenes", "splits.yaml")
-    lists = yaml.safe_load(file.read_text("utf-8"))
-    if split == "tune_train":
-        held_out = set(lists["tune_val"])
-        return tuple(scene for scene in lists["train"] if scene not in held_out)
-    return tuple(lists[split])

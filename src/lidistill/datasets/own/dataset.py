@@ -8,9 +8,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from lidistill.datasets.base import DatasetConfig, Parts, distinct
-from lidistill.datasets.binary import read_label_ids
 from lidistill.datasets.completeness import OnDisk, missing_files, usable_frames
-from lidistill.datasets.images.files import picture_size
 from lidistill.datasets.own.files import (
     Calibration,
     LabelTable,
@@ -19,19 +17,18 @@ from lidistill.datasets.own.files import (
     read_label_table,
     read_statistics,
 )
+from lidistill.datasets.own.label_files import read_ids
 from lidistill.datasets.own.recording import Recording, read_recording, subfolders
 from lidistill.datasets.own.splits import SplitLists
+from lidistill.datasets.own.view import view_of
 from lidistill.datasets.scan_file import Scan, read_scan
-from lidistill.datasets.scan_formats.arrays import read_array
 from lidistill.datasets.sensors import SENSORS, Sensor, without_intensity
 from lidistill.errors import DatasetNotFoundError, FileFormatError
 from lidistill.labels import LabelMap
-from lidistill.reading.files import read_file
 from lidistill.reading.names import listed
-from lidistill.records import CameraView, Frame
+from lidistill.records import Frame
 
 _CALIBRATION: Final = "calibration.yaml"
-_CLASS_BITS: Final = 0xFFFF  # of a .label file, as in SemanticKITTI; the others count instances
 _NO_INTENSITY: Final = "none"
 
 
@@ -211,7 +208,7 @@ class Folder:
             intensity=intensity,
             labels=self._labels(drive, name, scan),
             views=tuple(
-                _view(drive, name, camera)
+                view_of(drive, name, camera)
                 for camera in self.cameras
                 if self.config.pictures != "none" and name in drive.pictures.get(camera, ())
             ),
@@ -225,7 +222,7 @@ class Folder:
             path, ids = drive.scans[name], scan.columns.get(self._table.column)
         elif name in drive.labels:
             path = drive.labels[name]
-            ids = _read_ids(path, len(scan.points))
+            ids = read_ids(path, len(scan.points))
         else:
             return None
         if ids is None or ids.dtype.kind not in "iu" or ids.shape != (len(scan.points),):
@@ -298,30 +295,3 @@ class Folder:
             labels=np.array([column or scan in drive.labels for drive, scan in frames], dtype=bool),
             pictures=np.array(pictures, dtype=bool).reshape(len(frames), len(self.cameras)),
         )
-
-
-def _view(drive: Recording, scan: str, camera: str) -> CameraView:
-    calibration, path = drive.calibration.cameras[camera], drive.pictures[camera][scan].path
-    height, width = picture_size(path)
-    if (height, width) != calibration.size_hw:
-        msg = (
-            f"picture {path} is {height} x {width} (height x width), expected size_hw "
-            f"{list(calibration.size_hw)} of camera {camera}; K holds for that size alone. Mend "
-            "size_hw and K, or take the pictures as they were calibrated."
-        )
-        raise FileFormatError(msg)
-    return CameraView(
-        name=camera,
-        image_path=path,
-        size_hw=calibration.size_hw,
-        K=np.array(calibration.K),
-        T_cam_lidar=drive.T_cam_lidar(scan, camera),
-        distortion=calibration.coefficients,
-        near_depth=calibration.near_depth,
-    )
-
-
-def _read_ids(path: Path, num_points: int) -> NDArray[np.generic]:
-    if path.suffix.lower() == ".npy":
-        return read_array(read_file(path), str(path))
-    return read_label_ids(path, "<u4", num_points) & _CLASS_BITS

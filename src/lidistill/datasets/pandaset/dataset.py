@@ -1,6 +1,5 @@
 """PandaSet: two lidars, six cameras, and 42 classes in San Francisco and on El Camino Real."""
 
-import re
 from pathlib import Path
 from typing import ClassVar, Final, Literal, Self, TypeAlias
 
@@ -11,17 +10,17 @@ from pydantic import Field, field_validator, model_validator
 from lidistill.datasets.base import DatasetConfig, Parts, distinct
 from lidistill.datasets.binary import MAX_RANGE, nothing_returned
 from lidistill.datasets.completeness import usable_frames
-from lidistill.datasets.images.files import a_few, size_of_view
-from lidistill.datasets.pandaset.drive import CameraFiles, DriveFiles, is_drive, read_drive
+from lidistill.datasets.pandaset.drive import DriveFiles, is_drive, read_drive
+from lidistill.datasets.pandaset.frame_numbers import frame_numbers
 from lidistill.datasets.pandaset.missing import missing_from, on_disk
 from lidistill.datasets.pandaset.tables import PointTable, read_classes, read_points
+from lidistill.datasets.pandaset.view import view_of
 from lidistill.datasets.sensors import Sensor
 from lidistill.errors import DatasetNotFoundError, FileFormatError
-from lidistill.geometry import check_pinhole, invert_rigid, rigid, transform_points
+from lidistill.geometry import invert_rigid, rigid, transform_points
 from lidistill.labels import LabelMap, load_label_map
-from lidistill.reading.files import blamed_on
 from lidistill.reading.names import in_order
-from lidistill.records import CameraView, Frame
+from lidistill.records import Frame
 
 CameraName: TypeAlias = Literal[
     "front_camera",
@@ -45,7 +44,6 @@ _DEFAULT_CAMERAS: Final[dict[str, tuple[CameraName, ...]]] = {
     "pandar64": CAMERAS,
     "pandargt": ("front_camera",),
 }
-_RANGE: Final = re.compile(r"\s*([0-9]{1,6})\s*(?:-\s*([0-9]{1,6})\s*)?")
 _TRAIN_LATITUDE: Final = 37.6  # degrees; San Francisco lies north of it, El Camino Real south
 _ROUNDING: Final = 1e-6  # metres
 _T_EGO_LIDAR: Final = rigid(np.eye(3), [0.0, 0.0, 1.6])  # metres; the road is then at about -1.7
@@ -99,17 +97,7 @@ class PandaSetConfig(DatasetConfig):
         Raises:
             ValueError: If ``frames`` is a text other than numbers and ranges.
         """
-        if self.frames is None or not isinstance(self.frames, str):
-            return None if self.frames is None else frozenset(self.frames)
-        numbers: set[int] = set()
-        for part in self.frames.split(","):
-            match = _RANGE.fullmatch(part)
-            if match is None:
-                msg = f"frames {self.frames!r}: {part!r} is neither a number nor a range like 0-38"
-                raise ValueError(msg)
-            first, last = match.groups()
-            numbers |= set(range(int(first), int(last or first) + 1))
-        return frozenset(numbers)
+        return frame_numbers(self.frames)
 
     @classmethod
     def detect(cls, root: Path) -> bool:
@@ -238,7 +226,7 @@ class PandaSet:
             intensity=table.intensity,
             labels=self._labels(drive, frame, table),
             views=tuple(
-                _view(drive.cameras[name], frame, T_world_lidar)
+                view_of(drive.cameras[name], frame, T_world_lidar)
                 for name in self.cameras
                 if self.config.pictures != "none"
                 and name in drive.cameras
@@ -302,18 +290,3 @@ class PandaSet:
             raise DatasetNotFoundError(msg)
         side = "train" if drive.latitude > _TRAIN_LATITUDE else "val"
         return bool(drive.labels) and self.config.split == side
-
-
-def _view(camera: CameraFiles, frame: str, T_world_lidar: NDArray[np.float64]) -> CameraView:
-    path = camera.pictures[frame]
-    size_hw = size_of_view(path, a_few(list(camera.pictures.values())))
-    with blamed_on(camera.folder / "intrinsics.json"):
-        check_pinhole(camera.K, size_hw)
-    with blamed_on(camera.folder / "poses.json"):
-        return CameraView(
-            name=camera.name,
-            image_path=path,
-            size_hw=size_hw,
-            K=camera.K,
-            T_cam_lidar=invert_rigid(camera.T_world_cam[frame]) @ T_world_lidar,
-        )

@@ -1,0 +1,34 @@
+"""An image of one of a user's own scans, with what its calibration says."""
+
+import numpy as np
+
+from lidistill.datasets.images.files import picture_size
+from lidistill.datasets.own.recording import Recording
+from lidistill.errors import FileFormatError
+from lidistill.records import CameraView
+
+
+def view_of(drive: Recording, scan: str, camera: str) -> CameraView:
+    """The image of a scan by one camera.
+
+    Raises:
+        FileFormatError: If it is of another size than its calibration.
+    """
+    calibration, path = drive.calibration.cameras[camera], drive.pictures[camera][scan].path
+    height, width = picture_size(path)
+    if (height, width) != calibration.size_hw:
+        msg = (
+            f"picture {path} is {height} x {width} (height x width), expected size_hw "
+            f"{list(calibration.size_hw)} of camera {camera}; K holds for that size alone. Mend "
+            "size_hw and K, or take the pictures as they were calibrated."
+        )
+        raise FileFormatError(msg)
+    return CameraView(
+        name=camera,
+        image_path=path,
+        size_hw=calibration.size_hw,
+        K=np.array(calibration.K),
+        T_cam_lidar=drive.T_cam_lidar(scan, camera),
+        distortion=calibration.coefficients,
+        near_depth=calibration.near_depth,
+    )
