@@ -15,6 +15,7 @@ from lidistill.datasets.nuscenes.index import KeyFrames
 from lidistill.datasets.nuscenes.scan import read_key_scan
 from lidistill.datasets.nuscenes.scenes import official_scenes
 from lidistill.datasets.nuscenes.share import Share, frames_of_share, scenes_of_share
+from lidistill.datasets.nuscenes.submission import lidarseg_format
 from lidistill.datasets.nuscenes.tables import CAMERAS, CHANNELS, IndexCache, read_key_frames
 from lidistill.datasets.sensors import Sensor
 from lidistill.datasets.submission_format import SubmissionFormat
@@ -41,14 +42,6 @@ Camera: TypeAlias = Literal[
 _NEAR_DEPTH: Final = 1.0  # metres
 _BORDER_PX: Final = 1.0
 _LIDAR: Final = 0  # position in CHANNELS
-_META: Final = {
-    "use_camera": False,
-    "use_lidar": True,
-    "use_radar": False,
-    "use_map": False,
-    "use_external": True,
-}
-"""What predictions are made from; the distilled teacher makes use of external data."""
 
 
 class NuScenesConfig(DatasetConfig):
@@ -176,19 +169,8 @@ class NuScenes:
         return missing_files(self.on_disk, cameras, labels="lidarseg labels")
 
     def submission_format(self) -> SubmissionFormat:
-        """One byte a point, 1 for the first class.
-
-        References:
-            nuScenes lidarseg challenge: submission format in the devkit's documentation.
-        """
-        return SubmissionFormat(
-            dtype="u1",
-            ids=np.arange(1, self.label_map.num_classes + 1),
-            file_name=lambda index: f"lidarseg/test/{self.scan_token(index)}_lidarseg.bin",
-            folder="lidarseg/test",
-            meta=_META,
-            num_frames=6_008,
-        )
+        """See ``SensorFrames.submission_format``."""
+        return lidarseg_format(self.label_map.num_classes, self.scan_token)
 
     def __len__(self) -> int:
         """Number of frames."""
