@@ -18,8 +18,8 @@ from typing import Literal
 import torch
 from measure import write_record
 
+from lidistill.backbones.waffleiron.grid import GridConfig
 from lidistill.backbones.waffleiron.neighbors import nearest_neighbors
-from lidistill.config import GridConfig
 from lidistill.datasets import DatasetConfig, FrameDataset
 from lidistill.datasets.images.files import read_picture, resize
 from lidistill.datasets.kitti.raw import KittiRawConfig

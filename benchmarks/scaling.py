@@ -14,8 +14,8 @@ from measure import spread, write_record
 from student import GRID, NEIGHBORS, Contender, batch_of, measure, ours, read_points, warm_up
 
 from lidistill.backbones import WaffleIronConfig
-from lidistill.backbones.waffleiron.cells import crop_mask
 from lidistill.records import Batch
+from lidistill.samples.field_of_view import crop_mask
 
 POINTS = (5_000, 20_000, 80_000, 200_000)
 DEPTHS = (12, 24, 48)

@@ -23,10 +23,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lidistill.backbones import WaffleIron, WaffleIronConfig
-from lidistill.backbones.waffleiron.cells import cell_indices, crop_mask
+from lidistill.backbones.waffleiron.cells import cell_indices
 from lidistill.backbones.waffleiron.neighbors import nearest_neighbors
 from lidistill.backbones.waffleiron.published import NamedWeights, to_official
 from lidistill.records import Batch
+from lidistill.samples.field_of_view import crop_mask
 from lidistill.samples.voxel_grid import voxel_first
 
 DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16}

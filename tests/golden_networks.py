@@ -11,8 +11,9 @@ from golden_cases import read_tensors
 from torch import Tensor, nn
 
 from lidistill.backbones import WaffleIronConfig
+from lidistill.backbones.waffleiron.grid import GridConfig
+from lidistill.backbones.waffleiron.inputs import WaffleInputs
 from lidistill.backbones.waffleiron.published import NamedWeights, from_official, to_official
-from lidistill.config import GridConfig
 from lidistill.distill.heads import LinearHeadConfig, MLPHeadConfig
 from lidistill.records import Batch
 from lidistill.segment.heads import SegmentationHead
@@ -44,7 +45,6 @@ def build_net(case: Case) -> nn.ModuleDict:
     config = case.config
     is_main = case.facts["branch"] == "main"
     backbone = WaffleIronConfig(
-        in_channels=config["cin"],
         width=config["c"],
         depth=config["depth"],
         activation="gelu" if config.get("gelu", not is_main) else "relu",
@@ -115,8 +115,9 @@ def padded_batch(case: Case) -> Batch:
     return Batch(
         offsets=torch.arange(num_scans + 1) * columns,
         features=features.transpose(1, 2).flatten(0, 1).contiguous(),
-        neighbors=(neighbors + starts[:, None, None]).flatten(0, 1),
-        cells=cells.flatten(0, 1),
+        inputs=WaffleInputs(
+            neighbors=(neighbors + starts[:, None, None]).flatten(0, 1), cells=cells.flatten(0, 1)
+        ),
     )
 
 

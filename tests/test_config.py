@@ -1,7 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
-from lidistill.config import GridConfig
+from lidistill.backbones.waffleiron.grid import GridConfig
 
 
 def test_the_papers_grids_have_cells_of_half_a_metre():

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 
+from lidistill.backbones.waffleiron.inputs import WaffleInputs
 from lidistill.records import Batch, CameraView, Frame, Pairs, Sample, collate
 
 
@@ -14,8 +15,10 @@ def sample(num_points, num_views=1, **changed):
         "frame_id": f"scan-{num_points}",
         "coords": torch.randn(num_points, 3, generator=rng),
         "features": torch.randn(num_points, 5, generator=rng),
-        "neighbors": torch.randint(num_points, (num_points, 4), generator=rng),
-        "cells": torch.randint(9, (num_points, 2), generator=rng),
+        "inputs": WaffleInputs(
+            neighbors=torch.randint(num_points, (num_points, 4), generator=rng),
+            cells=torch.randint(9, (num_points, 2), generator=rng),
+        ),
         "source": torch.arange(num_points),
         "labels": torch.randint(3, (num_points,), generator=rng),
         "pairs": Pairs(
@@ -45,11 +48,12 @@ def test_packing_shifts_every_index_to_the_scan_it_belongs_to():
     assert batch.offsets.tolist() == [0, 5, 8, 15]
     for number, one in enumerate(samples):
         here = slice(batch.offsets[number], batch.offsets[number + 1])
-        for name in ("features", "coords", "cells", "labels"):
+        for name in ("features", "coords", "labels"):
             assert torch.equal(getattr(batch, name)[here], getattr(one, name))
+        assert torch.equal(batch.inputs.cells[here], one.inputs.cells)
         # A neighbour's features are the same, whether looked up in the scan or in the batch.
-        found = batch.features[batch.neighbors[here]]
-        assert torch.equal(found, one.features[one.neighbors])
+        found = batch.features[batch.inputs.neighbors[here]]
+        assert torch.equal(found, one.features[one.inputs.neighbors])
 
 
 def test_packed_pairs_lead_to_the_same_points_and_pictures():
@@ -79,15 +83,15 @@ def test_a_batch_knows_the_scan_of_every_point():
 def test_one_sample_packs_into_itself():
     one = sample(6, 2)
     batch = collate([one])
-    assert torch.equal(batch.neighbors, one.neighbors)
+    assert torch.equal(batch.inputs.neighbors, one.inputs.neighbors)
     assert batch.frame_ids == (one.frame_id,)
 
 
 def test_packing_leaves_the_samples_alone():
     one, two = sample(4), sample(3)
-    before = two.neighbors.clone(), two.pairs.point.clone()
+    before = two.inputs.neighbors.clone(), two.pairs.point.clone()
     collate([one, two])
-    assert torch.equal(two.neighbors, before[0])
+    assert torch.equal(two.inputs.neighbors, before[0])
     assert torch.equal(two.pairs.point, before[1])
 
 
@@ -105,8 +109,10 @@ def test_no_samples_are_refused():
 def test_moving_a_batch_keeps_its_numbers_and_drops_its_samples():
     batch = collate([sample(4, 2), sample(3)])
     moved = batch.to("cpu")
-    for name in ("offsets", "features", "neighbors", "cells", "coords", "labels", "images"):
+    for name in ("offsets", "features", "coords", "labels", "images"):
         assert torch.equal(getattr(moved, name), getattr(batch, name))
+    for name in ("neighbors", "cells"):
+        assert torch.equal(getattr(moved.inputs, name), getattr(batch.inputs, name))
     for name in ("point", "view", "uv"):
         assert torch.equal(getattr(moved.pairs, name), getattr(batch.pairs, name))
     assert (moved.frame_ids, moved.image_paths) == (batch.frame_ids, batch.image_paths)
@@ -142,11 +148,23 @@ def test_a_view_with_a_malformed_calibration_is_refused(name, value):
         CameraView(name="front", image_path=Path("a.png"), size_hw=(4, 6), **fields)
 
 
-@pytest.mark.parametrize("name", ["features", "neighbors", "cells", "source", "labels", "coords"])
+@pytest.mark.parametrize("name", ["features", "source", "labels", "coords"])
 def test_a_sample_whose_tensors_disagree_is_refused(name):
     short = getattr(sample(5), name)[:-1]
     with pytest.raises(ValueError, match="has shape"):
         sample(5, **{name: short})
+
+
+def test_a_sample_whose_inputs_are_those_of_other_points_is_refused():
+    with pytest.raises(ValueError, match="inputs has shape"):
+        sample(5, inputs=sample(4).inputs)
+
+
+@pytest.mark.parametrize("name", ["neighbors", "cells"])
+def test_inputs_whose_tensors_disagree_are_refused(name):
+    inputs = sample(5).inputs
+    with pytest.raises(ValueError, match="one row for every point"):
+        dataclasses.replace(inputs, **{name: getattr(inputs, name)[:-1]})
 
 
 def test_pairs_whose_tensors_disagree_are_refused():
@@ -162,8 +180,7 @@ def test_offsets_that_do_not_end_at_the_last_point_are_refused():
         Batch(
             offsets=torch.tensor([4]),
             features=batch.features,
-            neighbors=batch.neighbors,
-            cells=batch.cells,
+            inputs=batch.inputs,
         )
 
 

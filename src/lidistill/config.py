@@ -1,9 +1,10 @@
-"""What recipes are made of: the strict base model, and the grids that data and backbones share."""
+"""What recipes are made of: the strict base model, and numbers that many of them share."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Self, TypeAlias, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 Side: TypeAlias = Annotated[int, Field(ge=1, le=1 << 14)]
 Size: TypeAlias = tuple[Side, Side]
@@ -14,12 +15,7 @@ FrozenPrecision: TypeAlias = Literal["fp32", "bf16"]
 """Arithmetic of a network that does not train, where fp16 would overflow without being noticed."""
 Workers: TypeAlias = Annotated[int, Field(ge=0, le=256)]
 """Processes that read data; beyond a few a core they only take memory, some 0.3 GB each."""
-MAX_CELLS = 1 << 22
-"""Cells of one plane of a grid; the papers' largest has 65,536."""
 Seed: TypeAlias = Annotated[int, Field(ge=0, lt=2**63)]
-
-
-_MAX_PLANES = 16
 
 
 class Config(BaseModel):
@@ -76,30 +72,47 @@ def with_defaults(model: type[Config], values: dict[str, Any]) -> dict[str, Any]
         return values
 
 
-class GridConfig(Config):
-    """Field of view in the lidar frame and the 2D grids that a WaffleIron projects onto.
+_ABSENT: Final = object()
 
-    Layer ``l`` projects along axis ``axes[l % 3]`` onto ``planes[l % 3]``; the plane is spanned by
-    the two remaining axes in increasing order.
 
-    References:
-        ScaLR (CVPR 2024), supplementary: +-64 m, +-64 m, +-8 m in cells of 0.5 m.
+def with_moved_keys(values: Any, moves: Mapping[str, str]) -> Any:
+    """Values with former keys under their present names; what a former key says counts.
+
+    Args:
+        values: As they are written; left alone.
+        moves: Dotted former key, and the dotted key that has taken its place.
     """
+    for former, present in moves.items():
+        found, rest = _taken(values, former.split("."))
+        if found is not _ABSENT:
+            values = _with(rest, present.split("."), found)
+    return values
 
-    fov_min: tuple[float, float, float] = (-64.0, -64.0, -8.0)  # metres
-    fov_max: tuple[float, float, float] = (64.0, 64.0, 8.0)  # metres
-    axes: tuple[int, ...] = (2, 1, 0)  # axis projected out
-    planes: tuple[Size, ...] = ((256, 256), (256, 32), (256, 32))  # cells per plane
 
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if any(low >= high for low, high in zip(self.fov_min, self.fov_max, strict=True)):
-            msg = f"fov_min {self.fov_min} must lie below fov_max {self.fov_max} on every axis"
-            raise ValueError(msg)
-        if len(self.axes) != len(self.planes) or not set(self.axes) <= {0, 1, 2}:
-            msg = f"axes {self.axes} must be 0, 1 or 2, one for each plane of {self.planes}"
-            raise ValueError(msg)
-        if len(self.planes) > _MAX_PLANES or max(h * w for h, w in self.planes) > MAX_CELLS:
-            msg = f"expected at most {_MAX_PLANES} planes of at most {MAX_CELLS} cells each"
-            raise ValueError(msg)
-        return self
+def former_keys(values: Any, moves: Mapping[str, str]) -> list[str]:
+    """The former keys that values have."""
+    return [key for key in moves if _taken(values, key.split("."))[0] is not _ABSENT]
+
+
+def _taken(node: Any, path: list[str]) -> tuple[Any, Any]:
+    """What is under a path, and the rest without it."""
+    key, *below = path
+    if not isinstance(node, dict) or key not in node:
+        return _ABSENT, node
+    if not below:
+        return node[key], {name: value for name, value in node.items() if name != key}
+    found, inner = _taken(node[key], below)
+    return found, node if found is _ABSENT else node | {key: inner}
+
+
+def _with(node: Any, path: list[str], value: Any) -> Any:
+    """A copy with a value under a path; a mapping is merged into one that is there."""
+    if node is not None and not isinstance(node, dict):
+        return node
+    key, *below = path
+    there = None if node is None else node.get(key)
+    if below:
+        value = _with(there, below, value)
+    elif isinstance(there, dict) and isinstance(value, dict):
+        value = there | value
+    return (node or {}) | {key: value}

@@ -1,12 +1,13 @@
 """The records that cross package boundaries, from a data set's frame to a packed batch.
 
 Shape letters: N points of a scan, M points the student sees, P point-pixel pairs, V views,
-B scans of a batch, K neighbours of a point, G grids, H x W picture size.
+B scans of a batch, H x W picture size.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final, Protocol, Self, TypeAlias
 
 import numpy as np
 import torch
@@ -28,6 +29,14 @@ def _check_shape(name: str, array: Array | Tensor, expected: tuple[int | None, .
     if not fits:
         wanted = ", ".join("any" if want is None else str(want) for want in expected)
         msg = f"{name} has shape {shape}, expected ({wanted})"
+        raise ValueError(msg)
+
+
+def _check_length(inputs: "Inputs", num_points: int) -> None:
+    if len(inputs) != num_points:
+        msg = (
+            f"inputs has shape ({len(inputs)},), expected ({num_points},): one row for every point"
+        )
         raise ValueError(msg)
 
 
@@ -121,6 +130,50 @@ class Pairs:
         )
 
 
+class Inputs(Protocol):
+    """What a backbone wants to know of the points of a sample, or of a batch once packed.
+
+    Its preparer makes it and the network reads it; nobody else looks inside.
+    """
+
+    def __len__(self) -> int:
+        """M, the number of points."""
+        ...
+
+    def to(self, device: torch.device | str) -> Self:
+        """Copy on another device."""
+        ...
+
+    @classmethod
+    def collate(cls, parts: Sequence[Self], starts: Sequence[int]) -> Self:
+        """Those of samples packed one after the other, with every index of a point shifted.
+
+        Args:
+            parts: One of each sample, at least one.
+            starts: Where the points of each begin in the batch.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FieldOfView:
+    """The box that the points of a sample lie in, in the lidar frame."""
+
+    low: tuple[float, float, float]
+    """Lower corner, metres."""
+    high: tuple[float, float, float]
+    """Upper corner, metres."""
+
+    def __post_init__(self) -> None:
+        if any(low >= high for low, high in zip(self.low, self.high, strict=True)):
+            msg = f"low {self.low} must lie below high {self.high} on every axis"
+            raise ValueError(msg)
+
+    def __str__(self) -> str:
+        """The corners in words."""
+        return f"{self.low} to {self.high} m"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
     """What the networks see of one frame."""
@@ -130,10 +183,8 @@ class Sample:
     """(M, 3) float32 metres, after augmentation."""
     features: Tensor
     """(M, F) float32 input channels of the backbone."""
-    neighbors: Tensor
-    """(M, 1 + K) int64 nearest points in this sample, the point itself first."""
-    cells: Tensor
-    """(M, G) int64 row-major cell of each point in each grid of the backbone."""
+    inputs: Inputs
+    """What else the backbone wants to know of the points."""
     source: Tensor
     """(M,) int64 index of each point in the frame."""
     labels: Tensor | None = None
@@ -152,8 +203,7 @@ class Sample:
         num_points = len(self.coords)
         _check_shape("coords", self.coords, (num_points, 3))
         _check_shape("features", self.features, (num_points, None))
-        _check_shape("neighbors", self.neighbors, (num_points, None))
-        _check_shape("cells", self.cells, (num_points, None))
+        _check_length(self.inputs, num_points)
         _check_shape("source", self.source, (num_points,))
         if self.labels is not None:
             _check_shape("labels", self.labels, (num_points,))
@@ -170,10 +220,8 @@ class Batch:
     """(B + 1,) int64; scan b owns the points offsets[b] to offsets[b + 1]."""
     features: Tensor
     """(M, F) float32."""
-    neighbors: Tensor
-    """(M, 1 + K) int64 into the packed points."""
-    cells: Tensor
-    """(M, G) int64 row-major cell inside the grid of the point's own scan."""
+    inputs: Inputs
+    """What else the backbone wants to know of the packed points."""
     coords: Tensor | None = None
     """(M, 3) float32 metres."""
     labels: Tensor | None = None
@@ -187,8 +235,7 @@ class Batch:
     def __post_init__(self) -> None:
         num_points = len(self.features)
         _check_shape("features", self.features, (num_points, None))
-        _check_shape("neighbors", self.neighbors, (num_points, None))
-        _check_shape("cells", self.cells, (num_points, None))
+        _check_length(self.inputs, num_points)
         if self.labels is not None:
             _check_shape("labels", self.labels, (num_points,))
         if len(self.offsets) < 2 or int(self.offsets[-1]) != num_points:
@@ -219,8 +266,7 @@ class Batch:
         return Batch(
             offsets=self.offsets.to(device),
             features=self.features.to(device),
-            neighbors=self.neighbors.to(device),
-            cells=self.cells.to(device),
+            inputs=self.inputs.to(device),
             coords=move(self.coords),
             labels=move(self.labels),
             pairs=None if self.pairs is None else self.pairs.to(device),
@@ -246,8 +292,7 @@ def collate(samples: list[Sample]) -> Batch:
     return Batch(
         offsets=offsets,
         features=torch.cat([sample.features for sample in samples]),
-        neighbors=torch.cat([s.neighbors + i for s, i in zip(samples, starts, strict=True)]),
-        cells=torch.cat([sample.cells for sample in samples]),
+        inputs=type(samples[0].inputs).collate([sample.inputs for sample in samples], starts),
         coords=torch.cat([sample.coords for sample in samples]),
         labels=_stack_all_or_none("labels", [sample.labels for sample in samples]),
         pairs=_pack_pairs(samples, starts),

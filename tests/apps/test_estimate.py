@@ -25,7 +25,7 @@ def test_what_a_deep_network_keeps_is_what_the_shallow_ones_predict(values):
     cpu, groups = torch.device("cpu"), (ChannelGroup(num_channels=12),)
     predicted = predict_student(deep, groups, cpu).saved
     student = build_distiller(deep, groups).train()
-    item = made_up(deep.backbone.grid, 400, deep.data.sampling.num_neighbors, 12, cpu)
+    item = made_up(deep.backbone.inputs(), 400, 12, cpu)
     kept = {}
 
     def note(tensor):

@@ -8,7 +8,7 @@ from PIL import Image
 from lidistill.apps.feature_figures import write_portrait
 from lidistill.apps.frame_features import FeatureReader, FrameFeatures, example_point, nearest_point
 from lidistill.backbones import WaffleIronConfig
-from lidistill.config import GridConfig
+from lidistill.backbones.waffleiron.grid import GridConfig
 from lidistill.datasets.pandaset.dataset import PandaSetConfig
 from lidistill.distill.recipe import PretrainRecipe, TargetConfig
 from lidistill.distill.run import gather

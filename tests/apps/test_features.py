@@ -11,7 +11,6 @@ from fakes.modes import MODES, every_mode, with_threads  # noqa: F401  a fixture
 from fakes.runs import finetune_values, pretrain_values, probe_values, write_world
 
 import lidistill
-from lidistill.config import GridConfig
 from lidistill.datasets.sensors import SENSORS
 from lidistill.distill.run import pretrain
 from lidistill.errors import CheckpointError, ConfigError, FileFormatError, UnknownNameError
@@ -67,7 +66,7 @@ def encoded(world, frame, run="pretrain"):
     recipe = make(pretrain_values(world))
     backbone = recipe.backbone.build()
     load_weights(backbone, backbone_weights(checkpoint), source=checkpoint.path)
-    sample = scan_sample(frame, recipe.data.sampling, backbone.grid)
+    sample = scan_sample(frame, recipe.data.sampling, recipe.backbone.inputs())
     return BackboneEncoder(backbone)(frame, sample).features, sample, checkpoint
 
 
@@ -140,7 +139,7 @@ def test_classes_are_those_that_evaluate_scores(world, frame, run):
     checkpoint = load_checkpoint(world / run)
     recipe = make(checkpoint.recipe)
     network = restored(recipe, checkpoint)
-    sample = scan_sample(frame, recipe.sampling, network.grid)
+    sample = scan_sample(frame, recipe.sampling, network.preparer)
     expected, _ = network.predict(frame, sample)
     assert found.dtype == np.uint8
     assert (found == expected[sample.inverse].numpy()).mean() > 0.999
@@ -213,7 +212,7 @@ def test_any_array_will_do_and_stays_as_it_is(world, frame):
 
 
 def test_of_several_sensors_one_must_be_named(world, tmp_path):
-    meta = input_statistics(two_sensors(world).data, GridConfig())
+    meta = input_statistics(two_sensors(world).data)
     run = copy_run(world / "pretrain", tmp_path, **meta)
     with pytest.raises(ConfigError, match=r"pandar64, pandargt.*say which one") as stop:
         lidistill.load(run, "cpu")
@@ -245,7 +244,7 @@ def own_sets(root, **changes):
 
 def test_a_checkpoint_knows_the_statistics_of_a_lidar_of_ones_own(world, tmp_path):
     data = own_sets(write_folder(tmp_path / "own"))
-    meta = input_statistics(data, GridConfig())
+    meta = input_statistics(data)
     assert meta["intensity"] == [{"sensor": "own", "mean": 127.0, "std": 74.0}]
     run = copy_run(world / "pretrain", tmp_path / "run", **meta)
     assert lidistill.load(run, "cpu").sensor.intensity_std == 74
@@ -267,7 +266,7 @@ def test_two_lidars_of_one_name_must_be_told_apart_by_numbers(world, tmp_path):
     first, second = write_folder(tmp_path / "a"), write_folder(tmp_path / "b")
     write_yaml(second / "statistics.yaml", {"intensity_mean": 3.0, "intensity_std": 4.0})
     sets = f"data.sets=[{{kind: folder, root: {first}}},{{kind: folder, root: {second}}}]"
-    meta = input_statistics(make(pretrain_values(world), sets).data, GridConfig())
+    meta = input_statistics(make(pretrain_values(world), sets).data)
     run = copy_run(world / "pretrain", tmp_path / "run", **meta)
     with pytest.raises(ConfigError, match="2 statistics"):
         lidistill.load(run, "cpu")
@@ -278,7 +277,7 @@ def test_two_lidars_of_one_name_must_be_told_apart_by_numbers(world, tmp_path):
 def test_a_network_trained_without_intensity_ignores_it(world, frame, tmp_path):
     root = write_folder(tmp_path / "own")
     write_yaml(root / "calibration.yaml", {"intensity": "none"})
-    meta = input_statistics(own_sets(root), GridConfig())
+    meta = input_statistics(own_sets(root))
     assert meta["intensity"] == [{"sensor": "own", "mean": 0.0, "std": None}]
     model = lidistill.load(copy_run(world / "pretrain", tmp_path / "run", **meta), "cpu")
     assert not model.takes_intensity

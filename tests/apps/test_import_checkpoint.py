@@ -13,8 +13,8 @@ from golden_networks import build_net, padded_batch, read_case, stored_weights
 
 from lidistill.apps.import_checkpoint import import_checkpoint
 from lidistill.backbones import WaffleIronConfig
+from lidistill.backbones.waffleiron.grid import GridConfig
 from lidistill.backbones.waffleiron.published import NamedWeights, to_official
-from lidistill.config import GridConfig
 from lidistill.distill.heads import LinearHead, MLPHead
 from lidistill.distill.recipe import PretrainRecipe
 from lidistill.errors import CheckpointError
@@ -326,7 +326,7 @@ def test_hostile_archives_cost_nothing(tmp_path, name):
     [
         ({"waffleiron.channel_mix.1000000.norm.weight": torch.zeros(6)}, "the number 1000000"),
         ({"embed.conv1.weight": torch.zeros(0, 10**9)}, "a tensor without values"),
-        ({"embed.conv1.weight": torch.zeros(6, 10**6)}, "backbone.in_channels"),
+        ({"embed.conv1.weight": torch.zeros(6, 10**6)}, "embed.point.weight"),
         ({"embed.conv1.weight": torch.zeros(6000, 5)}, "of another architecture"),
         (
             {"classif.0.weight": torch.zeros(10**6, 0), "classif.2.weight": torch.zeros(10**6, 0)},
@@ -384,7 +384,7 @@ def check_outputs(file, tmp_path):
     checkpoint = load_checkpoint(tmp_path / "run")
     loaded = apply_overrides(checkpoint.recipe, (), source="imported")
     net = build_net(case)
-    config = loaded.backbone.model_copy(update={"grid": net["backbone"].grid})
+    config = loaded.backbone.model_copy(update={"grid": net["backbone"].config.grid})
     imported = config.build().eval()
     imported.load_state_dict(backbone_weights(checkpoint))
     batch = padded_batch(case)

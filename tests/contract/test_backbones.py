@@ -1,27 +1,71 @@
+"""Every backbone of the table, and one of the tests' own, through all that uses one."""
+
+import dataclasses
+import json
+import pickle
+
+import numpy as np
 import pytest
 import torch
-from fakes.batches import SMALL_GRID, random_batch
+from fakes.batches import SMALL_GRID
+from fakes.pointwise_backbone import PointwiseConfig
+from fakes.runs import finetune_values, pretrain_values, probe_values, write_world
 
+from lidistill.apps.estimate import estimate
+from lidistill.apps.features import load
 from lidistill.backbones import BACKBONES
-from lidistill.records import Batch
+from lidistill.datasets.sensors import Sensor
+from lidistill.distill.run import pretrain
+from lidistill.errors import ConfigError
+from lidistill.recipes import apply_overrides
+from lidistill.records import Batch, Frame, collate
+from lidistill.samples.channels import stack_channels
+from lidistill.samples.distillation import SamplingConfig
+from lidistill.samples.labelled import scan_sample
+from lidistill.segment.report import train_and_score
+from lidistill.training.checkpoint import load_checkpoint
 
-SMALL = {"waffleiron": {"width": 16, "depth": 4, "grid": SMALL_GRID}}
+SMALL = {
+    "waffleiron": {"width": 16, "depth": 4, "num_neighbors": 4, "grid": SMALL_GRID},
+    "pointwise": {},
+}
+SAMPLING = SamplingConfig(voxel_size=0.1)
 
 
-@pytest.fixture(params=sorted(BACKBONES))
-def backbone(request):
+@pytest.fixture(autouse=True)
+def table(monkeypatch):
+    monkeypatch.setitem(BACKBONES, "pointwise", PointwiseConfig)
+
+
+@pytest.fixture(params=sorted(SMALL))
+def config(request):
+    return BACKBONES[request.param](**SMALL[request.param])
+
+
+@pytest.fixture
+def backbone(config):
     torch.manual_seed(0)
-    return BACKBONES[request.param](**SMALL[request.param]).build()
+    return config.build()
 
 
-def part_of(batch: Batch, scan: int) -> Batch:
-    start, stop = batch.offsets[scan : scan + 2].tolist()
-    return Batch(
-        offsets=torch.tensor([0, stop - start]),
-        features=batch.features[start:stop],
-        neighbors=batch.neighbors[start:stop] - start,
-        cells=batch.cells[start:stop],
+def scan(config, num_points, seed=0):
+    """A sample of so many points, made by the network's own preparer."""
+    rng = np.random.default_rng(seed)
+    view = config.inputs().field_of_view
+    low, high = np.array(view.low) * 0.9, np.array(view.high) * 0.9
+    frame = Frame(
+        frame_id=str(seed),
+        sensor="nuscenes",
+        points=rng.uniform(low, high, (num_points, 3)).astype(np.float32),
+        intensity=rng.uniform(0, 60, num_points).astype(np.float32),
     )
+    sample = scan_sample(frame, SAMPLING, config.inputs())
+    assert len(sample) == num_points
+    return sample
+
+
+def batch_of(config, lengths) -> Batch:
+    return collate([scan(config, length, seed) for seed, length in enumerate(lengths)])
 
 
 def test_every_table_entry_has_a_small_configuration_here():
@@ -29,15 +73,15 @@ def test_every_table_entry_has_a_small_configuration_here():
 
 
 @pytest.mark.parametrize("lengths", [(30,), (1,), (1, 40, 3)])
-def test_each_point_gets_a_feature(backbone, lengths):
-    out = backbone.eval()(random_batch(lengths))
+def test_each_point_gets_a_feature(config, backbone, lengths):
+    out = backbone.eval()(batch_of(config, lengths))
     assert out.shape == (sum(lengths), backbone.num_channels)
     assert out.dtype == torch.float32
     assert out.isfinite().all()
 
 
-def test_every_parameter_gets_a_gradient(backbone):
-    out = backbone.train()(random_batch((30, 20)))
+def test_every_parameter_gets_a_gradient(config, backbone):
+    out = backbone.train()(batch_of(config, (30, 20)))
     torch.manual_seed(1)
     (out * torch.randn_like(out)).sum().backward()
     missing = [name for name, p in backbone.named_parameters() if p.grad is None]
@@ -45,12 +89,23 @@ def test_every_parameter_gets_a_gradient(backbone):
     assert all(p.grad.isfinite().all() for p in backbone.parameters())
 
 
-def test_scans_of_a_batch_are_independent(backbone):
+def test_scans_of_a_batch_are_independent(config, backbone):
     backbone.eval()
-    batch = random_batch((30, 1, 20))
-    whole = backbone(batch)
-    alone = torch.cat([backbone(part_of(batch, scan)) for scan in range(batch.num_scans)])
-    torch.testing.assert_close(whole, alone, rtol=1e-4, atol=1e-5)
+    lengths = (30, 1, 20)
+    samples = [scan(config, length, seed) for seed, length in enumerate(lengths)]
+    alone = torch.cat([backbone(collate([sample])) for sample in samples])
+    torch.testing.assert_close(backbone(collate(samples)), alone, rtol=1e-4, atol=1e-5)
+
+
+def test_the_form_for_inference_gives_the_same_features(config, backbone):
+    batch = batch_of(config, (30, 20))
+    backbone.train()(batch)
+    expected = backbone.eval()(batch)
+    folded = backbone.train().for_inference()
+    assert folded.channels == backbone.channels == config.inputs().channels
+    assert not folded.training
+    assert backbone.training
+    torch.testing.assert_close(folded(batch), expected.detach(), rtol=1e-4, atol=1e-4)
 
 
 def test_every_parameter_has_a_layer(backbone):
@@ -63,10 +118,155 @@ def test_an_unknown_parameter_has_no_layer(backbone):
         backbone.layer_of("layers.0.spatial.missing")
 
 
-def test_training_repeats_bit_for_bit(backbone):
+def test_training_repeats_bit_for_bit(config, backbone):
     gradients = []
     for _ in range(2):
         backbone.zero_grad()
-        backbone.train()(random_batch((30, 20))).square().mean().backward()
+        backbone.train()(batch_of(config, (30, 20))).square().mean().backward()
         gradients.append([p.grad.clone() for p in backbone.parameters()])
     assert all(torch.equal(a, b) for a, b in zip(*gradients, strict=True))
+
+
+def flat(inputs):
+    return {f.name: getattr(inputs, f.name) for f in dataclasses.fields(inputs)}
+
+
+def test_a_preparer_survives_the_way_to_a_worker_and_the_device_makes_the_same(config):
+    preparer = pickle.loads(pickle.dumps(config.inputs()))
+    assert preparer == config.inputs()
+    sample = scan(config, 60)
+    here = flat(preparer.prepare(sample.coords.numpy(), sample.features.numpy()))
+    there = flat(preparer.prepare_on_device(sample.coords, sample.features))
+    assert here.keys() == there.keys()
+    assert all(torch.equal(here[name], there[name]) for name in here)
+
+
+def test_a_cost_grows_with_the_points_and_the_small_networks_lead_to_the_whole(config):
+    one, two = config.cost(1000), config.cost(2000)
+    assert two.inputs == 2 * one.inputs >= 2 * 1000 * 4 * len(config.channels)
+    first, second, further = config.shallow()
+    step = second.depth - first.depth
+    assert first.depth + further * step == config.depth
+
+
+CHOICES = [
+    ("intensity", "x", "y", "z", "radius"),
+    ("z",),
+    ("radius", "z", "intensity", "y"),
+    ("y", "x"),
+]
+
+
+@pytest.mark.parametrize("channels", CHOICES, ids="-".join)
+@pytest.mark.parametrize("kind", sorted(SMALL))
+def test_a_network_sees_the_channels_that_it_names_in_its_order(kind, channels):
+    config = BACKBONES[kind](**SMALL[kind], channels=channels)
+    sample = scan(config, 50)
+    rng = np.random.default_rng(0)
+    view = config.inputs().field_of_view
+    points = rng.uniform(np.array(view.low) * 0.9, np.array(view.high) * 0.9, (50, 3))
+    points = points.astype(np.float32)
+    mean, std = 18.742355, 22.04632  # of nuScenes
+    intensity = (rng.uniform(0, 60, 50).astype(np.float32) - mean) / std
+    radius = np.linalg.norm(points.astype(np.float64), axis=1)
+    known = dict(zip("xyz", points.T, strict=True)) | {"intensity": intensity, "radius": radius}
+    expected = np.stack([known[name] for name in channels], 1)[sample.source]
+    np.testing.assert_allclose(sample.features, expected, rtol=1e-5, atol=1e-6)
+    assert config.build()(collate([sample])).shape == (50, config.build().num_channels)
+
+
+@pytest.mark.parametrize(
+    "channels", [(), ("x", "x"), ("height",)], ids=["none", "twice", "unknown"]
+)
+def test_channels_that_are_none_are_refused(channels):
+    with pytest.raises(ValueError, match="channels"):
+        BACKBONES["waffleiron"](channels=channels)
+
+
+def test_intensity_is_not_needed_where_it_is_no_channel():
+    points = np.ones((3, 4), np.float32)
+    assert stack_channels(("radius", "x"), None, points).tolist() == [[1, 1]] * 3
+    config = BACKBONES["waffleiron"](**SMALL["waffleiron"], channels=("x", "y", "z"))
+    frame = Frame(
+        frame_id="0",
+        sensor="without-statistics",
+        points=np.random.default_rng(0).uniform(-5, 5, (40, 3)).astype(np.float32),
+        intensity=np.zeros(40, np.float32),
+    )
+    assert scan_sample(frame, SAMPLING, config.inputs()).features.shape == (40, 3)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pointwise")
+    write_world(folder)
+    return folder
+
+
+def recipe(values, *changes):
+    return apply_overrides(values, changes, source="pointwise")
+
+
+POINTWISE = ("backbone={kind: pointwise, depth: 3}",)
+
+
+@pytest.fixture
+def distilled(world):
+    if not (world / "pretrain").exists():
+        pretrain(recipe(pretrain_values(world), *POINTWISE))
+    return world / "pretrain"
+
+
+def test_another_backbone_is_distilled_probed_and_fine_tuned(distilled, world):
+    stored = load_checkpoint(distilled).recipe["backbone"]
+    assert (stored["kind"], stored["depth"]) == ("pointwise", 3)
+    for values in (probe_values(world), finetune_values(world) | {"network": {"drop_path": None}}):
+        result = train_and_score(recipe(values))
+        assert result.evaluation.scores.overall_accuracy > 0.5
+
+
+def test_another_backbone_gives_features_of_own_scans_without_intensity(distilled):
+    model = load(distilled, device="cpu")
+    assert not model.takes_intensity
+    assert isinstance(model.sensor, Sensor)
+    points = np.random.default_rng(0).uniform(-20, 20, (100, 3))
+    features = model.features(points, None)
+    assert features.shape == (100, 8)
+    assert np.isfinite(features).all()
+    np.testing.assert_array_equal(features, model.features(points, np.arange(100)))
+
+
+def test_another_backbone_is_estimated(world):
+    found = estimate(recipe(pretrain_values(world), *POINTWISE), frames=10, device="cpu")
+    assert found.working_bytes == 0
+    assert found.activation_bytes > 0
+
+
+def test_another_backbone_learns_the_same_from_samples_made_on_the_device(distilled, world):
+    changes = (*POINTWISE, "samples=device", f"output={world / 'device'}")
+    pretrain(recipe(pretrain_values(world), *changes))
+    expected, found = load_checkpoint(distilled).weights, load_checkpoint(world / "device").weights
+    for name, weight in expected.items():
+        torch.testing.assert_close(found[name], weight, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        (
+            ("backbone.kind=pointwis",),
+            "backbone: unknown kind 'pointwis'; did you mean 'pointwise'",
+        ),
+        (("backbone.dept=3",), "unknown key 'backbone.dept'; did you mean 'depth'"),
+        (("backbone={kind: pointwise, widht: 3}",), "unknown key 'backbone.widht'; did you mean"),
+    ],
+)
+def test_a_backbone_that_is_none_is_one_clear_line(world, changes, reason):
+    with pytest.raises(ConfigError, match=reason):
+        recipe(pretrain_values(world), *changes)
+
+
+def test_changes_that_the_stored_network_does_not_know_are_one_clear_line(distilled, world):
+    values = probe_values(world) | {"network": {"grid": {}}}
+    with pytest.raises(ConfigError, match=r"network.grid: .*of the kind 'pointwise'"):
+        train_and_score(recipe(values, f"output={json.dumps(str(world / 'refused'))}"))

@@ -5,13 +5,13 @@ import pickle
 import numpy as np
 import pytest
 from fakes.argoverse2 import write_log
+from fakes.batches import waffle
 from fakes.folder import write_folder
 from fakes.kitti_raw import write_drive
 from fakes.nuscenes import FakeNuScenes
 from fakes.runs import write_street
 from fakes.semantic_kitti import write_sequence
 
-from lidistill.config import GridConfig
 from lidistill.datasets import DATASETS
 from lidistill.datasets.sensors import sensor_of
 from lidistill.labels import IGNORE
@@ -134,5 +134,5 @@ def test_a_worker_process_can_have_a_copy(dataset):
 
 
 def test_a_frame_becomes_a_sample(dataset):
-    sample = scan_sample(dataset[0], SamplingConfig(), GridConfig())
+    sample = scan_sample(dataset[0], SamplingConfig(), waffle())
     assert len(sample.inverse) == len(dataset[0].points)

@@ -6,6 +6,7 @@ import pytest
 from fakes.runs import NETWORK, probe_values, write_world
 from fakes.shipped import small, write_data
 
+from lidistill.backbones import changed
 from lidistill.distill.recipe import PretrainRecipe
 from lidistill.distill.run import pretrain
 from lidistill.errors import ConfigError, DatasetNotFoundError
@@ -178,11 +179,11 @@ def test_a_downstream_recipe_says_what_the_method_says(name):
     if sensor == "nuscenes":
         assert learned.share == ("every-scene" if percent else "every-frame")
     half = HALF_WIDTH.get(f"{kind}/{sensor}", 64)
-    grid = recipe.grid or recipe.backbone.grid
+    grid = changed(recipe.backbone, recipe.network).grid
     assert grid.fov_max == (half, half, 8)
     assert grid.planes == ((4 * half, 4 * half), (4 * half, 32), (4 * half, 32))
     if kind == "finetune":
-        assert recipe.drop_path == 0.2
+        assert recipe.network["drop_path"] == 0.2
 
 
 def test_a_recipe_with_a_base_is_complete_when_it_is_printed(tmp_path):

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from fakes.batches import waffle
 from fakes.folder import (
     SIZE_HW,
     calibration,
@@ -14,7 +15,6 @@ from fakes.scan_writers import WRITERS, cloud, npy
 from numpy.lib import recfunctions
 from pydantic import ValidationError
 
-from lidistill.config import GridConfig
 from lidistill.datasets.images.files import read_picture
 from lidistill.datasets.own.dataset import FolderConfig
 from lidistill.datasets.sensors import SENSORS
@@ -104,7 +104,7 @@ def test_scans_may_have_any_format(tmp_path, writer):
 def test_statistics_of_the_users_own_standardise_the_intensity(root):
     frame = read(root)[0]
     assert frame.intensity_statistics == (127.0, 74.0)
-    sample = scan_sample(frame, SamplingConfig(), GridConfig())
+    sample = scan_sample(frame, SamplingConfig(), waffle())
     expected = (frame.intensity[sample.source.numpy()] - 127) / 74
     np.testing.assert_allclose(sample.features[:, 0], expected, rtol=1e-6)
 
@@ -113,7 +113,7 @@ def test_without_statistics_the_command_that_computes_them_is_named(root):
     (root / "statistics.yaml").unlink()
     frame = read(root)[0]
     with pytest.raises(UnknownNameError, match="lidistill data stats"):
-        scan_sample(frame, SamplingConfig(), GridConfig())
+        scan_sample(frame, SamplingConfig(), waffle())
 
 
 def test_a_known_sensor_brings_its_own_statistics(root):

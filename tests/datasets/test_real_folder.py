@@ -4,11 +4,11 @@ import shutil
 
 import numpy as np
 import pytest
+from fakes.batches import waffle
 from fakes.folder import write_times, write_yaml
 from fakes.scan_writers import WRITERS
 from golden_cases import DATA, needs_data
 
-from lidistill.config import GridConfig
 from lidistill.datasets.images.files import picture_size
 from lidistill.datasets.own.dataset import FolderConfig
 from lidistill.records import CameraView
@@ -88,5 +88,5 @@ def test_real_frames_in_a_folder_of_ones_own_give_the_pairs_of_the_direct_chain(
         assert 0.1 < len(pairs.index) / len(frame.points) < 0.25
         raw = np.fromfile(drive / "velodyne_points" / "data" / f"{path.stem}.bin", dtype="<f4")
         np.testing.assert_array_equal(frame.points, raw.reshape(-1, 4)[:, :3])
-    sample = distillation_sample(dataset[0], SamplingConfig(), GridConfig(), sample_rng(0, 0, 0))
+    sample = distillation_sample(dataset[0], SamplingConfig(), waffle(), sample_rng(0, 0, 0))
     assert len(sample.pairs.point) > 5000

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 from fakes import folder, kitti_raw, nuscenes, pandaset, semantic_kitti
+from fakes.batches import waffle
 from fakes.scan_writers import cloud
 
-from lidistill.config import GridConfig
 from lidistill.data_check.check import check_dataset
 from lidistill.data_check.statistics import sensor_statistics
 from lidistill.datasets.kitti.raw import KittiRawConfig
@@ -91,14 +91,14 @@ def test_both_conventions_are_nan_in_their_rows(dataset):
 
 def test_samples_leave_them_out_and_their_labels(dataset):
     frame = dataset[0]
-    whole = scan_sample(frame, SamplingConfig(), GridConfig())
+    whole = scan_sample(frame, SamplingConfig(), waffle())
     assert not set(whole.source.tolist()) & set(LOST)
     assert len(whole.inverse) == len(frame.points)
     if frame.labels is not None:
         assert whole.full_labels[LOST].tolist() == [IGNORE] * 3
         rest = np.delete(np.arange(len(frame.points)), LOST)
         np.testing.assert_array_equal(whole.full_labels[rest], frame.labels[rest])
-    sample = distillation_sample(frame, SamplingConfig(), GridConfig(), sample_rng(0, 0, 0))
+    sample = distillation_sample(frame, SamplingConfig(), waffle(), sample_rng(0, 0, 0))
     assert bool(sample.features.isfinite().all())
     assert not set(sample.source.tolist()) & set(LOST)
 

@@ -3,9 +3,9 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from fakes.batches import waffle
 from fakes.scan import scan_frame
 
-from lidistill.config import GridConfig
 from lidistill.distill.device_samples import DeviceSamples
 from lidistill.errors import FileFormatError
 from lidistill.loading.bad_frames import BadFrames
@@ -15,7 +15,7 @@ from lidistill.loading.order import FrameOrder
 from lidistill.samples.augmentation import AugmentationConfig
 from lidistill.samples.distillation import SamplingConfig, distillation_sample, sample_rng
 
-GRID = GridConfig()
+PREPARER = waffle()
 PLAIN = SamplingConfig(image_size_hw=(24, 48), augmentation=AugmentationConfig(kind="none"))
 PLAN = StepPlan(order=FrameOrder(sizes=(4,), seed=0), batch_size=2, micro_batch=1)
 
@@ -36,7 +36,7 @@ def on_device(frames, **bad_frames):
     samples = DeviceSamples(
         dataset=frames,
         data=data,
-        grid=GRID,
+        preparer=PREPARER,
         seed=0,
         load_images=False,
         device=torch.device("cpu"),
@@ -47,7 +47,7 @@ def on_device(frames, **bad_frames):
 def by_workers(frames):
     def make(epoch, index):
         rng = sample_rng(0, epoch, index)
-        return distillation_sample(frames[index], PLAIN, GRID, rng, load_images=False)
+        return distillation_sample(frames[index], PLAIN, PREPARER, rng, load_images=False)
 
     batches = sample_batches(make, PLAN, workers=0, bad_frames=BadFrames(policy="skip"))
     return [batch for group in batches(0, 4) for batch in group]

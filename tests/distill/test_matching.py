@@ -54,7 +54,7 @@ def student(folder, *overrides):
 def three_views(distiller):
     """A scan under three pictures, one of which shows no point; tokens differ by picture."""
     draw = torch.Generator().manual_seed(0)
-    item = made_up(distiller.backbone.grid, 60, 4, 14, torch.device("cpu"))
+    item = made_up(distiller.backbone.config.inputs(), 60, 14, torch.device("cpu"))
     pairs = item.batch.pairs
     view = torch.randint(2, (len(pairs),), generator=draw) * 2
     target, tokens = torch.randn(len(pairs), 14, generator=draw), torch.randn(3, 14, generator=draw)

@@ -2,10 +2,18 @@
 
 import torch
 
-from lidistill.config import GridConfig
+from lidistill.backbones.waffleiron.grid import GridConfig
+from lidistill.backbones.waffleiron.inputs import WaffleInputs, WafflePreparer
 from lidistill.records import Batch
+from lidistill.samples.preparer import CHANNELS
 
+PUBLISHED_GRID = GridConfig()
 SMALL_GRID = GridConfig(planes=((12, 10), (12, 4), (10, 4)))
+
+
+def waffle(grid: GridConfig = PUBLISHED_GRID, num_neighbors: int = 16) -> WafflePreparer:
+    """What makes the inputs of a WaffleIron, with the published grid where none is given."""
+    return WafflePreparer(channels=CHANNELS, grid=grid, num_neighbors=num_neighbors)
 
 
 def random_batch(
@@ -29,6 +37,5 @@ def random_batch(
     return Batch(
         offsets=torch.tensor((0, *lengths)).cumsum(0),
         features=torch.randn(start, channels, generator=rng),
-        neighbors=torch.cat(neighbors),
-        cells=torch.stack(cells, dim=1),
+        inputs=WaffleInputs(neighbors=torch.cat(neighbors), cells=torch.stack(cells, dim=1)),
     )

@@ -84,7 +84,7 @@ def finetune_values(folder, features="backbone"):
     return values | {
         "kind": "finetune",
         "output": str(folder / f"finetune-{features}"),
-        "drop_path": 0.1,
+        "network": {"drop_path": 0.1},
         "sampling": {"augmentation": {"kind": "finetune"}},
         "optimizer": {"lr": 0.01, "weight_decay": 0, "layer_decay": 0.8},
     }

@@ -74,5 +74,5 @@ def small(recipe, folder):
         yield f"data.sampling.image_size_hw={list(hw)}"
     if isinstance(recipe, PretrainRecipe) and recipe.teacher.kind == "vit":
         yield from (f"teacher.model={folder / 'vit'}", "teacher.layers=[-1]")
-    elif not isinstance(recipe, PretrainRecipe) and recipe.grid is not None:
-        yield f"grid={GRID}"
+    elif not isinstance(recipe, PretrainRecipe) and "grid" in recipe.network:
+        yield f"network.grid={GRID}"

@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from fakes.batches import waffle
 from golden_cases import golden_files, read_tensors
 
-from lidistill.config import GridConfig
+from lidistill.backbones.waffleiron.grid import GridConfig
 from lidistill.datasets.images.files import read_picture, resize
 from lidistill.geometry import (
     invert_rigid,
@@ -248,7 +249,9 @@ def recorded_sample(file):
     )
     config = config.model_copy(update={"max_points": limit})
     pixels = [pairs_of(view)]
-    sample = sample_from_pairs(frame, kept, pixels, (view,), config=config, grid=GRID, draws=draws)
+    sample = sample_from_pairs(
+        frame, kept, pixels, (view,), config=config, preparer=waffle(GRID), draws=draws
+    )
     return tensors, frame, sample
 
 
@@ -269,13 +272,13 @@ def _assert_same_cells(sample, expected):
     cell = (np.array(GRID.fov_max) - GRID.fov_min)[:2] / GRID.planes[0]
     position = (sample.coords.numpy().astype(np.float64) - GRID.fov_min) / cell[0]
     on_border = (np.abs(position - np.round(position)) < 1e-4).any(axis=1)
-    differing = (sample.cells.numpy() != expected).any(axis=1)
+    differing = (sample.inputs.cells.numpy() != expected).any(axis=1)
     assert not (differing & ~on_border).any()
     assert differing.mean() < 1e-3
 
 
 def _assert_same_neighbors(sample, expected, frame):
-    found = sample.neighbors.numpy()
+    found = sample.inputs.neighbors.numpy()
     assert (found != expected).mean() < 2e-3
     points = frame.points[sample.source.numpy()].astype(np.float64)
 

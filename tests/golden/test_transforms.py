@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from golden_cases import golden_files, read_tensors
 
-from lidistill.backbones.waffleiron.cells import crop_mask
-from lidistill.config import GridConfig
+from lidistill.backbones.waffleiron.grid import GridConfig
 from lidistill.samples.augmentation import (
     Augmentation,
     AugmentationConfig,
@@ -14,6 +13,7 @@ from lidistill.samples.augmentation import (
     rotate,
     scale,
 )
+from lidistill.samples.field_of_view import crop_mask
 from lidistill.samples.voxel_grid import voxel_permuted
 
 FILES = golden_files("transforms/*.safetensors")
@@ -107,7 +107,7 @@ def test_the_crop_keeps_the_same_points_in_the_same_order(file):
     # The limits are not written down either; the tightest box around what is left does the same.
     low, high = expected[:, :3].min(axis=0) - 1e-3, expected[:, :3].max(axis=0) + 1e-3
     grid = GridConfig(fov_min=tuple(low.tolist()), fov_max=tuple(high.tolist()))
-    np.testing.assert_array_equal(cloud[crop_mask(cloud[:, :3], grid)], expected)
+    np.testing.assert_array_equal(cloud[crop_mask(cloud[:, :3], grid.field_of_view)], expected)
 
 
 @pytest.mark.parametrize("file", FILES)

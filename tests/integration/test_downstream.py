@@ -128,8 +128,8 @@ def test_a_network_sees_a_larger_field_of_view_with_the_same_weights(world, tmp_
     device = torch.device("cpu")
     narrow = build_segmentation(recipe(world), 17, device)
     wide = build_segmentation(recipe(world, f"grid={json.dumps(WIDE)}"), 17, device)
-    assert wide.grid.fov_max == (64, 64, 8)
-    assert narrow.grid.fov_max == (32, 32, 8)
+    assert wide.preparer.field_of_view.high == (64, 64, 8)
+    assert narrow.preparer.field_of_view.high == (32, 32, 8)
     for name, weight in narrow.segmenter.state_dict().items():
         assert torch.equal(wide.segmenter.state_dict()[name], weight)
 

@@ -51,7 +51,7 @@ def test_a_step_of_fine_tuning_moves_every_layer_at_its_own_rate(world, tmp_path
     The head starts at zero, so the backbone has its first gradient g in the second step. Both
     moments then hold that one gradient: m = (1 - b1) g / (1 - b1^2), v = (1 - b2) g^2 / (1 - b2^2).
     """
-    still = ("schedule.warmup_steps=0", "drop_path=0", "optimizer.eps=1e-20")
+    still = ("schedule.warmup_steps=0", "network.drop_path=0", "optimizer.eps=1e-20")
     _, first = finetuned(world, tmp_path / "one", "train.steps=1", *still)
     (_, log), second = finetuned(world, tmp_path / "two", "train.steps=2", *still)
     share = (0.1 / (1 - 0.9**2)) / math.sqrt(0.001 / (1 - 0.999**2))

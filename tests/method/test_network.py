@@ -6,7 +6,7 @@ from fakes.batches import SMALL_GRID, random_batch
 from torch import nn
 
 from lidistill.backbones import WaffleIronConfig
-from lidistill.config import GridConfig
+from lidistill.backbones.waffleiron.grid import GridConfig
 from lidistill.distill.heads import MLPHeadConfig, build_head
 from lidistill.segment.heads import SegmentationHead
 

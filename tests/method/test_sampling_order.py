@@ -6,33 +6,37 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from fakes.batches import waffle
 from fakes.scan import scan_frame, turn
 
-from lidistill.backbones.waffleiron.cells import cell_indices, crop_mask
-from lidistill.config import GridConfig
+from lidistill.backbones.waffleiron.cells import cell_indices
+from lidistill.backbones.waffleiron.grid import GridConfig
 from lidistill.records import CameraView
 from lidistill.samples.augmentation import AugmentationConfig
 from lidistill.samples.distillation import SamplingConfig, distillation_sample, sample_rng
+from lidistill.samples.field_of_view import crop_mask, crop_tensor
 from lidistill.samples.labelled import labelled_sample, scan_sample
 from lidistill.samples.on_device import build_sample, raw_sample
 from lidistill.samples.pairing import pair_by_numpy, pair_view
-from lidistill.samples.tensor_geometry import inside_view
 
 GRID = GridConfig()
+PREPARER = waffle(GRID)
 STILL = AugmentationConfig(kind="none")
 CPU = torch.device("cpu")
 
 
-def labelled(frame, config, grid, rng):
-    return labelled_sample(frame, config, grid, rng)
+def labelled(frame, config, preparer, rng):
+    return labelled_sample(frame, config, preparer, rng)
 
 
-def distilled(frame, config, grid, rng):
-    return distillation_sample(frame, config, grid, rng, load_images=False)
+def distilled(frame, config, preparer, rng):
+    return distillation_sample(frame, config, preparer, rng, load_images=False)
 
 
-def on_device(frame, config, grid, rng):
-    return build_sample(raw_sample(frame, config, rng, load_images=False), config, grid, CPU)
+def on_device(frame, config, preparer, rng):
+    return build_sample(
+        raw_sample(frame, config, preparer, rng, load_images=False), config, preparer, CPU
+    )
 
 
 WAYS = (labelled, distilled, on_device)
@@ -70,7 +74,7 @@ def test_training_takes_any_point_of_a_voxel_alike(way, dense):
     rank = {index: place for group in groups for place, index in enumerate(group)}
     taken = np.zeros(12)
     for seed in range(60):
-        for index in way(dense, config, GRID, sample_rng(seed, 0, 0)).source.tolist():
+        for index in way(dense, config, PREPARER, sample_rng(seed, 0, 0)).source.tolist():
             if index in rank:
                 taken[rank[index]] += 1
     assert taken.sum() > 200
@@ -79,7 +83,7 @@ def test_training_takes_any_point_of_a_voxel_alike(way, dense):
 
 
 def test_evaluation_takes_the_first_point_of_every_voxel_in_lexicographic_order(dense):
-    sample = scan_sample(dense, SamplingConfig(voxel_size=1.0), GRID)
+    sample = scan_sample(dense, SamplingConfig(voxel_size=1.0), PREPARER)
     groups = by_voxel(dense.points, 1.0)
     assert sample.source.tolist() == [groups[voxel][0] for voxel in sorted(groups)]
 
@@ -98,7 +102,7 @@ def test_the_point_limit_acts_before_the_crop(way, tmp_path):
     around = [set(row.tolist()) for row in np.argsort(distance, axis=1)[:, :150]]
     sizes = []
     for seed in range(12):
-        found = set(way(frame, config, grid, sample_rng(seed, 0, 0)).source.tolist())
+        found = set(way(frame, config, waffle(grid), sample_rng(seed, 0, 0)).source.tolist())
         assert found in [near & inside for near in around]
         sizes.append(len(found))
     assert min(sizes) < 100  # though there are more inside
@@ -107,7 +111,7 @@ def test_the_point_limit_acts_before_the_crop(way, tmp_path):
 @pytest.mark.parametrize("way", WAYS)
 def test_the_centre_of_the_point_limit_is_any_of_the_points(way, tmp_path):
     frame, config = scan_frame(tmp_path), SamplingConfig(max_points=5, augmentation=STILL)
-    centres = [int(way(frame, config, GRID, sample_rng(s, 0, 0)).source[0]) for s in range(40)]
+    centres = [int(way(frame, config, PREPARER, sample_rng(s, 0, 0)).source[0]) for s in range(40)]
     assert len(set(centres)) > 35
     x = frame.points[centres]
     assert np.ptp(x[:, :2], axis=0).min() > 25  # of the forty metres that the scan is wide
@@ -132,7 +136,7 @@ def test_distillation_counts_voxels_where_the_authors_did(way, sensor, counted_i
     points = frame.points if counted_in == "lidar" else frame.points @ pose[:3, :3].T
     other = frame.points @ pose[:3, :3].T if counted_in == "lidar" else frame.points
     assert len(set(voxel_of(points, 3.0))) != len(set(voxel_of(other, 3.0)))
-    sample = way(frame, config, GRID, sample_rng(0, 0, 0))
+    sample = way(frame, config, PREPARER, sample_rng(0, 0, 0))
     assert len(sample) == len(set(voxel_of(points, 3.0)))
 
 
@@ -144,7 +148,7 @@ def test_intensity_is_standardised_by_the_lidars_statistics_or_by_the_frames_own
     way, statistics, mean, std, tmp_path
 ):
     frame = scan_frame(tmp_path, intensity_statistics=statistics)
-    sample = way(frame, SamplingConfig(augmentation=STILL), GRID, sample_rng(0, 0, 0))
+    sample = way(frame, SamplingConfig(augmentation=STILL), PREPARER, sample_rng(0, 0, 0))
     expected = (frame.intensity[sample.source] - mean) / std
     np.testing.assert_allclose(sample.features[:, 0], expected, rtol=1e-5, atol=1e-6)
     radius = np.sqrt((frame.points[sample.source] ** 2).sum(axis=1))
@@ -160,10 +164,13 @@ def test_the_field_of_view_is_open_and_a_tenth_of_a_millimetre_smaller():
     ):
         coords = np.zeros((1, 3))
         coords[0, axis] = value
-        assert crop_mask(coords, GRID).tolist() == [expected], (axis, value)
-        assert inside_view(torch.from_numpy(coords), GRID).tolist() == [expected], (axis, value)
+        assert crop_mask(coords, GRID.field_of_view).tolist() == [expected], (axis, value)
+        assert crop_tensor(torch.from_numpy(coords), GRID.field_of_view).tolist() == [expected], (
+            axis,
+            value,
+        )
     for z, expected in ((-8 + 1e-4, False), (8 - 1e-4, False), (-7.9, True), (7.9, True)):
-        assert crop_mask(np.array([[0.0, 0.0, z]]), GRID).tolist() == [expected]
+        assert crop_mask(np.array([[0.0, 0.0, z]]), GRID.field_of_view).tolist() == [expected]
 
 
 def test_a_cell_is_the_truncated_quotient_on_the_plane_that_is_left():
@@ -241,7 +248,7 @@ def test_a_training_sample_is_augmented_as_its_configuration_says(way, tmp_path)
     config = SamplingConfig(augmentation=AugmentationConfig(kind="finetune"))
     angles = set()
     for seed in range(5):
-        sample = way(frame, config, GRID, sample_rng(seed, 0, 0))
+        sample = way(frame, config, PREPARER, sample_rng(seed, 0, 0))
         points, coords = frame.points[sample.source], sample.coords.numpy()
         far = (np.hypot(*coords[:, :2].T), np.hypot(*points[:, :2].T))
         np.testing.assert_allclose(*far, rtol=1e-4)

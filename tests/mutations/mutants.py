@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from fakes import pandaset, semantic_kitti
+from fakes.batches import waffle
 from fakes.nuscenes import FakeNuScenes
 from mutations.damage import (
     ANY_FILE,
@@ -34,7 +35,6 @@ from mutations.recordings import (
 )
 from mutations.tables import CLASS_TABLE, SCAN_TABLE
 
-from lidistill.config import GridConfig
 from lidistill.datasets.kitti.semantic import SemanticKittiConfig
 from lidistill.datasets.nuscenes.dataset import NuScenesConfig
 from lidistill.datasets.pandaset.dataset import PandaSetConfig
@@ -195,7 +195,7 @@ def read(target: Target, root: Path) -> Reading:
     """Everything that training would read of a miniature."""
     frames = target.read(root)
     samples = [
-        distillation_sample(frame, SAMPLING, GridConfig(), sample_rng(0, 0, index))
+        distillation_sample(frame, SAMPLING, waffle(), sample_rng(0, 0, index))
         for index, frame in enumerate(frames)
     ]
     return Reading(frames=frames, samples=samples)
@@ -244,7 +244,7 @@ def _arrays(reading: Reading, root: Path) -> list[object]:
     for frame, sample in zip(reading.frames, reading.samples, strict=True):
         arrays = [frame.points, frame.intensity, frame.labels, frame.T_world_lidar]
         arrays += [array for view in frame.views for array in (view.K, view.T_cam_lidar)]
-        arrays += [sample.features, sample.neighbors, sample.cells, sample.images]
+        arrays += [sample.features, sample.inputs.neighbors, sample.inputs.cells, sample.images]
         parts += [frame.frame_id, [(view.name, view.size_hw) for view in frame.views]]
         parts += [path.relative_to(path.parents[2]) for path in sample.image_paths]
         parts += [None if array is None else np.asarray(array).tobytes() for array in arrays]

@@ -4,30 +4,33 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from fakes.batches import waffle
 from fakes.scan import scan_frame
 
-from lidistill.config import GridConfig
 from lidistill.errors import FileFormatError
 from lidistill.geometry import rigid
 from lidistill.samples.augmentation import AugmentationConfig
 from lidistill.samples.distillation import SamplingConfig, distillation_sample, sample_rng
 from lidistill.samples.on_device import build_sample, raw_sample
 
-GRID = GridConfig()
+PREPARER = waffle()
 CPU = torch.device("cpu")
 PLAIN = SamplingConfig(image_size_hw=(24, 48), voxel_size=0.5)
 
 
-def both(frame, config, grid=GRID, **options):
+def both(frame, config, preparer=PREPARER, **options):
     """The sample of the NumPy path, and that of the device after a way through a worker."""
-    expected = distillation_sample(frame, config, grid, sample_rng(3, 1, 2), **options)
-    raw = pickle.loads(pickle.dumps(raw_sample(frame, config, sample_rng(3, 1, 2), **options)))
-    return expected, build_sample(raw, config, grid, CPU)
+    expected = distillation_sample(frame, config, preparer, sample_rng(3, 1, 2), **options)
+    raw = pickle.loads(
+        pickle.dumps(raw_sample(frame, config, preparer, sample_rng(3, 1, 2), **options))
+    )
+    return expected, build_sample(raw, config, preparer, CPU)
 
 
 def flat(sample):
     values = {f.name: getattr(sample, f.name) for f in dataclasses.fields(sample)}
-    pairs = values.pop("pairs")
+    pairs, inputs = values.pop("pairs"), values.pop("inputs")
+    values |= {"neighbors": inputs.neighbors, "cells": inputs.cells}
     return values | {"point": pairs.point, "view": pairs.view, "uv": pairs.uv}
 
 
@@ -97,7 +100,7 @@ def test_a_frame_without_a_pair_is_named(tmp_path):
     )
     raw = raw_sample(frame, PLAIN, sample_rng(0, 0, 0))
     with pytest.raises(FileFormatError, match="frame drive/07: none of its"):
-        build_sample(raw, PLAIN, GRID, CPU)
+        build_sample(raw, PLAIN, PREPARER, CPU)
 
 
 def test_a_scan_with_one_point_in_view_is_a_sample_of_one(tmp_path):

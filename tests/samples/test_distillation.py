@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
 import torch
+from fakes.batches import waffle
 from fakes.scan import COLORS, NUM_POINTS
 from pydantic import ValidationError
 
-from lidistill.config import GridConfig
+from lidistill.backbones.waffleiron.grid import GridConfig
 from lidistill.datasets.sensors import SENSORS
 from lidistill.errors import FileFormatError, UnknownNameError
 from lidistill.loading.loader import StepPlan, step_batches
@@ -14,13 +15,13 @@ from lidistill.samples.augmentation import AugmentationConfig
 from lidistill.samples.distillation import SamplingConfig, distillation_sample, sample_rng
 from lidistill.samples.labelled import labelled_sample
 
-GRID = GridConfig()
+PREPARER = waffle()
 HW = (24, 48)
 PLAIN = SamplingConfig(image_size_hw=HW, augmentation=AugmentationConfig(kind="none"))
 
 
 def distil(frame, config=PLAIN, seed=0, **options):
-    return distillation_sample(frame, config, GRID, sample_rng(seed, 0, 0), **options)
+    return distillation_sample(frame, config, PREPARER, sample_rng(seed, 0, 0), **options)
 
 
 def test_the_student_sees_the_points_of_one_camera_and_each_has_a_pixel_of_it(frame):
@@ -140,7 +141,9 @@ def test_one_seed_epoch_and_frame_determine_a_sample(frame):
     config = SamplingConfig(image_size_hw=HW)
 
     def coords(*key):
-        return distillation_sample(frame, config, GRID, sample_rng(*key), load_images=False).coords
+        return distillation_sample(
+            frame, config, PREPARER, sample_rng(*key), load_images=False
+        ).coords
 
     assert torch.equal(coords(3, 1, 4), coords(3, 1, 4))
     others = [coords(*key) for key in [(4, 1, 4), (3, 2, 4), (3, 1, 5), (3, 4, 1)]]
@@ -152,7 +155,7 @@ def test_the_number_of_workers_changes_nothing(frame):
     plan = StepPlan(order=FrameOrder(sizes=(3,), seed=0), batch_size=2, micro_batch=1)
 
     def make(epoch, index):
-        return distillation_sample(frame, config, GRID, sample_rng(0, epoch, index))
+        return distillation_sample(frame, config, PREPARER, sample_rng(0, epoch, index))
 
     runs = [
         [
@@ -164,8 +167,10 @@ def test_the_number_of_workers_changes_nothing(frame):
     ]
     assert len(runs[0]) == len(runs[1]) == 6
     for alone, helped in zip(*runs, strict=True):
-        for name in ("features", "neighbors", "cells", "images"):
+        for name in ("features", "images"):
             assert torch.equal(getattr(alone, name), getattr(helped, name))
+        for name in ("neighbors", "cells"):
+            assert torch.equal(getattr(alone.inputs, name), getattr(helped.inputs, name))
 
 
 def test_features_are_standardised_intensity_position_and_radius(frame):
@@ -180,7 +185,7 @@ def test_features_are_standardised_intensity_position_and_radius(frame):
 
 def test_points_outside_the_field_of_view_are_cropped_with_their_pairs(frame):
     grid = GridConfig(fov_min=(-6.0, -6.0, -2.0), fov_max=(6.0, 6.0, 2.0))
-    sample = distillation_sample(frame, PLAIN, grid, sample_rng(0, 0, 0))
+    sample = distillation_sample(frame, PLAIN, waffle(grid), sample_rng(0, 0, 0))
     assert 0 < len(sample) < len(distil(frame))
     assert bool((sample.coords.abs() < torch.tensor([6.0, 6.0, 2.0])).all())
     assert sample.pairs.point.tolist() == list(range(len(sample)))
@@ -193,7 +198,7 @@ def test_an_unknown_sensor_is_named(make_frame):
 
 def test_the_frame_is_left_alone(frame):
     before = frame.points.copy(), frame.intensity.copy()
-    labelled_sample(frame, SamplingConfig(), GRID, sample_rng(0, 0, 0))
+    labelled_sample(frame, SamplingConfig(), PREPARER, sample_rng(0, 0, 0))
     distil(frame, SamplingConfig(image_size_hw=HW))
     np.testing.assert_array_equal(frame.points, before[0])
     np.testing.assert_array_equal(frame.intensity, before[1])

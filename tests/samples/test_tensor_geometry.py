@@ -2,10 +2,11 @@ import numpy as np
 import pytest
 import torch
 
-from lidistill.backbones.waffleiron.cells import cell_indices, crop_mask
-from lidistill.config import GridConfig
+from lidistill.backbones.waffleiron.cells import cell_indices, cells_of_tensor
+from lidistill.backbones.waffleiron.grid import GridConfig
 from lidistill.samples.augmentation import limit_to_nearest
-from lidistill.samples.tensor_geometry import first_of_voxels, grid_cells, inside_view, nearest_to
+from lidistill.samples.field_of_view import crop_mask, crop_tensor
+from lidistill.samples.tensor_geometry import first_of_voxels, nearest_to
 from lidistill.samples.voxel_grid import voxel_permuted
 
 
@@ -33,8 +34,8 @@ def test_the_limit_keeps_the_same_points_in_the_same_order(max_points):
 
 def test_field_of_view_and_cells_are_the_same():
     grid, points = GridConfig(), cloud(5000, spread=40.0)
-    inside = inside_view(torch.from_numpy(points), grid).numpy()
-    np.testing.assert_array_equal(inside, crop_mask(points, grid))
+    inside = crop_tensor(torch.from_numpy(points), grid.field_of_view).numpy()
+    np.testing.assert_array_equal(inside, crop_mask(points, grid.field_of_view))
     assert 0 < inside.sum() < len(points)
-    found = grid_cells(torch.from_numpy(points[inside]), grid).numpy()
+    found = cells_of_tensor(torch.from_numpy(points[inside]), grid).numpy()
     np.testing.assert_array_equal(found, cell_indices(points[inside], grid))

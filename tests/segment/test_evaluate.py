@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from fakes.batches import waffle
 
-from lidistill.config import GridConfig
+from lidistill.backbones.waffleiron.grid import GridConfig
 from lidistill.labels import IGNORE, load_label_map
 from lidistill.records import Frame
 from lidistill.samples.distillation import SamplingConfig
@@ -18,8 +19,10 @@ from lidistill.segment.metrics import bootstrap_mean_iou
 from lidistill.segment.score_table import markdown_table
 from lidistill.segment.test_time_augmentation import VotesConfig, predict_by_votes
 
-GRID = GridConfig(fov_min=(-64, -64, -8), fov_max=(64, 64, 8), planes=((16, 16),), axes=(2,))
-SAMPLING = SamplingConfig(voxel_size=0.2, num_neighbors=4)
+PREPARER = waffle(
+    GridConfig(fov_min=(-64, -64, -8), fov_max=(64, 64, 8), planes=((16, 16),), axes=(2,))
+)
+SAMPLING = SamplingConfig(voxel_size=0.2)
 
 
 def make_frame(frame_id, seed, num_points=400):
@@ -82,7 +85,7 @@ def by_height(frame, sample):
 
 
 def score(frames):
-    return evaluate(by_height, Frames(frames), SAMPLING, GRID)
+    return evaluate(by_height, Frames(frames), SAMPLING, PREPARER)
 
 
 @pytest.fixture
@@ -189,8 +192,8 @@ def evaluate_with_votes(count):
         guess, valid = by_height(frame, sample)
         return torch.nn.functional.one_hot(guess, 17).float(), valid
 
-    predict = predict_by_votes(class_scores, VotesConfig(num_votes=3), SAMPLING, GRID)
-    evaluate(predict, Lazy(count), SAMPLING, GRID)
+    predict = predict_by_votes(class_scores, VotesConfig(num_votes=3), SAMPLING, PREPARER)
+    evaluate(predict, Lazy(count), SAMPLING, PREPARER)
 
 
 @pytest.mark.parametrize("num_votes", [1, 4])
@@ -211,8 +214,8 @@ def test_one_frame_and_one_copy_of_it_are_in_memory_at_a_time(num_votes):
             most[kind] = max(most[kind], alive)
         return torch.ones(len(sample), 17), torch.ones(len(sample), dtype=torch.bool)
 
-    predict = predict_by_votes(class_scores, VotesConfig(num_votes=num_votes), SAMPLING, GRID)
-    evaluate(predict, Watched(12), SAMPLING, GRID)
+    predict = predict_by_votes(class_scores, VotesConfig(num_votes=num_votes), SAMPLING, PREPARER)
+    evaluate(predict, Watched(12), SAMPLING, PREPARER)
     assert most == {"frames": 1, "samples": min(num_votes, 2)}
 
 

@@ -3,11 +3,12 @@ import json
 import numpy as np
 import pytest
 import torch
+from fakes.batches import waffle
 from fakes.nuscenes import FakeNuScenes
 from fakes.runs import write_street
 from fakes.semantic_kitti import write_sequence
 
-from lidistill.config import GridConfig
+from lidistill.backbones.waffleiron.grid import GridConfig
 from lidistill.datasets.kitti.semantic import SemanticKittiConfig
 from lidistill.datasets.nuscenes.dataset import NuScenesConfig
 from lidistill.datasets.pandaset.dataset import PandaSetConfig
@@ -15,7 +16,9 @@ from lidistill.errors import ConfigError, FileFormatError
 from lidistill.samples.distillation import SamplingConfig
 from lidistill.segment.submission import check_submission, check_test_set, write_submission
 
-GRID = GridConfig(fov_min=(-40, -40, -40), fov_max=(40, 40, 40), planes=((8, 8),), axes=(2,))
+PREPARER = waffle(
+    GridConfig(fov_min=(-40, -40, -40), fov_max=(40, 40, 40), planes=((8, 8),), axes=(2,))
+)
 SAMPLING = SamplingConfig()
 BARE = {"labels": "none", "pictures": "none", "missing": "skip"}
 
@@ -47,7 +50,7 @@ def kitti(tmp_path):
 
 def hand_in(dataset, folder):
     in_turn = by_order(dataset.label_map.num_classes)
-    return write_submission(in_turn, dataset, folder, sampling=SAMPLING, grid=GRID)
+    return write_submission(in_turn, dataset, folder, sampling=SAMPLING, preparer=PREPARER)
 
 
 def test_nuscenes_gets_one_byte_a_point_from_1_to_16(nuscenes, tmp_path):

@@ -1,14 +1,17 @@
 import numpy as np
 import pytest
 import torch
+from fakes.batches import waffle
 from fakes.scan import scan_frame
 
-from lidistill.config import GridConfig
+from lidistill.backbones.waffleiron.grid import GridConfig
 from lidistill.samples.distillation import SamplingConfig
 from lidistill.samples.labelled import scan_sample
 from lidistill.segment.test_time_augmentation import VotesConfig, predict_by_votes
 
-GRID = GridConfig(fov_min=(-32, -32, -8), fov_max=(32, 32, 8), planes=((16, 16),), axes=(2,))
+PREPARER = waffle(
+    GridConfig(fov_min=(-32, -32, -8), fov_max=(32, 32, 8), planes=((16, 16),), axes=(2,))
+)
 SAMPLING = SamplingConfig(voxel_size=0.5)
 
 
@@ -33,12 +36,12 @@ def frame(tmp_path):
 
 @pytest.fixture
 def sample(frame):
-    return scan_sample(frame, SAMPLING, GRID)
+    return scan_sample(frame, SAMPLING, PREPARER)
 
 
 def test_one_vote_is_the_scan_as_it_is(frame, sample):
     scores = Recorder()
-    predicted, valid = predict_by_votes(scores, VotesConfig(), SAMPLING, GRID)(frame, sample)
+    predicted, valid = predict_by_votes(scores, VotesConfig(), SAMPLING, PREPARER)(frame, sample)
     assert scores.samples == [sample]
     assert predicted.tolist() == scores(frame, sample)[0].argmax(1).tolist()
     assert valid.all()
@@ -47,7 +50,7 @@ def test_one_vote_is_the_scan_as_it_is(frame, sample):
 def test_votes_are_the_mean_over_turned_copies_of_the_same_points(frame, sample):
     scores = Recorder()
     config = VotesConfig(num_votes=4, seed=3)
-    predicted, _ = predict_by_votes(scores, config, SAMPLING, GRID)(frame, sample)
+    predicted, _ = predict_by_votes(scores, config, SAMPLING, PREPARER)(frame, sample)
     copies = list(scores.samples)
     assert len(copies) == 4
     total = torch.zeros(len(sample), 3)
@@ -65,7 +68,9 @@ def test_votes_are_the_mean_over_turned_copies_of_the_same_points(frame, sample)
 def test_votes_depend_on_seed_and_frame_only(frame, sample):
     def angles(seed):
         scores = Recorder()
-        predict_by_votes(scores, VotesConfig(num_votes=2, seed=seed), SAMPLING, GRID)(frame, sample)
+        predict_by_votes(scores, VotesConfig(num_votes=2, seed=seed), SAMPLING, PREPARER)(
+            frame, sample
+        )
         return scores.samples[1].coords
 
     assert torch.equal(angles(1), angles(1))
@@ -81,9 +86,9 @@ def test_a_copy_is_silent_about_points_that_leave_the_field_of_view(tmp_path):
         intensity=np.zeros(4, np.float32),
         labels=np.zeros(4, np.uint8),
     )
-    sample = scan_sample(frame, SAMPLING, GRID)
+    sample = scan_sample(frame, SAMPLING, PREPARER)
     scores = Recorder()
     turning = VotesConfig(num_votes=9, flip_probability=0, scale_range=0)
-    predicted, _ = predict_by_votes(scores, turning, SAMPLING, GRID)(frame, sample)
+    predicted, _ = predict_by_votes(scores, turning, SAMPLING, PREPARER)(frame, sample)
     assert len(predicted) == 4
     assert min(len(copy) for copy in scores.samples) == 3  # turned by 45 degrees it lies outside

@@ -16,12 +16,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lidistill.backbones.waffleiron.cells import cell_indices, crop_mask
-from lidistill.config import GridConfig
+from lidistill.backbones import BackboneSettings
+from lidistill.backbones.base import NetworkCost
 from lidistill.distill.recipe import PretrainRecipe
 from lidistill.distill.step import Distiller, build_distiller
 from lidistill.errors import WeightsNotFoundError
 from lidistill.records import Batch, Pairs
+from lidistill.samples.augmentation import with_radius
+from lidistill.samples.channels import stack_channels
+from lidistill.samples.field_of_view import crop_mask
+from lidistill.samples.preparer import Preparer
 from lidistill.teachers import ChannelGroup, TeacherConfig
 from lidistill.teachers.vit import PUBLISHED, VitTeacherConfig
 from lidistill.training.precision import autocast, pick_device
@@ -42,7 +46,7 @@ class Estimate:
     activation_bytes: int
     """What the forward pass of the largest micro-batch keeps for the backward pass."""
     working_bytes: int
-    """The widest plane of every scan of a pass, which a layer fills and drops again."""
+    """What a layer fills for every scan of a pass and drops again."""
     batch_bytes: int
     """One batch on the device, pictures included where no cache replaces them."""
     teacher_bytes: int
@@ -99,13 +103,14 @@ def estimate(
     with torch.device("meta"):
         student = build_distiller(recipe, groups)
     parameters = sum(p.numel() for p in student.parameters())
+    cost = recipe.backbone.cost(recipe.data.sampling.max_points)
     parts = ranks if recipe.train.sharding == "full" else 1
     return Estimate(
         parameters=parameters,
         model_bytes=_ADAM * 4 * parameters // parts,
         activation_bytes=round(whole.saved * scans),
-        working_bytes=scans * working_bytes(recipe),
-        batch_bytes=scans * _batch_bytes(recipe),
+        working_bytes=scans * cost.working,
+        batch_bytes=scans * _batch_bytes(recipe, cost),
         teacher_bytes=teacher_bytes,
         steps_per_epoch=max(1, num_frames // recipe.train.batch_size),
         step_seconds=whole.seconds * share,
@@ -123,15 +128,14 @@ def predict_student(
         groups: What the teacher's channels are.
         device: Where to measure.
     """
-    planes = len(recipe.backbone.grid.planes)
-    depths = (planes, 2 * planes)
+    first_config, second_config, further = recipe.backbone.shallow()
+    configs = (first_config, second_config)
     points = min(_POINTS, recipe.data.sampling.max_points)
     first, second = (
-        _measure(recipe, depth, points, groups, device)
-        for depth in track(depths, "measuring", total=len(depths))
+        _measure(recipe, config, points, groups, device)
+        for config in track(configs, "measuring", total=len(configs))
     )
     scale = recipe.data.sampling.max_points / points
-    further = (recipe.backbone.depth - depths[0]) / (depths[1] - depths[0])
     return Cost(
         saved=scale * (first.saved + further * (second.saved - first.saved)),
         seconds=scale * (first.seconds + further * (second.seconds - first.seconds)),
@@ -140,17 +144,16 @@ def predict_student(
 
 def _measure(
     recipe: PretrainRecipe,
-    depth: int,
+    config: BackboneSettings,
     points: int,
     groups: tuple[ChannelGroup, ...],
     device: torch.device,
 ) -> Cost:
     """Cost of a step of a network of the recipe's width on one made-up scan."""
-    config = recipe.backbone.model_copy(update={"depth": depth})
     shallow = recipe.model_copy(update={"backbone": config})
     student = build_distiller(shallow, groups).to(device).train()
     channels = sum(group.num_channels for group in groups)
-    item = made_up(config.grid, points, recipe.data.sampling.num_neighbors, channels, device)
+    item = made_up(config.inputs(), points, channels, device)
     step = functools.partial(backward, student, item, recipe, device)
     saved = _saved_bytes(student, step)
     seconds = []
@@ -203,49 +206,39 @@ def _saved_bytes(student: Distiller, step: Callable[[], None]) -> int:
     return sum(found.values())
 
 
-def made_up(
-    grid: GridConfig, points: int, neighbors: int, channels: int, device: torch.device
-) -> MadeUp:
+def made_up(preparer: Preparer, points: int, channels: int, device: torch.device) -> MadeUp:
     """A scan of flat ground and walls around the sensor, every point seen by a camera."""
     rng = np.random.default_rng(0)
-    reach = min(-max(grid.fov_min[:2]), *grid.fov_max[:2])
+    view = preparer.field_of_view
+    reach = min(-max(view.low[:2]), *view.high[:2])
     distance = reach * rng.power(0.7, 4 * points) * 0.95
     angle = rng.uniform(0, 2 * np.pi, 4 * points)
     height = np.where(rng.uniform(size=4 * points) < 0.6, -1.7, rng.uniform(-1.7, 2, 4 * points))
     coords = np.stack([distance * np.cos(angle), distance * np.sin(angle), height], axis=1)
-    coords = coords[crop_mask(coords, grid)][:points]
+    coords = coords[crop_mask(coords, view)][:points]
     count = len(coords)
-    near = np.arange(count)[:, None] + np.arange(1 + neighbors)[None]
-    features = np.concatenate(
-        [coords, distance[:count, None], rng.uniform(size=(count, 1))], axis=1
+    features = torch.from_numpy(
+        stack_channels(preparer.channels, rng.uniform(size=count), with_radius(coords))
     )
     every = torch.arange(count)
     batch = Batch(
         offsets=torch.tensor([0, count]),
-        features=torch.from_numpy(features.astype(np.float32)),
-        neighbors=torch.from_numpy(near % count),
-        cells=torch.from_numpy(cell_indices(coords, grid)),
+        features=features,
+        inputs=preparer.prepare_on_device(torch.from_numpy(coords), features),
         pairs=Pairs(point=every, view=torch.zeros_like(every), uv=torch.zeros(count, 2)),
     )
     target = torch.from_numpy(rng.normal(size=(count, channels)).astype(np.float32))
     return MadeUp(batch=batch.to(device), target=target.to(device))
 
 
-def working_bytes(recipe: PretrainRecipe) -> int:
-    """All channels of one scan's widest plane, in float32."""
-    cells = max(height * width for height, width in recipe.backbone.grid.planes)
-    return 4 * cells * recipe.backbone.width
-
-
-def _batch_bytes(recipe: PretrainRecipe) -> int:
-    """One frame's sample: features, neighbours, cells, coordinates, pairs, pictures."""
+def _batch_bytes(recipe: PretrainRecipe, cost: NetworkCost) -> int:
+    """One frame's sample: the network's inputs, coordinates, pairs, pictures."""
     sampling = recipe.data.sampling
-    row = 4 * recipe.backbone.in_channels + 8 * (1 + sampling.num_neighbors)
-    row += 8 * len(recipe.backbone.grid.planes) + 12 + 24
+    row = 12 + 24
     height, width = sampling.image_size_hw
     views = 1 if sampling.cameras == "one" else 6
     pictures = 0 if recipe.teacher_cache is not None else 3 * height * width * views
-    return row * sampling.max_points + pictures
+    return cost.inputs + row * sampling.max_points + pictures
 
 
 def _teacher(config: TeacherConfig) -> tuple[tuple[ChannelGroup, ...], int]:

@@ -17,11 +17,10 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from lidistill.backbones import Backbone, BackboneConfig
-from lidistill.backbones.waffleiron.cells import crop_mask
-from lidistill.config import FrozenPrecision, GridConfig
+from lidistill.config import FrozenPrecision
 from lidistill.datasets.intensity_scale import IntensityWatch
 from lidistill.datasets.returns import has_return
-from lidistill.datasets.sensors import Sensor
+from lidistill.datasets.sensors import Sensor, without_intensity
 from lidistill.distill.heads import build_head
 from lidistill.distill.matching import comparable
 from lidistill.distill.recipe import PretrainRecipe
@@ -30,10 +29,13 @@ from lidistill.labels import IGNORE
 from lidistill.loading.input_statistics import own_sensor, pick_sensor
 from lidistill.recipes import Recipe, apply_overrides
 from lidistill.records import Frame, collate
+from lidistill.samples.channels import wants_intensity
 from lidistill.samples.distillation import SamplingConfig
+from lidistill.samples.field_of_view import crop_mask
 from lidistill.samples.labelled import scan_sample
+from lidistill.samples.preparer import Preparer
 from lidistill.segment.heads import SegmentationHead
-from lidistill.segment.start import stored_backbone
+from lidistill.segment.start import changed_backbone, stored_backbone
 from lidistill.training.checkpoint import Checkpoint, load_checkpoint
 from lidistill.training.fitting import backbone_weights, build_fitting, part_of
 from lidistill.training.precision import FeatureType, as_type, pick_device, warn_if_slow
@@ -53,7 +55,7 @@ class FeatureModel:
     where its recipe augments: x forward and y left for KITTI, x right and y forward for nuScenes
     and PandaSet.
 
-    A point has no feature where it lies outside the field of view (``grid``), where a coordinate or
+    A point has no feature where it lies outside the network's field of view, where a coordinate or
     its intensity is not finite, or at (0, 0, 0), the mark of many lidars for a beam that did not
     come back: its row is NaN, its class is 255. Every other point has the
     feature of the nearest point that its network sees, one in every voxel, as in evaluation.
@@ -68,8 +70,8 @@ class FeatureModel:
     teacher_mean: NDArray[np.float64] | None
     """(T,) what was subtracted from the teacher's features before the student saw them; do the same
     before comparing them with ``project``. None: nothing."""
-    grid: GridConfig
-    """Field of view and grids of the network."""
+    preparer: Preparer
+    """Makes the network's inputs; says its channels and its field of view."""
     sampling: SamplingConfig
     """How a scan is thinned out."""
     checkpoint: Path
@@ -87,7 +89,8 @@ class FeatureModel:
     @property
     def takes_intensity(self) -> bool:
         """Whether intensity plays a part; not where the network was trained without."""
-        return math.isfinite(self.sensor.intensity_std)
+        asked = wants_intensity(self.preparer.channels)
+        return asked and math.isfinite(self.sensor.intensity_std)
 
     def features(
         self, points: ArrayLike, intensity: ArrayLike | None, *, dtype: FeatureType = "float32"
@@ -156,15 +159,15 @@ class FeatureModel:
         row = np.full(len(finite), -1)
         if not len(finite):
             return torch.zeros(0, self.num_channels, device=self.device), row
-        inside = crop_mask(frame.points, self.grid)
+        inside = crop_mask(frame.points, self.preparer.field_of_view)
         if not inside.any():
             msg = (
                 f"none of the {len(finite)} points lies inside the field of view "
-                f"{self.grid.fov_min} to {self.grid.fov_max} m ({len(inside)} are finite and not "
+                f"{self.preparer.field_of_view} ({len(inside)} are finite and not "
                 "at (0, 0, 0)); points are wanted in metres, in the sensor's own frame, z up."
             )
             raise FileFormatError(msg)
-        sample = scan_sample(frame, self.sampling, self.grid)
+        sample = scan_sample(frame, self.sampling, self.preparer)
         assert sample.inverse is not None  # noqa: S101  evaluation samples carry it
         row[np.flatnonzero(finite)[inside]] = sample.inverse.numpy()[inside]
         with torch.no_grad():
@@ -231,14 +234,17 @@ def load(
     if precision not in _DTYPES:
         msg = f"precision={precision!r} is none of {', '.join(_DTYPES)}."
         raise ConfigError(msg)
-    if intensity_mean is not None and intensity_std is not None:
+    config = _backbone_config(recipe, checkpoint)
+    preparer = config.inputs()
+    if not wants_intensity(preparer.channels):
+        lidar = without_intensity(sensor or "any")
+    elif intensity_mean is not None and intensity_std is not None:
         lidar = own_sensor(sensor, intensity_mean, intensity_std)
     else:
         lidar = pick_sensor(sensor, checkpoint.meta, recipe.data, source=str(run))
     target = pick_device(device)
     warn_if_slow(target, precision, key="precision")
-    build = _backbone_config(recipe, checkpoint).build
-    network = build_fitting(build, backbone_weights(checkpoint), source=checkpoint.path)
+    network = build_fitting(config.build, backbone_weights(checkpoint), source=checkpoint.path)
     head, widths = _head(recipe, checkpoint, network.num_channels)
     distilled = isinstance(recipe, PretrainRecipe)
     sampling = recipe.data.sampling if isinstance(recipe, PretrainRecipe) else recipe.sampling
@@ -248,7 +254,7 @@ def load(
         sensor=lidar,
         class_names=() if distilled else tuple(checkpoint.meta["label_names"]),
         teacher_mean=None if mean is None else mean.double().numpy(),
-        grid=network.grid,
+        preparer=preparer,
         # A scan of one's own has no pose in a world to count voxels in.
         sampling=sampling.model_copy(update={"voxel_frame": "lidar"}),
         checkpoint=checkpoint.path,
@@ -275,7 +281,8 @@ def _backbone_config(recipe: Recipe, checkpoint: Checkpoint) -> BackboneConfig:
             "network; give a distillation, a fine-tuning, or a probe with features=backbone."
         )
         raise CheckpointError(msg)
-    return stored_backbone(checkpoint.meta["networks"].get("backbone"), checkpoint)
+    stored = stored_backbone(checkpoint.meta["networks"].get("backbone"), checkpoint)
+    return changed_backbone(stored, recipe.network)
 
 
 def _head(

@@ -90,7 +90,7 @@ class FeatureReader:
         check_fits(recipe.backbone.build, weights, source=stored.path)
         distiller = build_distiller(recipe, run.teacher.groups)
         load_weights(distiller, stored.weights, source=stored.path)
-        self._sampling, self._grid = recipe.data.sampling, recipe.backbone.grid
+        self._sampling, self._preparer = recipe.data.sampling, recipe.backbone.inputs()
         self._distiller: Distiller = distiller.to(run.device).eval()
         self._device = run.device
         self._read_backbone = BackboneEncoder(distiller.backbone)
@@ -104,7 +104,7 @@ class FeatureReader:
         Raises:
             FileFormatError: If no picture shows a point, so that there is nothing of the teacher.
         """
-        sample = scan_sample(frame, self._sampling, self._grid)
+        sample = scan_sample(frame, self._sampling, self._preparer)
         points = frame.points[sample.source.numpy()]
         views = _views_with_points(frame, points)
         backbone = self._read_backbone(frame, sample).features

@@ -121,7 +121,7 @@ def _load(run: Path) -> _Run:
 @torch.no_grad()
 def _score(learned: _Run, scored: _Run) -> Evaluation:
     """One run on the evaluation frames of another, or on its own."""
-    sampling, grid = learned.recipe.sampling, learned.segmentation.grid
+    sampling, preparer = learned.recipe.sampling, learned.segmentation.preparer
     class_scores = in_common_classes(learned.segmentation.class_scores, learned.label_map)
-    predict = predict_by_votes(class_scores, learned.recipe.votes, sampling, grid)
-    return evaluate(predict, scored.frames, sampling, grid)
+    predict = predict_by_votes(class_scores, learned.recipe.votes, sampling, preparer)
+    return evaluate(predict, scored.frames, sampling, preparer)

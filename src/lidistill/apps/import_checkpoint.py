@@ -15,8 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from lidistill.atomic_write import sha256
-from lidistill.backbones import WaffleIron
-from lidistill.backbones.waffleiron.published import NamedWeights, from_official
+from lidistill.backbones.published import NamedWeights, read_published
 from lidistill.distill.heads import LinearHead, MLPHead
 from lidistill.distill.recipe import PretrainRecipe
 from lidistill.errors import CheckpointError
@@ -68,9 +67,8 @@ def import_checkpoint(file: Path, output: Path, *, recipe: str | None = None) ->
         raise CheckpointError(msg)
     with weight_file(file) as weights_path:
         state = plain_state(weights_path, file)
-    named = from_official(state)
+    named, backbone = read_published(state)
     name = recipe or _recipe_of(named, state, file)
-    backbone = _architecture(named.backbone)
     loaded = load_recipe(name, _overrides(name, named, backbone, output))
     assert loaded.backbone is not None  # noqa: S101  _overrides has set its width
     network = build_fitting(
@@ -99,7 +97,7 @@ def import_checkpoint(file: Path, output: Path, *, recipe: str | None = None) ->
         weights=weights,
         training={},
         recipe=loaded.model_dump(mode="json"),
-        meta=meta | input_statistics(loaded.data, network.grid) | {"seed": loaded.seed},
+        meta=meta | input_statistics(loaded.data) | {"seed": loaded.seed},
     )
     return Imported(
         checkpoint=checkpoint,
@@ -128,24 +126,6 @@ def _ambiguous(file: Path, found: str) -> CheckpointError:
         f"which classes they tell apart; give --recipe, for example {', '.join(fitting)}."
     )
     return CheckpointError(msg)
-
-
-def _architecture(weights: dict[str, Tensor]) -> dict[str, Any]:
-    """Configuration of the network as far as shapes tell it."""
-    point = weights.get("embed.point.weight")
-    layers = {int(name.split(".")[1]) for name in weights if name.startswith("layers.")}
-    if point is None or point.ndim != 2 or not layers:
-        msg = "these weights have no embedding or no layer of a WaffleIron; is the file complete?"
-        raise CheckpointError(msg)
-    if max(layers) != len(layers) - 1:
-        msg = f"these weights have {len(layers)} layers, the last one of the number {max(layers)}; "
-        raise CheckpointError(f"{msg}is the file complete?")
-    return {
-        "width": point.shape[0],
-        "in_channels": point.shape[1],
-        "depth": max(layers) + 1,
-        "norm": "batch" if "layers.0.spatial.norm.running_mean" in weights else "layer",
-    }
 
 
 def _overrides(
@@ -249,5 +229,5 @@ def _describe(head: nn.Module | None) -> str:
     return f"{names[type(head)]} {outputs}"
 
 
-def _prefixed(module: WaffleIron | nn.Module, prefix: str) -> dict[str, Tensor]:
+def _prefixed(module: nn.Module, prefix: str) -> dict[str, Tensor]:
     return {f"{prefix}.{name}": tensor for name, tensor in module.state_dict().items()}

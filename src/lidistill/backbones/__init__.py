@@ -1,14 +1,73 @@
 """3D networks behind one contract."""
 
-from typing import TypeAlias
+from typing import Annotated, Any, TypeAlias
 
-from lidistill.backbones.base import Backbone
+from pydantic import BeforeValidator, SerializeAsAny
+
+from lidistill.backbones.base import Backbone, BackboneSettings
+from lidistill.backbones.waffleiron.former import FORMER_KEYS, said_by_habit
 from lidistill.backbones.waffleiron.model import WaffleIron, WaffleIronConfig
+from lidistill.errors import suggestion
+from lidistill.reading.names import shown
 
-BackboneConfig: TypeAlias = WaffleIronConfig
-"""Any backbone's configuration; a second one makes this a union told apart by ``kind``."""
-
-BACKBONES = {"waffleiron": WaffleIronConfig}
+BACKBONES: dict[str, type[BackboneSettings]] = {"waffleiron": WaffleIronConfig}
 """Configuration of each network, by its ``kind``."""
 
-__all__ = ["BACKBONES", "Backbone", "BackboneConfig", "WaffleIron", "WaffleIronConfig"]
+
+def _of_its_kind(values: Any) -> Any:
+    """Values of a network's configuration, checked by the model of their ``kind``."""
+    if not isinstance(values, dict):
+        return values
+    kind = values.get("kind", "waffleiron")
+    if not isinstance(kind, str) or kind not in BACKBONES:
+        msg = f"unknown kind {shown(kind)}; {suggestion(str(kind), set(BACKBONES))}"
+        raise ValueError(msg.removesuffix("."))
+    return BACKBONES[kind].model_validate(values)
+
+
+BackboneConfig: TypeAlias = Annotated[
+    SerializeAsAny[BackboneSettings], BeforeValidator(_of_its_kind)
+]
+"""Any backbone's configuration, told apart by ``kind`` (``waffleiron`` where there is none)."""
+
+
+def network_changes(values: dict[str, Any], backbone: BackboneSettings | None) -> dict[str, Any]:
+    """Changes to a network's configuration, checked and completed below the keys that they name.
+
+    Args:
+        values: By key; None leaves that key as the network has it.
+        backbone: The network; None where only a checkpoint will tell. Then they must fit one of
+            ``BACKBONES``.
+
+    Raises:
+        ValidationError: If they fit none.
+    """
+    given = {key: value for key, value in values.items() if value is not None}
+    kinds = list(BACKBONES.values()) if backbone is None else [type(backbone)]
+    fitting = [kind for kind in kinds if given.keys() <= kind.model_fields.keys()]
+    checked = (fitting or kinds)[0].model_validate(given)
+    return values | checked.model_dump(mode="json", include=set(given))
+
+
+def changed(config: BackboneSettings, changes: dict[str, Any]) -> BackboneSettings:
+    """A network's configuration with some of its keys replaced.
+
+    Raises:
+        ValidationError: If it has no such key, or the values make no network.
+    """
+    given = {key: value for key, value in changes.items() if value is not None}
+    return type(config).model_validate(config.model_dump() | given) if given else config
+
+
+__all__ = [
+    "BACKBONES",
+    "FORMER_KEYS",
+    "Backbone",
+    "BackboneConfig",
+    "BackboneSettings",
+    "WaffleIron",
+    "WaffleIronConfig",
+    "changed",
+    "network_changes",
+    "said_by_habit",
+]

@@ -3,13 +3,17 @@
 Shape letters: M points of a packed batch, C channels.
 """
 
+import copy
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Self
 
 import torch
 from torch import Tensor, nn
 
-from lidistill.config import GridConfig
+from lidistill.config import Config
 from lidistill.records import Batch
+from lidistill.samples.preparer import Channel, Preparer
 
 
 class Backbone(nn.Module, ABC):
@@ -18,16 +22,28 @@ class Backbone(nn.Module, ABC):
     Attributes:
         num_channels: C, the width of the features.
         num_layers: Layers after the embedding.
-        grid: The field of view and the grids that samples must be prepared with.
+        channels: Input channels that it wants, in this order.
     """
 
     num_channels: int
     num_layers: int
-    grid: GridConfig
+    channels: tuple[Channel, ...]
 
     @abstractmethod
     def forward(self, batch: Batch) -> Tensor:
-        """(M, C) float32 features of the points; scans do not influence each other."""
+        """(M, C) float32 features of the points; scans do not influence each other.
+
+        The batch is one that the preparer of the network's configuration has made.
+        """
+
+    def for_inference(self, dtype: torch.dtype = torch.float32) -> "Backbone":
+        """A copy for evaluation only; later training leaves it.
+
+        Args:
+            dtype: Number format of matrix products, where the network has a form for it.
+        """
+        del dtype
+        return copy.deepcopy(self).requires_grad_(requires_grad=False).eval()
 
     def path_taken(self, device: torch.device) -> str:
         """What computes this network there under the caller's autocast, and why; one line."""
@@ -40,4 +56,41 @@ class Backbone(nn.Module, ABC):
 
         Raises:
             KeyError: If this network has no such parameter.
+        """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkCost:
+    """Memory of a network on one scan that its weights and saved activations do not tell, bytes."""
+
+    inputs: int
+    """Input channels and what the preparer makes."""
+    working: int
+    """What a layer fills and drops again."""
+
+
+class BackboneSettings(Config, ABC):
+    """Configuration of a network; ``kind`` is its name in ``BACKBONES``."""
+
+    kind: str
+
+    @abstractmethod
+    def build(self) -> Backbone:
+        """Network with fresh weights."""
+
+    @abstractmethod
+    def inputs(self) -> Preparer:
+        """What makes the inputs of this network; weights are not needed for it."""
+
+    @abstractmethod
+    def cost(self, num_points: int) -> NetworkCost:
+        """What one scan of so many points costs."""
+
+    @abstractmethod
+    def shallow(self) -> tuple[Self, Self, float]:
+        """Two small networks to measure this one by.
+
+        Returns:
+            A shallow one, a deeper one, and how many of the steps between the two lead from the
+            first to this network.
         """

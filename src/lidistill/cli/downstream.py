@@ -165,9 +165,11 @@ def submission(
         check_classes(tuple(checkpoint.meta["label_names"]), str(run), dataset.label_map)
         network = restored(recipe, checkpoint)
         predict = predict_by_votes(
-            network.class_scores, recipe.votes, recipe.sampling, network.grid
+            network.class_scores, recipe.votes, recipe.sampling, network.preparer
         )
-        write_submission(predict, dataset, output, sampling=recipe.sampling, grid=network.grid)
+        write_submission(
+            predict, dataset, output, sampling=recipe.sampling, preparer=network.preparer
+        )
     problems = check_test_set(dataset) + check_submission(dataset, output)
     if json:
         print_json({"folder": str(output), "frames": len(dataset), "problems": problems})

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import torch
 
-from lidistill.config import GridConfig
 from lidistill.datasets import FrameDataset
 from lidistill.distributed.all_reduce import gather_items
 from lidistill.loading.bad_frames import BadFrame, BadFrameCount, first_made
@@ -15,6 +14,7 @@ from lidistill.loading.order import Key
 from lidistill.records import Batch, Sample, collate
 from lidistill.samples.distillation import sample_rng
 from lidistill.samples.on_device import RawSample, build_sample, raw_sample
+from lidistill.samples.preparer import Preparer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +27,7 @@ class DeviceSamples:
 
     dataset: FrameDataset
     data: DataConfig
-    grid: GridConfig
+    preparer: Preparer
     seed: int
     load_images: bool
     device: torch.device
@@ -37,6 +37,7 @@ class DeviceSamples:
         raw = raw_sample(
             self.dataset[index],
             self.data.sampling,
+            self.preparer,
             sample_rng(self.seed, epoch, index),
             load_images=self.load_images,
         )
@@ -67,7 +68,7 @@ class DeviceSamples:
 
         def make(epoch: int, index: int) -> Sample:
             raw = first if (epoch, index) == key else self.read(epoch, index)[1]
-            return build_sample(raw, self.data.sampling, self.grid, self.device)
+            return build_sample(raw, self.data.sampling, self.preparer, self.device)
 
         sample, left_out = first_made(make, plan.order, key, self.data.bad_frames)
         skipped += left_out

@@ -1,12 +1,12 @@
 """What a distillation run is made of, as configuration."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from lidistill.backbones import BackboneConfig
-from lidistill.config import Config, MayChange, MayMove
+from lidistill.backbones import FORMER_KEYS, BackboneConfig
+from lidistill.config import Config, MayChange, MayMove, with_moved_keys
 from lidistill.distill.heads import HeadConfig, LinearHeadConfig
 from lidistill.distill.losses import LossForm
 from lidistill.loading.config import DataConfig
@@ -50,8 +50,8 @@ class PretrainRecipe(RunRecipe):
     teacher: TeacherConfig
     samples: MayChange[Literal["workers", "device"]] = "workers"
     """Where frames become samples: in the worker processes, or, where these cannot keep up with
-    the GPUs, on the device. Samples are equal, but for the order of neighbours on the same distance
-    and the last bit of the radius. On the device a frame without a pair ends the run, whatever
+    the GPUs, on the device. Samples are equal, but for the last bit of the radius and what the
+    backbone's preparer leaves open. On the device a frame without a pair ends the run, whatever
     ``data.bad_frames`` says."""
     teacher_cache: MayMove[Path | None] = None
     """Folder of a cache of teacher features; once it is full no picture is decoded any more.
@@ -61,3 +61,8 @@ class PretrainRecipe(RunRecipe):
     optimizer: OptimizerConfig = OptimizerConfig()
     schedule: Schedule = CosineSchedule(warmup_steps=3500)
     pictures: MayChange[PicturesConfig] = PicturesConfig()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _present_keys(cls, values: Any) -> Any:
+        return with_moved_keys(values, FORMER_KEYS["pretrain"])

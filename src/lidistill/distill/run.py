@@ -88,7 +88,7 @@ def distil(run: Ingredients) -> Path:
         log_paths([teacher], run.device, recipe.train.precision)
     distiller = build_distiller(recipe, teacher.groups)
     distiller.teacher = run.reader
-    meta = input_statistics(recipe.data, recipe.backbone.grid) | {
+    meta = input_statistics(recipe.data) | {
         "teacher": teacher.name,
         "frames": frames_seen(recipe.data, run.dataset),
     }
@@ -117,18 +117,21 @@ def distil(run: Ingredients) -> Path:
 def _batches(run: Ingredients) -> Batches:
     """The batches of every step, with samples from where the recipe wants them made."""
     recipe = run.recipe
-    grid, load_images = recipe.backbone.grid, recipe.teacher_cache is None
+    preparer, load_images = recipe.backbone.inputs(), recipe.teacher_cache is None
     if recipe.samples == "device":
         return DeviceSamples(
             dataset=run.dataset,
             data=recipe.data,
-            grid=grid,
+            preparer=preparer,
             seed=recipe.seed,
             load_images=load_images,
             device=run.device,
         ).batches(run.plan)
     make = functools.partial(
-        distillation_sample, config=recipe.data.sampling, grid=grid, load_images=load_images
+        distillation_sample,
+        config=recipe.data.sampling,
+        preparer=preparer,
+        load_images=load_images,
     )
     return sample_batches(
         SampleMaker(run.dataset, make, recipe.seed),

@@ -5,7 +5,6 @@ import math
 from collections.abc import Mapping
 from typing import Any, Final
 
-from lidistill.config import GridConfig
 from lidistill.datasets import FrameDataset
 from lidistill.datasets.sensors import SENSORS, Sensor, without_intensity
 from lidistill.errors import ConfigError, unknown_name
@@ -17,7 +16,7 @@ _REMEDY: Final = (
 )
 
 
-def input_statistics(config: SetsConfig, grid: GridConfig) -> dict[str, Any]:
+def input_statistics(config: SetsConfig) -> dict[str, Any]:
     """What a checkpoint says about its inputs."""
     return {
         "sensors": sorted({dataset.sensor for dataset in config.sets}),
@@ -29,7 +28,6 @@ def input_statistics(config: SetsConfig, grid: GridConfig) -> dict[str, Any]:
             }
             for one in _trained_on(config)
         ],
-        "grid": grid.model_dump(mode="json"),
     }
 
 

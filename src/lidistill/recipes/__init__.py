@@ -6,6 +6,7 @@ else, lists too, replaces what the base has. What runs, is printed and is saved 
 whole recipe.
 """
 
+import logging
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias, TypeVar, overload
@@ -13,6 +14,8 @@ from typing import Annotated, Any, TypeAlias, TypeVar, overload
 import yaml
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
+from lidistill.backbones import FORMER_KEYS
+from lidistill.config import former_keys
 from lidistill.distill.recipe import PretrainRecipe
 from lidistill.errors import ConfigError, LidistillError, unknown_name
 from lidistill.reading.files import read_file
@@ -23,6 +26,7 @@ from lidistill.segment.recipe import FinetuneRecipe, ProbeRecipe
 
 Recipe: TypeAlias = PretrainRecipe | ProbeRecipe | FinetuneRecipe
 R = TypeVar("R", PretrainRecipe, ProbeRecipe, FinetuneRecipe)
+logger = logging.getLogger(__name__)
 _MAX_KEYS = 20  # below one another; the recipes' own have at most six
 _RECIPES: dict[str, type[BaseModel]] = {
     "pretrain": PretrainRecipe,
@@ -108,6 +112,7 @@ def load_recipe(
     if wanted not in {None, values.get("kind")}:
         raise _other_kind(name, values.get("kind"), wanted)
     recipe = apply_overrides(values, overrides, source=f"recipe {name}")
+    _say_former(name, _overridden(values, overrides), recipe.kind)
     if kind is None or isinstance(recipe, kind):
         return recipe
     raise _other_kind(name, recipe.kind, wanted)  # an override may change that too
@@ -168,13 +173,25 @@ def apply_overrides(values: dict[str, Any], overrides: tuple[str, ...], *, sourc
     Raises:
         ConfigError: One line about the first thing that is wrong.
     """
+    try:
+        return _ADAPTER.validate_python(_overridden(values, overrides))
+    except ValidationError as error:
+        raise ConfigError(f"{source}: {explain(error, _RECIPES)}") from error
+
+
+def _overridden(values: dict[str, Any], overrides: tuple[str, ...]) -> dict[str, Any]:
     values = _copy(values)
     for override in overrides:
         _apply(values, override)
-    try:
-        return _ADAPTER.validate_python(values)
-    except ValidationError as error:
-        raise ConfigError(f"{source}: {explain(error, _RECIPES)}") from error
+    return values
+
+
+def _say_former(name: str, values: dict[str, Any], kind: str) -> None:
+    """Say once which keys of a recipe have other names by now."""
+    moves = FORMER_KEYS[kind]
+    found = [f"{key} is now {moves[key]}" for key in former_keys(values, moves)]
+    if found:
+        logger.warning("recipe %s: %s; the former names still work", name, ", ".join(found))
 
 
 def _folder() -> Path:

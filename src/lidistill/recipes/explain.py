@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from lidistill.backbones import BACKBONES, BackboneSettings
 from lidistill.config import reason_of
 from lidistill.errors import suggestion
 from lidistill.reading.names import shown
@@ -63,6 +64,8 @@ def _known_keys(location: tuple[int | str, ...], kinds: Mapping[str, type[BaseMo
 
 def _below(models: list[type[BaseModel]], part: int | str) -> list[type[BaseModel]] | None:
     found = [m.model_fields[str(part)].annotation for m in models if part in m.model_fields]
+    if found and part == "network":  # keys of a backbone, of whichever the run has
+        found = [BackboneSettings]
     return None if not found else [model for kind in found for model in _models_in(kind)]
 
 
@@ -80,7 +83,9 @@ def _tagged(models: list[type[BaseModel]], tag: int | str) -> list[type[BaseMode
 
 def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
     if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
-        if issubclass(annotation, BaseModel):
+        if annotation is BackboneSettings:  # its models stand in a table
+            yield from BACKBONES.values()
+        elif issubclass(annotation, BaseModel):
             yield annotation
         return
     for argument in typing.get_args(annotation):

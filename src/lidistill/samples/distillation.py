@@ -13,9 +13,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
-from lidistill.backbones.waffleiron.cells import cell_indices, crop_mask
-from lidistill.backbones.waffleiron.neighbors import nearest_neighbors
-from lidistill.config import Config, GridConfig, Size
+from lidistill.config import Config, Size
 from lidistill.datasets.images.files import read_picture, resize_all
 from lidistill.datasets.sensors import sensor_of
 from lidistill.errors import FileFormatError
@@ -26,7 +24,10 @@ from lidistill.samples.augmentation import (
     centres,
     limit_to_nearest,
 )
+from lidistill.samples.channels import stack_channels, wants_intensity
+from lidistill.samples.field_of_view import crop_mask
 from lidistill.samples.pairing import PixelPairs, gather_pairs, pair_view
+from lidistill.samples.preparer import Preparer
 from lidistill.samples.voxels import VoxelFrame, finite_points, voxel_subset
 
 
@@ -38,7 +39,6 @@ class SamplingConfig(Config):
     cameras: Literal["one", "all"] = "one"  # one: drawn at random for every sample
     points: Literal["paired", "all"] = "paired"  # paired: only those some chosen camera sees
     max_points: Annotated[int, Field(ge=1, le=10**7)] = 20_000  # in training
-    num_neighbors: Annotated[int, Field(ge=1, le=1024)] = 16
     image_size_hw: Size = (224, 448)
     antialias: bool = False
     augmentation: AugmentationConfig = AugmentationConfig()
@@ -94,7 +94,7 @@ def draw(frame: Frame, config: SamplingConfig, rng: np.random.Generator) -> Draw
 def distillation_sample(
     frame: Frame,
     config: SamplingConfig,
-    grid: GridConfig,
+    preparer: Preparer,
     rng: np.random.Generator,
     *,
     load_images: bool = True,
@@ -107,7 +107,7 @@ def distillation_sample(
     Args:
         frame: Scan with at least one view.
         config: How to sample.
-        grid: Field of view and grids of the backbone.
+        preparer: Of the backbone: its channels, field of view and inputs.
         rng: All chance comes from here; see ``sample_rng``.
         load_images: Whether to read the pictures; cached teacher features need none.
 
@@ -121,7 +121,7 @@ def distillation_sample(
         views = tuple(frame.views[view] for view in choice)
         pixels = [pair_view(points, view, config.image_size_hw) for view in views]
         sample = sample_from_pairs(
-            frame, kept, pixels, views, config=config, grid=grid, draws=draws
+            frame, kept, pixels, views, config=config, preparer=preparer, draws=draws
         )
         if sample is not None:
             if not load_images:
@@ -155,7 +155,7 @@ def sample_from_pairs(
     views: tuple[CameraView, ...],
     *,
     config: SamplingConfig,
-    grid: GridConfig,
+    preparer: Preparer,
     draws: Draws,
 ) -> Sample | None:
     """Sample of a frame whose points are paired already, without its pictures.
@@ -166,7 +166,7 @@ def sample_from_pairs(
         pixels: Pairs of each view; they index ``kept``.
         views: The views they belong to.
         config: How to sample.
-        grid: Field of view and grids.
+        preparer: Of the backbone.
         draws: What is left to chance.
 
     Returns:
@@ -183,7 +183,7 @@ def sample_from_pairs(
     for choice in centres(draws.centre, len(seen)):
         centre = int(np.searchsorted(candidates, seen[choice]))
         chosen = candidates[limit_to_nearest(points, centre, config.max_points)]
-        sample, inside = crop_and_describe(frame, kept[chosen], draws.augmentation, config, grid)
+        sample, inside = crop_and_describe(frame, kept[chosen], draws.augmentation, preparer)
         position = np.full(len(kept), -1)
         position[chosen[inside]] = np.arange(len(sample))
         gathered, used = gather_pairs(position, pixels)
@@ -199,27 +199,27 @@ def crop_and_describe(
     frame: Frame,
     chosen: NDArray[np.int64],
     augmentation: Augmentation,
-    config: SamplingConfig,
-    grid: GridConfig,
+    preparer: Preparer,
 ) -> tuple[Sample, NDArray[np.bool_]]:
     """Sample of (C,) chosen points inside the field of view, and (C,) which of them those are.
 
-    Augmented, with features, neighbours, cells and labels; without pictures and pairs.
+    Augmented, with features, labels and the backbone's inputs; without pictures and pairs.
     """
-    sensor = sensor_of(frame)
     augmented = augmentation.apply(frame.points.take(chosen, axis=0))
-    places = np.flatnonzero(inside := crop_mask(augmented.coords, grid))
+    places = np.flatnonzero(inside := crop_mask(augmented.coords, preparer.field_of_view))
     source, coords = chosen[places], augmented.coords.take(places, axis=0)
-    features = np.empty((len(places), 5), dtype=np.float32)
-    features[:, 0] = (frame.intensity[source] - sensor.intensity_mean) / sensor.intensity_std
-    features[:, 1:] = augmented.channels.take(places, axis=0)
+    intensity = None
+    if wants_intensity(preparer.channels):
+        sensor = sensor_of(frame)
+        intensity = (frame.intensity[source] - sensor.intensity_mean) / sensor.intensity_std
+    spatial = augmented.channels.take(places, axis=0)
+    features = stack_channels(preparer.channels, intensity, spatial)
     labels = None if frame.labels is None else torch.from_numpy(frame.labels[source]).long()
     sample = Sample(
         frame_id=frame.frame_id,
         coords=torch.from_numpy(coords.astype(np.float32, copy=False)),
         features=torch.from_numpy(features),
-        neighbors=torch.from_numpy(nearest_neighbors(coords, config.num_neighbors)),
-        cells=torch.from_numpy(cell_indices(coords, grid)),
+        inputs=preparer.prepare(coords, features),
         source=torch.from_numpy(source),
         labels=labels,
     )

@@ -8,25 +8,25 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from lidistill.backbones.waffleiron.neighbors import nearest_index
-from lidistill.config import GridConfig
 from lidistill.errors import DatasetNotFoundError, FileFormatError
 from lidistill.labels import IGNORE
 from lidistill.records import Frame, Sample
 from lidistill.samples.augmentation import Augmentation, centres, limit_to_nearest
 from lidistill.samples.distillation import SamplingConfig, crop_and_describe, draw
+from lidistill.samples.nearest import nearest_index
+from lidistill.samples.preparer import Preparer
 from lidistill.samples.voxels import finite_points
 
 
 def labelled_sample(
-    frame: Frame, config: SamplingConfig, grid: GridConfig, rng: np.random.Generator
+    frame: Frame, config: SamplingConfig, preparer: Preparer, rng: np.random.Generator
 ) -> Sample:
     """Points to learn labels from: a random one of each voxel, limited and augmented.
 
     Args:
         frame: The scan.
         config: How to sample; what it says of cameras plays no part.
-        grid: Field of view and grids of the backbone.
+        preparer: Of the backbone: its channels, field of view and inputs.
         rng: All chance comes from here; see ``sample_rng``.
 
     Raises:
@@ -43,16 +43,16 @@ def labelled_sample(
     kept = config.voxels(frame, draws.permutation)
     for centre in centres(draws.centre, len(kept)):
         near = limit_to_nearest(frame.points.take(kept, axis=0), centre, config.max_points)
-        sample, _ = crop_and_describe(frame, kept[near], draws.augmentation, config, grid)
+        sample, _ = crop_and_describe(frame, kept[near], draws.augmentation, preparer)
         if len(sample) or len(near) == len(kept):
             break
-    return _seen(sample, frame, grid)
+    return _seen(sample, frame, preparer)
 
 
 def scan_sample(
     frame: Frame,
     config: SamplingConfig,
-    grid: GridConfig,
+    preparer: Preparer,
     augmentation: Augmentation | None = None,
 ) -> Sample:
     """The whole scan, the first point of every voxel; nothing is drawn.
@@ -62,16 +62,16 @@ def scan_sample(
 
     Args:
         frame: The scan, with labels or without.
-        config: Says the voxels and the number of neighbours.
-        grid: Field of view and grids of the backbone.
+        config: Says the voxels.
+        preparer: Of the backbone: its channels, field of view and inputs.
         augmentation: Of a copy that votes; None: the scan as it is.
 
     Raises:
         FileFormatError: If no point lies inside the field of view.
     """
     kept = config.voxels(frame)
-    sample, _ = crop_and_describe(frame, kept, augmentation or Augmentation(), config, grid)
-    sample = _seen(sample, frame, grid)
+    sample, _ = crop_and_describe(frame, kept, augmentation or Augmentation(), preparer)
+    sample = _seen(sample, frame, preparer)
     finite = finite_points(frame)
     inverse = np.zeros(len(frame.points), dtype=np.int64)
     inverse[finite] = nearest_index(frame.points[finite], frame.points[sample.source.numpy()])
@@ -82,11 +82,11 @@ def scan_sample(
     return replace(sample, inverse=torch.from_numpy(inverse), full_labels=full_labels)
 
 
-def _seen(sample: Sample, frame: Frame, grid: GridConfig) -> Sample:
+def _seen(sample: Sample, frame: Frame, preparer: Preparer) -> Sample:
     if len(sample):
         return sample
     msg = (
         f"frame {frame.frame_id}: none of its {len(frame.points)} points lies inside the field "
-        f"of view {grid.fov_min} to {grid.fov_max} m; set another one, or leave the frame out."
+        f"of view {preparer.field_of_view}; set another one, or leave the frame out."
     )
     raise FileFormatError(msg)

@@ -1,7 +1,7 @@
 """The sample of ``sampling.distillation_sample``, computed on a GPU (or any other device).
 
 A worker process reads, draws and decodes; everything that is arithmetic follows as tensors. The
-integers are those of the CPU's sample, but neighbours on the same distance come in any order; the
+integers are those of the CPU's sample, but for what the backbone's preparer leaves open; the
 radius may differ in its last bit.
 
 Shape letters: N finite points of a scan, V points after voxelisation, M points of the sample.
@@ -15,17 +15,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lidistill.backbones.waffleiron.gpu.hash_neighbors import hash_neighbors
-from lidistill.config import GridConfig
 from lidistill.datasets.sensors import sensor_of
 from lidistill.records import CameraView, Frame, Sample
 from lidistill.samples.augmentation import Augmentation, centres
+from lidistill.samples.channels import stack_tensors, wants_intensity
 from lidistill.samples.distillation import Draws, SamplingConfig, draw, nothing_paired
+from lidistill.samples.field_of_view import crop_tensor
 from lidistill.samples.pairing_on_device import gather_on_device, pair_on_device
+from lidistill.samples.preparer import Preparer
 from lidistill.samples.tensor_geometry import (
     first_of_voxels,
-    grid_cells,
-    inside_view,
     nearest_to,
     squared_norm,
 )
@@ -41,8 +40,8 @@ class RawSample:
     """(N, 3) float32 metres, lidar frame."""
     intensity: Tensor
     """(N,) float32, in the sensor's own scale."""
-    statistics: tuple[float, float]
-    """Mean and standard deviation of the sensor's intensity."""
+    statistics: tuple[float, float] | None
+    """Mean and standard deviation of the sensor's intensity; None: the backbone has no use."""
     source: Tensor
     """(N,) int64 index of each point in the frame."""
     labels: Tensor | None
@@ -58,6 +57,7 @@ class RawSample:
 def raw_sample(
     frame: Frame,
     config: SamplingConfig,
+    preparer: Preparer,
     rng: np.random.Generator,
     *,
     load_images: bool = True,
@@ -67,7 +67,10 @@ def raw_sample(
     Raises:
         FileFormatError: If a picture does not decode.
     """
-    draws, finite, sensor = draw(frame, config, rng), finite_points(frame), sensor_of(frame)
+    draws, finite, statistics = draw(frame, config, rng), finite_points(frame), None
+    if wants_intensity(preparer.channels):
+        sensor = sensor_of(frame)
+        statistics = (sensor.intensity_mean, sensor.intensity_std)
     pictures = None
     if load_images:
         first = [frame.views[view] for view in next(iter(draws.camera_choices(config)), ())]
@@ -77,7 +80,7 @@ def raw_sample(
         frame_id=frame.frame_id,
         points=torch.from_numpy(frame.points[finite]),
         intensity=torch.from_numpy(frame.intensity[finite]),
-        statistics=(sensor.intensity_mean, sensor.intensity_std),
+        statistics=statistics,
         source=torch.from_numpy(finite),
         labels=labels,
         voxel_pose=voxel_pose(frame, config.voxel_frame),
@@ -88,14 +91,14 @@ def raw_sample(
 
 
 def build_sample(
-    raw: RawSample, config: SamplingConfig, grid: GridConfig, device: torch.device
+    raw: RawSample, config: SamplingConfig, preparer: Preparer, device: torch.device
 ) -> Sample:
     """Sample with pairs of points and pixels; see ``sampling.distillation_sample``.
 
     Args:
         raw: Points, draws and pictures.
         config: How to sample.
-        grid: Field of view and grids of the backbone.
+        preparer: Of the backbone: its channels, field of view and inputs.
         device: Where to compute, and where the sample's tensors are.
 
     Raises:
@@ -111,7 +114,7 @@ def build_sample(
     for choice in raw.draws.camera_choices(config):
         views = [raw.views[view] for view in choice]
         pixels = [pair_on_device(points[kept], view, config.image_size_hw) for view in views]
-        sample = _sample_from_pairs(raw, points, kept, pixels, views, config, grid)
+        sample = _sample_from_pairs(raw, points, kept, pixels, views, config, preparer)
         if sample is not None:
             return sample
     raise nothing_paired(raw.frame_id, len(kept), raw.views)
@@ -124,7 +127,7 @@ def _sample_from_pairs(
     pixels: list[tuple[Tensor, Tensor]],
     views: list[CameraView],
     config: SamplingConfig,
-    grid: GridConfig,
+    preparer: Preparer,
 ) -> Sample | None:
     """See ``sampling.sample_from_pairs``; with the pictures of the views that keep a pair."""
     seen = torch.unique(torch.cat([index for index, _ in pixels]))
@@ -136,7 +139,7 @@ def _sample_from_pairs(
     for choice in centres(raw.draws.centre, len(seen)):
         centre = int(torch.searchsorted(candidates, seen[choice]))
         chosen = candidates[nearest_to(near, centre, config.max_points)]
-        sample, inside = _crop_and_describe(raw, points, kept[chosen], config, grid)
+        sample, inside = _crop_and_describe(raw, points, kept[chosen], preparer)
         position = torch.full_like(kept, -1)
         position[chosen[inside]] = everything[: len(sample)]
         pairs, used = gather_on_device(position, pixels)
@@ -165,20 +168,23 @@ def _images(raw: RawSample, views: list[CameraView], config: SamplingConfig) -> 
 
 
 def _crop_and_describe(
-    raw: RawSample, points: Tensor, chosen: Tensor, config: SamplingConfig, grid: GridConfig
+    raw: RawSample, points: Tensor, chosen: Tensor, preparer: Preparer
 ) -> tuple[Sample, Tensor]:
     """Sample of the chosen points inside the field of view, and which of them those are."""
     coords, channels = _augmented(points[chosen], raw.draws.augmentation)
-    inside = inside_view(coords, grid)
+    inside = crop_tensor(coords, preparer.field_of_view)
     source, coords = chosen[inside], coords[inside]
-    mean, std = coords.new_tensor(raw.statistics)
-    intensity = (raw.intensity.to(points.device)[source] - mean) / std
+    intensity = None
+    if wants_intensity(preparer.channels):
+        assert raw.statistics is not None  # noqa: S101  read for the same preparer
+        mean, std = coords.new_tensor(raw.statistics)
+        intensity = (raw.intensity.to(points.device)[source] - mean) / std
+    features = stack_tensors(preparer.channels, intensity, channels[inside])
     sample = Sample(
         frame_id=raw.frame_id,
         coords=coords,
-        features=torch.cat([intensity[:, None], channels[inside]], dim=1),
-        neighbors=hash_neighbors(coords, config.num_neighbors),
-        cells=grid_cells(coords, grid),
+        features=features,
+        inputs=preparer.prepare_on_device(coords, features),
         source=raw.source.to(points.device)[source],
         labels=None if raw.labels is None else raw.labels.to(points.device)[source],
     )

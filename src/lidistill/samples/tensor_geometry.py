@@ -1,18 +1,13 @@
-"""Voxels, field of view, cells and the point limit as tensors, on any device.
+"""Voxels and the point limit as tensors, on any device.
 
 The NumPy versions, named beside each, are the definition; the integers are the same. Divisors
 are tensors: a GPU multiplies by the reciprocal of a plain number, which may round otherwise.
 
-Shape letters: N points of a cloud, V voxels, M points of a sample, G grids.
+Shape letters: N points of a cloud, V voxels.
 """
-
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-
-from lidistill.backbones.waffleiron.cells import MARGIN
-from lidistill.config import GridConfig
 
 
 def first_of_voxels(points: Tensor, size: float, permutation: Tensor) -> Tensor:
@@ -54,28 +49,3 @@ def squared_norm(points: Tensor) -> Tensor:
     """(N,) sum of three squares, added in their order on every device."""
     x, y, z = (points * points).unbind(1)
     return x + y + z
-
-
-def inside_view(coords: Tensor, grid: GridConfig) -> Tensor:
-    """(N,) whether each (N, 3) point lies in the field of view: ``cells.crop_mask``."""
-    position = coords.double()
-    low = _float64(grid.fov_min, coords.device) + MARGIN
-    high = _float64(grid.fov_max, coords.device) - MARGIN
-    return ((position > low) & (position < high)).all(1)
-
-
-def grid_cells(coords: Tensor, grid: GridConfig) -> Tensor:
-    """(M, G) row-major cell of every (M, 3) point in every grid: ``cells.cell_indices``."""
-    low, high = _float64(grid.fov_min, coords.device), _float64(grid.fov_max, coords.device)
-    position, extent = coords.double() - low, high - low
-    columns = []
-    for axis, size_hw in zip(grid.axes, grid.planes, strict=True):
-        rest = [other for other in range(3) if other != axis]
-        edge = extent[rest] / _float64(size_hw, coords.device)
-        row, column = (position[:, rest] / edge).long().unbind(1)
-        columns.append(row * size_hw[1] + column)
-    return torch.stack(columns, 1)
-
-
-def _float64(values: Sequence[float], device: torch.device) -> Tensor:
-    return torch.tensor(values, dtype=torch.float64, device=device)

@@ -13,7 +13,6 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from lidistill.config import GridConfig
 from lidistill.datasets import FrameDataset
 from lidistill.distributed.processes import deal, sum_counts
 from lidistill.errors import DatasetNotFoundError
@@ -21,6 +20,7 @@ from lidistill.labels import IGNORE
 from lidistill.records import Frame
 from lidistill.samples.distillation import SamplingConfig
 from lidistill.samples.labelled import scan_sample
+from lidistill.samples.preparer import Preparer
 from lidistill.segment.breakdown import BREAKDOWNS
 from lidistill.segment.encoders import seen_by_camera
 from lidistill.segment.metrics import Interval, Scores, bootstrap_mean_iou, confusion_matrix, scores
@@ -154,7 +154,7 @@ class Tally:
 
 
 def evaluate(
-    predict: Predict, dataset: FrameDataset, sampling: SamplingConfig, grid: GridConfig
+    predict: Predict, dataset: FrameDataset, sampling: SamplingConfig, preparer: Preparer
 ) -> Evaluation:
     """Score predictions on every frame of a data set.
 
@@ -174,7 +174,7 @@ def evaluate(
     for index in track(own, "evaluating", total=len(own)):
         frame = dataset[index]
         labels_of(frame)
-        sample = scan_sample(frame, sampling, grid)
+        sample = scan_sample(frame, sampling, preparer)
         predicted, valid = predict(frame, sample)
         assert sample.inverse is not None  # noqa: S101  evaluation samples carry both
         assert sample.full_labels is not None  # noqa: S101

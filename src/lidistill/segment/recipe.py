@@ -1,12 +1,12 @@
 """Recipes of training on labels: the linear probe, and fine-tuning."""
 
 from pathlib import Path
-from typing import Annotated, Literal, Self, TypeAlias
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from lidistill.backbones import BackboneConfig
-from lidistill.config import GridConfig, MayChange, MayMove, Workers
+from lidistill.backbones import FORMER_KEYS, BackboneConfig, network_changes, said_by_habit
+from lidistill.config import MayChange, MayMove, Workers, with_moved_keys
 from lidistill.loading.config import SetsConfig, TrainSetsConfig
 from lidistill.samples.distillation import SamplingConfig
 from lidistill.segment.test_time_augmentation import VotesConfig
@@ -24,8 +24,9 @@ class _LabelRecipe(RunRecipe):
     features: str = "backbone"
     backbone: BackboneConfig | None = None
     """Network where no checkpoint says it."""
-    grid: GridConfig | None = None
-    """Field of view and grids in place of the network's; its weights fit any."""
+    network: dict[str, Any] = Field(default_factory=dict)
+    """Keys of the network's configuration in place of its own, for example another field of view;
+    its weights must fit. null: as the network has it."""
     data: TrainSetsConfig
     evaluation: MayChange[SetsConfig]
     votes: MayChange[VotesConfig] = VotesConfig()
@@ -33,6 +34,36 @@ class _LabelRecipe(RunRecipe):
     workers: MayChange[Workers] = 0
     lovasz_weight: Annotated[float, Field(ge=0)] = 1.0
     schedule: Schedule = CosineSchedule(warmup_epochs=2)
+
+    changes: ClassVar[dict[str, Any]] = {}
+    """To the network, where the recipe says nothing of them."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _present_keys(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        values = with_moved_keys(values, FORMER_KEYS.get(str(values.get("kind")), {}))
+        given = values.get("network")
+        if not isinstance(given, dict | None):
+            return values
+        said = {k: v for k, v in (given or {}).items() if v is not None or k in cls.changes}
+        return values | {"network": cls.changes | said}
+
+    @field_validator("network")
+    @classmethod
+    def _fits_a_network(cls, values: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        return network_changes(values, info.data.get("backbone"))
+
+    def as_present(self, stored: dict[str, Any]) -> dict[str, Any]:
+        """See ``RunRecipe.as_present``."""
+        values = super().as_present(stored)
+        network = {
+            key: value
+            for key, value in values.get("network", {}).items()
+            if key in self.network or not said_by_habit(key, value)
+        }
+        return values | {"network": network}
 
 
 class ProbeRecipe(_LabelRecipe):
@@ -48,11 +79,6 @@ class ProbeRecipe(_LabelRecipe):
     cache_features: bool = False
     """Compute the frozen features once, without augmentation; many times faster."""
     optimizer: OptimizerConfig = OptimizerConfig(lr=1e-3, weight_decay=3e-3)
-
-    @property
-    def drop_path(self) -> None:
-        """A frozen network keeps every layer."""
-        return None
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -76,9 +102,9 @@ class FinetuneRecipe(_LabelRecipe):
     head: Literal["zero", "checkpoint"] = "zero"
     """Where the head starts: at zero, as in the paper, or where the checkpoint's own ended, which
     is then that of a probe (or of another fine-tuning) of the same classes."""
-    drop_path: Annotated[float, Field(ge=0, lt=1)] | None = 0.2
-    """Stochastic depth in place of the network's; null: as the network has it."""
     optimizer: OptimizerConfig = OptimizerConfig(lr=2e-3, weight_decay=0, layer_decay=0.99)
+
+    changes: ClassVar[dict[str, Any]] = {"drop_path": 0.2}
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -150,9 +150,9 @@ def score(
         scored: The recipe's evaluation frames.
     """
     predict = predict_by_votes(
-        segmentation.class_scores, recipe.votes, recipe.sampling, segmentation.grid
+        segmentation.class_scores, recipe.votes, recipe.sampling, segmentation.preparer
     )
-    evaluation = evaluate(predict, scored, recipe.sampling, segmentation.grid)
+    evaluation = evaluate(predict, scored, recipe.sampling, segmentation.preparer)
     return on_first(lambda: _write(evaluation, segmentation, recipe, checkpoint))
 
 

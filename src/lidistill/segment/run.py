@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 
 from lidistill.backbones.base import Backbone
-from lidistill.config import GridConfig
 from lidistill.datasets import FrameDataset
 from lidistill.distributed import processes as distributed
 from lidistill.distributed.all_reduce import gather_over_ranks
@@ -29,6 +28,7 @@ from lidistill.loading.mixture import Concatenation
 from lidistill.records import Batch, Frame, Sample
 from lidistill.samples.distillation import SamplingConfig, sample_rng
 from lidistill.samples.labelled import labelled_sample, scan_sample
+from lidistill.samples.preparer import Preparer
 from lidistill.segment.encoders import Encoder, InputEncoder
 from lidistill.segment.evaluate import labels_of
 from lidistill.segment.heads import SegmentationHead
@@ -136,7 +136,8 @@ class Segmentation:
     segmenter: Segmenter
     encoder: Encoder
     """Features of a frame, where they do not come from the segmenter's own backbone."""
-    grid: GridConfig
+    preparer: Preparer
+    """Makes the samples' inputs."""
     description: str
     """What the features come from."""
     networks: dict[str, Any]
@@ -172,7 +173,7 @@ def build_segmentation(recipe: LabelRecipe, num_classes: int, device: torch.devi
     return Segmentation(
         segmenter=segmenter,
         encoder=start.encoder,
-        grid=start.grid,
+        preparer=start.preparer,
         description=start.description,
         networks=start.networks,
     )
@@ -200,7 +201,7 @@ def train_on_labels(recipe: LabelRecipe, dataset: Concatenation) -> Segmentation
     ):
         batches = _bank_batches(recipe, dataset, start, plan)
     else:
-        batches = _point_batches(recipe, dataset, start.grid, plan)
+        batches = _point_batches(recipe, dataset, start.preparer, plan)
     train(
         Training(
             module=start.segmenter,
@@ -213,7 +214,7 @@ def train_on_labels(recipe: LabelRecipe, dataset: Concatenation) -> Segmentation
             ),
             recipe=recipe,
             device=device,
-            meta=input_statistics(recipe.data, start.grid)
+            meta=input_statistics(recipe.data)
             | {
                 "label_names": list(label_names),
                 "start": start.description,
@@ -228,9 +229,9 @@ def train_on_labels(recipe: LabelRecipe, dataset: Concatenation) -> Segmentation
 
 
 def _point_batches(
-    recipe: LabelRecipe, dataset: FrameDataset, grid: GridConfig, plan: StepPlan
+    recipe: LabelRecipe, dataset: FrameDataset, preparer: Preparer, plan: StepPlan
 ) -> Callable[[int, int], Generator[list[Any], None, None]]:
-    make = functools.partial(labelled_sample, config=recipe.sampling, grid=grid)
+    make = functools.partial(labelled_sample, config=recipe.sampling, preparer=preparer)
     return sample_batches(
         SampleMaker(dataset, make, recipe.seed),
         plan,
@@ -247,7 +248,7 @@ def _bank_batches(
 
     def encoded(index: int) -> LabelledFeatures | LidistillError:
         try:
-            return _encode(start.encoder, dataset[index], recipe.sampling, start.grid)
+            return _encode(start.encoder, dataset[index], recipe.sampling, start.preparer)
         except LidistillError as error:
             if not skips:
                 raise
@@ -272,11 +273,11 @@ def _bank_batches(
 
 
 def _encode(
-    encoder: Encoder, frame: Frame, sampling: SamplingConfig, grid: GridConfig
+    encoder: Encoder, frame: Frame, sampling: SamplingConfig, preparer: Preparer
 ) -> LabelledFeatures:
     """Half-precision features of the labelled points of a frame that have any."""
     labels_of(frame)
-    sample = scan_sample(frame, sampling, grid)
+    sample = scan_sample(frame, sampling, preparer)
     encoded = encoder(frame, sample)
     assert sample.labels is not None  # noqa: S101  labels_of has seen them
     keep = encoded.valid & (sample.labels != IGNORE)

@@ -10,12 +10,13 @@ from pydantic import TypeAdapter, ValidationError
 from torch import nn
 
 from lidistill.atomic_write import sha256
-from lidistill.backbones import BackboneConfig
+from lidistill.backbones import BackboneConfig, changed
 from lidistill.backbones.base import Backbone
-from lidistill.config import GridConfig, reason_of
+from lidistill.config import reason_of
 from lidistill.errors import CheckpointError, ConfigError
 from lidistill.reading.names import shown
 from lidistill.samples.distillation import SamplingConfig
+from lidistill.samples.preparer import Preparer
 from lidistill.segment.encoders import BackboneEncoder, Encoder, InputEncoder, TeacherEncoder
 from lidistill.teachers import TeacherConfig
 from lidistill.teachers.target_reader import TargetReader
@@ -45,9 +46,7 @@ class StartRecipe(Protocol):
     @property
     def backbone(self) -> BackboneConfig | None: ...  # noqa: D102
     @property
-    def grid(self) -> GridConfig | None: ...  # noqa: D102
-    @property
-    def drop_path(self) -> float | None: ...  # noqa: D102
+    def network(self) -> dict[str, Any]: ...  # noqa: D102
     @property
     def teacher(self) -> TeacherConfig | None: ...  # noqa: D102
     @property
@@ -62,7 +61,8 @@ class Start:
 
     backbone: Backbone | None
     encoder: Encoder
-    grid: GridConfig
+    preparer: Preparer
+    """Makes the samples' inputs."""
     description: str
     networks: dict[str, Any]
     """Configurations of backbone and teacher (or None), as JSON values."""
@@ -79,6 +79,7 @@ def start_from(recipe: StartRecipe, device: torch.device) -> Start:
     if recipe.checkpoint is not None and _needs_checkpoint(recipe):
         checkpoint = load_checkpoint(recipe.checkpoint)
     config = _backbone_config(recipe, checkpoint)
+    preparer = config.inputs()
     teacher = _teacher_config(recipe, checkpoint)
     backbone: Backbone | None = None
     encoder: Encoder
@@ -86,14 +87,14 @@ def start_from(recipe: StartRecipe, device: torch.device) -> Start:
         encoder = _teacher_encoder(recipe, teacher, device)
         description = "teacher's features at the points"
     elif recipe.features == "input":
-        encoder, description = InputEncoder(config.in_channels), "input channels"
+        encoder, description = InputEncoder(len(preparer.channels)), "input channels"
     else:
         backbone, description = _start_backbone(recipe, config, checkpoint)
         encoder = BackboneEncoder(backbone.to(device))
     return Start(
         backbone=backbone,
         encoder=encoder,
-        grid=config.grid,
+        preparer=preparer,
         description=description,
         networks={
             "backbone": config.model_dump(mode="json"),
@@ -171,8 +172,7 @@ def _backbone_config(recipe: StartRecipe, checkpoint: Checkpoint | None) -> Back
             raise ConfigError(msg)
         assert checkpoint is not None  # noqa: S101  it holds what is stored
         config = stored_backbone(stored, checkpoint)
-    wanted = {"grid": recipe.grid, "drop_path": recipe.drop_path}
-    return config.model_copy(update={k: v for k, v in wanted.items() if v is not None})
+    return changed_backbone(config, recipe.network)
 
 
 def _teacher_config(recipe: StartRecipe, checkpoint: Checkpoint | None) -> TeacherConfig | None:
@@ -190,6 +190,24 @@ def stored_backbone(values: object, checkpoint: Checkpoint) -> BackboneConfig:
         CheckpointError: If it is none.
     """
     return _network(TypeAdapter(BackboneConfig), values, checkpoint, "backbone")
+
+
+def changed_backbone(config: BackboneConfig, changes: dict[str, Any]) -> BackboneConfig:
+    """A network's configuration with a recipe's changes.
+
+    Raises:
+        ConfigError: If the network has no such key, or not that value of it.
+    """
+    try:
+        return changed(config, changes)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, ("network", *first["loc"])))
+        msg = (
+            f"{where}: {reason_of(first['msg'])[:200]}; these are changes to a network of the "
+            f"kind {config.kind!r}. {where}=null leaves it as it is."
+        )
+        raise ConfigError(msg) from error
 
 
 def stored_teacher(values: object, checkpoint: Checkpoint) -> TeacherConfig:

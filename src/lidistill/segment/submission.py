@@ -7,7 +7,6 @@ from typing import Any, Final
 
 import numpy as np
 
-from lidistill.config import GridConfig
 from lidistill.datasets import DATASETS, SensorFrames
 from lidistill.datasets.submission_format import SubmissionFormat
 from lidistill.errors import ConfigError, LidistillError
@@ -15,6 +14,7 @@ from lidistill.reading.files import read_json
 from lidistill.records import Frame
 from lidistill.samples.distillation import SamplingConfig
 from lidistill.samples.labelled import scan_sample
+from lidistill.samples.preparer import Preparer
 from lidistill.segment.test_time_augmentation import Predict
 from lidistill.training.progress import track
 
@@ -41,7 +41,7 @@ def write_submission(
     folder: Path,
     *,
     sampling: SamplingConfig,
-    grid: GridConfig,
+    preparer: Preparer,
 ) -> int:
     """Predict every original point of every frame and write the server's files.
 
@@ -50,7 +50,7 @@ def write_submission(
         dataset: The frames to hand in; labels are never read.
         folder: Folder to write; its content, zipped, is what the server takes.
         sampling: How a frame becomes a sample.
-        grid: Field of view and grids of the backbone.
+        preparer: Of the backbone.
 
     Returns:
         Number of files of predictions.
@@ -58,7 +58,7 @@ def write_submission(
     form = format_of(dataset)
     for index in track(range(len(dataset)), "predicting", total=len(dataset)):
         frame = dataset[index]
-        sample = scan_sample(frame, sampling, grid)
+        sample = scan_sample(frame, sampling, preparer)
         predicted, _ = predict(frame, sample)
         assert sample.inverse is not None  # noqa: S101  evaluation samples carry it
         classes = predicted.numpy()[sample.inverse.numpy()]

@@ -12,11 +12,12 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from lidistill.config import Config, GridConfig, Seed
+from lidistill.config import Config, Seed
 from lidistill.records import Frame, Sample
 from lidistill.samples.augmentation import AugmentationConfig
 from lidistill.samples.distillation import SamplingConfig, sample_rng
 from lidistill.samples.labelled import scan_sample
+from lidistill.samples.preparer import Preparer
 
 ClassScores: TypeAlias = Callable[[Frame, Sample], tuple[Tensor, Tensor]]
 """(M, C) probabilities of a sample's points, and (M,) whether a point has any."""
@@ -47,7 +48,7 @@ class VotesConfig(Config):
 
 
 def predict_by_votes(
-    class_scores: ClassScores, votes: VotesConfig, sampling: SamplingConfig, grid: GridConfig
+    class_scores: ClassScores, votes: VotesConfig, sampling: SamplingConfig, preparer: Preparer
 ) -> Predict:
     """Predictions from the mean probability of all votes.
 
@@ -59,7 +60,7 @@ def predict_by_votes(
         class_scores: Of one sample.
         votes: How many copies, and how different.
         sampling: How a frame becomes a sample.
-        grid: Field of view and grids of the backbone.
+        preparer: Of the backbone.
     """
     augmentation = votes.augmentation()
 
@@ -67,7 +68,7 @@ def predict_by_votes(
         total, valid = class_scores(frame, sample)
         for vote in range(1, votes.num_votes):
             rng = sample_rng(votes.seed, vote, _frame_number(frame.frame_id))
-            copy = scan_sample(frame, sampling, grid, augmentation=augmentation.draw(rng))
+            copy = scan_sample(frame, sampling, preparer, augmentation=augmentation.draw(rng))
             scores, copy_valid = class_scores(frame, copy)
             rows = _rows_of(copy, sample, len(frame.points))
             use = (rows >= 0) & copy_valid

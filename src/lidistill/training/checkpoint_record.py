@@ -40,7 +40,6 @@ class _Networks(_Part):
 class _Meta(_Part):
     sensors: Annotated[list[str], Field(min_length=1)] = ["any"]
     intensity: list[_Intensity] = []
-    grid: dict[str, Any] = {}
     label_names: list[str] = []
     networks: _Networks = _Networks()
     start: str = ""

@@ -9,7 +9,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import nn
 
-from lidistill.config import Config, MayChange, Precision, Seed
+from lidistill.config import Config, MayChange, Precision, Seed, with_defaults
 from lidistill.distributed.processes import Sharding
 from lidistill.training.optimizer import OptimizerConfig
 from lidistill.training.schedules import Schedule
@@ -64,6 +64,10 @@ class RunRecipe(Config):
     optimizer: OptimizerConfig = OptimizerConfig()
     schedule: Schedule
     train: TrainConfig
+
+    def as_present(self, stored: dict[str, Any]) -> dict[str, Any]:
+        """What an older version stored of a run, in the keys and with the defaults of this one."""
+        return with_defaults(type(self), stored)
 
     def check_length(self, steps_per_epoch: int) -> None:
         """See to it that the schedule fits the length of the run.

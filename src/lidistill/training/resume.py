@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import torch
 
-from lidistill.config import Config, resume_rule, with_defaults
+from lidistill.config import resume_rule
 from lidistill.distributed.processes import load_optimizer, on_first
 from lidistill.errors import CheckpointError, first_line
 from lidistill.reading.names import shown
@@ -18,7 +18,7 @@ from lidistill.training.checkpoint import (
     load_checkpoint,
     newest_checkpoint,
 )
-from lidistill.training.config import Training
+from lidistill.training.config import RunRecipe, Training
 from lidistill.training.fitting import load_weights
 from lidistill.training.training_state import check_optimizer
 
@@ -87,9 +87,9 @@ def resume(training: Training) -> Resumed:
     return Resumed(step=checkpoint.step, bad_in_a_row=bad, state=state, recipe=checkpoint.recipe)
 
 
-def _changed(recipe: Config, stored: dict[str, Any]) -> list[str]:
+def _changed(recipe: RunRecipe, stored: dict[str, Any]) -> list[str]:
     """Dotted keys in which a recipe differs from that of a run, though they may not."""
-    before = _flat(with_defaults(type(recipe), stored))
+    before = _flat(recipe.as_present(stored))
     now = _flat(recipe.model_dump(mode="json"))
     changed = []
     for key in sorted(before.keys() | now.keys()):

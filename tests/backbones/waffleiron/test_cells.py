@@ -1,7 +1,8 @@
 import numpy as np
 
-from lidistill.backbones.waffleiron.cells import cell_indices, crop_mask
-from lidistill.config import GridConfig
+from lidistill.backbones.waffleiron.cells import cell_indices
+from lidistill.backbones.waffleiron.grid import GridConfig
+from lidistill.samples.field_of_view import crop_mask
 
 GRID = GridConfig(
     fov_min=(-4.0, -6.0, -2.0), fov_max=(4.0, 6.0, 2.0), planes=((8, 24), (4, 5), (3, 2))
@@ -22,7 +23,7 @@ def test_cells_are_row_major_in_the_plane_of_the_remaining_axes():
 
 def test_the_corners_of_the_field_of_view_fall_into_the_first_and_last_cell():
     corners = np.array([GRID.fov_min, GRID.fov_max]) * (1 - 1e-4)
-    assert crop_mask(corners, GRID).all()
+    assert crop_mask(corners, GRID.field_of_view).all()
     expected = [[0, 0, 0], [8 * 24 - 1, 4 * 5 - 1, 3 * 2 - 1]]
     assert cell_indices(corners, GRID).tolist() == expected
 
@@ -36,14 +37,14 @@ def test_the_crop_needs_every_axis_strictly_inside():
                 point = inside.copy()
                 point[axis] = limit - np.sign(limit) * shift
                 points.append(point)
-    assert crop_mask(np.array(points), GRID).tolist() == [True] + [False, True] * 6
+    assert crop_mask(np.array(points), GRID.field_of_view).tolist() == [True] + [False, True] * 6
 
 
 def test_every_cropped_point_has_a_cell_of_the_grid():
     grid = GridConfig()
     points = np.random.default_rng(1).uniform(-70, 70, (5000, 3)).astype(np.float32)
     points[:, 2] /= 8
-    cells = cell_indices(points[crop_mask(points, grid)], grid)
+    cells = cell_indices(points[crop_mask(points, grid.field_of_view)], grid)
     sizes = [height * width for height, width in grid.planes]
     assert (cells >= 0).all()
     assert (cells < sizes).all()

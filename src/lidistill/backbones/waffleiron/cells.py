@@ -1,25 +1,16 @@
-"""Which cell of each 2D grid a point falls into, and which points lie in the field of view.
+"""Which cell of each 2D grid a point falls into, of arrays and of tensors.
 
 Shape letters: M points, G grids.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from lidistill.config import GridConfig
-
-MARGIN = 1e-4
-"""Points must lie further inside the field of view than this, metres."""
-
-
-def crop_mask(coords: NDArray[np.floating], grid: GridConfig) -> NDArray[np.bool_]:
-    """(M,) whether each of the (M, 3) points, metres, lies inside the field of view."""
-    inside = np.ones(len(coords), dtype=bool)
-    for column, low, high in zip(coords.T, grid.fov_min, grid.fov_max, strict=True):
-        # Whatever their own precision, coordinates are compared in double.
-        inside &= column > np.float64(low + MARGIN)
-        inside &= column < np.float64(high - MARGIN)
-    return inside
+from lidistill.backbones.waffleiron.grid import GridConfig
 
 
 def cell_indices(coords: NDArray[np.floating], grid: GridConfig) -> NDArray[np.int64]:
@@ -45,3 +36,24 @@ def cell_indices(coords: NDArray[np.floating], grid: GridConfig) -> NDArray[np.i
         column = (position[:, second] / (extent[second] / width)).astype(np.int64)
         columns.append(row * width + column)
     return np.stack(columns, axis=1)
+
+
+def cells_of_tensor(coords: Tensor, grid: GridConfig) -> Tensor:
+    """(M, G) ``cell_indices`` of (M, 3) points, on their device; the integers are the same.
+
+    Divisors are tensors: a GPU multiplies by the reciprocal of a plain number, which may round
+    otherwise.
+    """
+    low, high = _float64(grid.fov_min, coords.device), _float64(grid.fov_max, coords.device)
+    position, extent = coords.double() - low, high - low
+    columns = []
+    for axis, size_hw in zip(grid.axes, grid.planes, strict=True):
+        rest = [other for other in range(3) if other != axis]
+        edge = extent[rest] / _float64(size_hw, coords.device)
+        row, column = (position[:, rest] / edge).long().unbind(1)
+        columns.append(row * size_hw[1] + column)
+    return torch.stack(columns, 1)
+
+
+def _float64(values: Sequence[float], device: torch.device) -> Tensor:
+    return torch.tensor(values, dtype=torch.float64, device=device)

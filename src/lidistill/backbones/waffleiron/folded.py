@@ -15,9 +15,9 @@ from lidistill.backbones.waffleiron.edge_max import edge_max
 from lidistill.backbones.waffleiron.embedding import Embedding
 from lidistill.backbones.waffleiron.fast_paths import passes_for, product_format
 from lidistill.backbones.waffleiron.flatten_inflate import Flatten, Plane
+from lidistill.backbones.waffleiron.inputs import WafflePreparer, waffle_inputs
 from lidistill.backbones.waffleiron.layer import LayerForm, LayerWeights, plain_layer
 from lidistill.backbones.waffleiron.planes import build_planes
-from lidistill.config import GridConfig
 from lidistill.records import Batch
 
 
@@ -104,7 +104,7 @@ class FoldedWaffleIron(Backbone):
     Args:
         embed: First stage.
         layers: All others.
-        grid: Field of view and grids.
+        preparer: Makes its inputs.
         flatten: How points become cells.
     """
 
@@ -112,14 +112,15 @@ class FoldedWaffleIron(Backbone):
         self,
         embed: FoldedEmbedding,
         layers: list[FoldedLayer],
+        preparer: WafflePreparer,
         *,
-        grid: GridConfig,
         flatten: Flatten,
     ) -> None:
         super().__init__()
         self.embed = embed
         self.layers = nn.ModuleList(layers)
-        self.grid = grid
+        self.grid = preparer.grid
+        self.channels = preparer.channels
         self.flatten = flatten
         self.num_layers = len(layers)
         self.num_channels = len(embed.get_buffer("merge"))
@@ -130,7 +131,7 @@ class FoldedWaffleIron(Backbone):
     def forward(self, batch: Batch) -> Tensor:
         """See ``Backbone.forward``; without gradients."""
         with torch.autocast(batch.features.device.type, enabled=False):
-            tokens_MC = self.embed(batch.features, batch.neighbors, self.dtype)
+            tokens_MC = self.embed(batch.features, waffle_inputs(batch).neighbors, self.dtype)
             planes = build_planes(batch, self.grid, self.num_layers, self.flatten)
             flat_OC: Tensor | None = None
             for i, layer in enumerate(self.layers):

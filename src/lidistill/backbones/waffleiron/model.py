@@ -3,7 +3,7 @@
 Shape letters: M points of a packed batch, B scans, O cells in use, C channels, L layers.
 """
 
-from typing import Annotated, Literal, Self, TypeAlias, cast
+from typing import Annotated, Any, Literal, Self, TypeAlias, cast
 
 import torch
 import torch.nn.functional as F
@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from lidistill.backbones.base import Backbone
+from lidistill.backbones.base import Backbone, BackboneSettings, NetworkCost
 from lidistill.backbones.waffleiron.cpu.fused_layer import fused_layer
 from lidistill.backbones.waffleiron.depthwise import (
     Activation,
@@ -33,11 +33,14 @@ from lidistill.backbones.waffleiron.flatten_inflate import (
     inflate_cells,
 )
 from lidistill.backbones.waffleiron.folded import FoldedEmbedding, FoldedLayer, FoldedWaffleIron
+from lidistill.backbones.waffleiron.grid import GridConfig
+from lidistill.backbones.waffleiron.inputs import WafflePreparer, waffle_inputs
 from lidistill.backbones.waffleiron.layer import LayerForm, LayerWeights
 from lidistill.backbones.waffleiron.planes import build_planes
-from lidistill.config import Config, GridConfig
 from lidistill.distributed.all_reduce import SyncedBatchNorm, place_among_ranks
+from lidistill.reading.names import shown
 from lidistill.records import Batch
+from lidistill.samples.preparer import CHANNELS, Channel
 
 _MAX_WEIGHTS = 1 << 31
 """Weights of the perceptrons; those of WI-48-768 have 57 million."""
@@ -45,7 +48,7 @@ _MAX_WEIGHTS = 1 << 31
 NormName: TypeAlias = Literal["layer", "batch"]
 
 
-class WaffleIronConfig(Config):
+class WaffleIronConfig(BackboneSettings):
     """WaffleIron WI-depth-width.
 
     References:
@@ -54,7 +57,9 @@ class WaffleIronConfig(Config):
     """
 
     kind: Literal["waffleiron"] = "waffleiron"
-    in_channels: Annotated[int, Field(ge=1, le=1024)] = 5
+    channels: Annotated[tuple[Channel, ...], Field(min_length=1)] = CHANNELS
+    """Input channels: any of ``intensity``, ``x``, ``y``, ``z`` and ``radius``, in any order."""
+    num_neighbors: Annotated[int, Field(ge=1, le=1024)] = 16  # K
     width: Annotated[int, Field(ge=1, le=8192)] = 256
     depth: Annotated[int, Field(ge=1, le=512)] = 48
     activation: Activation = "relu"  # in the layers; the embedding always has ReLU
@@ -66,8 +71,26 @@ class WaffleIronConfig(Config):
     checkpointing: bool = False  # recompute each layer in the backward pass to save memory
     grid: GridConfig = GridConfig()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _named_channels(cls, values: Any) -> Any:
+        """Older versions counted the channels, and there was one choice of them."""
+        if not isinstance(values, dict) or "in_channels" not in values:
+            return values
+        if values["in_channels"] != len(CHANNELS):
+            msg = (
+                f"in_channels={shown(values['in_channels'])}: name the channels instead, "
+                f"channels: [{', '.join(CHANNELS)}] or some of them"
+            )
+            raise ValueError(msg)
+        rest = {key: value for key, value in values.items() if key != "in_channels"}
+        return {"channels": CHANNELS} | rest
+
     @model_validator(mode="after")
     def _fits_a_machine(self) -> Self:
+        if len(set(self.channels)) != len(self.channels):
+            msg = f"channels {', '.join(self.channels)}: name each once"
+            raise ValueError(msg)
         products = 2 * self.depth * self.width**2
         if products > _MAX_WEIGHTS:
             msg = (
@@ -80,6 +103,25 @@ class WaffleIronConfig(Config):
     def build(self) -> "WaffleIron":
         """Network with fresh weights."""
         return WaffleIron(self)
+
+    def inputs(self) -> WafflePreparer:
+        """See ``BackboneSettings.inputs``."""
+        return WafflePreparer(
+            channels=self.channels, grid=self.grid, num_neighbors=self.num_neighbors
+        )
+
+    def cost(self, num_points: int) -> NetworkCost:
+        """See ``BackboneSettings.cost``; a layer fills all channels of its plane, in float32."""
+        integers = 1 + self.num_neighbors + len(self.grid.planes)
+        widest = max(height * width for height, width in self.grid.planes)
+        row = 4 * len(self.channels) + 8 * integers
+        return NetworkCost(inputs=row * num_points, working=4 * widest * self.width)
+
+    def shallow(self) -> tuple[Self, Self, float]:
+        """See ``BackboneSettings.shallow``; each plane has its turn once, or twice."""
+        planes = len(self.grid.planes)
+        first, second = (self.model_copy(update={"depth": n * planes}) for n in (1, 2))
+        return first, second, (self.depth - planes) / planes
 
 
 def _norm(config: WaffleIronConfig) -> nn.Module:
@@ -208,13 +250,13 @@ class WaffleIron(Backbone):
         self.config = config
         self.num_channels = config.width
         self.num_layers = config.depth
-        self.grid = config.grid
-        self.embed = Embedding(config.in_channels, config.width)
+        self.channels = config.channels
+        self.embed = Embedding(len(config.channels), config.width)
         self.layers = nn.ModuleList(Layer(config) for _ in range(config.depth))
 
     def planes(self, batch: Batch) -> list[Plane]:
         """Index tables of every plane of the grid, built once per batch."""
-        return build_planes(batch, self.grid, self.num_layers, self.config.flatten)
+        return build_planes(batch, self.config.grid, self.num_layers, self.config.flatten)
 
     @torch.no_grad()
     def for_inference(self, dtype: torch.dtype = torch.float32) -> FoldedWaffleIron:
@@ -227,7 +269,7 @@ class WaffleIron(Backbone):
         embed = FoldedEmbedding(self.embed)
         layers = [cast("Layer", layer) for layer in self.layers]
         folded = [FoldedLayer(layer.folded(), layer.form(dtype)) for layer in layers]
-        return FoldedWaffleIron(embed, folded, grid=self.grid, flatten=self.config.flatten)
+        return FoldedWaffleIron(embed, folded, self.config.inputs(), flatten=self.config.flatten)
 
     def draw_kept(self, num_scans: int, device: torch.device) -> Tensor:
         """(2 L, B) one draw per mix and scan: 1 where its residual is kept, 0 where it is not.
@@ -247,7 +289,7 @@ class WaffleIron(Backbone):
 
     def _points(self, batch: Batch) -> Tensor:
         """(M, C) features in the formats of the caller's autocast."""
-        tokens_MC = self.embed(batch.features, batch.neighbors)
+        tokens_MC = self.embed(batch.features, waffle_inputs(batch).neighbors)
         planes, scan_M = self.planes(batch), batch.scan_index()
         keep_L2B: Tensor | None = None
         if self.training and self.config.drop_path > 0:

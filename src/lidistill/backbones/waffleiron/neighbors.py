@@ -1,6 +1,6 @@
 """Nearest neighbours on the CPU.
 
-Shape letters: M points of a sample, N points of a query, K neighbours of a point.
+Shape letters: M points of a sample, K neighbours of a point.
 """
 
 import numpy as np
@@ -40,19 +40,6 @@ def nearest_by_scipy(points: NDArray[np.floating], k: int) -> NDArray[np.int64]:
         others = index[row][index[row] != row]
         index[row] = np.concatenate([[row], others, np.full(k, row)])[: k + 1]
     return index
-
-
-def nearest_index(query: NDArray[np.floating], points: NDArray[np.floating]) -> NDArray[np.int64]:
-    """(N,) nearest of the (M, 3) points for every (N, 3) finite query point, metres.
-
-    Raises:
-        ValueError: If there is no point to find.
-    """
-    if not len(points):
-        msg = "cannot find the nearest of no points"
-        raise ValueError(msg)
-    _, index = _tree(points).query(query, k=1, workers=1)
-    return np.asarray(index, dtype=np.int64)
 
 
 def _tree(points: NDArray[np.floating]) -> cKDTree:

@@ -1,7 +1,8 @@
 """Index tables of a batch on every grid of a backbone."""
 
 from lidistill.backbones.waffleiron.flatten_inflate import Flatten, Plane, build_plane
-from lidistill.config import GridConfig
+from lidistill.backbones.waffleiron.grid import GridConfig
+from lidistill.backbones.waffleiron.inputs import waffle_inputs
 from lidistill.records import Batch
 
 
@@ -11,14 +12,13 @@ def build_planes(batch: Batch, grid: GridConfig, depth: int, flatten: Flatten) -
     Raises:
         ValueError: If the batch was prepared for another number of grids.
     """
-    found, expected = batch.cells.shape[1], len(grid.planes)
+    cells = waffle_inputs(batch).cells
+    found, expected = cells.shape[1], len(grid.planes)
     if found != expected:
         msg = f"the batch has the cells of {found} grids, this backbone needs {expected}"
         raise ValueError(msg)
     scan = batch.scan_index()
     return [
-        build_plane(
-            batch.cells[:, i], scan, num_scans=batch.num_scans, size_hw=size, flatten=flatten
-        )
+        build_plane(cells[:, i], scan, num_scans=batch.num_scans, size_hw=size, flatten=flatten)
         for i, size in enumerate(grid.planes[:depth])
     ]

@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from torch import Tensor
 
@@ -82,6 +83,30 @@ def from_official(state: Mapping[str, object]) -> NamedWeights:
             ours = ours if ours.endswith(".scale") else f"{ours}.{leaf}"
             part[ours] = _squeeze(_check_tensor(name, value), leaf, name=ours)
     return replace(named, left_out=_groups_of(others))
+
+
+def architecture(weights: dict[str, Tensor]) -> dict[str, Any]:
+    """Configuration of the network as far as shapes tell it.
+
+    Args:
+        weights: State of a ``WaffleIron``.
+
+    Raises:
+        CheckpointError: If a part of it is missing.
+    """
+    point = weights.get("embed.point.weight")
+    layers = {int(name.split(".")[1]) for name in weights if name.startswith("layers.")}
+    if point is None or point.ndim != 2 or not layers:
+        msg = "these weights have no embedding or no layer of a WaffleIron; is the file complete?"
+        raise CheckpointError(msg)
+    if max(layers) != len(layers) - 1:
+        msg = f"these weights have {len(layers)} layers, the last one of the number {max(layers)}; "
+        raise CheckpointError(f"{msg}is the file complete?")
+    return {
+        "width": point.shape[0],
+        "depth": max(layers) + 1,
+        "norm": "batch" if "layers.0.spatial.norm.running_mean" in weights else "layer",
+    }
 
 
 def to_official(weights: NamedWeights) -> dict[str, Tensor]:

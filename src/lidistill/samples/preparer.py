@@ -1,0 +1,45 @@
+"""What samples ask of the backbone they are made for."""
+
+from typing import Literal, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lidistill.records import FieldOfView, Inputs
+
+Channel: TypeAlias = Literal["intensity", "x", "y", "z", "radius"]
+"""An input channel: standardised intensity, coordinates and distance from the sensor in metres."""
+CHANNELS: tuple[Channel, ...] = ("intensity", "x", "y", "z", "radius")
+"""All that there are, in the order of the published networks."""
+
+
+class Preparer(Protocol):
+    """Makes the inputs of one backbone from the points of a sample.
+
+    A backbone's configuration makes it. It is small and picklable, for it goes to the worker
+    processes that make samples.
+    """
+
+    @property
+    def channels(self) -> tuple[Channel, ...]:
+        """Input channels that the backbone wants, in this order."""
+        ...
+
+    @property
+    def field_of_view(self) -> FieldOfView:
+        """What samples are cropped to."""
+        ...
+
+    def prepare(self, coords: NDArray[np.floating], features: NDArray[np.float32]) -> Inputs:
+        """Inputs of one sample, on the CPU.
+
+        Args:
+            coords: (M, 3) metres, inside the field of view, after augmentation.
+            features: (M, F) input channels.
+        """
+        ...
+
+    def prepare_on_device(self, coords: Tensor, features: Tensor) -> Inputs:
+        """The same from tensors and on their device; integers are equal to those of the CPU."""
+        ...
