@@ -73,15 +73,14 @@ def _recipe(width: int, depth: int, points: int) -> PretrainRecipe:
 def _predict(recipe: PretrainRecipe) -> dict[str, float]:
     cost = estimate.predict_student(recipe, _GROUPS, torch.device("cpu"))
     parameters = sum(p.numel() for p in build_distiller(recipe, _GROUPS).parameters())
-    needed = cost.saved + estimate.working_bytes(recipe) + 16 * parameters
+    needed = cost.saved + recipe.backbone.cost(1).working + 16 * parameters
     return {"predicted_mib": needed / 2**20, "predicted_s": cost.seconds}
 
 
 def _measure(recipe: PretrainRecipe) -> dict[str, float]:
     device = torch.device("cpu")
-    grid, neighbors = recipe.backbone.grid, recipe.data.sampling.num_neighbors
     points = recipe.data.sampling.max_points
-    item = estimate.made_up(grid, points, neighbors, _CHANNELS, device)
+    item = estimate.made_up(recipe.backbone.inputs(), points, _CHANNELS, device)
     _warm_up(device)
     before = _forget_the_peak()
     student = build_distiller(recipe, _GROUPS).train()
@@ -113,7 +112,7 @@ def _status(name: str) -> float:
 def _warm_up(device: torch.device) -> None:
     """A step of a tiny network, so that what the libraries keep for themselves is not counted."""
     tiny = _recipe(8, 3, 500)
-    item = estimate.made_up(tiny.backbone.grid, 500, 16, _CHANNELS, device)
+    item = estimate.made_up(tiny.backbone.inputs(), 500, _CHANNELS, device)
     student = build_distiller(tiny, _GROUPS).train()
     estimate.backward(student, item, tiny, device)
     tiny.optimizer.build(student).step()

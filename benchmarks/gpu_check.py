@@ -31,11 +31,11 @@ from gpu_kernels import (
     point_kernels,
     worst,
 )
-from gpu_steps import DRY, GRID, Plan, drawn_frame, drawn_sample, measure, steps
+from gpu_steps import DRY, GRID, PREPARER, Plan, drawn_frame, drawn_sample, measure, steps
 from torch import Tensor
 
 from lidistill.backbones.waffleiron.planes import build_planes
-from lidistill.records import collate
+from lidistill.records import Sample, collate
 from lidistill.samples.distillation import SamplingConfig, distillation_sample, sample_rng
 from lidistill.samples.on_device import build_sample, raw_sample
 from lidistill.training.checkpoint import versions
@@ -133,15 +133,26 @@ def check_samples(plan: Plan, device: torch.device) -> dict[str, object]:
     sampling = SamplingConfig(max_points=plan.points, image_size_hw=plan.image_hw)
     frame = drawn_frame(plan.raw_points, 0)
 
-    def on_cpu() -> object:
-        return distillation_sample(frame, sampling, GRID, sample_rng(0, 0, 0), load_images=False)
+    def on_cpu() -> Sample:
+        return distillation_sample(
+            frame, sampling, PREPARER, sample_rng(0, 0, 0), load_images=False
+        )
 
-    raw = raw_sample(frame, sampling, sample_rng(0, 0, 0), load_images=False)
-    expected = distillation_sample(frame, sampling, GRID, sample_rng(0, 0, 0), load_images=False)
-    found = build_sample(raw, sampling, GRID, device)
+    raw = raw_sample(frame, sampling, PREPARER, sample_rng(0, 0, 0), load_images=False)
+    expected = distillation_sample(
+        frame, sampling, PREPARER, sample_rng(0, 0, 0), load_images=False
+    )
+
+    def on_device() -> Sample:
+        return build_sample(raw, sampling, PREPARER, device)
+
+    found = on_device()
 
     def differing(name: str) -> float:
-        ours, theirs = getattr(found, name).cpu(), getattr(expected, name)
+        ours, theirs = (
+            getattr(one if name == "source" else one.inputs, name).cpu()
+            for one in (found, expected)
+        )
         return float((ours != theirs).double().mean()) if len(ours) == len(theirs) else 1.0
 
     return {
@@ -151,7 +162,9 @@ def check_samples(plan: Plan, device: torch.device) -> dict[str, object]:
         # Neighbours on the same distance come in any order.
         "neighbors": {"difference": differing("neighbors"), "limit": 1e-3},
         "cpu": measure(on_cpu, torch.device("cpu"), plan.repeats),
-        "device": measure(lambda: build_sample(raw, sampling, GRID, device), device, plan.repeats),
+        "device": measure(
+            lambda: build_sample(raw, sampling, PREPARER, device), device, plan.repeats
+        ),
     }
 
 

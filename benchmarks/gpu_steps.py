@@ -19,8 +19,6 @@ from student import matmul_flops, reference
 from torch import Tensor, nn
 
 from lidistill.backbones import WaffleIron, WaffleIronConfig
-from lidistill.backbones.waffleiron.cells import cell_indices
-from lidistill.backbones.waffleiron.neighbors import nearest_neighbors
 from lidistill.distill.heads import LinearHeadConfig
 from lidistill.distill.losses import distillation_distances
 from lidistill.distill.matching import Matching
@@ -31,6 +29,7 @@ from lidistill.teachers import Teacher
 from lidistill.teachers.vit import VitTeacherConfig
 
 GRID = WaffleIronConfig().grid
+PREPARER = WaffleIronConfig().inputs()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,8 +102,7 @@ def drawn_sample(plan: Plan, seed: int) -> Sample:
         frame_id=f"drawn-{seed}",
         coords=torch.from_numpy(coords),
         features=torch.from_numpy(channels),
-        neighbors=torch.from_numpy(nearest_neighbors(coords, 16)),
-        cells=torch.from_numpy(cell_indices(coords, GRID)),
+        inputs=PREPARER.prepare(coords, channels),
         source=everything,
         pairs=Pairs(point=everything, view=torch.zeros_like(everything), uv=torch.from_numpy(uv)),
         images=torch.from_numpy(rng.integers(0, 256, (1, 3, *plan.image_hw), dtype=np.uint8)),

@@ -18,7 +18,7 @@ from typing import Literal
 import torch
 from measure import write_record
 
-from lidistill.backbones.waffleiron.grid import GridConfig
+from lidistill.backbones import WaffleIronConfig
 from lidistill.backbones.waffleiron.neighbors import nearest_neighbors
 from lidistill.datasets import DatasetConfig, FrameDataset
 from lidistill.datasets.images.files import read_picture, resize
@@ -38,6 +38,7 @@ from lidistill.samples.distillation import (
     sample_rng,
 )
 from lidistill.samples.pairing import pair_view
+from lidistill.samples.preparer import Preparer
 
 _Labels = Literal["optional", "none"]
 _CONFIGS: dict[str, Callable[[Path, _Labels], DatasetConfig]] = {
@@ -96,8 +97,9 @@ def _parts(
         return statistics.median(seconds), high - low
 
     frame = labelled[0]
-    config, grid = SamplingConfig(), GridConfig()
-    sample = distillation_sample(frame, config, grid, sample_rng(0, 0, 0))
+    config, network = SamplingConfig(), WaffleIronConfig()
+    preparer = network.inputs()
+    sample = distillation_sample(frame, config, preparer, sample_rng(0, 0, 0))
     path = sample.image_paths[0]
     view = next(view for view in frame.views if view.image_path == path)
     picture = torch.from_numpy(read_picture(path)).permute(2, 0, 1)
@@ -113,14 +115,18 @@ def _parts(
     yield "sample: voxels", timed(lambda: config.voxels(frame, draws.permutation))
     yield "sample: pairs", timed(lambda: pair_view(kept, view, config.image_size_hw))
     coords = sample.coords.numpy()
-    yield "sample: neighbours", timed(lambda: nearest_neighbors(coords, config.num_neighbors))
-    bare = partial(_sample, cached, config, grid, load_images=False)
+    yield "sample: neighbours", timed(lambda: nearest_neighbors(coords, network.num_neighbors))
+    bare = partial(_sample, cached, config, preparer, load_images=False)
     yield "sample: without picture", timed(bare)
-    yield "sample: in all", timed(partial(_sample, cached, config, grid, load_images=True))
+    yield "sample: in all", timed(partial(_sample, cached, config, preparer, load_images=True))
 
 
-def _sample(frame: Frame, config: SamplingConfig, grid: GridConfig, *, load_images: bool) -> object:
-    return distillation_sample(frame, config, grid, sample_rng(0, 0, 0), load_images=load_images)
+def _sample(
+    frame: Frame, config: SamplingConfig, preparer: Preparer, *, load_images: bool
+) -> object:
+    return distillation_sample(
+        frame, config, preparer, sample_rng(0, 0, 0), load_images=load_images
+    )
 
 
 def _table(found: dict[str, dict[str, tuple[float, float]]]) -> str:

@@ -31,7 +31,7 @@ def many_points(scan: Path, count: int) -> Batch:
         moved[:, :2] += 0.37 * len(copies)
         copies.append(moved)
     every = np.concatenate(copies)
-    every = every[crop_mask(every[:, :3], GRID)]
+    every = every[crop_mask(every[:, :3], GRID.field_of_view)]
     stride = np.linspace(0, len(every) - 1, count).astype(np.int64)
     return batch_of([every[stride]])
 
@@ -39,7 +39,7 @@ def many_points(scan: Path, count: int) -> Batch:
 def many_scans(scan: Path, count: int, num_points: int) -> Batch:
     """So many scans of so many points each."""
     points = read_points(scan)
-    points = points[crop_mask(points[:, :3], GRID)]
+    points = points[crop_mask(points[:, :3], GRID.field_of_view)]
     return batch_of([points[number::count][:num_points] for number in range(count)])
 
 

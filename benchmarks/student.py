@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from lidistill.backbones import WaffleIron, WaffleIronConfig
 from lidistill.backbones.waffleiron.cells import cell_indices
+from lidistill.backbones.waffleiron.inputs import WaffleInputs, waffle_inputs
 from lidistill.backbones.waffleiron.neighbors import nearest_neighbors
 from lidistill.backbones.waffleiron.published import NamedWeights, to_official
 from lidistill.records import Batch
@@ -46,7 +47,7 @@ def read_batch(scan: Path, num_points: int) -> Batch:
     points = read_points(scan)
     distance = np.linalg.norm(points[:, :3] - points[len(points) // 2, :3], axis=1)
     points = points[np.sort(np.argsort(distance, kind="stable")[:num_points])]
-    return batch_of([points[crop_mask(points[:, :3], GRID)]])
+    return batch_of([points[crop_mask(points[:, :3], GRID.field_of_view)]])
 
 
 def batch_of(scans: list[NDArray[np.float32]]) -> Batch:
@@ -60,8 +61,10 @@ def batch_of(scans: list[NDArray[np.float32]]) -> Batch:
     return Batch(
         offsets=torch.from_numpy(starts),
         features=torch.from_numpy(features),
-        neighbors=torch.from_numpy(neighbors),
-        cells=torch.from_numpy(cell_indices(points[:, :3], GRID)),
+        inputs=WaffleInputs(
+            neighbors=torch.from_numpy(neighbors),
+            cells=torch.from_numpy(cell_indices(points[:, :3], GRID)),
+        ),
     )
 
 
@@ -87,7 +90,7 @@ def reference(folder: Path, net: WaffleIron, batch: Batch) -> Contender:
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
     segmenter = importlib.import_module("waffleiron").Segmenter(
-        net.config.in_channels,
+        len(net.config.channels),
         net.config.width,
         1,
         net.config.depth,
@@ -105,8 +108,9 @@ def reference(folder: Path, net: WaffleIron, batch: Batch) -> Contender:
     def channels_first(rows: Tensor) -> Tensor:
         return rows.unflatten(0, (num_scans, -1)).transpose(1, 2).contiguous()
 
-    features, cells = channels_first(batch.features), channels_first(batch.cells)
-    neighbors = channels_first(batch.neighbors - batch.offsets[batch.scan_index(), None])
+    inputs = waffle_inputs(batch)
+    features, cells = channels_first(batch.features), channels_first(inputs.cells)
+    neighbors = channels_first(inputs.neighbors - batch.offsets[batch.scan_index(), None])
     valid = torch.ones(num_scans, features.shape[2], device=device)
 
     def call() -> Tensor:
@@ -220,7 +224,7 @@ def main() -> None:
         for mode in arguments.passes
         for precision in arguments.precisions
     ]
-    occupied = [len(batch.cells[:, i].unique()) for i in range(len(GRID.planes))]
+    occupied = [len(waffle_inputs(batch).cells[:, i].unique()) for i in range(len(GRID.planes))]
     results = {"cases": cases, "points": len(batch.features), "occupied_cells": occupied}
     write_record(arguments.output, results | {"depth": arguments.depth})
 
