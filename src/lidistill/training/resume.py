@@ -69,7 +69,7 @@ def resume(training: Training) -> Resumed:
     if newest is None:
         return Resumed()
     checkpoint = load_checkpoint(newest)
-    changed = _changed(training.recipe, checkpoint.recipe)
+    changed = changed_keys(training.recipe, checkpoint.recipe)
     if changed:
         msg = (
             f"{training.run} holds a run of another recipe (different: {', '.join(changed)}); "
@@ -87,7 +87,7 @@ def resume(training: Training) -> Resumed:
     return Resumed(step=checkpoint.step, bad_in_a_row=bad, state=state, recipe=checkpoint.recipe)
 
 
-def _changed(recipe: RunRecipe, stored: dict[str, Any]) -> list[str]:
+def changed_keys(recipe: RunRecipe, stored: dict[str, Any]) -> list[str]:
     """Dotted keys in which a recipe differs from that of a run, though they may not."""
     before = _flat(recipe.as_present(stored))
     now = _flat(recipe.model_dump(mode="json"))
