@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from fakes.batches import opened
 
 from lidistill.backbones.waffleiron.inputs import WaffleInputs
 from lidistill.records import Batch, CameraView, Frame, Pairs, Sample, collate
@@ -50,10 +51,10 @@ def test_packing_shifts_every_index_to_the_scan_it_belongs_to():
         here = slice(batch.offsets[number], batch.offsets[number + 1])
         for name in ("features", "coords", "labels"):
             assert torch.equal(getattr(batch, name)[here], getattr(one, name))
-        assert torch.equal(batch.inputs.cells[here], one.inputs.cells)
+        assert torch.equal(opened(batch).cells[here], opened(one).cells)
         # A neighbour's features are the same, whether looked up in the scan or in the batch.
-        found = batch.features[batch.inputs.neighbors[here]]
-        assert torch.equal(found, one.features[one.inputs.neighbors])
+        found = batch.features[opened(batch).neighbors[here]]
+        assert torch.equal(found, one.features[opened(one).neighbors])
 
 
 def test_packed_pairs_lead_to_the_same_points_and_pictures():
@@ -83,15 +84,15 @@ def test_a_batch_knows_the_scan_of_every_point():
 def test_one_sample_packs_into_itself():
     one = sample(6, 2)
     batch = collate([one])
-    assert torch.equal(batch.inputs.neighbors, one.inputs.neighbors)
+    assert torch.equal(opened(batch).neighbors, opened(one).neighbors)
     assert batch.frame_ids == (one.frame_id,)
 
 
 def test_packing_leaves_the_samples_alone():
     one, two = sample(4), sample(3)
-    before = two.inputs.neighbors.clone(), two.pairs.point.clone()
+    before = opened(two).neighbors.clone(), two.pairs.point.clone()
     collate([one, two])
-    assert torch.equal(two.inputs.neighbors, before[0])
+    assert torch.equal(opened(two).neighbors, before[0])
     assert torch.equal(two.pairs.point, before[1])
 
 

@@ -160,7 +160,7 @@ CHOICES = [
 @pytest.mark.parametrize("channels", CHOICES, ids="-".join)
 @pytest.mark.parametrize("kind", sorted(SMALL))
 def test_a_network_sees_the_channels_that_it_names_in_its_order(kind, channels):
-    config = BACKBONES[kind](**SMALL[kind], channels=channels)
+    config = BACKBONES[kind](**(SMALL[kind] | {"channels": channels}))
     sample = scan(config, 50)
     rng = np.random.default_rng(0)
     view = config.inputs().field_of_view
@@ -180,13 +180,13 @@ def test_a_network_sees_the_channels_that_it_names_in_its_order(kind, channels):
 )
 def test_channels_that_are_none_are_refused(channels):
     with pytest.raises(ValueError, match="channels"):
-        BACKBONES["waffleiron"](channels=channels)
+        BACKBONES["waffleiron"].model_validate({"channels": channels})
 
 
 def test_intensity_is_not_needed_where_it_is_no_channel():
     points = np.ones((3, 4), np.float32)
     assert stack_channels(("radius", "x"), None, points).tolist() == [[1, 1]] * 3
-    config = BACKBONES["waffleiron"](**SMALL["waffleiron"], channels=("x", "y", "z"))
+    config = BACKBONES["waffleiron"](**(SMALL["waffleiron"] | {"channels": ("x", "y", "z")}))
     frame = Frame(
         frame_id="0",
         sensor="without-statistics",
@@ -258,7 +258,7 @@ def test_another_backbone_learns_the_same_from_samples_made_on_the_device(distil
             "backbone: unknown kind 'pointwis'; did you mean 'pointwise'",
         ),
         (("backbone.dept=3",), "unknown key 'backbone.dept'; did you mean 'depth'"),
-        (("backbone={kind: pointwise, widht: 3}",), "unknown key 'backbone.widht'; did you mean"),
+        (("backbone={kind: pointwise, wdth: 3}",), "unknown key 'backbone.wdth'; did you mean"),
     ],
 )
 def test_a_backbone_that_is_none_is_one_clear_line(world, changes, reason):

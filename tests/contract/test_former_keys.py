@@ -83,10 +83,16 @@ def test_a_shipped_recipe_takes_a_former_key_on_the_command_line_with_one_warnin
 @pytest.mark.parametrize("number", [5, 4])
 def test_a_counted_input_is_the_published_one(number):
     if number == 5:
-        assert WaffleIronConfig(in_channels=5).channels == ("intensity", "x", "y", "z", "radius")
+        assert WaffleIronConfig.model_validate({"in_channels": 5}).channels == (
+            "intensity",
+            "x",
+            "y",
+            "z",
+            "radius",
+        )
     else:
         with pytest.raises(ValueError, match="name the channels"):
-            WaffleIronConfig(in_channels=number)
+            WaffleIronConfig.model_validate({"in_channels": number})
 
 
 def stored_by_an_older_version(values):
@@ -126,7 +132,7 @@ def test_a_run_of_an_older_version_with_other_neighbours_is_another_run(tmp_path
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ("network.gird={}", "unknown key 'network.gird'; did you mean 'grid'"),
+        ("network.grdi={}", "unknown key 'network.grdi'; did you mean 'grid'"),
         ("network.grid.planes=[]", "network.grid"),
         ("network.drop_path=2", "network.drop_path: .*less than 1; found 2"),
         ("network=3", "network: .*dictionary"),

@@ -6,7 +6,7 @@ import pytest
 from fakes.runs import NETWORK, probe_values, write_world
 from fakes.shipped import small, write_data
 
-from lidistill.backbones import changed
+from lidistill.backbones import WaffleIronConfig, changed
 from lidistill.distill.recipe import PretrainRecipe
 from lidistill.distill.run import pretrain
 from lidistill.errors import ConfigError, DatasetNotFoundError
@@ -179,7 +179,9 @@ def test_a_downstream_recipe_says_what_the_method_says(name):
     if sensor == "nuscenes":
         assert learned.share == ("every-scene" if percent else "every-frame")
     half = HALF_WIDTH.get(f"{kind}/{sensor}", 64)
-    grid = changed(recipe.backbone, recipe.network).grid
+    network = changed(recipe.backbone, recipe.network)
+    assert isinstance(network, WaffleIronConfig)
+    grid = network.grid
     assert grid.fov_max == (half, half, 8)
     assert grid.planes == ((4 * half, 4 * half), (4 * half, 32), (4 * half, 32))
     if kind == "finetune":

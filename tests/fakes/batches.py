@@ -16,6 +16,11 @@ def waffle(grid: GridConfig = PUBLISHED_GRID, num_neighbors: int = 16) -> Waffle
     return WafflePreparer(channels=CHANNELS, grid=grid, num_neighbors=num_neighbors)
 
 
+def opened(item):  # type: ignore[no-untyped-def]
+    """The inputs of a sample or a batch for a WaffleIron, with all that they hold."""
+    return item.inputs
+
+
 def random_batch(
     lengths: tuple[int, ...],
     *,

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import torch
+from fakes.batches import opened
 from golden_cases import golden_files, read_tensors
 
 from lidistill.backbones import WaffleIronConfig
@@ -118,14 +119,14 @@ def test_evaluation_samples_are_the_same(file):
         np.testing.assert_array_equal(sample.source.numpy(), kept[inside])
         expected = case.expected(tensors[f"feat.{scan}"].T)
         torch.testing.assert_close(sample.features, expected, rtol=1e-6, atol=1e-5)
-        np.testing.assert_array_equal(sample.inputs.cells.numpy(), tensors[f"cell_ind.{scan}"].T)
+        np.testing.assert_array_equal(opened(sample).cells.numpy(), tensors[f"cell_ind.{scan}"].T)
         torch.testing.assert_close(sample.full_labels, tensors[f"labels.{scan}"].long())
         _assert_same_neighbors(sample, tensors[f"neighbors.{scan}"].T.numpy())
         _assert_same_inverse(sample, frame, tensors[f"upsample.{scan}"].numpy())
 
 
 def _assert_same_neighbors(sample, expected):
-    found, coords = sample.inputs.neighbors.numpy(), sample.coords.numpy()
+    found, coords = opened(sample).neighbors.numpy(), sample.coords.numpy()
     np.testing.assert_array_equal(found[:, 0], np.arange(len(found)))
     assert (found != expected).mean() < 1e-3
     np.testing.assert_allclose(distances(coords, found), distances(coords, expected), atol=TIE)
@@ -159,4 +160,4 @@ def test_a_packed_batch_holds_what_the_padded_one_marks_as_occupied(file):
             batch.features, case.expected(padded[occupied]), rtol=1e-6, atol=1e-5
         )
         cells = tensors["batch.cell_ind"].transpose(1, 2)[occupied]
-        torch.testing.assert_close(batch.inputs.cells, cells.long())
+        torch.testing.assert_close(opened(batch).cells, cells.long())

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from fakes import pandaset, semantic_kitti
-from fakes.batches import waffle
+from fakes.batches import opened, waffle
 from fakes.nuscenes import FakeNuScenes
 from mutations.damage import (
     ANY_FILE,
@@ -244,7 +244,7 @@ def _arrays(reading: Reading, root: Path) -> list[object]:
     for frame, sample in zip(reading.frames, reading.samples, strict=True):
         arrays = [frame.points, frame.intensity, frame.labels, frame.T_world_lidar]
         arrays += [array for view in frame.views for array in (view.K, view.T_cam_lidar)]
-        arrays += [sample.features, sample.inputs.neighbors, sample.inputs.cells, sample.images]
+        arrays += [sample.features, opened(sample).neighbors, opened(sample).cells, sample.images]
         parts += [frame.frame_id, [(view.name, view.size_hw) for view in frame.views]]
         parts += [path.relative_to(path.parents[2]) for path in sample.image_paths]
         parts += [None if array is None else np.asarray(array).tobytes() for array in arrays]

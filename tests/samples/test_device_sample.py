@@ -83,7 +83,7 @@ def test_points_that_are_not_finite_or_without_labels_or_pictures_are_left_out_a
 
 def test_a_camera_that_sees_nothing_gives_way_to_the_next_and_its_picture(tmp_path):
     frame = scan_frame(tmp_path)
-    order = raw_sample(frame, PLAIN, sample_rng(3, 1, 2)).draws.view_order
+    order = raw_sample(frame, PLAIN, PREPARER, sample_rng(3, 1, 2)).draws.view_order
     blind = [
         dataclasses.replace(view, near_depth=90.0) if number == order[0] else view
         for number, view in enumerate(frame.views)
@@ -98,7 +98,7 @@ def test_a_frame_without_a_pair_is_named(tmp_path):
     frame = dataclasses.replace(
         frame, views=tuple(dataclasses.replace(view, near_depth=90.0) for view in frame.views)
     )
-    raw = raw_sample(frame, PLAIN, sample_rng(0, 0, 0))
+    raw = raw_sample(frame, PLAIN, PREPARER, sample_rng(0, 0, 0))
     with pytest.raises(FileFormatError, match="frame drive/07: none of its"):
         build_sample(raw, PLAIN, PREPARER, CPU)
 

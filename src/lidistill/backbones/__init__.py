@@ -1,6 +1,6 @@
 """3D networks behind one contract."""
 
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, TypeAlias, TypeVar
 
 from pydantic import BeforeValidator, SerializeAsAny
 
@@ -10,6 +10,7 @@ from lidistill.backbones.waffleiron.model import WaffleIron, WaffleIronConfig
 from lidistill.errors import suggestion
 from lidistill.reading.names import shown
 
+S = TypeVar("S", bound=BackboneSettings)
 BACKBONES: dict[str, type[BackboneSettings]] = {"waffleiron": WaffleIronConfig}
 """Configuration of each network, by its ``kind``."""
 
@@ -49,7 +50,7 @@ def network_changes(values: dict[str, Any], backbone: BackboneSettings | None) -
     return values | checked.model_dump(mode="json", include=set(given))
 
 
-def changed(config: BackboneSettings, changes: dict[str, Any]) -> BackboneSettings:
+def changed(config: S, changes: dict[str, Any]) -> S:
     """A network's configuration with some of its keys replaced.
 
     Raises:

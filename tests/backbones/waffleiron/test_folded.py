@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from fakes.batches import SMALL_GRID, random_batch
+from fakes.batches import SMALL_GRID, opened, random_batch
 
 from lidistill.backbones import WaffleIronConfig
 from lidistill.backbones.waffleiron.inputs import WaffleInputs
@@ -65,6 +65,6 @@ def test_scans_of_a_batch_do_not_touch_each_other():
         batch,
         offsets=batch.offsets[:2],
         features=batch.features[:40],
-        inputs=WaffleInputs(neighbors=batch.inputs.neighbors[:40], cells=batch.inputs.cells[:40]),
+        inputs=WaffleInputs(neighbors=opened(batch).neighbors[:40], cells=opened(batch).cells[:40]),
     )
     torch.testing.assert_close(folded(batch)[:40], folded(alone))

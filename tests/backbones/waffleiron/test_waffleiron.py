@@ -3,7 +3,7 @@ import copy
 import pytest
 import torch
 import torch.nn.functional as F
-from fakes.batches import SMALL_GRID, random_batch
+from fakes.batches import SMALL_GRID, opened, random_batch
 
 from lidistill.backbones import WaffleIronConfig
 from lidistill.backbones.waffleiron.grid import GridConfig
@@ -59,7 +59,7 @@ def test_a_dropped_scan_keeps_its_embedding_and_a_kept_one_is_scaled_up(monkeypa
     residual = torch.tensor([[0.0, 1.0], [0.0, 0.0]])
     monkeypatch.setattr(net, "draw_kept", lambda *_: residual)
     out = net(batch)
-    embedded = net.embed(batch.features, batch.inputs.neighbors)
+    embedded = net.embed(batch.features, opened(batch).neighbors)
     torch.testing.assert_close(out[:10], embedded[:10])
     full = net.layers[0].spatial(embedded, net.planes(batch)[0], None)
     torch.testing.assert_close(out[10:], embedded[10:] + full[10:] / 0.75)
@@ -136,8 +136,8 @@ def test_the_folded_embedding_equals_its_definition(training):
         if name.endswith("running_var"):
             buffer.uniform_(0.5, 2)
     plain = copy.deepcopy(folded)
-    found = folded(features, batch.inputs.neighbors)
-    expected = plain_embedding(plain, features, batch.inputs.neighbors)
+    found = folded(features, opened(batch).neighbors)
+    expected = plain_embedding(plain, features, opened(batch).neighbors)
     torch.testing.assert_close(found, expected, rtol=1e-8, atol=1e-8)
     direction = torch.randn_like(found)
     grads = [
