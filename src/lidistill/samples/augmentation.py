@@ -95,7 +95,7 @@ class Augmented:
     """Points after augmentation."""
 
     coords: NDArray[np.floating]
-    """(N, 3) metres; decide on neighbours and cells."""
+    """(N, 3) metres; decide on the field of view and the backbone's inputs."""
     channels: NDArray[np.floating]
     """(N, 4) x, y, z and radius as the backbone sees them, metres."""
 
