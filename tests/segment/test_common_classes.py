@@ -38,6 +38,9 @@ def test_a_set_that_the_table_does_not_speak_of_is_named():
 
 
 def test_a_class_that_the_table_does_not_speak_of_is_named():
-    other = LabelMap(name="pandaset", class_names=("cars",), raw_to_train={}, raw_names={})
+    known = load_label_map("pandaset").common
+    other = LabelMap(
+        name="pandaset", class_names=("cars",), raw_to_train={}, raw_names={}, common=known
+    )
     with pytest.raises(UnknownNameError, match="did you mean 'car'"):
         common_map(other)
