@@ -9,7 +9,7 @@ from fakes.runs import finetune_values, pretrain_values, write_world
 from torch import nn
 
 from lidistill.backbones import WaffleIronConfig
-from lidistill.distill import module as distill
+from lidistill.distill import run as distillation
 from lidistill.distill.run import pretrain
 from lidistill.recipes import apply_overrides
 from lidistill.segment.heads import SegmentationHead
@@ -82,13 +82,13 @@ def test_the_first_step_has_the_rate_of_step_zero(world, tmp_path):
 def test_a_pass_of_distillation_weighs_as_many_pairs_as_it_has(world, tmp_path, monkeypatch):
     """The mean of a step runs over pairs, so that dense frames count more."""
     started = []
-    monkeypatch.setattr(distill, "train", started.append)
+    monkeypatch.setattr(distillation, "train", started.append)
     changes = (f"output={tmp_path / 'run'}", "train.micro_batch=1")
     pretrain(apply_overrides(pretrain_values(world), changes, source="tiny"))
     (training,) = started
-    ((first, second),) = training.batches(0, 1)
+    ((first, second),) = training.feed.batches(0, 1)
     for batch in (first, second):
-        assert training.weight(batch) == len(batch.pairs.point) > 100
+        assert training.feed.weight(batch) == len(batch.pairs.point) > 100
 
 
 def test_vectors_do_not_decay_where_layers_have_rates_but_layer_scales_do():
