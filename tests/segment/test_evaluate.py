@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from fakes.batches import waffle
 
+from lidistill.backbones import WaffleIronConfig
 from lidistill.backbones.waffleiron.grid import GridConfig
 from lidistill.labels import IGNORE, load_label_map
 from lidistill.records import Frame
@@ -19,9 +19,8 @@ from lidistill.segment.metrics import bootstrap_mean_iou
 from lidistill.segment.score_table import markdown_table
 from lidistill.segment.test_time_augmentation import VotesConfig, predict_by_votes
 
-PREPARER = waffle(
-    GridConfig(fov_min=(-64, -64, -8), fov_max=(64, 64, 8), planes=((16, 16),), axes=(2,))
-)
+GRID = GridConfig(fov_min=(-64, -64, -8), fov_max=(64, 64, 8), planes=((16, 16),), axes=(2,))
+PREPARER = WaffleIronConfig(grid=GRID).inputs()
 SAMPLING = SamplingConfig(voxel_size=0.2)
 
 
