@@ -72,7 +72,12 @@ def test_fine_tuning_starts_from_the_distilled_weights_and_moves_every_one(world
 
 def test_fine_tuning_can_start_with_the_head_of_a_probe(world, tmp_path):
     train_and_score(recipe(world, f"output={tmp_path / 'probe'}", values=probe_values))
-    start = (f"checkpoint={tmp_path / 'probe'}", "head=checkpoint", "train.steps=1")
+    start = (
+        f"checkpoint={tmp_path / 'probe'}",
+        "head=checkpoint",
+        "train.steps=1",
+        "schedule.min_lr=0",
+    )
     train_and_score(recipe(world, *start, f"output={tmp_path / 'tuned'}", "optimizer.lr=1e-9"))
     probe, tuned = load_checkpoint(tmp_path / "probe"), load_checkpoint(tmp_path / "tuned")
     assert probe.weights["head.linear.weight"].abs().max() > 0.01
