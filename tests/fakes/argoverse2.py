@@ -3,17 +3,9 @@
 import numpy as np
 from PIL import Image
 
+from lidistill.datasets.argoverse2.dataset import CAMERAS
 from lidistill.errors import require
 
-CAMERAS = (
-    "ring_front_center",
-    "ring_front_left",
-    "ring_front_right",
-    "ring_rear_left",
-    "ring_rear_right",
-    "ring_side_left",
-    "ring_side_right",
-)
 SIZE_HW = (48, 64)
 FOCAL = 40.0
 START = 315968112437425433  # nanoseconds
