@@ -1,13 +1,12 @@
 """One run folder, one run: a lock that ends with its process, however that ends."""
 
 import errno
+import importlib
 import os
 import socket
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
-
-import filelock
+from typing import Any, Final, Self
 
 from lidistill.errors import TrainingError
 
@@ -29,7 +28,9 @@ class RunLock:
 
     def __init__(self, run: Path) -> None:
         self._run = run.resolve()
-        self._lock = filelock.FileLock(
+        # At the point of use: on a system without locks the import itself warns.
+        self._library: Any = importlib.import_module("filelock")
+        self._lock = self._library.FileLock(
             self._run / _NAME,
             timeout=0,
             mode=0o644,
@@ -47,7 +48,7 @@ class RunLock:
         self._run.mkdir(parents=True, exist_ok=True)
         try:
             self._lock.acquire()
-        except filelock.Timeout as error:
+        except self._library.Timeout as error:
             msg = (
                 f"{self._run} is in use by another run ({self._owner()}); wait for it, stop it, or "
                 "give another output=FOLDER."
