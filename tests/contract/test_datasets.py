@@ -12,6 +12,7 @@ from fakes.nuscenes import FakeNuScenes
 from fakes.runs import write_street
 from fakes.semantic_kitti import write_sequence
 
+from lidistill.config import resume_rule
 from lidistill.datasets import DATASETS
 from lidistill.datasets.sensors import sensor_of
 from lidistill.labels import IGNORE
@@ -87,6 +88,17 @@ def test_a_data_set_knows_its_own_folder_and_nobody_elses(kind, tmp_path):
     found = DATASETS[kind].everything(tmp_path)
     assert {config.kind for config in found} == {kind}
     assert all(len(config.build()) for config in found)
+
+
+MAY_CHANGE = {"root": "where it lies", "missing": "how its gaps are met", "index_cache": "speed"}
+
+
+@pytest.mark.parametrize("kind", sorted(DATASETS))
+def test_a_run_goes_on_wherever_its_data_lie_but_with_the_same(kind, tmp_path):
+    config = DATASETS[kind](root=tmp_path, **FAKES[kind](tmp_path))
+    rules = {key: resume_rule(config, key) for key in type(config).model_fields}
+    assert rules["root"] == rules["missing"] == "may change"
+    assert rules == {key: "may change" if key in MAY_CHANGE else None for key in rules}
 
 
 @pytest.mark.parametrize("kind", sorted(DATASETS))

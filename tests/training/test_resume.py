@@ -9,6 +9,8 @@ EVERY_RUN = (
     "output",
     "device",
     "data.in_memory",
+    "data.sets.0.root",
+    "data.sets.0.missing",
     "data.bad_frames.policy",
     "train.steps",
     "train.epochs",

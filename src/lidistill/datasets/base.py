@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Protocol, Self
 
+from lidistill.config import MayChange
 from lidistill.datasets.completeness import CompletenessConfig
 from lidistill.datasets.sensors import SENSORS, Sensor
 from lidistill.datasets.submission_format import SubmissionFormat
@@ -95,7 +96,8 @@ class DatasetConfig(CompletenessConfig):
     FIRST_RECIPE: ClassVar[str | None] = None
     """Recipe to begin with, where intensity statistics are the user's own to count."""
 
-    root: Path
+    root: MayChange[Path]
+    """Where data lie is free when a run goes on; that they are the same, their frames tell."""
 
     if TYPE_CHECKING:
         # Fields of some data sets and properties of others, which pydantic would call a shadow.

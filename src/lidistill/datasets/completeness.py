@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from lidistill.config import Config
+from lidistill.config import Config, MayChange
 from lidistill.errors import DatasetNotFoundError
 
 logger = logging.getLogger(__name__)
@@ -23,7 +23,8 @@ class CompletenessConfig(Config):
 
     labels: Literal["required", "optional", "none"] = "optional"
     pictures: Literal["required", "any", "optional", "none"] = "optional"  # any: at least one
-    missing: Literal["error", "skip"] = "error"  # skip: leave frames out, and say how many
+    missing: MayChange[Literal["error", "skip"]] = "error"
+    """skip: leave frames out, and say how many."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,10 +1,9 @@
 """Going on with a run: its newest checkpoint, and whether it is of the same recipe."""
 
 import logging
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import torch
 
@@ -21,9 +20,6 @@ from lidistill.training.checkpoint import (
 from lidistill.training.config import RunRecipe, Training
 from lidistill.training.fitting import load_weights
 from lidistill.training.training_state import check_optimizer
-
-_WHERE: Final = re.compile(r"data\.sets\.[0-9]+\.(root|index_cache|missing)")
-"""Keys that say where data lie and how they are looked up; what they are, their frames tell."""
 
 logger = logging.getLogger(__name__)
 
@@ -96,7 +92,7 @@ def changed_keys(recipe: RunRecipe, stored: dict[str, Any]) -> list[str]:
         old, new = before.get(key), now.get(key)
         rule = None if old == new else resume_rule(recipe, key)
         may = rule == "may change" or (rule == "may move" and old and new)
-        if old != new and not may and not _WHERE.fullmatch(key):
+        if old != new and not may:
             changed.append(key)
     return changed
 

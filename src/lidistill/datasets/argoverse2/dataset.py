@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from lidistill.config import MayChange
 from lidistill.datasets.argoverse2.feather import read_feather
 from lidistill.datasets.argoverse2.log import (
     TOLERANCE,
@@ -59,7 +60,7 @@ class Argoverse2Config(DatasetConfig):
     FIRST_RECIPE: ClassVar = "pretrain/argoverse2"
 
     kind: Literal["argoverse2"] = "argoverse2"
-    root: Path  # the folder that holds train, val and test
+    root: MayChange[Path]  # the folder that holds train, val and test
     split: Literal["train", "val", "test", "all"] = "train"  # all: every split on disk
     lidars: Lidars = "both"  # of the two stacked ones; each choice is a sensor of its own
     logs: Annotated[tuple[Name, ...], Field(min_length=1)] | None = None  # of the split; None: all

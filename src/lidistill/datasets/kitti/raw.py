@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Final, Literal, Self, TypeAlias
 import numpy as np
 from pydantic import Field
 
+from lidistill.config import MayChange
 from lidistill.datasets.base import DatasetConfig, Parts, distinct
 from lidistill.datasets.binary import check_intensity, read_scan
 from lidistill.datasets.completeness import FileListing, OnDisk, missing_files, usable_frames
@@ -35,7 +36,7 @@ class KittiRawConfig(DatasetConfig):
     EXAMPLE: ClassVar = "2011_09_26/2011_09_26_drive_0001_sync/velodyne_points/data"
 
     kind: Literal["kitti_raw"] = "kitti_raw"
-    root: Path  # the folder that holds the days, 2011_09_26, …
+    root: MayChange[Path]  # the folder that holds the days, 2011_09_26, …
     drives: Annotated[tuple[str, ...], Field(min_length=1)] | None = None  # names; None: all
     cameras: Annotated[tuple[Camera, ...], Field(min_length=1)] = ("image_02",)
     labels: Literal["optional", "none"] = "none"  # there are none

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from lidistill.config import MayChange
 from lidistill.datasets.base import DatasetConfig, Parts, distinct
 from lidistill.datasets.binary import check_intensity, read_label_ids, read_scan
 from lidistill.datasets.completeness import FileListing, OnDisk, missing_files, usable_frames
@@ -49,7 +50,7 @@ class SemanticKittiConfig(DatasetConfig):
     TEST_SET: ClassVar = {"split": "test"}
 
     kind: Literal["semantic_kitti"] = "semantic_kitti"
-    root: Path  # the folder that holds sequences/, or dataset/sequences/
+    root: MayChange[Path]  # the folder that holds sequences/, or dataset/sequences/
     split: Literal["train", "val", "test", "all"] = "train"  # all: every sequence on disk
     sequences: (
         Annotated[tuple[Annotated[int, Field(ge=0, lt=_NUM_SEQUENCES)], ...], Field(min_length=1)]

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
+from lidistill.config import MayChange
 from lidistill.datasets.base import DatasetConfig, Parts, distinct
 from lidistill.datasets.binary import read_label_ids
 from lidistill.datasets.completeness import FileListing, OnDisk, missing_files, usable_frames
@@ -53,14 +54,14 @@ class NuScenesConfig(DatasetConfig):
     TEST_SET: ClassVar = {"split": "test", "version": "v1.0-test"}
 
     kind: Literal["nuscenes"] = "nuscenes"
-    root: Path  # the folder that holds samples/ and the tables
+    root: MayChange[Path]  # the folder that holds samples/ and the tables
     version: Version = "v1.0-trainval"
     split: Split = "train"  # all: every scene in the tables
     scenes: Annotated[tuple[str, ...], Field(min_length=1)] | None = None  # of the split
     every: Annotated[int, Field(ge=1)] = 1  # 100: the first and every 100th after it …
     share: Share = "every-frame"  # … frame, or scene of the split (every-scene); or a list's file
     cameras: Annotated[tuple[Camera, ...], Field(min_length=1)] | None = None  # None: all six
-    index_cache: IndexCache = "user"  # folder for the index of the tables; None: read them anew
+    index_cache: MayChange[IndexCache] = "user"  # of the tables; None: read them anew
 
     @model_validator(mode="after")
     def _a_list_is_the_whole_share(self) -> Self:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from lidistill.config import MayChange
 from lidistill.datasets.base import DatasetConfig, Parts, distinct
 from lidistill.datasets.completeness import OnDisk, missing_files, usable_frames
 from lidistill.datasets.own.files import (
@@ -39,7 +40,7 @@ class FolderConfig(DatasetConfig):
     FIRST_RECIPE: ClassVar = "pretrain/own"
 
     kind: Literal["folder"] = "folder"
-    root: Path  # the folder that holds calibration.yaml
+    root: MayChange[Path]  # the folder that holds calibration.yaml
     sensor: Name = "own"  # a name in SENSORS takes that lidar's shipped intensity statistics
     split: Literal["train", "val", "all"] = "all"
     val_fraction: Annotated[float, Field(gt=0, lt=1)] | None = None  # of the drives, the last ones

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
 
+from lidistill.config import MayChange
 from lidistill.datasets.base import DatasetConfig, Parts, distinct
 from lidistill.datasets.binary import MAX_RANGE, nothing_returned
 from lidistill.datasets.completeness import usable_frames
@@ -70,13 +71,13 @@ class PandaSetConfig(DatasetConfig):
     )
 
     kind: Literal["pandaset"] = "pandaset"
-    root: Path  # the folder that holds the drives 001, 002, …
+    root: MayChange[Path]  # the folder that holds the drives 001, 002, …
     sensor: Literal["pandar64", "pandargt"] = "pandar64"
     split: Literal["train", "val", "all"] = "train"  # all: also drives without labels
     drives: tuple[str, ...] | None = Field(default=None, min_length=1)  # of the split; None: all
     frames: str | tuple[int, ...] | None = None  # numbers or "0-38,44"; None: all on disk
     cameras: tuple[CameraName, ...] | None = None  # None: all six, for pandargt the front one
-    missing: Literal["error", "skip"] = "skip"  # mirrors often lack frames
+    missing: MayChange[Literal["error", "skip"]] = "skip"  # mirrors often lack frames
 
     @field_validator("drives", mode="before")
     @classmethod
