@@ -34,7 +34,7 @@ from gpu_kernels import (
 from gpu_steps import DRY, GRID, PREPARER, Plan, drawn_frame, drawn_sample, measure, steps
 from torch import Tensor
 
-from lidistill.backbones.waffleiron.planes import build_planes
+from lidistill.backbones.waffleiron.inputs import build_planes
 from lidistill.records import Sample, collate
 from lidistill.samples.distillation import SamplingConfig, distillation_sample, sample_rng
 from lidistill.samples.on_device import build_sample, raw_sample

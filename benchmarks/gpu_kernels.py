@@ -17,8 +17,9 @@ from torch import Tensor
 from lidistill.backbones.waffleiron.cpu.fused_layer import Passes, fused_layer
 from lidistill.backbones.waffleiron.depthwise import activate_backward, occupied_convs
 from lidistill.backbones.waffleiron.edge_max import dense_edge_max
-from lidistill.backbones.waffleiron.flatten_inflate import Plane, segment_sum
+from lidistill.backbones.waffleiron.flatten_inflate import segment_sum
 from lidistill.backbones.waffleiron.layer import Keep, LayerForm, LayerWeights, plain_layer
+from lidistill.backbones.waffleiron.plane import Plane
 
 EPS = 1e-5
 

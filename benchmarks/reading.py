@@ -19,7 +19,7 @@ import torch
 from measure import write_record
 
 from lidistill.backbones import WaffleIronConfig
-from lidistill.backbones.waffleiron.neighbors import nearest_neighbors
+from lidistill.backbones.waffleiron.inputs import nearest_neighbors
 from lidistill.datasets import DatasetConfig, FrameDataset
 from lidistill.datasets.images.files import read_picture, resize
 from lidistill.datasets.kitti.raw import KittiRawConfig

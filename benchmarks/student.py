@@ -23,9 +23,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lidistill.backbones import WaffleIron, WaffleIronConfig
-from lidistill.backbones.waffleiron.cells import cell_indices
-from lidistill.backbones.waffleiron.inputs import WaffleInputs, waffle_inputs
-from lidistill.backbones.waffleiron.neighbors import nearest_neighbors
+from lidistill.backbones.waffleiron.inputs import (
+    WaffleInputs,
+    cell_indices,
+    nearest_neighbors,
+    waffle_inputs,
+)
 from lidistill.backbones.waffleiron.published import NamedWeights, to_official
 from lidistill.records import Batch
 from lidistill.samples.field_of_view import crop_mask

@@ -2,8 +2,8 @@
 
 import torch
 
-from lidistill.backbones.waffleiron.flatten_inflate import build_plane
 from lidistill.backbones.waffleiron.layer import LayerWeights
+from lidistill.backbones.waffleiron.plane import build_plane
 
 
 def random_case(

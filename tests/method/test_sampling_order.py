@@ -9,8 +9,8 @@ import torch
 from fakes.batches import waffle
 from fakes.scan import scan_frame, turn
 
-from lidistill.backbones.waffleiron.cells import cell_indices
 from lidistill.backbones.waffleiron.grid import GridConfig
+from lidistill.backbones.waffleiron.inputs import cell_indices
 from lidistill.records import CameraView
 from lidistill.samples.augmentation import AugmentationConfig
 from lidistill.samples.distillation import SamplingConfig, distillation_sample, sample_rng

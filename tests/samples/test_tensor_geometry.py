@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from lidistill.backbones.waffleiron.cells import cell_indices, cells_of_tensor
 from lidistill.backbones.waffleiron.grid import GridConfig
+from lidistill.backbones.waffleiron.inputs import cell_indices, cells_of_tensor
 from lidistill.samples.augmentation import limit_to_nearest
 from lidistill.samples.field_of_view import crop_mask, crop_tensor
 from lidistill.samples.tensor_geometry import first_of_voxels, nearest_to

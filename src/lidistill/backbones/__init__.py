@@ -5,7 +5,7 @@ from typing import Annotated, Any, TypeAlias, TypeVar
 from pydantic import BeforeValidator, SerializeAsAny
 
 from lidistill.backbones.base import Backbone, BackboneSettings
-from lidistill.backbones.waffleiron.former import FORMER_KEYS, said_by_habit
+from lidistill.backbones.waffleiron.config import FORMER_KEYS, said_by_habit
 from lidistill.backbones.waffleiron.model import WaffleIron, WaffleIronConfig
 from lidistill.errors import suggestion
 from lidistill.reading.names import shown

@@ -1,7 +1,7 @@
 import numpy as np
 
-from lidistill.backbones.waffleiron.cells import cell_indices
 from lidistill.backbones.waffleiron.grid import GridConfig
+from lidistill.backbones.waffleiron.inputs import cell_indices
 from lidistill.samples.field_of_view import crop_mask
 
 GRID = GridConfig(

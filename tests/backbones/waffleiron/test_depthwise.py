@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from lidistill.backbones.waffleiron.depthwise import dense_convs, occupied_convs
-from lidistill.backbones.waffleiron.flatten_inflate import build_plane
+from lidistill.backbones.waffleiron.plane import build_plane
 
 
 def random_case(size_hw, num_points, *, num_scans=2, channels=3, dtype=torch.float64):

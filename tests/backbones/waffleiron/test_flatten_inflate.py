@@ -2,11 +2,11 @@ import pytest
 import torch
 
 from lidistill.backbones.waffleiron.flatten_inflate import (
-    build_plane,
     flatten_points,
     inflate_cells,
     segment_sum,
 )
+from lidistill.backbones.waffleiron.plane import build_plane
 
 SCAN = torch.tensor([0, 0, 0, 1, 1, 1])
 CELLS = torch.tensor([7, 3, 7, 7, 0, 0])

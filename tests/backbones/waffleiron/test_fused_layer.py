@@ -4,8 +4,8 @@ from fakes.layers import random_case, random_keep, values_and_gradients, worst
 
 from lidistill.backbones.waffleiron.cpu.fused_layer import fused_layer, layer_in_place
 from lidistill.backbones.waffleiron.depthwise import occupied_convs
-from lidistill.backbones.waffleiron.flatten_inflate import build_plane
 from lidistill.backbones.waffleiron.layer import LayerForm, plain_layer
+from lidistill.backbones.waffleiron.plane import build_plane
 
 
 @pytest.fixture(params=[1, 2], ids=["one-thread", "two-threads"])

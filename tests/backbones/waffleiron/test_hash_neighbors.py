@@ -4,7 +4,7 @@ import torch
 
 from lidistill.backbones.waffleiron.gpu import hash_neighbors as module
 from lidistill.backbones.waffleiron.gpu.hash_neighbors import grid_search, hash_neighbors
-from lidistill.backbones.waffleiron.neighbors import nearest_by_scipy
+from lidistill.samples.nearest import nearest_by_scipy
 
 
 def ring_scan(num_points, seed=0):

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from lidistill.backbones.waffleiron.cpu import neighbor_search
-from lidistill.backbones.waffleiron.neighbors import nearest_by_scipy, nearest_neighbors
+from lidistill.backbones.waffleiron.inputs import nearest_neighbors
+from lidistill.samples.nearest import nearest_by_scipy
 
 
 def distances(points: np.ndarray, index: np.ndarray) -> np.ndarray:

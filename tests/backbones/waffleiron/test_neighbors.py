@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from lidistill.backbones.waffleiron.neighbors import nearest_neighbors
+from lidistill.backbones.waffleiron.inputs import nearest_neighbors
 from lidistill.samples.nearest import nearest_index
 
 pytestmark = pytest.mark.usefixtures("both_forms")

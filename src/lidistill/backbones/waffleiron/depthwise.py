@@ -13,7 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
-from lidistill.backbones.waffleiron.flatten_inflate import Plane, segment_sum
+from lidistill.backbones.waffleiron.flatten_inflate import segment_sum
+from lidistill.backbones.waffleiron.plane import Plane
 
 Activation: TypeAlias = Literal["relu", "gelu"]
 

@@ -14,10 +14,9 @@ from lidistill.backbones.waffleiron.depthwise import occupied_convs
 from lidistill.backbones.waffleiron.edge_max import edge_max
 from lidistill.backbones.waffleiron.embedding import Embedding
 from lidistill.backbones.waffleiron.fast_paths import passes_for, product_format
-from lidistill.backbones.waffleiron.flatten_inflate import Flatten, Plane
-from lidistill.backbones.waffleiron.inputs import WafflePreparer, waffle_inputs
+from lidistill.backbones.waffleiron.inputs import WafflePreparer, build_planes, waffle_inputs
 from lidistill.backbones.waffleiron.layer import LayerForm, LayerWeights, plain_layer
-from lidistill.backbones.waffleiron.planes import build_planes
+from lidistill.backbones.waffleiron.plane import Flatten, Plane
 from lidistill.records import Batch
 
 

@@ -12,11 +12,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lidistill.backbones.waffleiron.cells import cell_indices, cells_of_tensor
+from lidistill.backbones.waffleiron.cpu.neighbor_search import search
 from lidistill.backbones.waffleiron.gpu.hash_neighbors import hash_neighbors
 from lidistill.backbones.waffleiron.grid import GridConfig
-from lidistill.backbones.waffleiron.neighbors import nearest_neighbors
+from lidistill.backbones.waffleiron.plane import Flatten, Plane, build_plane
+from lidistill.compiled import compiling
 from lidistill.records import Batch, FieldOfView
+from lidistill.samples.nearest import nearest_by_scipy
 from lidistill.samples.preparer import Channel
 
 
@@ -89,3 +91,84 @@ def waffle_inputs(batch: Batch) -> WaffleInputs:
         msg = f"the batch holds {type(batch.inputs).__name__}, a WaffleIron needs WaffleInputs"
         raise TypeError(msg)
     return batch.inputs
+
+
+def build_planes(batch: Batch, grid: GridConfig, depth: int, flatten: Flatten) -> list[Plane]:
+    """Tables of the grids that the first ``depth`` layers use, built once per batch.
+
+    Raises:
+        ValueError: If the batch was prepared for another number of grids.
+    """
+    cells = waffle_inputs(batch).cells
+    found, expected = cells.shape[1], len(grid.planes)
+    if found != expected:
+        msg = f"the batch has the cells of {found} grids, this backbone needs {expected}"
+        raise ValueError(msg)
+    scan = batch.scan_index()
+    return [
+        build_plane(cells[:, i], scan, num_scans=batch.num_scans, size_hw=size, flatten=flatten)
+        for i, size in enumerate(grid.planes[:depth])
+    ]
+
+
+def nearest_neighbors(points: NDArray[np.floating], k: int) -> NDArray[np.int64]:
+    """Every point and its ``k`` nearest others, the nearest first.
+
+    Args:
+        points: (M, 3) metres.
+        k: Number of neighbours beside the point itself.
+
+    Returns:
+        (M, 1 + K) indices. The point itself comes first even where others lie on the same spot.
+        With fewer than K other points the row is filled up with the point itself, whose
+        difference to itself is zero. Points on exactly the same distance come in any order.
+    """
+    if not len(points):
+        return np.zeros((0, 1 + k), dtype=np.int64)
+    return search(points, k) if k and compiling() else nearest_by_scipy(points, k)
+
+
+def cell_indices(coords: NDArray[np.floating], grid: GridConfig) -> NDArray[np.int64]:
+    """Row-major cell of every point in the plane of every grid.
+
+    Args:
+        coords: (M, 3) metres, inside the field of view.
+        grid: Field of view, axes and planes.
+
+    Returns:
+        (M, G) ``first * width + second``, where the plane is spanned by the axes that are not
+        projected out, in increasing order.
+
+    References:
+        WaffleIron (ICCV 2023), section 3.2.
+    """
+    position = coords.astype(np.float64) - np.array(grid.fov_min)
+    extent = np.array(grid.fov_max) - np.array(grid.fov_min)
+    columns = []
+    for axis, (height, width) in zip(grid.axes, grid.planes, strict=True):
+        first, second = (other for other in range(3) if other != axis)
+        row = (position[:, first] / (extent[first] / height)).astype(np.int64)
+        column = (position[:, second] / (extent[second] / width)).astype(np.int64)
+        columns.append(row * width + column)
+    return np.stack(columns, axis=1)
+
+
+def cells_of_tensor(coords: Tensor, grid: GridConfig) -> Tensor:
+    """(M, G) ``cell_indices`` of (M, 3) points, on their device; the integers are the same.
+
+    Divisors are tensors: a GPU multiplies by the reciprocal of a plain number, which may round
+    otherwise.
+    """
+    low, high = _float64(grid.fov_min, coords.device), _float64(grid.fov_max, coords.device)
+    position, extent = coords.double() - low, high - low
+    columns = []
+    for axis, size_hw in zip(grid.axes, grid.planes, strict=True):
+        rest = [other for other in range(3) if other != axis]
+        edge = extent[rest] / _float64(size_hw, coords.device)
+        row, column = (position[:, rest] / edge).long().unbind(1)
+        columns.append(row * size_hw[1] + column)
+    return torch.stack(columns, 1)
+
+
+def _float64(values: Sequence[float], device: torch.device) -> Tensor:
+    return torch.tensor(values, dtype=torch.float64, device=device)

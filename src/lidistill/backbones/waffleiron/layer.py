@@ -15,7 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lidistill.backbones.waffleiron.depthwise import Activation, Convolutions, activate, dense_convs
-from lidistill.backbones.waffleiron.flatten_inflate import Plane, flatten_points, inflate_cells
+from lidistill.backbones.waffleiron.flatten_inflate import flatten_points, inflate_cells
+from lidistill.backbones.waffleiron.plane import Plane
 
 Keep: TypeAlias = tuple[Tensor, Tensor] | None
 """(O,) and (M,) factors of both residuals under stochastic depth, float32."""

@@ -3,15 +3,15 @@
 Shape letters: M points of a packed batch, B scans, O cells in use, C channels, L layers.
 """
 
-from typing import Annotated, Any, Literal, Self, TypeAlias, cast
+from typing import cast
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from lidistill.backbones.base import Backbone, BackboneSettings, NetworkCost
+from lidistill.backbones.base import Backbone
+from lidistill.backbones.waffleiron.config import WaffleIronKeys
 from lidistill.backbones.waffleiron.cpu.fused_layer import fused_layer
 from lidistill.backbones.waffleiron.depthwise import (
     Activation,
@@ -26,102 +26,21 @@ from lidistill.backbones.waffleiron.fast_paths import (
     path_name,
     product_dtype,
 )
-from lidistill.backbones.waffleiron.flatten_inflate import (
-    Flatten,
-    Plane,
-    flatten_points,
-    inflate_cells,
-)
+from lidistill.backbones.waffleiron.flatten_inflate import flatten_points, inflate_cells
 from lidistill.backbones.waffleiron.folded import FoldedEmbedding, FoldedLayer, FoldedWaffleIron
-from lidistill.backbones.waffleiron.grid import GridConfig
-from lidistill.backbones.waffleiron.inputs import WafflePreparer, waffle_inputs
+from lidistill.backbones.waffleiron.inputs import build_planes, waffle_inputs
 from lidistill.backbones.waffleiron.layer import LayerForm, LayerWeights
-from lidistill.backbones.waffleiron.planes import build_planes
+from lidistill.backbones.waffleiron.plane import Plane
 from lidistill.distributed.all_reduce import SyncedBatchNorm, place_among_ranks
-from lidistill.reading.names import shown
 from lidistill.records import Batch
-from lidistill.samples.preparer import CHANNELS, Channel
-
-_MAX_WEIGHTS = 1 << 31
-"""Weights of the perceptrons; those of WI-48-768 have 57 million."""
-
-NormName: TypeAlias = Literal["layer", "batch"]
 
 
-class WaffleIronConfig(BackboneSettings):
-    """WaffleIron WI-depth-width.
-
-    References:
-        Puy, Boulch, Marlet, "Using a Waffle Iron for Automotive Point Cloud Semantic
-        Segmentation", ICCV 2023; ScaLR (CVPR 2024) for the widths 256, 384 and 768.
-    """
-
-    kind: Literal["waffleiron"] = "waffleiron"
-    channels: Annotated[tuple[Channel, ...], Field(min_length=1)] = CHANNELS
-    """Input channels: any of ``intensity``, ``x``, ``y``, ``z`` and ``radius``, in any order."""
-    num_neighbors: Annotated[int, Field(ge=1, le=1024)] = 16  # K
-    width: Annotated[int, Field(ge=1, le=8192)] = 256
-    depth: Annotated[int, Field(ge=1, le=512)] = 48
-    activation: Activation = "relu"  # in the layers; the embedding always has ReLU
-    norm: NormName = "layer"
-    drop_path: Annotated[float, Field(ge=0, lt=1)] = 0.0  # the same for every layer
-    flatten: Flatten = "mean"
-    layer_scale_init: Literal["uniform"] | float = "uniform"  # uniform in (-1, 1), or a constant
-    spatial: Literal["occupied", "dense"] = "occupied"  # equal results; dense is the slow twin
-    checkpointing: bool = False  # recompute each layer in the backward pass to save memory
-    grid: GridConfig = GridConfig()
-
-    @model_validator(mode="before")
-    @classmethod
-    def _named_channels(cls, values: Any) -> Any:
-        """Older versions counted the channels, and there was one choice of them."""
-        if not isinstance(values, dict) or "in_channels" not in values:
-            return values
-        if values["in_channels"] != len(CHANNELS):
-            msg = (
-                f"in_channels={shown(values['in_channels'])}: name the channels instead, "
-                f"channels: [{', '.join(CHANNELS)}] or some of them"
-            )
-            raise ValueError(msg)
-        rest = {key: value for key, value in values.items() if key != "in_channels"}
-        return {"channels": CHANNELS} | rest
-
-    @model_validator(mode="after")
-    def _fits_a_machine(self) -> Self:
-        if len(set(self.channels)) != len(self.channels):
-            msg = f"channels {', '.join(self.channels)}: name each once"
-            raise ValueError(msg)
-        products = 2 * self.depth * self.width**2
-        if products > _MAX_WEIGHTS:
-            msg = (
-                f"a network of depth {self.depth} and width {self.width} has {products:,} weights; "
-                f"expected at most {_MAX_WEIGHTS:,}"
-            )
-            raise ValueError(msg)
-        return self
+class WaffleIronConfig(WaffleIronKeys):
+    """See ``WaffleIronKeys``."""
 
     def build(self) -> "WaffleIron":
         """Network with fresh weights."""
         return WaffleIron(self)
-
-    def inputs(self) -> WafflePreparer:
-        """See ``BackboneSettings.inputs``."""
-        return WafflePreparer(
-            channels=self.channels, grid=self.grid, num_neighbors=self.num_neighbors
-        )
-
-    def cost(self, num_points: int) -> NetworkCost:
-        """See ``BackboneSettings.cost``; a layer fills all channels of its plane, in float32."""
-        integers = 1 + self.num_neighbors + len(self.grid.planes)
-        widest = max(height * width for height, width in self.grid.planes)
-        row = 4 * len(self.channels) + 8 * integers
-        return NetworkCost(inputs=row * num_points, working=4 * widest * self.width)
-
-    def shallow(self) -> tuple[Self, Self, float]:
-        """See ``BackboneSettings.shallow``; each plane has its turn once, or twice."""
-        planes = len(self.grid.planes)
-        first, second = (self.model_copy(update={"depth": n * planes}) for n in (1, 2))
-        return first, second, (self.depth - planes) / planes
 
 
 def _norm(config: WaffleIronConfig) -> nn.Module:

@@ -23,8 +23,8 @@ from lidistill.backbones.waffleiron.cpu.fused_forward import (
 from lidistill.backbones.waffleiron.cpu.loops import rows
 from lidistill.backbones.waffleiron.cpu.threads import chunks, run_split, split_rows
 from lidistill.backbones.waffleiron.depthwise import Activation, activate, activate_backward
-from lidistill.backbones.waffleiron.flatten_inflate import Plane
 from lidistill.backbones.waffleiron.layer import Keep, LayerForm, LayerWeights
+from lidistill.backbones.waffleiron.plane import Plane
 
 
 class Saved(NamedTuple):

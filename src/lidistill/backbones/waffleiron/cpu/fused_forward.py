@@ -18,8 +18,8 @@ from lidistill.backbones.waffleiron.cpu import loops
 from lidistill.backbones.waffleiron.cpu.loops import rows
 from lidistill.backbones.waffleiron.cpu.threads import chunks, run_split, split_rows
 from lidistill.backbones.waffleiron.depthwise import activate
-from lidistill.backbones.waffleiron.flatten_inflate import Plane
 from lidistill.backbones.waffleiron.layer import Keep, LayerForm, LayerWeights
+from lidistill.backbones.waffleiron.plane import Plane
 
 _CHUNK_VALUES = 1 << 18
 """Of points at a time: few enough for them and three buffers to stay near a core, and so many that

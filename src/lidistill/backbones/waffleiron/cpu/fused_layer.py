@@ -23,8 +23,8 @@ from lidistill.backbones.waffleiron.cpu.fused_forward import (
     convs_on_cells,
     flatten_normed,
 )
-from lidistill.backbones.waffleiron.flatten_inflate import Plane
 from lidistill.backbones.waffleiron.layer import Keep, LayerForm, LayerWeights
+from lidistill.backbones.waffleiron.plane import Plane
 
 
 class ChannelMix(Protocol):

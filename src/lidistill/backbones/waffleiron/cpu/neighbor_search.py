@@ -1,6 +1,6 @@
 """Exact nearest neighbours of a whole cloud, eight points at a time, compiled.
 
-The definition is ``neighbors.nearest_by_scipy``; this finds the same distances in a fraction of
+The definition is ``nearest_by_scipy``; this finds the same distances in a fraction of
 the time. Halving the cloud at the median of its longest side, again and again, leaves buckets of
 eight points that lie together. The points of a bucket search side by side, one in each lane of a
 vector: every other point that may be near is offered to all eight at once. Boxes around buckets,

@@ -1,6 +1,6 @@
 """Exact nearest neighbours by a grid of hashed cells, on any device.
 
-The definition is ``neighbors.nearest_by_scipy``, which runs where the search has not proven itself
+The definition is ``nearest_by_scipy``, which runs where the search has not proven itself
 or is switched off. A point whose K-th neighbour in the 27 cells
 around it lies within one cell's edge is done, for nothing outside of them is nearer; the others
 search again with cells of twice the size.
@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from lidistill.backbones.waffleiron.gpu.proof import NEIGHBORS, trusted
-from lidistill.backbones.waffleiron.neighbors import nearest_by_scipy
 from lidistill.compiled import compiling
+from lidistill.samples.nearest import nearest_by_scipy
 
 _CELL: Final = 0.3  # metres; fastest for scans thinned to voxels of 0.1 m
 _BUDGET: Final = 1 << 22  # candidates looked at together
@@ -45,7 +45,7 @@ def hash_neighbors(points: Tensor, k: int) -> Tensor:
 def grid_search(points: Tensor, k: int, *, cell: float = _CELL) -> Tensor:
     """(M, 1 + K) every (M, 3) finite point and its nearest others, the nearest first.
 
-    See ``neighbors.nearest_neighbors``: rows are filled up with the point itself, points on the
+    See ``inputs.nearest_neighbors``: rows are filled up with the point itself, points on the
     same distance come in any order.
 
     Args:

@@ -10,7 +10,6 @@ from torch import Tensor
 from lidistill.backbones.waffleiron.cpu.fused_backward import Saved
 from lidistill.backbones.waffleiron.cpu.fused_forward import cells_with_affine
 from lidistill.backbones.waffleiron.cpu.fused_layer import Passes
-from lidistill.backbones.waffleiron.flatten_inflate import Plane
 from lidistill.backbones.waffleiron.gpu.cells import correlate_taps, gather_taps, segment_sums
 from lidistill.backbones.waffleiron.gpu.columns import narrow, through_activation
 from lidistill.backbones.waffleiron.gpu.points import (
@@ -20,6 +19,7 @@ from lidistill.backbones.waffleiron.gpu.points import (
     inflate_normed_backward,
 )
 from lidistill.backbones.waffleiron.layer import Keep, LayerForm, LayerWeights
+from lidistill.backbones.waffleiron.plane import Plane
 
 
 def flatten_normed(tokens: Tensor, plane: Plane, form: LayerForm) -> Tensor:

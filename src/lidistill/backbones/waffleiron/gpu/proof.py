@@ -21,9 +21,9 @@ from torch import Tensor
 
 from lidistill.backbones.waffleiron.cpu.fused_layer import Passes, fused_layer
 from lidistill.backbones.waffleiron.depthwise import occupied_convs
-from lidistill.backbones.waffleiron.flatten_inflate import build_plane
 from lidistill.backbones.waffleiron.layer import LayerForm, LayerWeights, plain_layer
-from lidistill.backbones.waffleiron.neighbors import nearest_by_scipy
+from lidistill.backbones.waffleiron.plane import build_plane
+from lidistill.samples.nearest import nearest_by_scipy
 
 logger = logging.getLogger(__name__)
 
