@@ -1,16 +1,11 @@
 """What every data set promises, over the table of data sets."""
 
+import importlib
 import pickle
 
 import numpy as np
 import pytest
-from fakes.argoverse2 import write_log
 from fakes.batches import waffle
-from fakes.folder import write_folder
-from fakes.kitti_raw import write_drive
-from fakes.nuscenes import FakeNuScenes
-from fakes.runs import write_street
-from fakes.semantic_kitti import write_sequence
 
 from lidistill.config import resume_rule
 from lidistill.datasets import DATASETS
@@ -20,52 +15,14 @@ from lidistill.samples.distillation import SamplingConfig
 from lidistill.samples.labelled import scan_sample
 
 
-def write_pandaset(folder):
-    write_street(folder)
-    return {"split": "all"}
-
-
-def write_nuscenes(folder):
-    fake = FakeNuScenes(folder)
-    fake.add_scene("scene-0061")
-    fake.write_tables()
-    return {"version": "v1.0-mini", "split": "all", "labels": "optional"}
-
-
-def write_semantic_kitti(folder):
-    write_sequence(folder, 8)
-    return {"split": "val", "missing": "skip"}
-
-
-def write_own(folder):
-    write_folder(folder)
-    return {"labels": "required", "pictures": "required"}
-
-
-def write_kitti_raw(folder):
-    write_drive(folder)
-    return {}
-
-
-def write_argoverse2(folder):
-    write_log(folder)
-    (folder / "statistics.yaml").write_text("intensity_mean: 20.0\nintensity_std: 9.0\n")
-    return {}
-
-
-FAKES = {
-    "argoverse2": write_argoverse2,
-    "kitti_raw": write_kitti_raw,
-    "folder": write_own,
-    "pandaset": write_pandaset,
-    "nuscenes": write_nuscenes,
-    "semantic_kitti": write_semantic_kitti,
-}
+def write_copy(kind, folder):
+    """A miniature by the fake of that name; what to say beside its root."""
+    return importlib.import_module(f"fakes.{kind}").write_copy(folder)
 
 
 @pytest.fixture(params=sorted(DATASETS))
 def dataset(request, tmp_path):
-    options = FAKES[request.param](tmp_path)
+    options = write_copy(request.param, tmp_path)
     return DATASETS[request.param](root=tmp_path, **options).build()
 
 
@@ -83,7 +40,7 @@ def test_every_frame_has_a_scene_and_every_scene_is_a_drive_at_hand(dataset):
 
 @pytest.mark.parametrize("kind", sorted(DATASETS))
 def test_a_data_set_knows_its_own_folder_and_nobody_elses(kind, tmp_path):
-    FAKES[kind](tmp_path)
+    write_copy(kind, tmp_path)
     assert [name for name, config in DATASETS.items() if config.detect(tmp_path)] == [kind]
     found = DATASETS[kind].everything(tmp_path)
     assert {config.kind for config in found} == {kind}
@@ -95,7 +52,7 @@ MAY_CHANGE = {"root": "where it lies", "missing": "how its gaps are met", "index
 
 @pytest.mark.parametrize("kind", sorted(DATASETS))
 def test_a_run_goes_on_wherever_its_data_lie_but_with_the_same(kind, tmp_path):
-    config = DATASETS[kind](root=tmp_path, **FAKES[kind](tmp_path))
+    config = DATASETS[kind](root=tmp_path, **write_copy(kind, tmp_path))
     rules = {key: resume_rule(config, key) for key in type(config).model_fields}
     assert rules["root"] == rules["missing"] == "may change"
     assert rules == {key: "may change" if key in MAY_CHANGE else None for key in rules}
@@ -103,7 +60,7 @@ def test_a_run_goes_on_wherever_its_data_lie_but_with_the_same(kind, tmp_path):
 
 @pytest.mark.parametrize("kind", sorted(DATASETS))
 def test_what_is_complete_lacks_nothing_and_a_served_set_has_a_format(kind, tmp_path):
-    dataset = DATASETS[kind](root=tmp_path, **FAKES[kind](tmp_path)).build()
+    dataset = DATASETS[kind](root=tmp_path, **write_copy(kind, tmp_path)).build()
     assert all(isinstance(line, str) for line in dataset.missing())
     assert (dataset.submission_format() is not None) == bool(DATASETS[kind].TEST_SET)
 

@@ -73,3 +73,10 @@ def write_log(root, name="0a1b-log", split="train", *, num_sweeps=2, scan=None, 
     rows = [(1.0, 0.0, 0.0, 0.0, SPEED * (t - START) * 1e-9, 0.0, 0.0) for t in moments]
     write_poses(folder / "city_SE3_egovehicle.feather", moments, rows, key="timestamp_ns")
     return folder
+
+
+def write_copy(folder):
+    """See ``contract/test_datasets.py``."""
+    write_log(folder)
+    (folder / "statistics.yaml").write_text("intensity_mean: 20.0\nintensity_std: 9.0\n")
+    return {}

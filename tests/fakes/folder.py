@@ -63,3 +63,9 @@ def write_folder(root, drives=("a", "b"), **parts):
     write_yaml(root / "labels.yaml", LABELS)
     write_yaml(root / "statistics.yaml", {"intensity_mean": 127.0, "intensity_std": 74.0})
     return root
+
+
+def write_copy(folder):
+    """See ``contract/test_datasets.py``."""
+    write_folder(folder)
+    return {"labels": "required", "pictures": "required"}

@@ -1,29 +1,29 @@
 """Data sets behind one contract: files on disk, untouched, to frames."""
 
-from typing import TYPE_CHECKING, Annotated, TypeAlias, Union
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING, Annotated, Final, TypeAlias, Union
 
 from pydantic import Field
 
 from lidistill.datasets import base
-from lidistill.datasets.argoverse2.dataset import Argoverse2Config
 from lidistill.datasets.base import FrameDataset, Parts, SensorFrames
-from lidistill.datasets.kitti.raw import KittiRawConfig
-from lidistill.datasets.kitti.semantic import SemanticKittiConfig
-from lidistill.datasets.nuscenes.dataset import NuScenesConfig
-from lidistill.datasets.own.dataset import FolderConfig
-from lidistill.datasets.pandaset.dataset import PandaSetConfig
 from lidistill.datasets.sensors import SENSORS
 
 __all__ = ["DATASETS", "DatasetConfig", "FrameDataset", "Parts", "SensorFrames"]
 
 # In the order in which a folder is compared with their layouts.
-DATASETS: dict[str, type[base.DatasetConfig]] = {
-    "nuscenes": NuScenesConfig,
-    "semantic_kitti": SemanticKittiConfig,
-    "pandaset": PandaSetConfig,
-    "kitti_raw": KittiRawConfig,
-    "argoverse2": Argoverse2Config,
-    "folder": FolderConfig,
+_WHERE: Final = {
+    "nuscenes": "nuscenes.dataset:NuScenesConfig",
+    "semantic_kitti": "kitti.semantic:SemanticKittiConfig",
+    "pandaset": "pandaset.dataset:PandaSetConfig",
+    "kitti_raw": "kitti.raw:KittiRawConfig",
+    "argoverse2": "argoverse2.dataset:Argoverse2Config",
+    "folder": "own.dataset:FolderConfig",
+}
+"""The one line that adds a data set: its ``kind``, and where its configuration is in this room."""
+
+DATASETS: Final[dict[str, type[base.DatasetConfig]]] = {
+    kind: resolve_name(f"{__name__}.{place}") for kind, place in _WHERE.items()
 }
 """Configuration of every data set by its ``kind``."""
 
