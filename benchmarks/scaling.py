@@ -15,7 +15,7 @@ from student import GRID, NEIGHBORS, Contender, batch_of, measure, ours, read_po
 
 from lidistill.backbones import WaffleIronConfig
 from lidistill.records import Batch
-from lidistill.samples.field_of_view import crop_mask
+from lidistill.samples.augmentation import crop_mask
 
 POINTS = (5_000, 20_000, 80_000, 200_000)
 DEPTHS = (12, 24, 48)

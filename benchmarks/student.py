@@ -31,8 +31,8 @@ from lidistill.backbones.waffleiron.inputs import (
 )
 from lidistill.backbones.waffleiron.published import NamedWeights, to_official
 from lidistill.records import Batch
-from lidistill.samples.field_of_view import crop_mask
-from lidistill.samples.voxel_grid import voxel_first
+from lidistill.samples.augmentation import crop_mask
+from lidistill.samples.voxels import voxel_first
 
 DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16}
 GRID = WaffleIronConfig().grid

@@ -19,7 +19,7 @@ from lidistill.distill.run import pretrain
 from lidistill.errors import ConfigError
 from lidistill.recipes import apply_overrides
 from lidistill.records import Batch, Frame, collate
-from lidistill.samples.channels import stack_channels
+from lidistill.samples.augmentation import stack_channels
 from lidistill.samples.distillation import SamplingConfig
 from lidistill.samples.labelled import scan_sample
 from lidistill.segment.report import train_and_score

@@ -11,10 +11,10 @@ from lidistill.backbones import WaffleIronConfig
 from lidistill.backbones.waffleiron.grid import GridConfig
 from lidistill.backbones.waffleiron.inputs import WafflePreparer
 from lidistill.records import Frame, collate
+from lidistill.samples.augmentation import crop_mask
 from lidistill.samples.distillation import SamplingConfig
-from lidistill.samples.field_of_view import crop_mask
 from lidistill.samples.labelled import scan_sample
-from lidistill.samples.voxel_grid import voxel_first
+from lidistill.samples.voxels import voxel_first
 
 TIE = 1e-6  # metres: neighbours this close in distance may change places
 

@@ -8,13 +8,13 @@ from lidistill.backbones.waffleiron.grid import GridConfig
 from lidistill.samples.augmentation import (
     Augmentation,
     AugmentationConfig,
+    crop_mask,
     flip,
     limit_to_nearest,
     rotate,
     scale,
 )
-from lidistill.samples.field_of_view import crop_mask
-from lidistill.samples.voxel_grid import voxel_permuted
+from lidistill.samples.voxels import voxel_permuted
 
 FILES = golden_files("transforms/*.safetensors")
 PLANES = {"rot_dim0": (1, 2), "rot_dim1": (0, 2), "rot_dim2": (0, 1), "rot_dim6": (4, 5)}

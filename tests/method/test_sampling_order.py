@@ -12,12 +12,12 @@ from fakes.scan import scan_frame, turn
 from lidistill.backbones.waffleiron.grid import GridConfig
 from lidistill.backbones.waffleiron.inputs import cell_indices
 from lidistill.records import CameraView
-from lidistill.samples.augmentation import AugmentationConfig
+from lidistill.samples.augmentation import AugmentationConfig, crop_mask
 from lidistill.samples.distillation import SamplingConfig, distillation_sample, sample_rng
-from lidistill.samples.field_of_view import crop_mask, crop_tensor
 from lidistill.samples.labelled import labelled_sample, scan_sample
 from lidistill.samples.on_device import build_sample, raw_sample
 from lidistill.samples.pairing import pair_by_numpy, pair_view
+from lidistill.samples.tensor_geometry import crop_tensor
 
 GRID = GridConfig()
 PREPARER = waffle(GRID)

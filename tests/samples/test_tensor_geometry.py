@@ -4,10 +4,9 @@ import torch
 
 from lidistill.backbones.waffleiron.grid import GridConfig
 from lidistill.backbones.waffleiron.inputs import cell_indices, cells_of_tensor
-from lidistill.samples.augmentation import limit_to_nearest
-from lidistill.samples.field_of_view import crop_mask, crop_tensor
-from lidistill.samples.tensor_geometry import first_of_voxels, nearest_to
-from lidistill.samples.voxel_grid import voxel_permuted
+from lidistill.samples.augmentation import crop_mask, limit_to_nearest
+from lidistill.samples.tensor_geometry import crop_tensor, nearest_to
+from lidistill.samples.voxels import first_of_voxels, voxel_permuted
 
 
 def cloud(num_points, dtype=np.float32, spread=20.0):

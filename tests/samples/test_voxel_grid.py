@@ -4,7 +4,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from lidistill.samples.voxel_grid import first_by_definition, voxel_first, voxel_permuted
+from lidistill.samples.voxels import first_by_definition, voxel_first, voxel_permuted
 
 pytestmark = pytest.mark.usefixtures("both_forms")
 

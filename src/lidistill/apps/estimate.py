@@ -22,9 +22,7 @@ from lidistill.distill.recipe import PretrainRecipe
 from lidistill.distill.step import Distiller, build_distiller
 from lidistill.errors import WeightsNotFoundError
 from lidistill.records import Batch, Pairs
-from lidistill.samples.augmentation import with_radius
-from lidistill.samples.channels import stack_channels
-from lidistill.samples.field_of_view import crop_mask
+from lidistill.samples.augmentation import crop_mask, stack_channels, with_radius
 from lidistill.samples.preparer import Preparer
 from lidistill.teachers import ChannelGroup, TeacherConfig
 from lidistill.teachers.vit import PUBLISHED, VitTeacherConfig

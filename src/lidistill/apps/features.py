@@ -29,9 +29,8 @@ from lidistill.labels import IGNORE
 from lidistill.loading.input_statistics import own_sensor, pick_sensor
 from lidistill.recipes import Recipe, apply_overrides
 from lidistill.records import Frame, collate
-from lidistill.samples.channels import wants_intensity
+from lidistill.samples.augmentation import crop_mask, wants_intensity
 from lidistill.samples.distillation import SamplingConfig
-from lidistill.samples.field_of_view import crop_mask
 from lidistill.samples.labelled import scan_sample
 from lidistill.samples.preparer import Preparer
 from lidistill.segment.heads import SegmentationHead

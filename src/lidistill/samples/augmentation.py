@@ -1,9 +1,9 @@
-"""Augmentations as pure functions, and the numbers they draw as records.
+"""From points to what a network is given: augmentation, field of view, input channels.
 
-Shape letters: N points. Points are metres in the lidar frame, angles radians.
+Shape letters: N points, M of them, F channels. Points are metres in the lidar frame, angles radians.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Final, Literal
 
@@ -12,9 +12,14 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from lidistill.config import Config
+from lidistill.records import FieldOfView
+from lidistill.samples.preparer import Channel
 
 _GOLDEN_RATIO: Final = (5**0.5 - 1) / 2  # its multiples spread over the unit interval
 _MAX_CENTRES: Final = 16
+CROP_MARGIN: Final = 1e-4  # metres that points must lie further inside a field of view
+SPATIAL: Final = {"x": 0, "y": 1, "z": 2, "radius": 3}
+"""Column of each channel in those that augmentation gives."""
 
 
 def rotate(
@@ -156,3 +161,40 @@ class AugmentationConfig(Config):
             if self.kind == "finetune"
             else None,
         )
+
+
+def crop_mask(coords: NDArray[np.floating], view: FieldOfView) -> NDArray[np.bool_]:
+    """(M,) whether each of the (M, 3) points, metres, lies inside the field of view."""
+    inside = np.ones(len(coords), dtype=bool)
+    for column, low, high in zip(coords.T, view.low, view.high, strict=True):
+        # Whatever their own precision, coordinates are compared in double.
+        inside &= column > np.float64(low + CROP_MARGIN)
+        inside &= column < np.float64(high - CROP_MARGIN)
+    return inside
+
+
+def wants_intensity(channels: Sequence[Channel]) -> bool:
+    """Whether a sensor's intensity and its statistics are needed at all."""
+    return "intensity" in channels
+
+
+def stack_channels(
+    channels: Sequence[Channel],
+    intensity: NDArray[np.floating] | None,
+    spatial: NDArray[np.floating],
+) -> NDArray[np.float32]:
+    """(M, F) float32 channels in the order in which they are asked for.
+
+    Args:
+        channels: Names.
+        intensity: (M,) standardised; None where no channel is intensity.
+        spatial: (M, 4) x, y, z and radius, metres.
+    """
+    stacked = np.empty((len(spatial), len(channels)), dtype=np.float32)
+    for column, name in enumerate(channels):
+        if name == "intensity":
+            assert intensity is not None  # noqa: S101  made where it is wanted
+            stacked[:, column] = intensity
+        else:
+            stacked[:, column] = spatial[:, SPATIAL[name]]
+    return stacked

@@ -22,10 +22,11 @@ from lidistill.samples.augmentation import (
     Augmentation,
     AugmentationConfig,
     centres,
+    crop_mask,
     limit_to_nearest,
+    stack_channels,
+    wants_intensity,
 )
-from lidistill.samples.channels import stack_channels, wants_intensity
-from lidistill.samples.field_of_view import crop_mask
 from lidistill.samples.pairing import PixelPairs, gather_pairs, pair_view
 from lidistill.samples.preparer import Preparer
 from lidistill.samples.voxels import VoxelFrame, finite_points, voxel_subset

@@ -17,18 +17,12 @@ from torch import Tensor
 
 from lidistill.datasets.sensors import sensor_of
 from lidistill.records import CameraView, Frame, Sample
-from lidistill.samples.augmentation import Augmentation, centres
-from lidistill.samples.channels import stack_tensors, wants_intensity
+from lidistill.samples.augmentation import centres, wants_intensity
 from lidistill.samples.distillation import Draws, SamplingConfig, draw, nothing_paired
-from lidistill.samples.field_of_view import crop_tensor
 from lidistill.samples.pairing_on_device import gather_on_device, pair_on_device
 from lidistill.samples.preparer import Preparer
-from lidistill.samples.tensor_geometry import (
-    first_of_voxels,
-    nearest_to,
-    squared_norm,
-)
-from lidistill.samples.voxels import finite_points, voxel_pose
+from lidistill.samples.tensor_geometry import augmented, crop_tensor, nearest_to, stack_tensors
+from lidistill.samples.voxels import finite_points, first_of_voxels, voxel_pose
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,7 +165,7 @@ def _crop_and_describe(
     raw: RawSample, points: Tensor, chosen: Tensor, preparer: Preparer
 ) -> tuple[Sample, Tensor]:
     """Sample of the chosen points inside the field of view, and which of them those are."""
-    coords, channels = _augmented(points[chosen], raw.draws.augmentation)
+    coords, channels = augmented(points[chosen], raw.draws.augmentation)
     inside = crop_tensor(coords, preparer.field_of_view)
     source, coords = chosen[inside], coords[inside]
     intensity = None
@@ -189,25 +183,3 @@ def _crop_and_describe(
         labels=None if raw.labels is None else raw.labels.to(points.device)[source],
     )
     return sample, inside
-
-
-def _augmented(points: Tensor, augmentation: Augmentation) -> tuple[Tensor, Tensor]:
-    """(N, 3) coordinates and (N, 4) channels: ``Augmentation.apply``."""
-    coords = _rotated(points, augmentation.angle) if augmentation.angle else points
-    if augmentation.flip_axis is not None:
-        coords = coords.clone()
-        coords[:, augmentation.flip_axis] *= -1
-    if augmentation.feature_angle is None:
-        coords = coords * augmentation.factor
-        return coords, _with_radius(coords)
-    return coords, _with_radius(_rotated(points, augmentation.feature_angle)) * augmentation.factor
-
-
-def _rotated(points: Tensor, angle: float) -> Tensor:
-    x, y, z = points.unbind(1)
-    cos, sin = points.new_tensor([np.cos(angle), np.sin(angle)])
-    return torch.stack([x * cos - y * sin, x * sin + y * cos, z], dim=1)
-
-
-def _with_radius(points: Tensor) -> Tensor:
-    return torch.cat([points, torch.sqrt(squared_norm(points))[:, None]], dim=1)

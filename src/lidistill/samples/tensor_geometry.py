@@ -1,38 +1,22 @@
-"""Voxels and the point limit as tensors, on any device.
+"""Point limit, augmentation, crop and channels as tensors, on any device.
 
-The NumPy versions, named beside each, are the definition; the integers are the same. Divisors
-are tensors: a GPU multiplies by the reciprocal of a plain number, which may round otherwise.
-
-Shape letters: N points of a cloud, V voxels.
+The NumPy versions, named beside each, are the definition; the integers are the same.
+Shape letters: N points of a cloud, M points of a sample, F channels.
 """
 
+from collections.abc import Sequence
+
+import numpy as np
 import torch
 from torch import Tensor
 
-
-def first_of_voxels(points: Tensor, size: float, permutation: Tensor) -> Tensor:
-    """(V,) point of every voxel that comes first in an order: ``voxel.voxel_permuted``.
-
-    Args:
-        points: (N, 3) finite coordinates, metres; the voxel is computed in their own precision.
-        size: Edge of a voxel, metres.
-        permutation: (N,) int64 order in which the points are visited.
-    """
-    if not len(points):
-        return permutation
-    edge = torch.tensor(size, dtype=points.dtype, device=points.device)
-    voxel = torch.trunc((points - points.amin(0)) / edge)
-    order = permutation
-    for axis in (2, 1, 0):  # each stable sort keeps the order of those before
-        order = order[torch.argsort(voxel[order, axis], stable=True)]
-    in_order = voxel[order]
-    starts = torch.ones_like(order, dtype=torch.bool)
-    starts[1:] = (in_order[1:] != in_order[:-1]).any(1)
-    return order[starts]
+from lidistill.records import FieldOfView
+from lidistill.samples.augmentation import CROP_MARGIN, SPATIAL, Augmentation
+from lidistill.samples.preparer import Channel
 
 
 def nearest_to(points: Tensor, centre: int, max_points: int) -> Tensor:
-    """Indices of the points nearest to one of them: ``transforms.limit_to_nearest``.
+    """Indices of the points nearest to one of them: ``augmentation.limit_to_nearest``.
 
     Args:
         points: (N, 3) metres.
@@ -49,3 +33,43 @@ def squared_norm(points: Tensor) -> Tensor:
     """(N,) sum of three squares, added in their order on every device."""
     x, y, z = (points * points).unbind(1)
     return x + y + z
+
+
+def augmented(points: Tensor, augmentation: Augmentation) -> tuple[Tensor, Tensor]:
+    """(N, 3) coordinates and (N, 4) channels: ``Augmentation.apply``."""
+    coords = _rotated(points, augmentation.angle) if augmentation.angle else points
+    if augmentation.flip_axis is not None:
+        coords = coords.clone()
+        coords[:, augmentation.flip_axis] *= -1
+    if augmentation.feature_angle is None:
+        coords = coords * augmentation.factor
+        return coords, _with_radius(coords)
+    return coords, _with_radius(_rotated(points, augmentation.feature_angle)) * augmentation.factor
+
+
+def _rotated(points: Tensor, angle: float) -> Tensor:
+    x, y, z = points.unbind(1)
+    cos, sin = points.new_tensor([np.cos(angle), np.sin(angle)])
+    return torch.stack([x * cos - y * sin, x * sin + y * cos, z], dim=1)
+
+
+def _with_radius(points: Tensor) -> Tensor:
+    return torch.cat([points, torch.sqrt(squared_norm(points))[:, None]], dim=1)
+
+
+def crop_tensor(coords: Tensor, view: FieldOfView) -> Tensor:
+    """``crop_mask`` of tensors, on their device."""
+    position = coords.double()
+    low = torch.tensor(view.low, dtype=torch.float64, device=coords.device) + CROP_MARGIN
+    high = torch.tensor(view.high, dtype=torch.float64, device=coords.device) - CROP_MARGIN
+    return ((position > low) & (position < high)).all(1)
+
+
+def stack_tensors(channels: Sequence[Channel], intensity: Tensor | None, spatial: Tensor) -> Tensor:
+    """``stack_channels`` of tensors, on their device."""
+    columns = []
+    for name in channels:
+        column = intensity if name == "intensity" else spatial[:, SPATIAL[name]]
+        assert column is not None  # noqa: S101  made where it is wanted
+        columns.append(column)
+    return torch.stack(columns, dim=1)

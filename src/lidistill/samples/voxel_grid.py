@@ -1,4 +1,4 @@
-"""One point per voxel, in lexicographic voxel order.
+"""One point per voxel, in lexicographic voxel order, by compiled loops.
 
 Shape letters: N points of a cloud, V voxels that hold at least one of them.
 """
@@ -6,74 +6,41 @@ Shape letters: N points of a cloud, V voxels that hold at least one of them.
 from typing import Final
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from lidistill.compiled import compiled_exactly, compiling
-from lidistill.samples.tensor_geometry import first_of_voxels
 
 _BLOCK: Final = 256  # points
 _KEY_BITS: Final = 63
 
 
-def voxel_first(points: NDArray[np.floating], size: float) -> NDArray[np.int64]:
-    """Index of the first point of every voxel.
-
-    Args:
-        points: (N, 3) finite coordinates, metres; the voxel is computed in their own precision.
-        size: Edge of a voxel, metres.
-
-    Returns:
-        (V,) indices, ordered by the voxel's x, then y, then z.
-
-    References:
-        ScaLR (CVPR 2024), supplementary: voxels of 0.1 m counted from the cloud's minimum.
-    """
-    return voxel_permuted(points, size, np.arange(len(points)))
-
-
-def voxel_permuted(
+def first_by_keys(
     points: NDArray[np.floating], size: float, permutation: NDArray[np.integer]
-) -> NDArray[np.int64]:
-    """Index of the point of every voxel that comes first in a given order.
+) -> NDArray[np.int64] | None:
+    """``voxels.voxel_permuted`` by sorting one number a point.
 
     Args:
-        points: (N, 3) finite coordinates, metres.
+        points: (N, 3) coordinates, metres, contiguous; at least one.
         size: Edge of a voxel, metres.
         permutation: (N,) order in which the points are visited.
 
     Returns:
-        (V,) indices into ``points``, ordered by the voxel's x, then y, then z.
+        (V,) indices; None where loops are not compiled, or the cloud is too wide for such numbers.
 
     Raises:
-        ValueError: If the size is not positive or a coordinate is not finite.
+        ValueError: If a coordinate is not finite.
     """
-    if not size > 0:
-        msg = f"voxel size is {size}, expected a positive number of metres"
-        raise ValueError(msg)
-    if not len(points):
-        return np.zeros(0, dtype=np.int64)
-    points = np.ascontiguousarray(points)
     edge = points.dtype.type(size)
     with np.errstate(over="ignore", invalid="ignore"):
         low, extent = _extent(points)
     bits = [_bits(float(value)) for value in _largest(extent, edge)]
     rank_bits = len(points).bit_length()
     if not compiling() or sum(bits) + rank_bits > _KEY_BITS:
-        return first_by_definition(points, size, permutation)
+        return None
     shifts = np.array([bits[1] + bits[2], bits[2], 0]) + rank_bits
     keys = _ranked_keys(points, low, edge, shifts, permutation)
     keys.sort()
     return _firsts(keys, rank_bits, permutation)
-
-
-def first_by_definition(
-    points: NDArray[np.floating], size: float, permutation: NDArray[np.integer]
-) -> NDArray[np.int64]:
-    """The definition of ``voxel_permuted``, and its way with clouds too wide for the other."""
-    order = torch.from_numpy(permutation.astype(np.int64))
-    found: NDArray[np.int64] = first_of_voxels(torch.from_numpy(points.copy()), size, order).numpy()
-    return found
 
 
 def _bits(largest: float) -> int:

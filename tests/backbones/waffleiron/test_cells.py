@@ -2,7 +2,7 @@ import numpy as np
 
 from lidistill.backbones.waffleiron.grid import GridConfig
 from lidistill.backbones.waffleiron.inputs import cell_indices
-from lidistill.samples.field_of_view import crop_mask
+from lidistill.samples.augmentation import crop_mask
 
 GRID = GridConfig(
     fov_min=(-4.0, -6.0, -2.0), fov_max=(4.0, 6.0, 2.0), planes=((8, 24), (4, 5), (3, 2))

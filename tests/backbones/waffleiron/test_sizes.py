@@ -8,7 +8,7 @@ from lidistill.backbones.waffleiron.edge_max import dense_edge_max, edge_max
 from lidistill.backbones.waffleiron.flatten_inflate import flatten_points, inflate_cells
 from lidistill.backbones.waffleiron.inputs import nearest_neighbors
 from lidistill.backbones.waffleiron.plane import build_plane
-from lidistill.samples.voxel_grid import voxel_first
+from lidistill.samples.voxels import voxel_first
 
 SIZES = [1, pytest.param(200_000, marks=pytest.mark.slow)]
 rng = np.random.default_rng
