@@ -1,6 +1,6 @@
 """From points to what a network is given: augmentation, field of view, input channels.
 
-Shape letters: N points, M of them, F channels. Points are metres in the lidar frame, angles radians.
+Shape letters: N points, M of them, F channels. Points: metres in the lidar frame; angles: radians.
 """
 
 from collections.abc import Iterator, Sequence
