@@ -1,0 +1,1 @@
+"""Single objects out of points whose classes are known, or of points alone; nothing is trained."""
