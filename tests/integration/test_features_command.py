@@ -12,6 +12,8 @@ import lidistill
 from lidistill.datasets.own.files import read_label_table
 from lidistill.datasets.scan_file import read_scan
 from lidistill.distill.run import pretrain
+from lidistill.instances.boxes import read_boxes
+from lidistill.instances.find import InstanceFinder
 from lidistill.recipes import apply_overrides
 from lidistill.segment.report import train_and_score
 
@@ -113,6 +115,47 @@ def test_classes_are_written_with_their_names(world, scans, tmp_path, capsys, fo
     assert status == 2
     assert "--overwrite" in err
     assert run(capsys, *arguments, "--overwrite")[0] == 0
+
+
+def test_objects_are_told_apart_in_the_upper_half_of_labels(world, scans, tmp_path, capsys):
+    output, probe = tmp_path / "out", world / "probe-backbone"
+    model, scan = lidistill.load(probe, "cpu"), read_scan(scans / "001.bin")
+    classes = model.predict(scan.points, scan.intensity)
+    name = model.class_names[np.bincount(classes[classes != 255]).argmax()]
+    boxes = tmp_path / "boxes.yaml"
+    boxes.write_text(f"{name}: [9, 7]\n")
+    command = ("predict", probe, scans / "001.bin", "--instances", "--neighbors", "4", "--ply")
+    status, out, err = run(capsys, *command, "--boxes", boxes, "--output", output, "--json")
+    assert status == 0, err
+    assert json.loads(out)["instances"]["neighbors"] == 4
+    found = np.fromfile(output / "001.label", "<u4")
+    np.testing.assert_array_equal(found & 0xFFFF, classes)
+    config = read_boxes(boxes).changed(neighbors=4)
+    objects = InstanceFinder(config, model.class_names)(scan.points, classes)
+    np.testing.assert_array_equal(found >> 16, objects)
+    assert objects.max() > 1
+    assert found[0] == 255  # out of sight
+    assert (output / "001.ply").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("--instances", "--format", "npy"), "--format label"),
+        (("--instances", "--boxes", "kitti"), "semantic_kitti"),
+        (("--instances", "--boxes", "boxes.yaml"), "boxes.yaml"),
+        (("--instances", "--neighbors", "0"), "neighbors"),
+    ],
+)
+def test_bad_boxes_are_one_line_and_nothing_is_written(
+    world, scans, tmp_path, capsys, arguments, expected
+):
+    command = ("predict", world / "probe-backbone", scans, "--output", tmp_path / "out")
+    status, _, err = run(capsys, *command, *arguments)
+    assert status == 2
+    assert err.startswith("error: ")
+    assert expected in err
+    assert not (tmp_path / "out").exists()
 
 
 def test_statistics_of_another_lidar_come_from_a_file(world, scans, tmp_path, capsys):

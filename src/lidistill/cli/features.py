@@ -21,12 +21,14 @@ from lidistill.apps.feature_files import (
     write_outputs,
 )
 from lidistill.apps.features import FeatureModel, load
+from lidistill.apps.instances import WithObjects, instance_config, object_colour
 from lidistill.apps.scan_jobs import Existing, Jobs, check_free, plan_jobs
 from lidistill.cli.output import OUT, print_json
 from lidistill.config import FrozenPrecision
 from lidistill.datasets.own.files import read_statistics
 from lidistill.errors import CheckpointError, ConfigError, FileFormatError
 from lidistill.figures.colors import label_colors
+from lidistill.instances.find import InstanceFinder
 from lidistill.training.progress import track
 
 _Run = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
@@ -75,8 +77,24 @@ class ScanOptions:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectOptions:
+    """How points of a class are told apart into objects; see docs/instances.md."""
+
+    instances: bool = False
+    """Tell objects apart, and write their numbers in the upper 16 bits of each label."""
+    boxes: str = "auto"
+    """Sizes of objects: auto, a shipped table, or a YAML file: `car: [4.4, 1.8]`, metres."""
+    neighbors: int | Literal["as-released"] | None = None
+    """Nearest points that a point may be joined to, 32; as-released: see the docs."""
+    split: bool = False
+    """Cut clusters that are larger than their class's box."""
+
+
 _Options = Annotated[ScanOptions, tyro.conf.arg(name="")]
 _DEFAULT = ScanOptions()
+_Objects = Annotated[ObjectOptions, tyro.conf.arg(name="")]
+_NO_OBJECTS = ObjectOptions()
 
 
 def features(
@@ -124,7 +142,8 @@ def predict(
     /,
     *,
     output: Path,
-    format: Literal["npy", "label"] = "npy",  # noqa: A002  the option's name
+    format: Literal["npy", "label"] | None = None,  # noqa: A002  the option's name
+    objects: _Objects = _NO_OBJECTS,
     options: _Options = _DEFAULT,
     json: bool = False,
 ) -> None:
@@ -139,22 +158,43 @@ def predict(
         run: Run folder of a probe or a fine-tuning, or one of its checkpoints.
         scans: Scan files, folders of scans, drives with a folder scans, and folders of drives.
         output: Folder for the outputs, which have the names (and drives) of their scans.
-        format: npy: uint8; label: uint32 without a header, as in SemanticKITTI.
+        format: npy: uint8; label: uint32 without a header, as in SemanticKITTI. Default: npy, or
+            label with --instances.
+        objects: How objects are told apart.
         options: How scans are read.
         json: Print one JSON object instead of text.
     """
-    jobs = plan_jobs(scans, output, suffix=f".{format}", existing=options.existing)
+    jobs = plan_jobs(
+        scans, output, suffix=f".{_label_format(format, objects)}", existing=options.existing
+    )
     check_free([output / CLASS_TABLE], existing=options.existing)
     model = options.load(run)
     if not model.class_names:
         msg = f"{run} has learned no classes; give a run of `lidistill probe` or `finetune`."
         raise CheckpointError(msg)
-    palette = label_colors(model.class_names)
-    colour: Colour | None = (lambda ids: palette[ids]) if options.ply else None
-    written = _write_all(model, model.predict, jobs, options, colour)
-    write_class_table(model.class_names, output / CLASS_TABLE)
     names = model.class_names
-    _report(written, output, f"{len(names)} classes", {"classes": list(names)}, as_json=json)
+    palette = label_colors(names)
+    compute: Compute = model.predict
+    colour: Colour = lambda ids: palette[ids]  # noqa: E731
+    about: dict[str, object] = {"classes": list(names)}
+    if objects.instances:
+        config = instance_config(
+            objects.boxes, names, neighbors=objects.neighbors, split=objects.split
+        )
+        compute = WithObjects(classes=compute, finder=InstanceFinder(config, names))
+        colour = object_colour(names)
+        about["instances"] = config.model_dump(mode="json")
+    written = _write_all(model, compute, jobs, options, colour if options.ply else None)
+    write_class_table(names, output / CLASS_TABLE)
+    _report(written, output, f"{len(names)} classes", about, as_json=json)
+
+
+def _label_format(chosen: str | None, objects: ObjectOptions) -> str:
+    """Ending of the files of classes."""
+    if objects.instances and chosen == "npy":
+        msg = "--format npy holds classes alone; leave it out, or give --format label."
+        raise ConfigError(msg)
+    return chosen or ("label" if objects.instances else "npy")
 
 
 def _write_all(
