@@ -25,11 +25,14 @@ def killed_worker_in_save(world: World, count: int, rng: np.random.Generator) ->
         while not side.is_dir():
             assert os.waitpid(process.pid, os.WNOHANG)[0] == 0, "the run ended before its time"
         os.kill(int(rng.choice(_children(process.pid))), signal.SIGKILL)
-        if side.is_dir():
+        saving = side.is_dir()
+        if saving:
             tally.count("killed while the files were written")
         status, text = finish(process)
         told = status == 75 and "a data worker was killed" in text
-        tally.check(good=told, otherwise=f"ended with {status}: {text[-300:]}")
+        # On a busy machine the kill may come late: after the last batch it does no harm.
+        late = status == 0 and not saving and difference(run, world.reference) == 0
+        tally.check(good=told or late, otherwise=f"ended with {status}: {text[-300:]}")
         unreadable = survey(run)[1]
         tally.check(good=not unreadable, otherwise=f"{unreadable} unreadable checkpoints")
         resumes(world, run, tally)

@@ -11,13 +11,12 @@ import torch
 from fakes.processes import together
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from lidistill.errors import ConfigError, FileFormatError
 from lidistill.loading.bad_frames import BadFrames
 from lidistill.loading.loader import StepPlan, step_batches
 from lidistill.loading.order import FrameOrder
-from lidistill.loading.worker import report_death_once, start_worker
+from lidistill.loading.worker import start_worker
 
 
 def plan(num_frames=10, batch_size=4, micro_batch=4, seed=0, **ranks):
@@ -296,38 +295,6 @@ def test_workers_work_however_python_starts_them_and_end_with_a_run_that_is_kill
     # Standard output ends when the last process that has it open, a worker, is gone.
     killed = subprocess.run([*command, "kill"], stdout=subprocess.PIPE, check=False, timeout=60)
     assert killed.returncode == -signal.SIGKILL
-
-
-@pytest.mark.parametrize("error", [ConnectionResetError(104, "reset by peer"), EOFError()])
-def test_a_worker_that_dies_while_it_sends_a_batch_is_called_dead(monkeypatch, error):
-    def broken(self):
-        raise error
-
-    monkeypatch.setattr(_MultiProcessingDataLoaderIter, "_next_data", broken)
-    with pytest.raises(RuntimeError, match=r"DataLoader worker \(pid unknown\) ended"):
-        list(step_batches(reader(set()), tuple, plan(), start=0, stop=1, workers=1))
-
-
-def test_the_death_of_a_worker_is_raised_once_and_not_again_while_it_is_handled():
-    calls = []
-
-    def raising(number, frame):
-        calls.append(number)
-        if len(calls) > 1:
-            msg = "DataLoader worker (pid 7) is killed by signal: Killed."
-            raise RuntimeError(msg)
-
-    before = signal.signal(signal.SIGCHLD, raising)
-    try:
-        report_death_once()
-        report_death_once()
-        signal.raise_signal(signal.SIGCHLD)  # a child that is no worker
-        with pytest.raises(RuntimeError, match="is killed by signal"):
-            signal.raise_signal(signal.SIGCHLD)
-        signal.raise_signal(signal.SIGCHLD)
-    finally:
-        signal.signal(signal.SIGCHLD, before)
-    assert len(calls) == 2
 
 
 def test_more_workers_than_cores_are_no_warning(monkeypatch):

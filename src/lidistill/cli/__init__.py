@@ -168,8 +168,10 @@ def _run(name: str, arguments: list[str]) -> None:
     bind = importlib.import_module("lidistill.cli.arguments").bind
     output = importlib.import_module("lidistill.cli.output")
     distributed = importlib.import_module("lidistill.distributed.processes")
+    losses = importlib.import_module("lidistill.distributed.lost_processes")
     module = importlib.import_module(f"lidistill.cli.{COMMANDS[name].module}")
     output.start_logging(quiet=distributed.launched_rank() > 0)  # the first process speaks for all
     function: Any = getattr(module, name.rsplit(maxsplit=1)[-1].replace("-", "_"))
-    bind(function, f"lidistill {name}", arguments)()
-    distributed.leave()
+    with losses.process_losses():
+        bind(function, f"lidistill {name}", arguments)()
+        distributed.leave()

@@ -20,7 +20,13 @@ from lidistill.distributed.all_reduce import gather_items
 from lidistill.errors import ConfigError, LidistillError
 from lidistill.loading.bad_frames import STOP, BadFrame, BadFrameCount, BadFrames, first_made
 from lidistill.loading.order import FrameOrder, Key
-from lidistill.loading.worker import end_workers, report_death_once, start_worker
+from lidistill.loading.worker import (
+    WorkerDeaths,
+    end_workers,
+    start_worker,
+    watch_workers,
+    worker_losses,
+)
 
 T = TypeVar("T")
 
@@ -172,7 +178,7 @@ def step_batches(
 
 
 def _loaded(
-    samples: Dataset[Any], passes: Sampler[list[Key]], collate: Callable[..., Any], workers: int
+    samples: Dataset[Any], passes: _Passes, collate: Callable[..., Any], workers: int
 ) -> Iterator[Any]:
     """What PyTorch's loader gives, with workers started in the way that is Python's default here.
 
@@ -195,24 +201,25 @@ def _loaded(
         worker_init_fn=functools.partial(start_worker, os.getpid(), method),
         multiprocessing_context=multiprocessing.get_context(method),
     )
-    batches = iter(loader)
-    report_death_once()
-    return _received(batches)
+    with worker_losses():  # PyTorch's handler is in place before it can be replaced
+        batches = iter(loader)
+        deaths = watch_workers()
+    return _received(batches, len(passes), deaths)
 
 
-def _received(batches: Iterator[T]) -> Iterator[T]:
-    """Batches as they come; a worker that dies in the middle of one is gone like any other.
+def _received(batches: Iterator[T], count: int, deaths: WorkerDeaths) -> Iterator[T]:
+    """Batches as they come; a worker that dies after the last one is not needed any more.
 
     Raises:
-        RuntimeError: In the words that PyTorch has for a dead worker.
+        RunStoppedError: If one dies before.
     """
     try:
-        yield from batches
-    except (ConnectionError, EOFError) as error:
-        if "DataLoader worker" in str(error):  # raised by what makes the samples
-            raise
-        msg = f"DataLoader worker (pid unknown) ended while it sent a batch: {error!r}"
-        raise RuntimeError(msg) from error
+        for _ in range(count):
+            with deaths.raised():
+                batch = next(batches)
+            yield batch
+    finally:
+        deaths.forget()
 
 
 def _collate(

@@ -42,7 +42,6 @@ from lidistill.training.checkpoint_record import (
     record_sum,
     step_folders,
 )
-from lidistill.training.lost import lost_a_worker
 from lidistill.training.training_state import read_training_state
 
 MAX_WEIGHTS: Final = 4 * 2**30
@@ -132,8 +131,6 @@ def save_checkpoint(
         _put_in_place(side, target)
     except (OSError, RuntimeError, SafetensorError) as error:
         shutil.rmtree(side, ignore_errors=True)
-        if lost_a_worker(error):  # which has nothing to do with the disk
-            raise
         kept = step_folders(folder)
         last = f"{kept[-1].name} is still there" if kept else "there is none before it"
         msg = (

@@ -10,6 +10,7 @@ from typing import Any
 from torch import nn
 
 from lidistill.atomic_write import sync
+from lidistill.distributed.lost_processes import process_losses
 from lidistill.distributed.processes import (
     is_first,
     on_first,
@@ -20,7 +21,6 @@ from lidistill.distributed.processes import (
 from lidistill.training.checkpoint import clean_stale, newest_checkpoint, prune, save_checkpoint
 from lidistill.training.config import Training
 from lidistill.training.fault_log import FaultLog
-from lidistill.training.lost import losses_of_helpers
 from lidistill.training.precision import log_paths, make_scaler, warn_if_slow
 from lidistill.training.progress import ProgressBar
 from lidistill.training.resume import Resumed, resume
@@ -45,10 +45,11 @@ def train(training: Training) -> Path:
         TrainingError: If too many steps in a row had no finite loss or gradient, or another run
             has the folder.
         CheckpointError: If the run folder holds a run of another recipe, or cannot be written.
-        RunStoppedError: If a signal ended the run, after it has saved.
+        RunStoppedError: If a signal ended the run, after it has saved; or a process is gone that it
+            cannot go on without.
     """
     start(training.device)
-    with contextlib.ExitStack() as stack, losses_of_helpers():
+    with process_losses(), contextlib.ExitStack() as stack:
         on_first(lambda: _open(training, stack))
         if is_first():
             warn_if_slow(training.device, training.config.precision, key="train.precision")
