@@ -16,7 +16,10 @@ from lidistill.loading.loader import StepPlan, step_batches
 from lidistill.loading.order import FrameOrder
 from lidistill.loading.worker import WorkerDeaths, watch_workers
 from lidistill.training import loop
-from lidistill.training.checkpoint import load_checkpoint, step_folders
+from lidistill.training.checkpoint import load_checkpoint
+from lidistill.training.checkpoint_record import step_folders
+from lidistill.training.progress import ProgressBar
+from lidistill.training.tracking import JsonLinesTracker
 from training.test_loop import FIXED, join, losses, make_rows, training
 
 PLAN = StepPlan(order=FrameOrder(sizes=(10,), seed=FIXED["seed"]), batch_size=4, micro_batch=2)
@@ -56,8 +59,8 @@ def before(monkeypatch, owner, name, *, at=1):
         (loop, "save_checkpoint", 1, 5),  # after step 5
         (loop, "prune", 1, 5),
         (loop._Run, "step", 4, 4),
-        (loop.JsonLinesTracker, "log", 7, 7),
-        (loop.ProgressBar, "advance", 1, 1),
+        (JsonLinesTracker, "log", 7, 7),
+        (ProgressBar, "advance", 1, 1),
         (loop, "save_checkpoint", 3, 12),  # of the last step
         (_MultiProcessingDataLoaderIter, "_shutdown_workers", 1, 12),
     ],
