@@ -2,7 +2,7 @@
 
     python benchmarks/gpu_check.py --output gpu_check.json --reference WaffleIron
 
-Needs no data: points, pictures and weights are drawn. ``--reference`` is a checkout of
+Needs no data: points, images and weights are drawn. ``--reference`` is a checkout of
 github.com/valeoai/WaffleIron; without it, only ours runs. Every kernel is compared with its
 definition in plain PyTorch and timed against the bytes that it must move, or the multiplications
 that it must do. ``--dry-run`` goes through everything on the CPU in tiny sizes, to find mistakes

@@ -63,7 +63,7 @@ DRY = Plan(
 
 
 def drawn_frame(num_points: int, seed: int, stored_hw: tuple[int, int] = (900, 1600)) -> Frame:
-    """Points on a street-like surface, and a camera that looks along x and has no picture."""
+    """Points on a street-like surface, and a camera that looks along x and has no image."""
     rng = np.random.default_rng(seed)
     distance = 3 + 50 * rng.random(num_points) ** 2
     angle = rng.uniform(-np.pi, np.pi, num_points)

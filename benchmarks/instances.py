@@ -23,7 +23,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     arguments = parser.parse_args()
     config = SemanticKittiConfig(
-        root=arguments.root, split="all", labels="required", pictures="none", missing="skip"
+        root=arguments.root, split="all", labels="required", images="none", missing="skip"
     )
     dataset = config.build()
     names = dataset.label_map.class_names

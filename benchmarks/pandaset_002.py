@@ -115,7 +115,7 @@ def main() -> None:
     record = {"table": result, "versions": versions(), "machine": machine}
     (arguments.output / "table.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
     lines = [
-        "| run | mIoU % | spread | points in a picture | single scores |",
+        "| run | mIoU % | spread | points in an image | single scores |",
         "|---|---|---|---|---|",
     ]
     for what, row in result.items():

@@ -71,7 +71,7 @@ def main() -> None:
                 recipe = load_recipe(arguments.recipe, overrides, kind=PretrainRecipe)
                 if cached and not cache.exists():
                     fill = recipe.model_copy(update={"output": Path(folder) / "fill"})
-                    distill.pretrain(fill)  # so that every picture is in the cache
+                    distill.pretrain(fill)  # so that every image is in the cache
                 seconds = step_seconds(recipe, skipped=arguments.steps // 3)
                 rate = spread([recipe.train.batch_size / one for one in seconds])
                 case = {"teacher_cached": cached, "workers": workers, "samples_per_s": rate}

@@ -21,7 +21,7 @@ from measure import write_record
 from lidistill.backbones import WaffleIronConfig
 from lidistill.backbones.waffleiron.inputs import nearest_neighbors
 from lidistill.datasets import DatasetConfig, FrameDataset
-from lidistill.datasets.images.files import read_picture, resize
+from lidistill.datasets.images.files import read_image, resize
 from lidistill.datasets.kitti.raw import KittiRawConfig
 from lidistill.datasets.kitti.semantic import SemanticKittiConfig
 from lidistill.datasets.nuscenes.dataset import NuScenesConfig
@@ -47,7 +47,7 @@ _CONFIGS: dict[str, Callable[[Path, _Labels], DatasetConfig]] = {
         root=root, version="v1.0-mini", split="all", missing="skip", labels=labels
     ),
     "semantic_kitti": lambda root, labels: SemanticKittiConfig(
-        root=root, split="all", missing="skip", pictures="required", labels=labels
+        root=root, split="all", missing="skip", images="required", labels=labels
     ),
     "kitti_raw": lambda root, labels: KittiRawConfig(root=root, labels=labels),
     "own": lambda root, labels: FolderConfig(root=root, labels=labels),
@@ -102,22 +102,22 @@ def _parts(
     sample = distillation_sample(frame, config, preparer, sample_rng(0, 0, 0))
     path = sample.image_paths[0]
     view = next(view for view in frame.views if view.image_path == path)
-    picture = torch.from_numpy(read_picture(path)).permute(2, 0, 1)
+    image = torch.from_numpy(read_image(path)).permute(2, 0, 1)
     draws = draw(frame, config, sample_rng(0, 0, 0))
     kept = frame.points[config.voxels(frame, draws.permutation)]
     cached = dataclasses.replace(frame, views=(view,))
     yield "frame: all files", timed(lambda: labelled[0])
     yield "frame: without labels", timed(lambda: unlabelled[0])
-    yield "picture: file", timed(lambda: read_file(path))
-    yield "picture: file and decode", timed(lambda: read_picture(path))
-    yield "picture: resize", timed(lambda: resize(picture, config.image_size_hw, antialias=False))
+    yield "image: file", timed(lambda: read_file(path))
+    yield "image: file and decode", timed(lambda: read_image(path))
+    yield "image: resize", timed(lambda: resize(image, config.image_size_hw, antialias=False))
     yield "sample: draws", timed(lambda: draw(frame, config, sample_rng(0, 0, 0)))
     yield "sample: voxels", timed(lambda: config.voxels(frame, draws.permutation))
     yield "sample: pairs", timed(lambda: pair_view(kept, view, config.image_size_hw))
     coords = sample.coords.numpy()
     yield "sample: neighbours", timed(lambda: nearest_neighbors(coords, network.num_neighbors))
     bare = partial(_sample, cached, config, preparer, load_images=False)
-    yield "sample: without picture", timed(bare)
+    yield "sample: without image", timed(bare)
     yield "sample: in all", timed(partial(_sample, cached, config, preparer, load_images=True))
 
 

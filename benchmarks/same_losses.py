@@ -21,7 +21,7 @@ _SPREAD = {
     "workers 2": ("data.workers=2",),
     "two ranks": ("train.batch_size=2",),
 }
-_QUIET = ("pictures.enabled=false", "device=cpu", "train.checkpoint_every=1000")
+_QUIET = ("figures.enabled=false", "device=cpu", "train.checkpoint_every=1000")
 
 
 def main() -> None:

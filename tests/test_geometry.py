@@ -139,7 +139,7 @@ def test_distortion_equals_its_formula() -> None:
     assert bent.monotone.tolist() == [True]
 
 
-def test_points_beyond_the_turning_radius_do_not_fold_back_into_the_picture() -> None:
+def test_points_beyond_the_turning_radius_do_not_fold_back_into_the_image() -> None:
     # r (1 - 0.3 r^2) grows up to r = 1.054 and falls back to 0 at r = 1.826.
     coefficients = np.array([-0.3, 0, 0, 0, 0])
     radii = np.array([0.5, 1.0, 1.1, 1.8])

@@ -57,18 +57,18 @@ def test_packing_shifts_every_index_to_the_scan_it_belongs_to():
         assert torch.equal(found, one.features[opened(one).neighbors])
 
 
-def test_packed_pairs_lead_to_the_same_points_and_pictures():
+def test_packed_pairs_lead_to_the_same_points_and_images():
     samples = [sample(5, 2), sample(3), sample(7, 3)]
     batch = collate(samples)
     points = torch.cat([one.coords[one.pairs.point] for one in samples])
-    pictures = torch.cat([one.images[one.pairs.view] for one in samples])
+    images = torch.cat([one.images[one.pairs.view] for one in samples])
     assert torch.equal(batch.coords[batch.pairs.point], points)
-    assert torch.equal(batch.images[batch.pairs.view], pictures)
+    assert torch.equal(batch.images[batch.pairs.view], images)
     paths = [one.image_paths[view] for one in samples for view in one.pairs.view.tolist()]
     assert [batch.image_paths[view] for view in batch.pairs.view.tolist()] == paths
 
 
-def test_packed_pairs_are_right_without_pictures_too():
+def test_packed_pairs_are_right_without_images_too():
     batch = collate([sample(5, 2, images=None), sample(3, images=None)])
     assert batch.images is None
     assert batch.pairs.view.tolist() == [0, 1, 0, 1, 0, 2, 2, 2]

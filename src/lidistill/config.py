@@ -80,9 +80,10 @@ def with_moved_keys(values: Any, moves: Mapping[str, str]) -> Any:
 
     Args:
         values: As they are written; left alone.
-        moves: Dotted former key, and the dotted key that has taken its place.
+        moves: Dotted former key, and the dotted key that has taken its place; ``*`` in both
+            stands for every entry of a list.
     """
-    for former, present in moves.items():
+    for former, present in _spelled_out(values, moves).items():
         found, rest = _taken(values, former.split("."))
         if found is not _ABSENT:
             values = _with(rest, present.split("."), found)
@@ -90,13 +91,33 @@ def with_moved_keys(values: Any, moves: Mapping[str, str]) -> Any:
 
 
 def former_keys(values: Any, moves: Mapping[str, str]) -> list[str]:
-    """The former keys that values have."""
-    return [key for key in moves if _taken(values, key.split("."))[0] is not _ABSENT]
+    """The former keys that values have, as ``moves`` names them."""
+    return [key for key in moves if any(_has(values, k) for k in _spelled_out(values, {key: key}))]
+
+
+def _spelled_out(values: Any, moves: Mapping[str, str]) -> dict[str, str]:
+    """The moves with a number for each ``*``, as far as values have such a list."""
+    plain: dict[str, str] = {}
+    for former, present in moves.items():
+        if "*" not in former.split("."):
+            plain[former] = present
+            continue
+        entries, _ = _taken(values, former.split(".*.", 1)[0].split("."))
+        for number in range(len(entries)) if isinstance(entries, list) else ():
+            plain[former.replace("*", str(number), 1)] = present.replace("*", str(number), 1)
+    return plain
+
+
+def _has(values: Any, key: str) -> bool:
+    return _taken(values, key.split("."))[0] is not _ABSENT
 
 
 def _taken(node: Any, path: list[str]) -> tuple[Any, Any]:
     """What is under a path, and the rest without it."""
     key, *below = path
+    if isinstance(node, list) and below:
+        found, inner = _taken(node[int(key)], below)
+        return found, node if found is _ABSENT else _replaced(node, int(key), inner)
     if not isinstance(node, dict) or key not in node:
         return _ABSENT, node
     if not below:
@@ -105,11 +126,17 @@ def _taken(node: Any, path: list[str]) -> tuple[Any, Any]:
     return found, node if found is _ABSENT else node | {key: inner}
 
 
+def _replaced(entries: list[Any], number: int, value: Any) -> list[Any]:
+    return [*entries[:number], value, *entries[number + 1 :]]
+
+
 def _with(node: Any, path: list[str], value: Any) -> Any:
     """A copy with a value under a path; a mapping is merged into one that is there."""
+    key, *below = path
+    if isinstance(node, list) and below:
+        return _replaced(node, int(key), _with(node[int(key)], below, value))
     if node is not None and not isinstance(node, dict):
         return node
-    key, *below = path
     there = None if node is None else node.get(key)
     if below:
         value = _with(there, below, value)

@@ -81,21 +81,21 @@ def check_rigid(T: Float64, *, reach: float) -> None:
 
 
 def check_pinhole(K: Float64, size_hw: tuple[int, int]) -> None:
-    """Check that a (3, 3) pinhole matrix belongs to a whole picture of a common camera.
+    """Check that a (3, 3) pinhole matrix belongs to a whole image of a common camera.
 
     Args:
         K: The matrix, pixels.
-        size_hw: Height and width of the picture, which must not be cut out of a larger one.
+        size_hw: Height and width of the image, which must not be cut out of a larger one.
 
     Raises:
-        ValueError: If the pixels are far from square, or the optical axis misses the picture.
+        ValueError: If the pixels are far from square, or the optical axis misses the image.
     """
     (height, width), (fx, fy, cx, cy) = size_hw, K[[0, 1, 0, 1], [0, 1, 2, 2]].tolist()
     if not (0 < fx < 2 * fy < 4 * fx < np.inf):
         msg = f"the focal lengths {fx:g} and {fy:g} px are no camera's"
         raise ValueError(msg)
     if not (0 < cx < width and 0 < cy < height):
-        msg = f"the optical axis at ({cx:g}, {cy:g}) misses the picture of {width} x {height}"
+        msg = f"the optical axis at ({cx:g}, {cy:g}) misses the image of {width} x {height}"
         raise ValueError(msg)
 
 
@@ -127,12 +127,12 @@ def transform_points(T_b_a: Float64, points_a: NDArray[np.floating]) -> Float64:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Projection:
-    """Points that fall into a picture."""
+    """Points that fall into an image."""
 
     index: NDArray[np.int64]
     """(P,) index of each point, increasing."""
     uv: Float64
-    """(P, 2) column and row in the picture, pixels."""
+    """(P, 2) column and row in the image, pixels."""
     depth: Float64
     """(P,) distance along the camera's z axis, metres."""
 
@@ -148,13 +148,13 @@ def project(
     near_x: float = -np.inf,
     border_px: float = 0.0,
 ) -> Projection:
-    """Project lidar points and keep those inside the picture; there is no occlusion test.
+    """Project lidar points and keep those inside the image; there is no occlusion test.
 
     Args:
         points: (N, 3) lidar frame, metres.
         K: (3, 3) pinhole matrix, pixels.
         T_cam_lidar: (4, 4) lidar to camera.
-        size_hw: Height and width of the picture, pixels.
+        size_hw: Height and width of the image, pixels.
         distortion: (5,) k1, k2, p1, p2, k3, or None for an ideal pinhole.
         near_depth: Points must be deeper than this, metres.
         near_x: Points must have a larger lidar x than this, metres.

@@ -1,7 +1,7 @@
 """The records that cross package boundaries, from a data set's frame to a packed batch.
 
 Shape letters: N points of a scan, M points the student sees, P point-pixel pairs, V views,
-B scans of a batch, H x W picture size.
+B scans of a batch, H x W image size.
 """
 
 from collections.abc import Sequence
@@ -42,12 +42,12 @@ def _check_length(inputs: "Inputs", num_points: int) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CameraView:
-    """One picture of a frame, with its whole calibration chain reduced to one transform."""
+    """One image of a frame, with its whole calibration chain reduced to one transform."""
 
     name: str
     image_path: Path
     size_hw: tuple[int, int]
-    """Height and width of the stored picture, pixels."""
+    """Height and width of the stored image, pixels."""
     K: NDArray[np.float64]
     """(3, 3) pinhole matrix, pixels."""
     T_cam_lidar: NDArray[np.float64]
@@ -74,7 +74,7 @@ class CameraView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Frame:
-    """One scan as its data set stores it, with the pictures taken around it."""
+    """One scan as its data set stores it, with the images taken around it."""
 
     frame_id: str
     """Unique in its data set, stable from run to run, for example ``"002/14/pandar64"``."""
@@ -111,7 +111,7 @@ class Pairs:
     view: Tensor
     """(P,) int64 index into the views of the sample (of the batch, once packed)."""
     uv: Tensor
-    """(P, 2) float32 column and row in the resized picture; pixel centres are whole numbers."""
+    """(P, 2) float32 column and row in the resized image; pixel centres are whole numbers."""
 
     def __post_init__(self) -> None:
         _check_shape("point", self.point, (None,))
@@ -195,9 +195,9 @@ class Sample:
     """(N,) int64 training ids of all original points; evaluation only."""
     pairs: Pairs | None = None
     images: Tensor | None = None
-    """(V, 3, H, W) uint8 resized pictures; None where teacher features come from a cache."""
+    """(V, 3, H, W) uint8 resized images; None where teacher features come from a cache."""
     image_paths: tuple[Path, ...] = ()
-    """V paths of the pictures, the key of the cache."""
+    """V paths of the images, the key of the cache."""
 
     def __post_init__(self) -> None:
         num_points = len(self.coords)
@@ -280,7 +280,7 @@ def collate(samples: list[Sample]) -> Batch:
     """Pack samples one after the other and shift every index.
 
     Raises:
-        ValueError: If there is no sample, or only some of them carry labels, pairs or pictures.
+        ValueError: If there is no sample, or only some of them carry labels, pairs or images.
     """
     if not samples:
         msg = "cannot pack an empty list of samples"

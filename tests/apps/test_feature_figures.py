@@ -74,8 +74,8 @@ def checkpoint(recipe):
 
 
 def _pixels(path):
-    with Image.open(path) as picture:
-        return np.array(picture)
+    with Image.open(path) as image:
+        return np.array(image)
 
 
 def _features(**changed):
@@ -99,7 +99,7 @@ def _features(**changed):
     return FrameFeatures(**(fields | changed))
 
 
-def test_a_run_is_drawn_on_pictures_from_above_and_as_correlation(recipe, checkpoint, tmp_path):
+def test_a_run_is_drawn_on_images_from_above_and_as_correlation(recipe, checkpoint, tmp_path):
     files = write_portrait(gather(recipe), checkpoint, tmp_path)
     assert sorted(file.name for file in files) == sorted(
         f"001-{frame:02d}-pandar64-{kind}.png"
@@ -113,7 +113,7 @@ def test_a_run_is_drawn_on_pictures_from_above_and_as_correlation(recipe, checkp
         assert colorful.sum() > 500
 
 
-def test_the_same_checkpoint_gives_the_same_pictures(recipe, checkpoint, tmp_path):
+def test_the_same_checkpoint_gives_the_same_figures(recipe, checkpoint, tmp_path):
     names = ("001/01/pandar64",)
     first = write_portrait(gather(recipe), checkpoint, tmp_path / "a", frames=names)
     second = write_portrait(gather(recipe), checkpoint, tmp_path / "b", frames=names)
@@ -188,9 +188,9 @@ def test_what_is_drawn_are_centred_teacher_features_where_a_camera_sees(recipe, 
     np.testing.assert_allclose(difference, 0.25, atol=1e-5)
 
 
-def test_a_frame_whose_pictures_show_no_point_is_an_error(recipe, checkpoint, tmp_path):
+def test_a_frame_whose_images_show_no_point_is_an_error(recipe, checkpoint, tmp_path):
     frame = scan_frame(tmp_path, views=())
-    with pytest.raises(FileFormatError, match="no picture shows any of its points"):
+    with pytest.raises(FileFormatError, match="no image shows any of its points"):
         FeatureReader(gather(recipe), checkpoint)(frame)
 
 

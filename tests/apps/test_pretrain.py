@@ -24,9 +24,9 @@ def test_a_run_builds_its_data_and_its_teacher_once(tmp_path, monkeypatch):
     write_world(tmp_path)
     values = pretrain_values(tmp_path)
     built = counted(monkeypatch, SetsConfig, VitTeacherConfig)
-    changes = ("train.steps=1", "pictures.enabled=true")
+    changes = ("train.steps=1", "figures.enabled=true")
     result = run_pretrain(apply_overrides(values, changes, source="tiny"))
-    assert len(result.pictures) > 1
+    assert len(result.figures) > 1
     assert built == ["SetsConfig", "VitTeacherConfig"]
     built.clear()
     train_and_score(apply_overrides(probe_values(tmp_path), ("train.steps=1",), source="tiny"))

@@ -82,7 +82,7 @@ def test_the_sensor_has_intensity_statistics(dataset):
     assert sensor_of(dataset[0]).intensity_std > 0
 
 
-def test_views_point_at_pictures_that_are_there(dataset):
+def test_views_point_at_images_that_are_there(dataset):
     views = dataset[0].views
     assert views
     for view in views:

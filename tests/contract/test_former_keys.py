@@ -80,6 +80,22 @@ def test_a_shipped_recipe_takes_a_former_key_on_the_command_line_with_one_warnin
     assert warnings(caplog) == []
 
 
+def test_what_was_called_pictures_is_images_of_the_data_and_figures_of_the_run(tmp_path, caplog):
+    values = pretrain_values(tmp_path)
+    values["data"]["sets"][0]["pictures"] = "any"
+    values["pictures"] = {"enabled": False}
+    found = recipe(values)
+    assert found.data.sets[0].images == "any"
+    assert not found.figures.enabled
+    name = "probe/scalr/nuscenes"
+    sets = [f"{part}.sets.0.pictures=optional" for part in ("data", "evaluation")]
+    probe = load_recipe(name, tuple(sets))
+    assert [probe.data.sets[0].images, probe.evaluation.sets[0].images] == ["optional"] * 2
+    (said,) = warnings(caplog)
+    assert "data.sets.*.pictures is now data.sets.*.images" in said
+    assert "evaluation.sets.*.pictures is now" in said
+
+
 @pytest.mark.parametrize("number", [5, 4])
 def test_a_counted_input_is_the_published_one(number):
     if number == 5:

@@ -47,7 +47,7 @@ def build(settings: Settings, **changes: object) -> Teacher:
     return teacher
 
 
-def pictures(kind: str, num_views: int = 3) -> Tensor:
+def camera_images(kind: str, num_views: int = 3) -> Tensor:
     draw = torch.Generator().manual_seed(5)
     shape = (num_views, 3, *SIZES[kind])
     return torch.randint(0, 256, shape, dtype=torch.uint8, generator=draw)
@@ -55,12 +55,12 @@ def pictures(kind: str, num_views: int = 3) -> Tensor:
 
 def test_features_of_pixels_have_the_announced_channels(kind: str, settings: Settings) -> None:
     teacher = build(settings)
-    maps = teacher.maps(pictures(kind))
+    maps = teacher.maps(camera_images(kind))
     assert maps.num_views == 3
     assert [level.shape[1] for level in maps.levels] == [g.num_channels for g in teacher.groups]
     assert sum(group.num_channels for group in teacher.groups) == teacher.num_channels
     assert [level.shape[2:] == (1, 1) for level in maps.levels] == [
-        group.whole_picture for group in teacher.groups
+        group.whole_image for group in teacher.groups
     ]
     uv = torch.tensor([[0.0, 0.0], [20.0, 11.0], [55.0, 27.0]])
     features = teacher.read(maps, torch.tensor([0, 2, 1]), uv, SIZES[kind])
@@ -75,12 +75,12 @@ def test_a_teacher_is_frozen(kind: str, settings: Settings) -> None:
     assert not isinstance(teacher, torch.nn.Module)
     assert not teacher.network.training
     assert not any(parameter.requires_grad for parameter in teacher.network.parameters())
-    maps = teacher.maps(pictures(kind, 1))
+    maps = teacher.maps(camera_images(kind, 1))
     assert not any(level.requires_grad for level in maps.levels)
 
 
 def test_views_do_not_influence_each_other(kind: str, settings: Settings) -> None:
-    images = pictures(kind)
+    images = camera_images(kind)
     together = build(settings).maps(images)
     one_by_one = build(settings, batch_size=1).maps(images)
     alone = build(settings).maps(images[1:2])
@@ -89,12 +89,12 @@ def test_views_do_not_influence_each_other(kind: str, settings: Settings) -> Non
         torch.testing.assert_close(a[1:2], c, rtol=1e-4, atol=1e-5)
 
 
-def test_a_picture_that_would_be_cropped_is_an_error(kind: str, settings: Settings) -> None:
+def test_a_image_that_would_be_cropped_is_an_error(kind: str, settings: Settings) -> None:
     teacher = build(settings)
     height, width = SIZES[kind]
     with pytest.raises(ConfigError, match="multiples of"):
         teacher.maps(torch.zeros(1, 3, height + 1, width, dtype=torch.uint8))
-    with pytest.raises(ConfigError, match=f"set the picture size to {height} x {width}"):
+    with pytest.raises(ConfigError, match=f"set the image size to {height} x {width}"):
         teacher.check_size((height, width - 3))
 
 
@@ -106,7 +106,7 @@ def test_the_name_follows_the_weights(kind: str, settings: Settings, tmp_path: P
 
 
 def test_sixteen_bits_come_close_to_thirty_two(kind: str, settings: Settings) -> None:
-    images = pictures(kind)
+    images = camera_images(kind)
     exact, coarse = (build(settings, precision=p).maps(images) for p in ("fp32", "bf16"))
     for a, b in zip(exact.levels, coarse.levels, strict=True):
         assert b.dtype == torch.float32

@@ -47,12 +47,12 @@ def test_a_complete_drive_is_counted(drive: Path) -> None:
     assert near.intensity_mean == pytest.approx(2)
     assert near.intensity_std == pytest.approx(np.std([1, 2, 3]))
     assert (far.num_points, far.camera_share) == ((1, 1), {"front_camera": 1.0})
-    assert near.pictures == ()
+    assert near.figures == ()
 
 
 def test_overlays_show_the_points_in_their_class_colours(drive: Path, tmp_path: Path) -> None:
     report = check_root(drive.parent, tmp_path / "out")
-    names = {path.name for dataset in report.datasets for path in dataset.pictures}
+    names = {path.name for dataset in report.datasets for path in dataset.figures}
     expected = {
         f"pandar64_{camera}_{kind}.png" for camera in CAMERAS for kind in ("depth", "label")
     }
@@ -60,11 +60,11 @@ def test_overlays_show_the_points_in_their_class_colours(drive: Path, tmp_path: 
         "pandargt_front_camera_depth.png",
         "pandargt_front_camera_label.png",
     }
-    picture = np.array(Image.open(tmp_path / "out" / "pandar64_front_camera_label.png"))
+    image = np.array(Image.open(tmp_path / "out" / "pandar64_front_camera_label.png"))
     car, road = label_colors(load_label_map("pandaset").class_names)[[9, 0]]
-    assert picture.shape[0] == 32
-    assert (picture[16, 20] == road).all()
-    assert (picture[16, 32] == car).all()
+    assert image.shape[0] == 32
+    assert (image[16, 20] == road).all()
+    assert (image[16, 32] == car).all()
     plain = np.array(Image.open(tmp_path / "out" / "pandar64_front_camera_depth.png"))
     assert (plain[16, 20] != road).any()
 
@@ -79,8 +79,8 @@ def test_what_is_missing_is_listed(drive: Path) -> None:
     assert report.missing == (
         "001: scans of 1 of 2 frames",
         "001: no labels of 1 frames: 01",
-        "001/left_camera: no picture of the frames all",
-        "001/back_camera: no picture of the frames 01",
+        "001/left_camera: no image of the frames all",
+        "001/back_camera: no image of the frames 01",
         "001: no meta/gps.json, so its split is unknown",
     )
     assert report.sound
@@ -90,14 +90,14 @@ def test_what_is_missing_is_listed(drive: Path) -> None:
 
 def test_damaged_files_are_listed_and_do_not_end_the_check(drive: Path, tmp_path: Path) -> None:
     (drive / "lidar" / "00.pkl.gz").write_bytes(b"damaged")
-    picture = drive / "camera" / "front_camera" / "01.jpg"
-    picture.write_bytes(picture.read_bytes()[:-30])
+    image = drive / "camera" / "front_camera" / "01.jpg"
+    image.write_bytes(image.read_bytes()[:-30])
     report = check_root(drive.parent, tmp_path / "out")
     assert not report.sound
     problems = report.datasets[0].problems
     assert len(problems) == 2
     assert "not a gzip file" in problems[0]
-    assert f"picture {picture} does not decode" in problems[1]
+    assert f"image {image} does not decode" in problems[1]
     assert report.datasets[0].num_frames == 1
 
 
@@ -105,7 +105,7 @@ def test_the_report_can_be_written_as_json(drive: Path, tmp_path: Path) -> None:
     record = json.loads(json.dumps(check_root(drive.parent, tmp_path / "out").to_json()))
     assert record["sound"] is True
     assert record["datasets"][1]["class_counts"]["road"] == 2
-    assert Path(record["datasets"][1]["pictures"][0]).is_file()
+    assert Path(record["datasets"][1]["figures"][0]).is_file()
 
 
 def test_frames_can_be_thinned_out_evenly(tmp_path: Path) -> None:
@@ -120,9 +120,7 @@ def test_unlabelled_frames_get_no_label_overlay(tmp_path: Path) -> None:
     cameras = {"front_camera": Camera()}
     write_drive(tmp_path / "set", "001", Drive(frames=(0,), labelled=False, cameras=cameras))
     report = check_root(tmp_path / "set", tmp_path / "out")
-    assert [path.name for path in report.datasets[0].pictures] == [
-        "pandar64_front_camera_depth.png"
-    ]
+    assert [path.name for path in report.datasets[0].figures] == ["pandar64_front_camera_depth.png"]
 
 
 def test_a_folder_of_no_known_format_is_an_error(drive: Path, tmp_path: Path) -> None:

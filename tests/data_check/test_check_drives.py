@@ -32,7 +32,7 @@ def test_sound_drives_are_silent_and_drawn_apart(frames, tmp_path):
         write_drive(tmp_path / "set" / drive, frames)
     report = check_root(tmp_path / "set", tmp_path / "out")
     assert not report.suspicious
-    names = {path.name for path in report.datasets[0].pictures}
+    names = {path.name for path in report.datasets[0].figures}
     assert names == {f"own_{d}_{c}_depth.png" for d in "ab" for c in ("front", "left")}
     fits = report.datasets[0].camera_fits
     assert [[fit.camera for fit in fits[drive]] for drive in "ab"] == [["front", "left"]] * 2

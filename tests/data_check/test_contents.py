@@ -57,13 +57,13 @@ def test_a_part_of_a_data_set_points_to_the_whole(tmp_path):
         detect_format(tmp_path / "2011_09_26")
 
 
-def test_missing_pictures_and_labels_are_counted(tmp_path):
+def test_missing_images_and_labels_are_counted(tmp_path):
     folder = write_sequence(tmp_path, 8, num_frames=3)
     (folder / "image_2" / "000001.png").unlink()
     (folder / "labels" / "000000.label").unlink()
     (folder / "labels" / "000002.label").unlink()
     (dataset,) = read_all(tmp_path)
-    assert dataset.missing() == ("labels: 2 of 3 frames", "pictures of image_2: 1 of 3 frames")
+    assert dataset.missing() == ("labels: 2 of 3 frames", "images of image_2: 1 of 3 frames")
     report = check_root(tmp_path)
     assert (report.format, report.parts) == ("semantic_kitti", ("08",))
     assert report.datasets[0].num_labelled == 1

@@ -7,9 +7,9 @@ from faults.recordings import FAULTS, yawed
 from golden_cases import DATA, needs_data
 
 from lidistill.data_check.findings import chosen_frames, diagnose
-from lidistill.data_check.findings.edges import depth_steps, fit, picture_edges
+from lidistill.data_check.findings.edges import depth_steps, fit, image_edges
 from lidistill.data_check.findings.ground import fit_ground
-from lidistill.datasets.images.files import read_picture
+from lidistill.datasets.images.files import read_image
 from lidistill.datasets.kitti.raw import KittiRawConfig
 from lidistill.datasets.kitti.semantic import SemanticKittiConfig
 from lidistill.datasets.nuscenes.dataset import NuScenesConfig
@@ -60,9 +60,9 @@ def test_a_yawed_camera_is_measured_in_pixels_and_degrees(frames):
         assert finding.evidence["shift_px"] < 0
 
 
-def test_a_picture_that_does_not_decode_is_left_to_the_reader(frames, tmp_path):
+def test_a_image_that_does_not_decode_is_left_to_the_reader(frames, tmp_path):
     broken = tmp_path / "broken.png"
-    broken.write_bytes(b"no picture")
+    broken.write_bytes(b"no image")
     views = tuple(replace(view, image_path=broken) for view in frames[0].views)
     assert diagnose([replace(frames[0], views=views)], SENSOR) == ()
 
@@ -80,7 +80,7 @@ def test_too_few_points_have_no_road():
 
 def test_steps_in_depth_lie_on_edges_and_nowhere_else(frames):
     frame, view = frames[0], frames[0].views[0]
-    edges, steps = picture_edges(read_picture(view.image_path)), depth_steps(frame.points, view)
+    edges, steps = image_edges(read_image(view.image_path)), depth_steps(frame.points, view)
     assert fit(edges, steps.uv).contrast > 0.1
     assert abs(fit(edges[:, ::-1], steps.uv).contrast) < 0.08
     assert fit(edges, steps.uv[:10]).contrast is None

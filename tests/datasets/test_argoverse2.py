@@ -21,7 +21,7 @@ from lidistill.data_check.check import check_root
 from lidistill.datasets.argoverse2.dataset import CAMERAS, Argoverse2Config
 from lidistill.datasets.argoverse2.feather import read_feather
 from lidistill.datasets.argoverse2.log import read_calibration
-from lidistill.datasets.images.files import read_picture
+from lidistill.datasets.images.files import read_image
 from lidistill.datasets.sensors import sensor_of
 from lidistill.errors import DatasetNotFoundError, FileFormatError, UnknownNameError
 from lidistill.geometry import quaternion_to_matrix
@@ -81,7 +81,7 @@ def test_a_point_finds_its_coloured_pixel_again_though_the_vehicle_moves(tmp_pat
     assert pairs.index.tolist() == [0]
     assert pairs.uv[0].tolist() == [int(u), int(v)]
     column, row = pairs.uv[0].astype(int)
-    red, green, _ = read_picture(view.image_path)[row, column].tolist()
+    red, green, _ = read_image(view.image_path)[row, column].tolist()
     assert red > 150
     assert green < 90
     assert view.distortion is None
@@ -95,10 +95,10 @@ def test_images_that_are_far_from_every_sweep_are_no_views(tmp_path):
     dataset = build(tmp_path)
     # The first sweep's image now lies 0.04 s before the second sweep.
     assert [len(dataset[i].views) for i in range(2)] == [6, 7]
-    assert dataset.missing() == ("pictures of ring_side_left: 1 of 2 frames",)
-    with pytest.raises(DatasetNotFoundError, match="1 of 2 frames lack a picture"):
-        build(tmp_path, pictures="required")
-    assert build(tmp_path, pictures="none")[0].views == ()
+    assert dataset.missing() == ("images of ring_side_left: 1 of 2 frames",)
+    with pytest.raises(DatasetNotFoundError, match="1 of 2 frames lack an image"):
+        build(tmp_path, images="required")
+    assert build(tmp_path, images="none")[0].views == ()
 
 
 def test_a_root_may_contain_the_words_of_the_format(tmp_path):

@@ -7,7 +7,7 @@ from fakes.folder import (
     camera,
     write_drive,
     write_folder,
-    write_picture,
+    write_image,
     write_scan,
     write_yaml,
 )
@@ -15,7 +15,7 @@ from fakes.scan_writers import WRITERS, cloud, npy
 from numpy.lib import recfunctions
 from pydantic import ValidationError
 
-from lidistill.datasets.images.files import read_picture
+from lidistill.datasets.images.files import read_image
 from lidistill.datasets.own.dataset import FolderConfig
 from lidistill.datasets.sensors import SENSORS
 from lidistill.errors import DatasetNotFoundError, FileFormatError, UnknownNameError
@@ -24,7 +24,7 @@ from lidistill.samples.distillation import SamplingConfig
 from lidistill.samples.labelled import scan_sample
 from lidistill.samples.pairing import pair_view
 
-SCAN, LABEL, PICTURE = "scans/000000.pcd", "labels/000000.label", "cameras/front/000000.png"
+SCAN, LABEL, IMAGE = "scans/000000.pcd", "labels/000000.label", "cameras/front/000000.png"
 
 
 @pytest.fixture
@@ -66,18 +66,18 @@ def test_the_root_may_be_the_only_drive(tmp_path):
 
 
 def test_a_point_falls_on_its_coloured_pixel(tmp_path):
-    picture = np.zeros((*SIZE_HW, 3), dtype=np.uint8)
+    image = np.zeros((*SIZE_HW, 3), dtype=np.uint8)
     # Front camera: the point lies 2.1 m right, 0.8 m up and 9.7 m ahead of it;
     # u = 60 * 2.1 / 9.7 + 40 = 52.99 and v = -60 * 0.8 / 9.7 + 24 = 19.05.
-    picture[19, 52] = (10, 240, 30)
+    image[19, 52] = (10, 240, 30)
     table = cloud(3)
     for name, values in {"x": (10.0, 0.2, -9), "y": (-2.0, 0, 40), "z": (0.6, 0, 0)}.items():
         table[name] = values
-    frame = read(write_folder(tmp_path, table=table, picture=picture), cameras=["front"])[0]
+    frame = read(write_folder(tmp_path, table=table, image=image), cameras=["front"])[0]
     pairs = pair_view(frame.points, frame.views[0], SIZE_HW)
     assert pairs.index.tolist() == [0]
     column, row = pairs.uv[0].astype(int)
-    assert read_picture(frame.views[0].image_path)[row, column].tolist() == [10, 240, 30]
+    assert read_image(frame.views[0].image_path)[row, column].tolist() == [10, 240, 30]
 
 
 def test_distortion_moves_the_pixel(root):
@@ -196,27 +196,27 @@ def test_an_unknown_class_id_is_an_error(root):
         read(root)[0]
 
 
-@pytest.mark.parametrize("name", [SCAN, LABEL, PICTURE])
+@pytest.mark.parametrize("name", [SCAN, LABEL, IMAGE])
 def test_truncated_files_are_an_error(root, name):
     path = root / "a" / name
-    path.write_bytes(path.read_bytes()[: 7 if name == PICTURE else -7])
+    path.write_bytes(path.read_bytes()[: 7 if name == IMAGE else -7])
     with pytest.raises(FileFormatError, match=path.name):
         read(root)[0]
 
 
-def test_a_picture_of_another_size_is_an_error(root):
-    write_picture(root / "a" / PICTURE, np.zeros((20, 30, 3), dtype=np.uint8))
+def test_a_image_of_another_size_is_an_error(root):
+    write_image(root / "a" / IMAGE, np.zeros((20, 30, 3), dtype=np.uint8))
     with pytest.raises(FileFormatError, match=r"is 20 x 30 .* expected size_hw \[48, 80\]"):
         read(root)[0]
 
 
-def test_frames_without_picture_have_no_view(root):
+def test_frames_without_image_have_no_view(root):
     for path in root.glob("a/cameras/*/000000.png"):
         path.unlink()
     assert [len(frame.views) for frame in read(root)] == [0, 2, 2, 2]
-    with pytest.raises(DatasetNotFoundError, match="1 of 4 frames lack a picture, first a/000000"):
-        read(root, pictures="required")
-    assert not read(root, pictures="none")[1].views
+    with pytest.raises(DatasetNotFoundError, match="1 of 4 frames lack an image, first a/000000"):
+        read(root, images="required")
+    assert not read(root, images="none")[1].views
 
 
 def test_lists_split_drives_and_frames(root):

@@ -10,7 +10,7 @@ from lidistill.data_check.statistics import sensor_statistics
 from lidistill.datasets.own.dataset import FolderConfig
 from lidistill.errors import FileFormatError
 
-SCAN, LABEL, PICTURE = "scans/000000.pcd", "labels/000000.label", "cameras/front/000000.png"
+SCAN, LABEL, IMAGE = "scans/000000.pcd", "labels/000000.label", "cameras/front/000000.png"
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def test_names_cannot_lead_out_of_the_root(root, name):
 
 @pytest.mark.parametrize(
     "name",
-    [f"a/{SCAN}", f"a/{PICTURE}", f"a/{LABEL}", "a/scans", "a/cameras", "calibration.yaml", "a"],
+    [f"a/{SCAN}", f"a/{IMAGE}", f"a/{LABEL}", "a/scans", "a/cameras", "calibration.yaml", "a"],
 )
 def test_links_are_refused(root, name):
     path = root / name

@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from lidistill.datasets.images.files import picture_size, read_picture, resize, resize_float
+from lidistill.datasets.images.files import image_size, read_image, resize, resize_float
 from lidistill.datasets.sensors import SENSORS
 from lidistill.errors import DatasetNotFoundError, FileFormatError
 
@@ -17,29 +17,29 @@ def write(path: Path, size_hw: tuple[int, int] = (20, 30), mode: str = "RGB") ->
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "a.JPEG", "a.png", "a.bmp"])
-def test_pictures_are_read_as_rgb(name: str, tmp_path: Path) -> None:
+def test_images_are_read_as_rgb(name: str, tmp_path: Path) -> None:
     path = write(tmp_path / name)
-    picture = read_picture(path)
-    assert picture.shape == (20, 30, 3)
-    assert picture.dtype == np.uint8
-    assert picture[0, 0].max() < 12
-    assert picture[-1, -1].min() > 243
-    assert picture_size(path) == (20, 30)
+    image = read_image(path)
+    assert image.shape == (20, 30, 3)
+    assert image.dtype == np.uint8
+    assert image[0, 0].max() < 12
+    assert image[-1, -1].min() > 243
+    assert image_size(path) == (20, 30)
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "a.png"])
-def test_grey_pictures_become_rgb(name: str, tmp_path: Path) -> None:
-    assert read_picture(write(tmp_path / name, mode="L")).shape == (20, 30, 3)
+def test_grey_images_become_rgb(name: str, tmp_path: Path) -> None:
+    assert read_image(write(tmp_path / name, mode="L")).shape == (20, 30, 3)
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "a.png"])
-def test_pictures_that_do_not_decode_are_named(name: str, tmp_path: Path) -> None:
+def test_images_that_do_not_decode_are_named(name: str, tmp_path: Path) -> None:
     path = write(tmp_path / name)
     path.write_bytes(path.read_bytes()[:-60])
     with pytest.raises(FileFormatError, match=f"{path} does not decode"):
-        read_picture(path)
+        read_image(path)
     path.write_bytes(b"text")
-    for reader in (read_picture, picture_size):
+    for reader in (read_image, image_size):
         with pytest.raises(FileFormatError, match="does not decode"):
             reader(path)
         with pytest.raises(DatasetNotFoundError, match="does not exist"):

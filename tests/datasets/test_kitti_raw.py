@@ -6,7 +6,7 @@ from golden_cases import DATA, needs_data
 from PIL import Image
 from pydantic import ValidationError
 
-from lidistill.datasets.images.files import read_picture
+from lidistill.datasets.images.files import read_image
 from lidistill.datasets.kitti.raw import KittiRawConfig
 from lidistill.errors import DatasetNotFoundError, FileFormatError
 from lidistill.samples.pairing import pair_view
@@ -39,17 +39,17 @@ def test_a_point_finds_its_coloured_pixel_again(tmp_path):
     point = np.array([8.0, 1.5, -0.5, 1.0])
     u, v, w = np.array(P2) @ rectify @ T_cam0_lidar @ point
     column, row = int(u / w), int(v / w)
-    picture = np.zeros((*SIZE_HW, 3), dtype=np.uint8)
-    picture[row, column] = 255, 0, 0
+    image = np.zeros((*SIZE_HW, 3), dtype=np.uint8)
+    image[row, column] = 255, 0, 0
     scan = np.array([[*point[:3], 0.5], [-8.0, 1.5, -0.5, 0.5]], dtype=np.float32)
-    write_drive(tmp_path, scan=scan, picture=picture)
+    write_drive(tmp_path, scan=scan, image=image)
     frame = build(tmp_path)[0]
     (view,) = frame.views
     pairs = pair_view(frame.points, view, view.size_hw)
     assert pairs.index.tolist() == [0]
     assert (view.name, view.size_hw) == ("image_02", SIZE_HW)
     x, y = pairs.uv[0].astype(int)
-    assert read_picture(view.image_path)[y, x].tolist() == [255, 0, 0]
+    assert read_image(view.image_path)[y, x].tolist() == [255, 0, 0]
 
 
 def test_both_colour_cameras_stand_side_by_side(tmp_path):
@@ -86,14 +86,14 @@ def test_an_absent_drive_or_folder_is_an_error(tmp_path):
         build(folder.parent)
 
 
-def test_missing_pictures_are_views_that_are_not_there(tmp_path):
+def test_missing_images_are_views_that_are_not_there(tmp_path):
     folder = write_drive(tmp_path)
     (folder / "image_02" / "data" / "0000000000.png").unlink()
     dataset = build(tmp_path)
     assert [len(dataset[i].views) for i in range(2)] == [0, 1]
-    with pytest.raises(DatasetNotFoundError, match="1 of 2 frames lack a picture"):
-        build(tmp_path, pictures="required")
-    assert len(build(tmp_path, pictures="required", missing="skip")) == 1
+    with pytest.raises(DatasetNotFoundError, match="1 of 2 frames lack an image"):
+        build(tmp_path, images="required")
+    assert len(build(tmp_path, images="required", missing="skip")) == 1
 
 
 def test_labels_cannot_be_required(tmp_path):
@@ -133,14 +133,14 @@ def test_a_damaged_calibration_is_an_error_that_names_it(tmp_path, name, text, m
     assert name in str(error.value)
 
 
-def test_a_picture_of_another_size_than_its_camera_takes_is_an_error(tmp_path):
-    pictures = write_drive(tmp_path, num_frames=3) / "image_02" / "data"
-    Image.new("RGB", (70, 40)).save(pictures / f"{1:010d}.png")
+def test_a_image_of_another_size_than_its_camera_takes_is_an_error(tmp_path):
+    images = write_drive(tmp_path, num_frames=3) / "image_02" / "data"
+    Image.new("RGB", (70, 40)).save(images / f"{1:010d}.png")
     with pytest.raises(FileFormatError, match=r"0000000001\.png has 70 x 40 pixels, others"):
         build(tmp_path)[1]
 
 
-def test_an_optical_axis_beside_the_picture_is_an_error(tmp_path):
+def test_an_optical_axis_beside_the_image_is_an_error(tmp_path):
     write_drive(tmp_path)
     beside = [[60.0, 0.0, -1.0, 6.0], *P2[1:]]
     file = tmp_path / "2011_09_26" / "calib_cam_to_cam.txt"
@@ -149,15 +149,15 @@ def test_an_optical_axis_beside_the_picture_is_an_error(tmp_path):
         build(tmp_path)[0]
 
 
-def test_without_pictures_no_calibration_is_needed(tmp_path):
+def test_without_images_no_calibration_is_needed(tmp_path):
     (write_drive(tmp_path).parent / "calib_cam_to_cam.txt").unlink()
-    assert build(tmp_path, pictures="none")[0].views == ()
+    assert build(tmp_path, images="none")[0].views == ()
     with pytest.raises(DatasetNotFoundError, match="calib_cam_to_cam"):
         build(tmp_path)
 
 
 @needs_data
-def test_real_scans_meet_their_pictures():
+def test_real_scans_meet_their_images():
     for frame in build(DATA / "kitti_raw"):
         (view,) = frame.views
         seen = pair_view(frame.points, view, view.size_hw)

@@ -6,7 +6,7 @@ import pytest
 from fakes.nuscenes import CAMERAS, FakeNuScenes, default_scan, pose, token
 from pydantic import ValidationError
 
-from lidistill.datasets.images.files import read_picture
+from lidistill.datasets.images.files import read_image
 from lidistill.datasets.nuscenes.dataset import NuScenesConfig
 from lidistill.datasets.nuscenes.scenes import official_scenes
 from lidistill.errors import DatasetNotFoundError, FileFormatError
@@ -51,23 +51,23 @@ def test_frames_come_by_scene_and_time_with_the_stored_values(fake):
 
 
 def test_a_point_falls_on_its_coloured_pixel_though_the_car_moved(tmp_path):
-    picture = np.zeros((48, 80, 3), dtype=np.uint8)
-    picture[20, 52] = (250, 20, 10)
+    image = np.zeros((48, 80, 3), dtype=np.uint8)
+    image[20, 52] = (250, 20, 10)
     # 2.05 m to the right of the lidar, 11 m ahead, 0.3 m up; the lidar is 0.5 m behind the camera
-    # and 0.3 m above it, and the car drives 0.5 m north until the picture is taken:
+    # and 0.3 m above it, and the car drives 0.5 m north until the image is taken:
     # u = 40 + 60 * 2.05 / 10 = 52.3, v = 24 - 60 * 0.6 / 10 = 20.4.
     scan = np.array([[2.05, 11.0, 0.3, 9.0, 3.0], [2.05, -11.0, 0.3, 9.0, 3.0]], np.float32)
     north = [0.5**0.5, 0.0, 0.0, 0.5**0.5]
     ego = {"LIDAR_TOP": pose((400.0, 1200.0, 0.0), north)}
     ego["CAM_FRONT"] = pose((400.0, 1200.5, 0.0), north)
     fake = FakeNuScenes(tmp_path)
-    fake.add_scene(SCENES[0], 1, scan=scan, ego=ego, picture=picture, labels=[17, 17])
+    fake.add_scene(SCENES[0], 1, scan=scan, ego=ego, image=image, labels=[17, 17])
     fake.write_tables()
     frame = read(fake, cameras=("CAM_FRONT",))[0]
     pairs = pair_view(frame.points, frame.views[0], (48, 80))
     assert pairs.index.tolist() == [0]
     column, row = pairs.uv[0].astype(int)
-    colour = read_picture(frame.views[0].image_path)[row, column]
+    colour = read_image(frame.views[0].image_path)[row, column]
     assert colour.tolist() == [250, 20, 10]
     world = frame.T_world_lidar @ [2.05, 11.0, 0.3, 1.0]
     np.testing.assert_allclose(world[:3], [402.05, 1212.0, 2.1])
@@ -105,7 +105,7 @@ def test_scenes_and_every_narrow_the_selection(fake):
 def test_cameras_keep_the_order_they_are_named_in(fake):
     views = read(fake, cameras=("CAM_BACK", "CAM_FRONT"))[0].views
     assert [view.name for view in views] == ["CAM_BACK", "CAM_FRONT"]
-    assert not read(fake, pictures="none")[0].views
+    assert not read(fake, images="none")[0].views
 
 
 def test_an_unknown_split_or_scene_is_an_error(fake):
@@ -144,7 +144,7 @@ def test_a_missing_table_is_named(fake):
     ("name", "options", "what"),
     [
         (SCAN, {}, "scan"),
-        (FRONT, {"pictures": "required"}, "picture"),
+        (FRONT, {"images": "required"}, "image"),
         (None, {"labels": "required"}, "label file"),
     ],
 )
@@ -156,8 +156,8 @@ def test_missing_files_are_an_error_or_leave_their_frame_out(fake, caplog, name,
         read(fake, **options)
     with caplog.at_level(logging.WARNING):
         dataset = read(fake, missing="skip", **options)
-    assert len(dataset) == (4 if what == "picture" else 3)  # five other cameras remain
-    assert SCENES[0] in caplog.text or "1 pictures are missing" in caplog.text
+    assert len(dataset) == (4 if what == "image" else 3)  # five other cameras remain
+    assert SCENES[0] in caplog.text or "1 images are missing" in caplog.text
     assert read(fake, missing="skip", cameras=("CAM_BACK",), **options)[0].labels is not None
 
 
@@ -169,7 +169,7 @@ def test_missing_labels_are_not_guessed(fake):
     assert read(fake, labels="none")[1].labels is None
 
 
-def test_a_missing_picture_costs_one_view(fake):
+def test_a_missing_image_costs_one_view(fake):
     (fake.root / FRONT).unlink()
     assert [view.name for view in read(fake)[0].views] == list(CAMERAS[1:])
 

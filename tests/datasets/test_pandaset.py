@@ -18,7 +18,7 @@ from golden_cases import DATA, needs_data
 from pydantic import ValidationError
 
 from lidistill.data_check.contents import detect_format
-from lidistill.datasets.images.files import read_picture
+from lidistill.datasets.images.files import read_image
 from lidistill.datasets.pandaset.dataset import PandaSet, PandaSetConfig
 from lidistill.errors import DatasetNotFoundError, FileFormatError
 from lidistill.geometry import project, transform_points
@@ -66,11 +66,11 @@ def test_the_two_sensors_share_a_scan_without_overlap(tmp_path: Path) -> None:
 
 
 def test_a_coloured_pixel_is_found_again(tmp_path: Path) -> None:
-    picture = np.full((32, 64, 3), 40, dtype=np.uint8)
-    picture[8:16, 40:48] = (250, 30, 20)
+    image = np.full((32, 64, 3), 40, dtype=np.uint8)
+    image[8:16, 40:48] = (250, 30, 20)
     # 10 m ahead, 3 m to the right and 1 m up: u = 32 + 40 * 0.3, v = 16 - 40 * 0.1.
     points = np.array([[10.0, -3.0, 1.0], [10.0, 3.0, 1.0], [-10.0, -3.0, 1.0]])
-    cameras = {"front_camera": Camera(picture=picture)}
+    cameras = {"front_camera": Camera(image=image)}
     write_drive(tmp_path, "001", Drive(points=points, device=np.zeros(3, int), cameras=cameras))
     frame = open_set(tmp_path, cameras=["front_camera"])[0]
     view = frame.views[0]
@@ -78,7 +78,7 @@ def test_a_coloured_pixel_is_found_again(tmp_path: Path) -> None:
     np.testing.assert_allclose(seen.uv, [[44, 12], [20, 12]], atol=1e-4)
     assert seen.index.tolist() == [0, 1]
     pixel = np.floor(seen.uv + 1e-3).astype(int)
-    colors = read_picture(view.image_path)[pixel[:, 1], pixel[:, 0]].astype(int)
+    colors = read_image(view.image_path)[pixel[:, 1], pixel[:, 0]].astype(int)
     assert np.abs(colors - [[250, 30, 20], [40, 40, 40]]).max() < 12
 
 
@@ -134,19 +134,19 @@ def test_an_unknown_word_is_refused(fields: dict[str, object], tmp_path: Path) -
         PandaSetConfig.model_validate({"root": tmp_path, **fields})
 
 
-def test_a_drive_works_without_some_cameras_and_pictures(tmp_path: Path) -> None:
+def test_a_drive_works_without_some_cameras_and_images(tmp_path: Path) -> None:
     folder = write_drive(tmp_path)
     shutil.rmtree(folder / "camera" / "left_camera")
     (folder / "camera" / "back_camera" / "01.jpg").unlink()
     dataset = open_set(tmp_path)
     assert [len(dataset[i].views) for i in range(3)] == [5, 4, 5]
-    with pytest.raises(DatasetNotFoundError, match="3 of 3 frames lack a picture, first 001/00"):
-        open_set(tmp_path, pictures="required", missing="error")
-    assert len(open_set(tmp_path, pictures="required")) == 3  # skip: one picture will do
+    with pytest.raises(DatasetNotFoundError, match="3 of 3 frames lack an image, first 001/00"):
+        open_set(tmp_path, images="required", missing="error")
+    assert len(open_set(tmp_path, images="required")) == 3  # skip: one image will do
     shutil.rmtree(folder / "camera")
     assert open_set(tmp_path)[0].views == ()
     with pytest.raises(DatasetNotFoundError, match="none of the 3 selected frames can be used"):
-        open_set(tmp_path, pictures="any")
+        open_set(tmp_path, images="any")
 
 
 def test_missing_labels_are_not_guessed(tmp_path: Path) -> None:
@@ -186,9 +186,9 @@ def test_a_truncated_scan_is_named(tmp_path: Path) -> None:
     assert str(path) in str(caught.value)
 
 
-def test_an_undecodable_picture_is_named(tmp_path: Path) -> None:
+def test_an_undecodable_image_is_named(tmp_path: Path) -> None:
     path = write_drive(tmp_path) / "camera" / "front_camera" / "00.jpg"
-    path.write_bytes(b"no picture")
+    path.write_bytes(b"no image")
     with pytest.raises(FileFormatError, match="does not decode") as caught:
         open_set(tmp_path)[0]
     assert str(path) in str(caught.value)

@@ -10,13 +10,13 @@ from golden_cases import DATA, needs_data
 from PIL import Image
 
 from lidistill.datasets.images import png
-from lidistill.datasets.images.files import read_picture
+from lidistill.datasets.images.files import read_image
 from lidistill.errors import FileFormatError
 
 MANY = 1 << 25
 
 
-def picture(height: int = 23, width: int = 31) -> np.ndarray:
+def image(height: int = 23, width: int = 31) -> np.ndarray:
     rng = np.random.default_rng(height * width)
     ramp = np.add.outer(np.arange(height), np.arange(width))[..., None] * [3, 5, 7]
     return ((ramp + rng.integers(0, 40, (height, width, 3))) % 256).astype(np.uint8)
@@ -46,7 +46,7 @@ def by_pillow(content: bytes) -> np.ndarray:
 
 
 def anything(height: int, width: int, filters: list[int]) -> bytes:
-    """Rows of any bytes under the given filters: whatever they are, they stand for a picture."""
+    """Rows of any bytes under the given filters: whatever they are, they stand for an image."""
     rng = np.random.default_rng(len(filters))
     rows = rng.integers(0, 256, (height, 1 + 3 * width)).astype(np.uint8)
     rows[:, 0] = np.resize(filters, height)
@@ -66,22 +66,22 @@ def test_every_filter_is_undone(filters: list[int], size_hw: tuple[int, int]) ->
 @pytest.mark.parametrize("level", [0, 1, 6, 9])
 def test_what_pillow_writes_is_read(level: int) -> None:
     file = io.BytesIO()
-    Image.fromarray(picture()).save(file, "PNG", compress_level=level)
+    Image.fromarray(image()).save(file, "PNG", compress_level=level)
     found = png.decode_rgb(file.getvalue(), MANY)
     assert found is not None
-    assert np.array_equal(found, picture())
+    assert np.array_equal(found, image())
 
 
 @pytest.mark.parametrize("mode", ["L", "RGBA", "P", "1", "I;16"])
 def test_other_kinds_are_left_to_pillow(mode: str, tmp_path: Path) -> None:
     path = tmp_path / "a.png"
-    whole = Image.fromarray(picture())
+    whole = Image.fromarray(image())
     (whole.convert("L").convert(mode) if mode == "I;16" else whole.convert(mode)).save(path)
     assert png.decode_rgb(path.read_bytes(), MANY) is None
-    assert np.array_equal(read_picture(path), by_pillow(path.read_bytes()))
+    assert np.array_equal(read_image(path), by_pillow(path.read_bytes()))
 
 
-def test_interlaced_and_huge_pictures_are_left_to_pillow() -> None:
+def test_interlaced_and_huge_images_are_left_to_pillow() -> None:
     assert png.decode_rgb(encoded(bytes(4), 1, 1, (8, 2, 0, 0, 1)), MANY) is None
     content = anything(20, 20, [1])
     assert png.decode_rgb(content, 399) is None
@@ -126,7 +126,7 @@ def test_a_damaged_file_is_never_decoded_to_something_else(seed: int, tmp_path: 
         found = png.decode_rgb(broken, MANY)
         assert found is None or np.array_equal(found, whole)
         try:
-            assert np.array_equal(read_picture(path), whole)
+            assert np.array_equal(read_image(path), whole)
         except FileFormatError as error:
             assert "does not decode" in str(error)  # noqa: PT017
 
@@ -142,7 +142,7 @@ def test_wrong_checksums_inside_and_outside_of_the_data_are_refused(tmp_path: Pa
     whole[60] ^= 1
     path.write_bytes(whole)
     with pytest.raises(FileFormatError, match="does not decode"):
-        read_picture(path)
+        read_image(path)
 
 
 @needs_data

@@ -9,7 +9,7 @@ from fakes.folder import write_times, write_yaml
 from fakes.scan_writers import WRITERS
 from golden_cases import DATA, needs_data
 
-from lidistill.datasets.images.files import picture_size
+from lidistill.datasets.images.files import image_size
 from lidistill.datasets.own.dataset import FolderConfig
 from lidistill.records import CameraView
 from lidistill.samples.distillation import SamplingConfig, distillation_sample, sample_rng
@@ -53,16 +53,16 @@ def as_table(path):
 @pytest.mark.parametrize("writer", [".bin", "_binary.pcd", "_big.ply", ".npz"])
 def test_real_frames_in_a_folder_of_ones_own_give_the_pairs_of_the_direct_chain(tmp_path, writer):
     (drive,) = DAY.glob("*_sync")
-    pictures = sorted((drive / "image_02" / "data").glob("*.png"))
+    images = sorted((drive / "image_02" / "data").glob("*.png"))
     K, T_cam_lidar = direct_chain()
-    size_hw = picture_size(pictures[0])
+    size_hw = image_size(images[0])
     front = {"size_hw": list(size_hw), "K": K.tolist(), "T_cam_lidar": T_cam_lidar[:3].tolist()}
     (tmp_path / "scans").mkdir()
     (tmp_path / "cameras" / "front").mkdir(parents=True)
     write_yaml(tmp_path / "calibration.yaml", {"match": "time", "cameras": {"front": front}})
-    names = [path.stem for path in pictures]
+    names = [path.stem for path in images]
     suffix = writer[writer.index(".") :]
-    for path in pictures:
+    for path in images:
         shutil.copy(path, tmp_path / "cameras" / "front")
         table = as_table(drive / "velodyne_points" / "data" / f"{path.stem}.bin")
         (tmp_path / "scans" / f"{path.stem}{suffix}").write_bytes(WRITERS[writer](table))
@@ -70,9 +70,9 @@ def test_real_frames_in_a_folder_of_ones_own_give_the_pairs_of_the_direct_chain(
     for folder in ("scans", "cameras/front"):
         write_times(tmp_path / folder, seconds)
 
-    dataset = FolderConfig(root=tmp_path, sensor="semantic_kitti", pictures="required").build()
+    dataset = FolderConfig(root=tmp_path, sensor="semantic_kitti", images="required").build()
     assert dataset.frame_ids == tuple(names)
-    for frame, path in zip(dataset, pictures, strict=True):
+    for frame, path in zip(dataset, images, strict=True):
         direct = CameraView(
             name="direct",
             image_path=path,

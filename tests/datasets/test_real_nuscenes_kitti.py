@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from golden_cases import DATA, needs_data
 
-from lidistill.datasets.images.files import read_picture
+from lidistill.datasets.images.files import read_image
 from lidistill.datasets.kitti.semantic import SemanticKittiConfig
 from lidistill.datasets.nuscenes.dataset import NuScenesConfig
 from lidistill.datasets.record_layout import other_layout
@@ -26,13 +26,13 @@ def test_nuscenes_samples_are_seen_by_all_six_cameras():
         ground = np.percentile(frame.points[:, 2], 10)
         assert -2.2 < ground < -1.4  # the roof lidar's height
         for view in frame.views:
-            assert read_picture(view.image_path).shape[:2] == view.size_hw
+            assert read_image(view.image_path).shape[:2] == view.size_hw
             seen = pair_view(frame.points, view, view.size_hw)
             assert 0.05 < len(seen.index) / len(frame.points) < 0.2
             assert (depths(frame, view, seen.index) > 1).all()
 
 
-def test_nuscenes_cameras_move_between_scan_and_picture():
+def test_nuscenes_cameras_move_between_scan_and_image():
     frame = NuScenesConfig(root=DATA / "nuscenes", version="v1.0-mini", split="all").build()[0]
     offsets = [np.linalg.norm(view.T_cam_lidar[:3, 3]) for view in frame.views]
     assert min(offsets) > 0.3
@@ -50,9 +50,9 @@ def test_semantic_kitti_labels_fit_their_scans():
         assert frame.intensity.max() <= 1
 
 
-def test_semantic_kitti_picture_shows_the_road_below_the_horizon():
+def test_semantic_kitti_image_shows_the_road_below_the_horizon():
     config = SemanticKittiConfig(
-        root=DATA / "semantic_kitti", split="train", pictures="required", missing="skip"
+        root=DATA / "semantic_kitti", split="train", images="required", missing="skip"
     )
     dataset = config.build()
     frame = dataset[0]

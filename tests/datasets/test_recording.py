@@ -4,7 +4,7 @@ from fakes.folder import (
     calibration,
     camera,
     write_folder,
-    write_picture,
+    write_image,
     write_scan,
     write_times,
     write_yaml,
@@ -24,14 +24,14 @@ def read(root, **changes):
     return FolderConfig(root=root, **changes).build()
 
 
-def test_pictures_find_the_scan_nearest_in_time(tmp_path):
+def test_images_find_the_scan_nearest_in_time(tmp_path):
     write_yaml(tmp_path / "calibration.yaml", calibration(match="time", tolerance=0.03))
     for name in ("100.00", "100.10", "100.20"):
         write_scan(tmp_path / "scans" / f"{name}.bin", cloud(), ".bin")
     for name in ("99.96", "99.98", "100.105", "100.24"):
-        write_picture(tmp_path / "cameras" / "front" / f"{name}.png")
+        write_image(tmp_path / "cameras" / "front" / f"{name}.png")
     for name in ("100000000000", "1600000000000000", "1600000000000000000"):
-        write_picture(tmp_path / "cameras" / "back" / f"{name[:19]}.png")
+        write_image(tmp_path / "cameras" / "back" / f"{name[:19]}.png")
     with pytest.raises(FileFormatError, match="the name '100000000000' is no time"):
         read(tmp_path)
     (tmp_path / "cameras" / "back" / "100000000000.png").unlink()
@@ -40,7 +40,7 @@ def test_pictures_find_the_scan_nearest_in_time(tmp_path):
     assert found == [["99.98"], ["100.105"], []]
 
 
-def test_a_time_offset_moves_pictures_to_another_scan(tmp_path):
+def test_a_time_offset_moves_images_to_another_scan(tmp_path):
     front = camera(time_offset=0.1)
     write_yaml(tmp_path / "calibration.yaml", calibration(match="time", cameras={"front": front}))
     for folder in ("scans", "cameras/front"):
@@ -48,7 +48,7 @@ def test_a_time_offset_moves_pictures_to_another_scan(tmp_path):
         write_times(tmp_path / folder, {"0": "50.0", "1": "50.1"})
     for number in range(2):
         write_scan(tmp_path / "scans" / f"{number}.bin", cloud(), ".bin")
-        write_picture(tmp_path / "cameras" / "front" / f"{number}.png")
+        write_image(tmp_path / "cameras" / "front" / f"{number}.png")
     views = [frame.views for frame in read(tmp_path)]
     assert [[view.image_path.stem for view in each] for each in views] == [[], ["0"]]
 
@@ -70,9 +70,9 @@ def test_clocks_that_are_apart_are_called_so(tmp_path, shift, said):
     images = {n: t + shift for n, t in scans.items()}
     for folder, times in (("scans", scans), ("cameras/front", images)):
         write_times(tmp_path / folder, {n: f"{t / 1000:.3f}" for n, t in times.items()})
-    for pictures in ("required", "any"):
+    for images in ("required", "any"):
         with pytest.raises(DatasetNotFoundError, match=said) as error:
-            read(tmp_path, pictures=pictures)
+            read(tmp_path, images=images)
         assert "unpack" not in str(error.value)
         assert "front: the nearest" in str(error.value)
     dataset = read(tmp_path)
@@ -109,7 +109,7 @@ TUM = ["10.0 0 0 0 0 0 0 1", f"10.1 2 0 0 0 0 {np.sin(np.radians(5))} {np.cos(np
 
 
 @pytest.mark.parametrize("lines", [KITTI, TUM], ids=["kitti", "tum"])
-def test_what_the_vehicle_moves_between_scan_and_picture_is_part_of_the_chain(tmp_path, lines):
+def test_what_the_vehicle_moves_between_scan_and_image_is_part_of_the_chain(tmp_path, lines):
     write_moving(tmp_path, lines)
     frame = read(tmp_path, cameras=["front", "back"])[0]
     np.testing.assert_allclose(frame.T_world_lidar, np.eye(4), atol=1e-12)

@@ -51,7 +51,7 @@ def test_stamps_that_cannot_be_used_give_way_to_the_bags_times_for_all(tmp_path,
         np.testing.assert_array_equal(scan, cloud(seed=number))
     found = [path.stem for path in sorted((tmp_path / "out/cameras/front").iterdir())]
     assert found == [str(ns + 1_000_000) for ns in RECORDED]
-    assert (report.num_scans, report.num_pictures) == (6, {"front": 6})
+    assert (report.num_scans, report.num_images) == (6, {"front": 6})
     assert report.clock.startswith("the bag's, when each message was recorded, for all topics")
     assert (POINTS in report.clock, RAW in report.clock) == (where != "images", where != "scans")
 

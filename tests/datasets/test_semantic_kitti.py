@@ -7,7 +7,7 @@ from fakes.semantic_kitti import P2, SIZE_HW, TR, calibration_text, default_scan
 from faults.limits import bounded
 from pydantic import ValidationError
 
-from lidistill.datasets.images.files import read_picture
+from lidistill.datasets.images.files import read_image
 from lidistill.datasets.kitti.semantic import SemanticKittiConfig
 from lidistill.errors import DatasetNotFoundError, FileFormatError
 from lidistill.labels import IGNORE
@@ -47,19 +47,19 @@ def test_instances_are_cut_off_and_moving_classes_join_the_parked(root):
 
 
 def test_a_point_falls_on_its_coloured_pixel(tmp_path):
-    picture = np.zeros((*SIZE_HW, 3), dtype=np.uint8)
-    picture[20, 52] = (250, 20, 10)
+    image = np.zeros((*SIZE_HW, 3), dtype=np.uint8)
+    image[20, 52] = (250, 20, 10)
     # Seen from the grey camera the point lies 2.08 m right, 0.62 m up, 10 m ahead; P2 shifts it:
     # u = (60 * 2.08 + 40 * 10 + 6) / 10.004 = 53.05 and
     # v = (60 * -0.62 + 24 * 10 - 0.3) / 10.004 = 20.24.
     scan = np.array([[10.3, -2.09, 0.57, 0.5], [0.9, 0.0, 0.0, 0.5], [-9.0, 0, 0, 0.5]], np.float32)
-    picture[20, 53] = (10, 240, 30)
-    write_sequence(tmp_path, 0, 1, scan=scan, picture=picture)
+    image[20, 53] = (10, 240, 30)
+    write_sequence(tmp_path, 0, 1, scan=scan, image=image)
     frame = read(tmp_path)[0]
     pairs = pair_view(frame.points, frame.views[0], SIZE_HW)
     assert pairs.index.tolist() == [0]
     column, row = pairs.uv[0].astype(int)
-    assert read_picture(frame.views[0].image_path)[row, column].tolist() == [10, 240, 30]
+    assert read_image(frame.views[0].image_path)[row, column].tolist() == [10, 240, 30]
 
 
 def test_the_camera_matrix_and_the_shift_of_p2_give_the_same_pixels(root):
@@ -138,16 +138,16 @@ def test_a_missing_folder_is_an_error(tmp_path):
         read(tmp_path)
 
 
-def test_frames_without_picture_have_no_view(root):
+def test_frames_without_image_have_no_view(root):
     shutil.rmtree(root / "sequences" / "08" / "image_2")
     (root / "sequences" / "08" / "calib.txt").unlink()
     dataset = read(root)
     assert [len(frame.views) for frame in dataset] == [1, 1, 0, 0]
-    with pytest.raises(DatasetNotFoundError, match="2 of 4 frames lack a picture, first 08/000000"):
-        read(root, pictures="required")
-    distillable = read(root, pictures="required", missing="skip")
+    with pytest.raises(DatasetNotFoundError, match="2 of 4 frames lack an image, first 08/000000"):
+        read(root, images="required")
+    distillable = read(root, images="required", missing="skip")
     assert distillable.frame_ids == ("00/000000", "00/000001")
-    assert not read(root, pictures="none")[0].views
+    assert not read(root, images="none")[0].views
 
 
 def test_missing_labels_are_not_guessed(root):
@@ -197,9 +197,9 @@ def test_a_scan_of_another_format_is_an_error(root):
         read(root)[0]
 
 
-def test_a_picture_that_does_not_decode_is_an_error(root):
+def test_a_image_that_does_not_decode_is_an_error(root):
     path = root / "sequences" / "00" / ALL[2]
-    path.write_bytes(b"no picture")
+    path.write_bytes(b"no image")
     with pytest.raises(FileFormatError, match=r"000000\.png does not decode"):
         read(root)[0]
 

@@ -3,11 +3,11 @@ import os
 import numpy as np
 import pytest
 import yaml
-from fakes.bag import NUM_SCANS, PACKED, POINTS, RAW, BagMaker, picture
+from fakes.bag import NUM_SCANS, PACKED, POINTS, RAW, BagMaker, image
 from fakes.folder import T_CAM_LIDAR, K
 from fakes.scan_writers import cloud
 
-from lidistill.datasets.images.files import read_picture
+from lidistill.datasets.images.files import read_image
 from lidistill.datasets.own.dataset import FolderConfig
 from lidistill.datasets.own.unpack import camera_name, unpack_bag
 from lidistill.errors import ConfigError, DatasetNotFoundError, FileFormatError, MissingPackageError
@@ -56,7 +56,7 @@ def test_an_mcap_record_that_claims_more_than_any_memory_is_an_error(tmp_path):
 def test_a_bag_becomes_a_folder_that_is_read(bag, tmp_path):
     report = unpack(bag, tmp_path)
     assert report.num_scans == NUM_SCANS
-    assert report.num_pictures == {"front": NUM_SCANS, "back": NUM_SCANS}
+    assert report.num_images == {"front": NUM_SCANS, "back": NUM_SCANS}
     assert [line.split(": ")[1] for line in report.to_do] == ["cameras.back"] * 2
     path = report.root / "calibration.yaml"
     values = yaml.safe_load(path.read_text())
@@ -64,14 +64,14 @@ def test_a_bag_becomes_a_folder_that_is_read(bag, tmp_path):
         FolderConfig(root=report.root).build()
     values["cameras"]["back"] = values["cameras"]["front"]
     path.write_text(yaml.safe_dump(values))
-    dataset = FolderConfig(root=report.root, pictures="required").build()
+    dataset = FolderConfig(root=report.root, images="required").build()
     assert len(dataset) == NUM_SCANS
     for number, frame in enumerate(dataset):
         table = cloud(seed=number)
         np.testing.assert_array_equal(frame.points[:, 1], table["y"])
         np.testing.assert_array_equal(frame.intensity, table["intensity"])
         back, front = frame.views
-        np.testing.assert_array_equal(read_picture(front.image_path), picture())
+        np.testing.assert_array_equal(read_image(front.image_path), image())
         assert back.image_path.suffix == ".jpg"
         np.testing.assert_allclose(front.T_cam_lidar[:3], T_CAM_LIDAR, atol=1e-12)
         np.testing.assert_allclose(front.K, K)
@@ -146,7 +146,7 @@ def test_clouds_that_contradict_themselves_are_an_error(tmp_path, changes, said)
         unpack(bag, tmp_path)
 
 
-def test_pictures_of_an_unknown_encoding_are_an_error(tmp_path):
+def test_images_of_an_unknown_encoding_are_an_error(tmp_path):
     bag = one_message(tmp_path, RAW, lambda maker: maker.image(0, encoding="32FC1"))
     with pytest.raises(FileFormatError, match="'32FC1', expected one of rgb8"):
         unpack(bag, tmp_path)

@@ -21,9 +21,9 @@ from lidistill.training.run_files import read_log
 
 GROUPS = (
     ChannelGroup(num_channels=4),
-    ChannelGroup(num_channels=3, whole_picture=True),
+    ChannelGroup(num_channels=3, whole_image=True),
     ChannelGroup(num_channels=5),
-    ChannelGroup(num_channels=2, whole_picture=True),
+    ChannelGroup(num_channels=2, whole_image=True),
 )
 ALL = (
     "teacher.layers=[-2,-1]",
@@ -52,7 +52,7 @@ def student(folder, *overrides):
 
 
 def three_views(distiller):
-    """A scan under three pictures, one of which shows no point; tokens differ by picture."""
+    """A scan under three images, one of which shows no point; tokens differ by image."""
     draw = torch.Generator().manual_seed(0)
     item = made_up(distiller.backbone.config.inputs(), 60, 14, torch.device("cpu"))
     pairs = item.batch.pairs
@@ -83,14 +83,14 @@ def test_each_layer_has_its_own_direction_and_the_loss_is_their_mean(world):
     assert found["cosine"].item() == pytest.approx(float(torch.stack(cosines).mean()), abs=1e-5)
     tokens = distiller.class_head(mean_by_view(features, item.batch.pairs.view)[0]).split([3, 2], 1)
     distances = [(2 - 2 * c).sqrt().mean() for c in cosines]
-    by_picture = []
-    for view in (0, 2):  # every point of a picture counts, so large ones weigh more
+    by_image = []
+    for view in (0, 2):  # every point of an image counts, so large ones weigh more
         here = item.batch.pairs.view == view
         truth = item.target[here][0]
         for token, columns in zip(tokens, (slice(4, 7), slice(12, 14)), strict=True):
             share = here.float().mean() * (2 - 2 * cosine(token[view], truth[columns])).sqrt()
-            by_picture.append(share)
-    expected = sum(distances) / 2 + 0.1 * sum(by_picture) / 2
+            by_image.append(share)
+    expected = sum(distances) / 2 + 0.1 * sum(by_image) / 2
     assert found["loss"].item() == pytest.approx(float(expected), abs=1e-5)
 
 
@@ -146,7 +146,7 @@ def test_what_the_teacher_does_not_give_cannot_be_matched():
         Matching(groups=GROUPS[1:2], class_token=0.1)
 
 
-def test_the_mean_of_a_picture_leaves_out_the_points_of_others():
+def test_the_mean_of_a_image_leaves_out_the_points_of_others():
     x = torch.tensor([[1.0], [3.0], [10.0]])
     mean, count = mean_by_view(x, torch.tensor([2, 2, 0]))
     assert mean.tolist() == [[10.0], [0.0], [2.0]]

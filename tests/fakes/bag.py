@@ -13,14 +13,14 @@ CODES = {"f4": 7, "f8": 8, "u2": 4}
 NUM_SCANS = 3
 
 
-def picture():
+def image():
     ramp = np.arange(SIZE_HW[0] * SIZE_HW[1] * 3) % 251
     return ramp.reshape(*SIZE_HW, 3).astype(np.uint8)
 
 
 def jpeg():
     stream = io.BytesIO()
-    Image.fromarray(picture()).save(stream, "JPEG")
+    Image.fromarray(image()).save(stream, "JPEG")
     return np.frombuffer(stream.getvalue(), dtype=np.uint8)
 
 
@@ -81,7 +81,7 @@ class BagMaker:
     def image(self, ns, encoding="bgr8", rows=None, **changes):
         """A frame of the raw camera; ``rows``: (H, bytes) of another encoding than bgr8."""
         if rows is None:
-            pixels = picture()[:, :, ::-1]
+            pixels = image()[:, :, ::-1]
             rows = np.pad(pixels.reshape(SIZE_HW[0], -1), ((0, 0), (0, 4)))
         values = {
             "height": SIZE_HW[0],

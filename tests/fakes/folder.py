@@ -25,10 +25,10 @@ def write_yaml(path, values):
     path.write_text(yaml.safe_dump(values), encoding="utf-8")
 
 
-def write_picture(path, picture=None):
+def write_image(path, image=None):
     path.parent.mkdir(parents=True, exist_ok=True)
     grey = np.full((*SIZE_HW, 3), 128, dtype=np.uint8)
-    Image.fromarray(grey if picture is None else picture).save(path)
+    Image.fromarray(grey if image is None else image).save(path)
 
 
 def write_scan(path, table, writer=".pcd.bin"):
@@ -41,13 +41,13 @@ def write_times(folder, times):
     (folder / "times.csv").write_text(f"name,seconds\n{lines}", encoding="utf-8")
 
 
-def write_drive(folder, num_frames=2, *, table=None, picture=None, labels=True):
+def write_drive(folder, num_frames=2, *, table=None, image=None, labels=True):
     for number in range(num_frames):
         name = f"{number:06d}"
         points = cloud(seed=number) if table is None else table
         write_scan(folder / "scans" / f"{name}.pcd", points, "_binary.pcd")
         for camera_name in ("front", "back"):
-            write_picture(folder / "cameras" / camera_name / f"{name}.png", picture)
+            write_image(folder / "cameras" / camera_name / f"{name}.png", image)
         if labels:
             ids = np.resize([(3 << 16) + 10, 40, 0], len(points)).astype("<u4")
             (folder / "labels").mkdir(exist_ok=True)
@@ -68,4 +68,4 @@ def write_folder(root, drives=("a", "b"), **parts):
 def write_copy(folder):
     """See ``contract/test_datasets.py``."""
     write_folder(folder)
-    return {"labels": "required", "pictures": "required"}
+    return {"labels": "required", "images": "required"}

@@ -26,8 +26,8 @@ def lidar_text(rotation=R, shift=T):
     return f"calib_time: 15-Mar-2012 11:37:16\nR: {numbers(rotation)}\nT: {numbers(shift)}\n"
 
 
-def write_drive(root, drive="0001", num_frames=2, *, scan=None, picture=None, cameras=("02",)):
-    """Writes scans, pictures of the cameras, and the day's calibration."""
+def write_drive(root, drive="0001", num_frames=2, *, scan=None, image=None, cameras=("02",)):
+    """Writes scans, images of the cameras, and the day's calibration."""
     day = root / "2011_09_26"
     folder = day / f"2011_09_26_drive_{drive}_sync"
     scans = folder / "velodyne_points" / "data"
@@ -39,8 +39,8 @@ def write_drive(root, drive="0001", num_frames=2, *, scan=None, picture=None, ca
         for camera in cameras:
             data = folder / f"image_{camera}" / "data"
             data.mkdir(parents=True, exist_ok=True)
-            image = Image.fromarray(grey if picture is None else picture)
-            image.save(data / f"{number:010d}.png")
+            drawn = Image.fromarray(grey if image is None else image)
+            drawn.save(data / f"{number:010d}.png")
     (day / "calib_cam_to_cam.txt").write_text(cameras_text(), encoding="utf-8")
     (day / "calib_velo_to_cam.txt").write_text(lidar_text(), encoding="utf-8")
     return folder

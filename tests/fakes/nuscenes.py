@@ -62,7 +62,7 @@ class FakeNuScenes:
             self.add_frame(name, number, **parts)
         return self
 
-    def add_frame(self, scene, number, *, scan=None, rig=None, ego=None, picture=None, labels=None):
+    def add_frame(self, scene, number, *, scan=None, rig=None, ego=None, image=None, labels=None):
         sample = token(scene, number)
         self.tables["sample"].append(
             {"token": sample, "timestamp": 1000 * number, "scene_token": token(scene)}
@@ -75,7 +75,7 @@ class FakeNuScenes:
             )
             self.tables["ego_pose"].append({"token": key} | (ego or {}).get(channel, pose()))
             suffix = "pcd.bin" if channel == "LIDAR_TOP" else "jpg"
-            if picture is not None and channel != "LIDAR_TOP":
+            if image is not None and channel != "LIDAR_TOP":
                 suffix = "png"
             name = f"samples/{channel}/{scene}__{channel}__{number}.{suffix}"
             self._sample_data(key, sample, name)
@@ -88,7 +88,7 @@ class FakeNuScenes:
                 self._labels(key, np.full(len(points), 17) if labels is None else labels)
             else:
                 grey = np.full((*self.size_hw, 3), 128, dtype=np.uint8)
-                Image.fromarray(grey if picture is None else picture).save(path)
+                Image.fromarray(grey if image is None else image).save(path)
 
     def _sample_data(self, key, sample, name, *, is_key_frame=True):
         height, width = self.size_hw if "CAM" in name else (0, 0)

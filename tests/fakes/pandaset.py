@@ -34,12 +34,12 @@ SAN_FRANCISCO, EL_CAMINO = 37.77, 37.5
 class Camera:
     intrinsics: dict[str, float] = field(default_factory=lambda: dict(INTRINSICS))
     pose: dict[str, dict[str, float]] = field(default_factory=lambda: FORWARD)
-    picture: np.ndarray | None = None  # (H, W, 3); None: grey, 32 x 64
+    image: np.ndarray | None = None  # (H, W, 3); None: grey, 32 x 64
 
 
 @dataclass(kw_only=True)
 class Drive:
-    """What to write; every frame has the same points and pictures."""
+    """What to write; every frame has the same points and images."""
 
     frames: tuple[int, ...] = (0, 1, 2)
     num_poses: int = 80
@@ -96,9 +96,9 @@ def _write_table(path: Path, columns: dict[str, np.ndarray], style: str) -> None
 def _write_camera(folder: Path, camera: Camera, drive: Drive) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     grey = np.full((32, 64, 3), 128, dtype=np.uint8)
-    picture = Image.fromarray(grey if camera.picture is None else camera.picture)
+    image = Image.fromarray(grey if camera.image is None else camera.image)
     for frame in drive.frames:
-        picture.save(folder / f"{frame:02d}.jpg", quality=95, subsampling=0)
+        image.save(folder / f"{frame:02d}.jpg", quality=95, subsampling=0)
     _write_json(folder / "intrinsics.json", camera.intrinsics)
     _write_json(folder / "poses.json", [camera.pose] * drive.num_poses)
 

@@ -44,7 +44,7 @@ def cast(origin, direction, world):
     return ranges, grey
 
 
-def write_picture(path, origin, rotation, world):
+def write_image(path, origin, rotation, world):
     v, u = np.mgrid[: SIZE_HW[0], : SIZE_HW[1]]
     pixel = np.stack([u + 0.5, v + 0.5, np.ones_like(u)], axis=-1).reshape(-1, 3)
     _, grey = cast(origin, pixel @ np.linalg.inv(K).T @ rotation, world)
@@ -53,7 +53,7 @@ def write_picture(path, origin, rotation, world):
 
 
 def sound_frames(folder, num_frames=4, step=1.0):
-    """Frames along x, ``step`` metres apart, whose pictures and points belong together."""
+    """Frames along x, ``step`` metres apart, whose images and points belong together."""
     world, frames = posts(), []
     elevation, azimuth = np.meshgrid(
         np.deg2rad(np.linspace(-22, 4, 36)), np.deg2rad(np.arange(0, 360, 0.4)), indexing="ij"
@@ -69,7 +69,7 @@ def sound_frames(folder, num_frames=4, step=1.0):
         views = []
         for name, rotation in (("front", FRONT), ("left", LEFT)):
             path = folder / f"{name}_{number}.png"
-            write_picture(path, pose[:3, 3], rotation, world)
+            write_image(path, pose[:3, 3], rotation, world)
             T = np.eye(4)
             T[:3, :3] = rotation
             view = CameraView(name=name, image_path=path, size_hw=SIZE_HW, K=K, T_cam_lidar=T)

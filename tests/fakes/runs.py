@@ -26,14 +26,14 @@ def street(num_points=1800, seed=0):
 def write_street(root, *, frames=(0, 1, 2, 3), name="001", **changed):
     points, classes = street()
     rng = np.random.default_rng(1)
-    picture = rng.integers(0, 255, (32, 64, 3), dtype=np.uint8)
+    image = rng.integers(0, 255, (32, 64, 3), dtype=np.uint8)
     drive = Drive(
         frames=frames,
         points=points,
         classes=classes,
         intensity=np.where(classes == ROAD, 5.0, 60.0),
         device=np.arange(len(points)) % 2,
-        cameras={"front_camera": Camera(picture=picture)},
+        cameras={"front_camera": Camera(image=image)},
         **changed,
     )
     return write_drive(root, name, drive)
@@ -54,7 +54,7 @@ def pretrain_values(folder):
         "target": {"center_batches": 3},
         "train": {"steps": 6, "batch_size": 2, "checkpoint_every": 2, "keep_checkpoints": 5},
         "schedule": {"kind": "cosine", "warmup_steps": 2},
-        "pictures": {"enabled": False},
+        "figures": {"enabled": False},
     }
 
 

@@ -1,4 +1,4 @@
-"""A random scan in memory with three cameras, each with a picture of one colour on disk."""
+"""A random scan in memory with three cameras, each with an image of one colour on disk."""
 
 import numpy as np
 from PIL import Image
@@ -19,8 +19,8 @@ def turn(angle):
 def camera(folder, name, angle):
     """Camera in the lidar's place, 90 degrees wide, looking at an angle from x."""
     path = folder / f"{name}.png"
-    picture = np.full((60, 120, 3), COLORS[name], dtype=np.uint8)
-    Image.fromarray(picture).save(path)
+    image = np.full((60, 120, 3), COLORS[name], dtype=np.uint8)
+    Image.fromarray(image).save(path)
     axes = np.array([[0.0, -1, 0], [0, 0, -1], [1, 0, 0]])
     return CameraView(
         name=name,

@@ -23,19 +23,19 @@ def default_scan(seed, num_points=50):
     return scan
 
 
-def write_frame(folder, number, *, scan=None, labels=None, picture=None):
-    """Writes scan, labels and picture; ``picture=False`` leaves it out."""
+def write_frame(folder, number, *, scan=None, labels=None, image=None):
+    """Writes scan, labels and image; ``image=False`` leaves it out."""
     points = default_scan(number) if scan is None else scan
     ids = np.full(len(points), (7 << 16) + 252) if labels is None else np.asarray(labels)
     for name in ("velodyne", "labels"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     (folder / "velodyne" / f"{number:06d}.bin").write_bytes(points.astype("<f4").tobytes())
     (folder / "labels" / f"{number:06d}.label").write_bytes(ids.astype("<u4").tobytes())
-    if picture is not False:
+    if image is not False:
         (folder / "image_2").mkdir(exist_ok=True)
         grey = np.full((*SIZE_HW, 3), 128, dtype=np.uint8)
-        image = Image.fromarray(grey if picture is None else picture)
-        image.save(folder / "image_2" / f"{number:06d}.png")
+        drawn = Image.fromarray(grey if image is None else image)
+        drawn.save(folder / "image_2" / f"{number:06d}.png")
 
 
 def write_sequence(root, sequence, num_frames=2, *, calibration=None, poses=None, **parts):

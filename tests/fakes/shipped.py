@@ -69,7 +69,7 @@ def small(recipe, folder):
     for key, number, config in _sets(recipe):
         yield f"{key}.sets.{number}.root={folder / 'data' / PLACES[config.kind]}"
     if isinstance(recipe, PretrainRecipe):
-        yield from ("teacher_cache=null", "pictures.enabled=false")
+        yield from ("teacher_cache=null", "figures.enabled=false")
         hw = (28, 56) if recipe.teacher.kind == "vit" else (32, 64)
         yield f"data.sampling.image_size_hw={list(hw)}"
     if isinstance(recipe, PretrainRecipe) and recipe.teacher.kind == "vit":

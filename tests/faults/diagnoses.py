@@ -25,10 +25,10 @@ from lidistill.datasets.sensors import sensor_of
 
 def excuse(fault: str, frames: list) -> str:
     """Why a fault cannot be seen in these frames, if that is so; a miss without one is a miss."""
-    if fault == "pictures of the next scan" and frames[0].T_world_lidar is None:
+    if fault == "images of the next scan" and frames[0].T_world_lidar is None:
         return "(has no poses)"
     if fault == "camera yawed by 2 degrees" and sum(bool(f.views) for f in frames) < 3:
-        return "(has fewer than three pictures of a camera)"
+        return "(has fewer than three images of a camera)"
     return ""
 
 

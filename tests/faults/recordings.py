@@ -25,7 +25,7 @@ def views_of(change):
     ]
 
 
-def pictures_of(change):
+def images_of(change):
     def inject(frames, folder):
         return [
             replace(frame, views=tuple(saved(view, frame, folder) for view in frame.views))
@@ -34,8 +34,8 @@ def pictures_of(change):
 
     def saved(view, frame, folder):
         path = folder / f"{frame.frame_id.replace('/', '_')}_{view.name}.png"
-        with Image.open(view.image_path) as picture:
-            change(picture.convert("RGB")).save(path, compress_level=1)
+        with Image.open(view.image_path) as image:
+            change(image.convert("RGB")).save(path, compress_level=1)
         return replace(view, image_path=path)
 
     return inject
@@ -86,7 +86,7 @@ def halved_size(view):
 
 
 def late(frames, _folder):
-    """Every frame with the pictures of the next one, and the calibration of its own."""
+    """Every frame with the images of the next one, and the calibration of its own."""
     return [
         replace(
             frame,
@@ -130,17 +130,17 @@ FAULTS = {
     "camera x ahead, z up": (views_of(camera_turned([[0, 0, 1], [-1, 0, 0], [0, -1, 0]])), CAMERA),
     "camera up at the sky": (views_of(camera_turned([[1, 0, 0], [0, 0, 1], [0, -1, 0]])), CAMERA),
     "K of twice the size": (views_of(doubled_matrix), {"principal_point"}),
-    "size of half the picture": (views_of(halved_size), {"picture_size"}),
-    "pictures upside down": (
-        pictures_of(lambda p: p.transpose(Image.Transpose.ROTATE_180)),
+    "size of half the image": (views_of(halved_size), {"image_size"}),
+    "images upside down": (
+        images_of(lambda p: p.transpose(Image.Transpose.ROTATE_180)),
         {"upside_down"},
     ),
-    "pictures mirrored": (
-        pictures_of(lambda p: p.transpose(Image.Transpose.FLIP_LEFT_RIGHT)),
+    "images mirrored": (
+        images_of(lambda p: p.transpose(Image.Transpose.FLIP_LEFT_RIGHT)),
         {"mirrored"},
     ),
     "camera yawed by 2 degrees": (views_of(yawed(2)), {"sideways_offset"}),
-    "pictures of the next scan": (late, {"time_offset", "image_order", "sideways_offset"}),
+    "images of the next scan": (late, {"time_offset", "image_order", "sideways_offset"}),
 }
 """What happens to the frames, and which findings are right; others beside them are not counted."""
 

@@ -3,17 +3,17 @@ import pytest
 from PIL import Image
 
 from lidistill.figures.charts import (
-    confusion_picture,
+    confusion_figure,
     iou_bars,
     loss_curve,
-    matrix_picture,
+    matrix_figure,
     smooth,
 )
 
 
 def _pixels(path):
-    with Image.open(path) as picture:
-        return np.array(picture.convert("RGB")).astype(int)
+    with Image.open(path) as figure:
+        return np.array(figure.convert("RGB")).astype(int)
 
 
 def _records(num_steps, **more):
@@ -58,14 +58,14 @@ def test_a_running_mean_keeps_a_straight_line_away_from_its_ends():
 def test_a_confusion_matrix_is_drawn_for_any_number_of_classes(tmp_path, num_classes):
     counts = np.eye(num_classes, dtype=np.int64) * 1000 + 7
     path = tmp_path / "confusion.png"
-    confusion_picture(counts, [f"class {i}" for i in range(num_classes)], path)
+    confusion_figure(counts, [f"class {i}" for i in range(num_classes)], path)
     assert min(_pixels(path).shape[:2]) > 400
 
 
 def test_a_diagonal_matrix_and_a_scattered_one_look_different(tmp_path):
     names = ["a", "b", "c", "d"]
-    confusion_picture(np.eye(4, dtype=np.int64) * 10, names, tmp_path / "good.png")
-    confusion_picture(np.ones((4, 4), dtype=np.int64), names, tmp_path / "bad.png")
+    confusion_figure(np.eye(4, dtype=np.int64) * 10, names, tmp_path / "good.png")
+    confusion_figure(np.ones((4, 4), dtype=np.int64), names, tmp_path / "bad.png")
     good, bad = _pixels(tmp_path / "good.png"), _pixels(tmp_path / "bad.png")
 
     def num_dark_blue(pixels):
@@ -76,14 +76,14 @@ def test_a_diagonal_matrix_and_a_scattered_one_look_different(tmp_path):
 
 def test_classes_without_a_point_do_no_harm(tmp_path):
     counts = np.zeros((3, 3), dtype=np.int64)
-    confusion_picture(counts, ["a", "b", "c"], tmp_path / "empty.png")
+    confusion_figure(counts, ["a", "b", "c"], tmp_path / "empty.png")
     counts[1, 1] = 5
-    confusion_picture(counts, ["a", "b", "c"], tmp_path / "one.png")
+    confusion_figure(counts, ["a", "b", "c"], tmp_path / "one.png")
     assert (_pixels(tmp_path / "empty.png") != _pixels(tmp_path / "one.png")).any()
 
 
 def test_names_that_look_like_formulas_are_drawn_as_they_are(tmp_path):
-    confusion_picture(np.eye(2, dtype=np.int64), ["$\\frac$", "_b"], tmp_path / "odd.png")
+    confusion_figure(np.eye(2, dtype=np.int64), ["$\\frac$", "_b"], tmp_path / "odd.png")
     iou_bars({"_a $x": np.array([0.1, 0.2])}, ["$\\frac$", "_b"], tmp_path / "bars.png")
     assert (tmp_path / "odd.png").is_file()
     assert (tmp_path / "bars.png").is_file()
@@ -91,7 +91,7 @@ def test_names_that_look_like_formulas_are_drawn_as_they_are(tmp_path):
 
 def test_a_matrix_of_another_size_is_an_error(tmp_path):
     with pytest.raises(ValueError, match="3 classes"):
-        confusion_picture(np.eye(2, dtype=np.int64), ["a", "b", "c"], tmp_path / "x.png")
+        confusion_figure(np.eye(2, dtype=np.int64), ["a", "b", "c"], tmp_path / "x.png")
 
 
 def test_every_result_has_bars_of_its_own_colour(tmp_path):
@@ -117,7 +117,7 @@ def test_bars_of_another_number_of_classes_are_an_error(tmp_path, results):
 
 def test_a_matrix_is_darker_where_the_score_is_higher_and_empty_cells_are_grey(tmp_path):
     values = [[0.9, 0.1], [float("nan"), 0.5]]
-    matrix_picture(values, ("a_set", "b"), tmp_path / "m.png", rows="learned", columns="scored")
+    matrix_figure(values, ("a_set", "b"), tmp_path / "m.png", rows="learned", columns="scored")
     pixels = _pixels(tmp_path / "m.png")
     grey = (np.ptp(pixels, axis=2) == 0) & (np.abs(pixels[:, :, 0] - 237) < 3)
     dark_blue = (pixels[:, :, 2] > 100) & (pixels[:, :, 0] < 40)
@@ -131,4 +131,4 @@ def test_a_matrix_is_darker_where_the_score_is_higher_and_empty_cells_are_grey(t
 
 def test_a_matrix_that_does_not_fit_its_names_is_an_error(tmp_path):
     with pytest.raises(ValueError, match=r"shape \(1, 2\) for 2 names"):
-        matrix_picture([[0.1, 0.2]], ("a", "b"), tmp_path / "m.png", rows="r", columns="c")
+        matrix_figure([[0.1, 0.2]], ("a", "b"), tmp_path / "m.png", rows="r", columns="c")

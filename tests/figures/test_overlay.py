@@ -50,7 +50,7 @@ def test_drawing_equals_a_loop_over_the_points() -> None:
     np.testing.assert_array_equal(drawn, expected)
 
 
-def test_no_point_leaves_the_picture_as_it_is() -> None:
+def test_no_point_leaves_the_figure_as_it_is() -> None:
     drawn = draw_points(canvas(), np.zeros((0, 2)), np.zeros((0, 3), dtype=np.uint8))
     assert not drawn.any()
 
@@ -70,7 +70,7 @@ def test_a_legend_shows_every_colour_and_keeps_the_height() -> None:
     assert legend([], height=50).shape[0] == 50
 
 
-def test_pictures_beside_each_other_are_filled_up() -> None:
+def test_figures_beside_each_other_are_filled_up() -> None:
     row = beside(canvas(9, 11), canvas(4, 5))
     assert row.shape == (9, 16, 3)
     assert not row[:4].any()

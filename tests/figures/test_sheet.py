@@ -41,11 +41,11 @@ def test_a_cross_at_the_border_is_cut():
     assert marked.any()
 
 
-def test_a_written_picture_is_read_back_unchanged(tmp_path):
+def test_a_written_figure_is_read_back_unchanged(tmp_path):
     image = np.random.default_rng(0).integers(0, 256, size=(7, 9, 3), dtype=np.uint8)
-    path = write_png(image, tmp_path / "new" / "picture.png")
-    with Image.open(path) as picture:
-        np.testing.assert_array_equal(np.array(picture), image)
+    path = write_png(image, tmp_path / "new" / "figure.png")
+    with Image.open(path) as figure:
+        np.testing.assert_array_equal(np.array(figure), image)
 
 
 @pytest.mark.parametrize("shape", [(4, 4), (4, 4, 4)])

@@ -28,8 +28,8 @@ def build_teacher(tensors: dict[str, Tensor], folder: Path, **settings: object) 
     return VitTeacherConfig.model_validate({"model": str(file), **settings}).build()
 
 
-def picture_of(tensors: dict[str, Tensor], tag: str, height: int) -> Tensor:
-    """The stored picture, or the small one enlarged by whole cells."""
+def image_of(tensors: dict[str, Tensor], tag: str, height: int) -> Tensor:
+    """The stored image, or the small one enlarged by whole cells."""
     if f"{tag}image" in tensors:
         return tensors[f"{tag}image"]
     small = tensors[f"{tag}image_small"]
@@ -50,7 +50,7 @@ def test_tokens_equal_those_of_the_original_code(file: Path, tmp_path: Path) -> 
     normed = build_teacher(tensors, tmp_path, num_heads=heads, final_norm=True)
     for size in sizes_of(tensors):
         height, width = (int(side) for side in size.split("x"))
-        pixels = picture_of(tensors, f"{size}.", height)
+        pixels = image_of(tensors, f"{size}.", height)
         assert pixels.shape[2:] == (height, width)
         expected = tensors[f"{size}.x_pre_norm"]
         assert relative_error(plain.tokens(pixels)[0], expected) <= TOLERANCE
@@ -74,9 +74,9 @@ def test_the_position_embedding_is_resampled_as_in_the_original_code(file: Path)
 def test_features_at_pixels_equal_those_of_the_upsampled_map(file: Path, tmp_path: Path) -> None:
     tensors, meta = read_tensors(file)
     teacher = build_teacher(tensors, tmp_path, num_heads=meta["heads"])
-    picture = tensors["teacher.image"]
-    num_views, _, height, width = picture.shape
-    maps = teacher.maps(picture)
+    image = tensors["teacher.image"]
+    num_views, _, height, width = image.shape
+    maps = teacher.maps(image)
     rows_columns = tensors["teacher.pixels_row_col"]
     step = 7
     grid = torch.cartesian_prod(torch.arange(0, height, step), torch.arange(0, width, step))
@@ -93,8 +93,8 @@ def test_features_at_pixels_equal_those_of_the_upsampled_map(file: Path, tmp_pat
 def test_maps_equal_those_of_the_improved_recipe(file: Path, tmp_path: Path) -> None:
     tensors, meta = read_tensors(file)
     height, width = meta["size"]  # type: ignore[misc]
-    picture = picture_of(tensors, "", height)
-    assert picture.shape[2:] == (height, width)
+    image = image_of(tensors, "", height)
+    assert image.shape[2:] == (height, width)
     settings = {"num_heads": meta["heads"], "position_embedding": "scalr-plus"}
     patch = tensors["sd.patch_embed.proj.weight"].shape[-1]
     position = resample_position(
@@ -104,13 +104,13 @@ def test_maps_equal_those_of_the_improved_recipe(file: Path, tmp_path: Path) -> 
     for name, final_norm in (("x_pre_norm_map_every4", False), ("x_norm_map_every4", True)):
         teacher = build_teacher(tensors, tmp_path, final_norm=final_norm, **settings)
         assert (teacher.mean, teacher.std) == (IMAGENET_MEAN, IMAGENET_STD)
-        level = teacher.maps(picture).levels[0]
+        level = teacher.maps(image).levels[0]
         assert relative_error(level[:, :, ::4, ::4], tensors[name]) <= TOLERANCE
 
 
 def test_bytes_and_floats_are_standardised_alike() -> None:
-    picture = torch.arange(256, dtype=torch.uint8).repeat(3).view(1, 3, 16, 16)
-    found = standardize(picture, mean=IMAGENET_MEAN, std=IMAGENET_STD)
-    same = standardize(picture.float() / 255, mean=IMAGENET_MEAN, std=IMAGENET_STD)
+    image = torch.arange(256, dtype=torch.uint8).repeat(3).view(1, 3, 16, 16)
+    found = standardize(image, mean=IMAGENET_MEAN, std=IMAGENET_STD)
+    same = standardize(image.float() / 255, mean=IMAGENET_MEAN, std=IMAGENET_STD)
     torch.testing.assert_close(found, same)
     assert float(found[0, 0, 0, 0]) == pytest.approx(-0.485 / 0.229)

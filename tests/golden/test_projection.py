@@ -14,7 +14,7 @@ from fakes.batches import waffle
 from golden_cases import golden_files, read_tensors
 
 from lidistill.backbones.waffleiron.grid import GridConfig
-from lidistill.datasets.images.files import read_picture, resize
+from lidistill.datasets.images.files import read_image, resize
 from lidistill.geometry import (
     invert_rigid,
     project,
@@ -127,7 +127,7 @@ FILES = golden_files(*(f"projection/{sensor}*.safetensors" for sensor in FRAMES)
 
 
 def image_hw(tensors):
-    """Size of the resized picture; where the sample needs no picture it is not written down."""
+    """Size of the resized image; where the sample needs no image it is not written down."""
     return tuple(tensors["sample.image"].shape[-2:]) if "sample.image" in tensors else (56, 112)
 
 
@@ -288,10 +288,10 @@ def _assert_same_neighbors(sample, expected, frame):
     np.testing.assert_allclose(distances(found), distances(expected), rtol=0, atol=2e-5)
 
 
-@pytest.mark.parametrize("picture", golden_files("projection/*_camera.png"))
-def test_the_picture_of_a_sample_is_the_same(picture):
-    tensors, _ = read(picture.with_name(picture.name.replace("_camera.png", ".safetensors")))
-    pixels = torch.from_numpy(read_picture(picture)).permute(2, 0, 1)
+@pytest.mark.parametrize("image", golden_files("projection/*_camera.png"))
+def test_the_image_of_a_sample_is_the_same(image):
+    tensors, _ = read(image.with_name(image.name.replace("_camera.png", ".safetensors")))
+    pixels = torch.from_numpy(read_image(image)).permute(2, 0, 1)
     resized = resize(pixels, image_hw(tensors), antialias=False)
     expected = torch.from_numpy(tensors["sample.image"])[0]
     assert (resized / 255 - expected).abs().max() <= 1 / 255

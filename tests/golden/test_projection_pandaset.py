@@ -20,9 +20,9 @@ def test_every_camera_sees_the_points_and_pixels_of_the_reference(
     meta: dict[str, Any] = dict(header)
     world = tensors["points_world_f64"].numpy()
     sensor = next(name for name, device in DEVICE.items() if device == meta["sensor"])
-    picture = np.zeros((*meta["image_hw"], 3), dtype=np.uint8)
+    image = np.zeros((*meta["image_hw"], 3), dtype=np.uint8)
     cameras = {
-        name: Camera(intrinsics=camera["intrinsics"], pose=camera["pose"], picture=picture)
+        name: Camera(intrinsics=camera["intrinsics"], pose=camera["pose"], image=image)
         for name, camera in meta["cameras"].items()
     }
     drive = Drive(

@@ -70,8 +70,8 @@ def test_nuscenes_points_are_seen_where_the_reference_sees_them(file, tmp_path):
 def test_semantic_kitti_points_are_seen_where_the_reference_sees_them(file, tmp_path):
     tensors, meta = read_tensors(file)
     folder = tmp_path / "sequences" / "00"
-    picture = np.zeros((*meta["image_hw"], 3), dtype=np.uint8)
-    write_frame(folder, 0, scan=tensors["points"].numpy(), picture=picture)
+    image = np.zeros((*meta["image_hw"], 3), dtype=np.uint8)
+    write_frame(folder, 0, scan=tensors["points"].numpy(), image=image)
     (folder / "calib.txt").write_text(meta["calib_txt"], encoding="utf-8")
     frame = SemanticKittiConfig(root=tmp_path, split="train", missing="skip").build()[0]
     found = seen_by(frame, frame.views[0])

@@ -14,7 +14,7 @@ GRID = 8  # of the cases that hold every eighth pixel only
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_pictures_are_resized_as_the_reference_does(file: Path) -> None:
+def test_images_are_resized_as_the_reference_does(file: Path) -> None:
     tensors, meta = read_tensors(file)
     compared = 0
     for name, expected in tensors.items():
@@ -34,7 +34,7 @@ def test_pictures_are_resized_as_the_reference_does(file: Path) -> None:
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_pairs_move_with_the_picture_as_in_the_reference(file: Path) -> None:
+def test_pairs_move_with_the_image_as_in_the_reference(file: Path) -> None:
     tensors, meta = read_tensors(file)
     cases = [name.removesuffix(".pairing_in") for name in tensors if name.endswith(".pairing_in")]
     assert cases

@@ -76,8 +76,8 @@ def damage_truncated_scan(folder):
     return []
 
 
-def damage_picture(folder):
-    (folder / "set/001/camera/front_camera/00.jpg").write_bytes(b"\xff\xd8 not a picture")
+def damage_image(folder):
+    (folder / "set/001/camera/front_camera/00.jpg").write_bytes(b"\xff\xd8 not an image")
     return []
 
 
@@ -109,7 +109,7 @@ def damage_teacher(folder):
 
 
 def damage_frame(folder):
-    return ["pictures.enabled=true", "pictures.frames=[no-such-frame]"]
+    return ["figures.enabled=true", "figures.frames=[no-such-frame]"]
 
 
 def damage_output(folder):
@@ -131,19 +131,19 @@ BAD_RUNS = {
     "wrong type": (damage_nothing("train.steps=many"), "train.steps"),
     "not an override": (damage_nothing("steps"), "key=value"),
     "truncated scan": (damage_truncated_scan, r"lidar/00.pkl.gz"),
-    "picture": (damage_picture, r"front_camera/00.jpg"),
+    "image": (damage_image, r"front_camera/00.jpg"),
     "label length": (damage_label_length, r"semseg/00.pkl.gz"),
     "class id": (damage_class_id, "unknown class id 77"),
     "forbidden pickle": (damage_pickle, r"system"),
     "no teacher": (damage_teacher, r"(?i)folder or file.*hugging face.*wheel"),
-    "picture size": (damage_nothing("data.sampling.image_size_hw=[30,56]"), "multiples of 14"),
+    "image size": (damage_nothing("data.sampling.image_size_hw=[30,56]"), "multiples of 14"),
     "unknown kind": (damage_nothing("head.kind=linear2"), "did you mean 'linear'"),
     "a device that is not there": (damage_nothing("device=cuda"), "no GPU"),
     "a device that means nothing": (damage_nothing("device=gpu"), "none that PyTorch knows"),
     "negative seed": (damage_nothing("seed=-1"), "seed"),
     "betas": (damage_nothing("optimizer.betas=[2,3]"), "betas"),
     "list index": (damage_nothing("data.sets.²=1"), "not an index"),
-    "frame of the pictures": (damage_frame, "no-such-frame"),
+    "frame of the images": (damage_frame, "no-such-frame"),
     "output is a file": (damage_output, "taken"),
     "truncated scan in a worker": (damage_in_worker, r"^error: \S*lidar/00.pkl.gz"),
 }

@@ -244,7 +244,7 @@ def test_compare_does_not_mix_scores_of_two_distillations(world, tmp_path, capsy
     assert run(capsys, "compare", *changes, *common)[0] == 0
 
 
-def test_what_no_picture_shows_is_a_gap_in_the_comparison(world):
+def test_what_no_image_shows_is_a_gap_in_the_comparison(world):
     line = Line(name="input", scores={"mean_iou": [3.0, 4.0], "mean_iou_of_truth": [5.0, 5.0]})
     line.scores["seen"] = [None, None]
     assert table_rows([line]) == [("input", "3.5", "± 0.7", "5.0", "–")]

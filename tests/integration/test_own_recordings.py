@@ -40,7 +40,7 @@ def test_the_files_shown_are_valid():
 
 
 def test_the_example_writes_a_folder_that_is_read_and_counted(mine, capsys):
-    frame = FolderConfig(root=mine, pictures="required").build()[0]
+    frame = FolderConfig(root=mine, images="required").build()[0]
     assert len(frame.views) == 1
     main(["data", "stats", str(mine), "--output", str(mine / "statistics.yaml")])
     mean, std = FolderConfig(root=mine).build()[0].intensity_statistics

@@ -184,9 +184,9 @@ def test_the_demo_runs_and_a_second_call_continues(tmp_path):
     }
     first = run_demo(tmp_path, workers=1, simulation=simulation, overrides=overrides)
     assert [r.name for r in first.results] == ["random", "teacher", "from scratch", "distilled"]
-    assert all(picture.is_file() for picture in first.pictures)
+    assert all(figure.is_file() for figure in first.figures)
     assert len(first.showpieces) == 3
-    assert set(first.showpieces.values()) <= set(first.pictures)
+    assert set(first.showpieces.values()) <= set(first.figures)
     caches = {path.parents[2] for path in tmp_path.glob("*/*/??/*.safetensors")}
     assert caches == {tmp_path / "teacher-features"}  # not in the folder of a run
     assert not drives_of(tmp_path, "pretrain", "data") & drives_of(tmp_path, "random", "evaluation")

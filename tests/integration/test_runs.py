@@ -102,7 +102,7 @@ def test_a_cache_of_teacher_features_changes_the_loss_by_rounding_only(world, tm
     pretrain(recipe)
     cached = [row[1] for row in curve(tmp_path / "c")]
     assert cached == pytest.approx([row[1] for row in curve(world / "pretrain")], abs=2e-3)
-    assert len(list((tmp_path / "cache").rglob("*.safetensors"))) == 1  # one picture, four times
+    assert len(list((tmp_path / "cache").rglob("*.safetensors"))) == 1  # one image, four times
 
 
 def test_the_teacher_is_not_in_the_checkpoint_and_the_recipe_is(world):
@@ -138,14 +138,14 @@ def test_sixteen_bit_runs_stay_near_full_precision(world, tmp_path, precision):
 
 
 @pytest.mark.parametrize("features", ["backbone", "random", "input", "teacher"])
-def test_a_probe_ends_in_scores_and_pictures(world, features, tmp_path):
+def test_a_probe_ends_in_scores_and_figures(world, features, tmp_path):
     result = train_and_score(probing(world, features, f"output={tmp_path / 'probe'}"))
     record = json.loads(result.results.read_text())
     assert record["num_frames"] == 4
     assert record["all_points"]["mean_iou"] == pytest.approx(
         100 * result.evaluation.scores.mean_iou, abs=1e-3
     )
-    assert all(picture.is_file() for picture in result.pictures)
+    assert all(figure.is_file() for figure in result.figures)
     if features == "input":  # height and intensity are among the channels
         assert result.evaluation.scores.overall_accuracy > 0.9
 

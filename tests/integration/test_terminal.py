@@ -49,7 +49,7 @@ def test_printed_commands_can_be_pasted(name):
 
 def test_lines_of_one_kind_are_grouped():
     lines = [
-        f"picture /a b/{i:06d}.png does not decode (cut off behind {i} bytes)" for i in range(200)
+        f"image /a b/{i:06d}.png does not decode (cut off behind {i} bytes)" for i in range(200)
     ]
     other = "scan /a b/1.bin has 3 bytes"
     assert grouped([*lines, other]) == [f"{lines[0]} … and 199 more of the same kind", other]

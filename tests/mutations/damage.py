@@ -273,9 +273,9 @@ def progressive_scans(spot: Spot, rng: random.Random) -> None:
 
 
 def other_size(spot: Spot, rng: random.Random) -> None:
-    with Image.open(spot.path) as picture:
-        small = picture.resize((picture.width - 7, picture.height + 5))
-        kind = picture.format
+    with Image.open(spot.path) as image:
+        small = image.resize((image.width - 7, image.height + 5))
+        kind = image.format
     small.save(spot.path, kind)
 
 
@@ -285,7 +285,7 @@ def postscript(spot: Spot, rng: random.Random) -> None:
     spot.path.write_text(program)
 
 
-PICTURE_FILE = {
+IMAGE_FILE = {
     "PNG of 12,000 x 12,000": png_bomb,
     "JPEG of 65,000 x 65,000": jpeg_bomb,
     "JPEG of 2,000 scans": progressive_scans,

@@ -13,9 +13,9 @@ from fakes.batches import opened, waffle
 from fakes.nuscenes import FakeNuScenes
 from mutations.damage import (
     ANY_FILE,
+    IMAGE_FILE,
     JSON_FILE,
     LABEL_FILE,
-    PICTURE_FILE,
     SCAN_FILE,
     TEXT_FILE,
     Mutation,
@@ -71,7 +71,7 @@ def _nuscenes(root: Path) -> None:
 
 def _open_nuscenes(root: Path) -> list[Frame]:
     config = NuScenesConfig(
-        root=root, version="v1.0-mini", split="all", labels="required", pictures="required"
+        root=root, version="v1.0-mini", split="all", labels="required", images="required"
     )
     return list(map(config.build().__getitem__, range(2)))
 
@@ -82,7 +82,7 @@ def _kitti(root: Path) -> None:
 
 
 def _open_kitti(root: Path) -> list[Frame]:
-    config = SemanticKittiConfig(root=root, labels="required", pictures="required", sequences=(0,))
+    config = SemanticKittiConfig(root=root, labels="required", images="required", sequences=(0,))
     return list(map(config.build().__getitem__, range(2)))
 
 
@@ -132,10 +132,10 @@ TARGETS = {
     "pandaset camera poses": _target("pandaset", "002/camera/*/poses.json", JSON_FILE),
     "pandaset intrinsics": _target("pandaset", "002/camera/*/intrinsics.json", JSON_FILE),
     "pandaset gps": _target("pandaset", "002/meta/gps.json", JSON_FILE),
-    "pandaset pictures": _target("pandaset", "002/camera/*/*.jpg", PICTURE_FILE),
+    "pandaset images": _target("pandaset", "002/camera/*/*.jpg", IMAGE_FILE),
     "nuscenes scan": _target("nuscenes", "samples/*/*.pcd.bin", SCAN_FILE),
     "nuscenes labels": _target("nuscenes", "lidarseg/*/*.bin", LABEL_FILE),
-    "nuscenes pictures": _target("nuscenes", "samples/CAM_FRONT/*.jpg", PICTURE_FILE),
+    "nuscenes images": _target("nuscenes", "samples/CAM_FRONT/*.jpg", IMAGE_FILE),
     **{
         f"nuscenes {table}": _target("nuscenes", f"v1.0-mini/{table}.json", JSON_FILE)
         for table in (
@@ -147,15 +147,13 @@ TARGETS = {
     "semantic_kitti labels": _target("semantic_kitti", "*/00/labels/*.label", LABEL_FILE),
     "semantic_kitti calibration": _target("semantic_kitti", "*/00/calib.txt", TEXT_FILE),
     "semantic_kitti poses": _target("semantic_kitti", "*/00/poses.txt", TEXT_FILE),
-    "semantic_kitti pictures": _target(
-        "semantic_kitti", "*/00/image_2/*.png", PICTURE_FILE, checksum=True
+    "semantic_kitti images": _target(
+        "semantic_kitti", "*/00/image_2/*.png", IMAGE_FILE, checksum=True
     ),
     "kitti_raw scan": _target("kitti_raw", "*/*/velodyne_points/data/*.bin", SCAN_FILE),
     "kitti_raw camera calibration": _target("kitti_raw", "*/calib_cam_to_cam.txt", TEXT_FILE),
     "kitti_raw lidar calibration": _target("kitti_raw", "*/calib_velo_to_cam.txt", TEXT_FILE),
-    "kitti_raw pictures": _target(
-        "kitti_raw", "*/*/image_02/data/*.png", PICTURE_FILE, checksum=True
-    ),
+    "kitti_raw images": _target("kitti_raw", "*/*/image_02/data/*.png", IMAGE_FILE, checksum=True),
     **{
         f"own scan {ending}": _target(ending, "scans/0*", KINDS.get(ending, {}))
         for ending in ENDINGS
@@ -169,7 +167,7 @@ TARGETS = {
             ("labels", "labels/*.label", LABEL_FILE),
             ("poses", "poses.txt", TEXT_FILE),
             ("times", "scans/times.csv", {}),
-            ("pictures", "cameras/front/*.png", PICTURE_FILE),
+            ("images", "cameras/front/*.png", IMAGE_FILE),
         )
     },
     **{f"bag {ending}": _target(ending, f"**/*{ending}", {}) for ending in BAGS},
@@ -266,7 +264,7 @@ def _implausible(reading: Reading) -> Iterator[str]:
             if not (np.isfinite(view.K).all() and fx > 0 and fy > 0 and 0.5 < fx / fy < 2):
                 yield "the focal lengths are absurd"
             elif not (0 < cx < view.size_hw[1] and 0 < cy < view.size_hw[0]):
-                yield "the principal point lies outside the picture"
+                yield "the principal point lies outside the image"
             if not _rigid(view.T_cam_lidar, 100):
                 yield "the camera is not rigid, or more than 100 m from the lidar"
     for sample in reading.samples:

@@ -27,7 +27,7 @@ BAGS = {".bag": (1, False), ".db3": (2, False), ".mcap": (2, True)}
 
 
 def write_recording(root: Path, ending: str) -> None:
-    """A drive of two scans that look around, with times, poses, labels and pictures."""
+    """A drive of two scans that look around, with times, poses, labels and images."""
     folder.write_folder(root, drives=("",))
     rng = np.random.default_rng(0)
     for number in range(2):
@@ -43,8 +43,8 @@ def write_recording(root: Path, ending: str) -> None:
         (root / "labels" / f"{number:06d}.label").unlink()
         (root / "labels" / f"{number:06d}{_inner(ending)}.label").write_bytes(ids.tobytes())
         for camera in ("front", "back"):
-            picture = root / "cameras" / camera / f"{number:06d}.png"
-            picture.rename(picture.with_name(f"{number:06d}{_inner(ending)}.png"))
+            image = root / "cameras" / camera / f"{number:06d}.png"
+            image.rename(image.with_name(f"{number:06d}{_inner(ending)}.png"))
     _write_times(root, _inner(ending))
 
 
@@ -54,7 +54,7 @@ def _inner(ending: str) -> str:
 
 
 def _write_times(root: Path, inner: str) -> None:
-    """Times and poses, so that the motion between scan and picture counts."""
+    """Times and poses, so that the motion between scan and image counts."""
     times = {f"{number:06d}{inner}": f"17000000{number:02d}.000000000" for number in range(2)}
     for place in ("scans", "cameras/front", "cameras/back"):
         folder.write_times(root / place, times)
@@ -65,7 +65,7 @@ def _write_times(root: Path, inner: str) -> None:
 
 def open_recording(root: Path) -> list[Frame]:
     """Both frames, as a recipe would read them."""
-    dataset = FolderConfig(root=root, labels="required", pictures="required").build()
+    dataset = FolderConfig(root=root, labels="required", images="required").build()
     return [dataset[i] for i in range(len(dataset))]
 
 
@@ -93,7 +93,7 @@ def open_bag(root: Path, ending: str) -> list[Frame]:
         msg = f"{bag}: {report.notes}"
         raise FileFormatError(msg)
     folder.write_yaml(mine / "statistics.yaml", {"intensity_mean": 127.0, "intensity_std": 74.0})
-    dataset = FolderConfig(root=mine, pictures="required").build()
+    dataset = FolderConfig(root=mine, images="required").build()
     return [dataset[i] for i in range(len(dataset))]
 
 
@@ -104,7 +104,7 @@ def write_kitti_raw(root: Path) -> None:
 
 def open_kitti_raw(root: Path) -> list[Frame]:
     """Both frames."""
-    dataset = KittiRawConfig(root=root, pictures="required", cameras=("image_02",)).build()
+    dataset = KittiRawConfig(root=root, images="required", cameras=("image_02",)).build()
     return [dataset[i] for i in range(len(dataset))]
 
 

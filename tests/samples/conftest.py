@@ -1,4 +1,4 @@
-"""A scan with pictures of known colours."""
+"""A scan with images of known colours."""
 
 from functools import partial
 

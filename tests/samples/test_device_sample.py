@@ -73,7 +73,7 @@ def test_voxels_of_the_world_and_bent_lenses_give_the_same_sample(tmp_path):
     assert_same(*both(dataclasses.replace(frame, views=views), config))
 
 
-def test_points_that_are_not_finite_or_without_labels_or_pictures_are_left_out_alike(tmp_path):
+def test_points_that_are_not_finite_or_without_labels_or_images_are_left_out_alike(tmp_path):
     frame = scan_frame(tmp_path, labels=None)
     frame.points[::7, 1] = np.nan
     expected, found = both(frame, PLAIN, load_images=False)
@@ -81,7 +81,7 @@ def test_points_that_are_not_finite_or_without_labels_or_pictures_are_left_out_a
     assert_same(expected, found)
 
 
-def test_a_camera_that_sees_nothing_gives_way_to_the_next_and_its_picture(tmp_path):
+def test_a_camera_that_sees_nothing_gives_way_to_the_next_and_its_image(tmp_path):
     frame = scan_frame(tmp_path)
     order = raw_sample(frame, PLAIN, PREPARER, sample_rng(3, 1, 2)).draws.view_order
     blind = [

@@ -37,7 +37,7 @@ def test_the_student_sees_the_points_of_one_camera_and_each_has_a_pixel_of_it(fr
     np.testing.assert_array_equal(sample.pairs.uv, expected)
 
 
-def test_pictures_are_those_of_the_drawn_camera(frame):
+def test_images_are_those_of_the_drawn_camera(frame):
     for seed in range(4):
         sample = distil(frame, seed=seed)
         assert sample.images.shape == (1, 3, *HW)
@@ -76,7 +76,7 @@ def test_a_frame_that_no_camera_sees_is_named(make_frame):
 @pytest.mark.parametrize("cameras", ["one", "all"])
 def test_a_frame_without_cameras_is_named(make_frame, cameras):
     config = PLAIN.model_copy(update={"cameras": cameras})
-    with pytest.raises(FileFormatError, match=r"drive/07.*has no picture"):
+    with pytest.raises(FileFormatError, match=r"drive/07.*has no image"):
         distil(make_frame(views=()), config)
 
 
@@ -129,7 +129,7 @@ def test_a_centre_with_nothing_but_far_points_around_gives_way_to_another(make_f
         assert (sample.coords[:, 0] < 64).all()
 
 
-def test_pictures_are_not_opened_where_none_are_wanted(frame):
+def test_images_are_not_opened_where_none_are_wanted(frame):
     for view in frame.views:
         view.image_path.unlink()
     sample = distil(frame, load_images=False)

@@ -30,7 +30,7 @@ def camera(**limits):
     )
 
 
-def test_points_in_the_picture_get_their_pixel():
+def test_points_in_the_image_get_their_pixel():
     points = np.array(
         [
             [10.0, 0.0, 0.0],  # straight ahead: 100, 50
@@ -45,7 +45,7 @@ def test_points_in_the_picture_get_their_pixel():
     assert pairs.uv.dtype == np.float32
 
 
-def test_pixels_follow_the_resized_picture():
+def test_pixels_follow_the_resized_image():
     points = np.array([[10.0, 4.1, -2.3]])
     assert pair_view(points, camera(), (50, 400)).uv.tolist() == [[158, 30]]
 
@@ -55,7 +55,7 @@ def test_a_pair_belongs_to_a_pixel_before_it_is_scaled():
     assert resize_pixels(uv, (10, 10), (20, 20)).tolist() == [[18, 6]]
 
 
-def test_scaled_pixels_never_leave_the_resized_picture():
+def test_scaled_pixels_never_leave_the_resized_image():
     edge = np.nextafter(np.array([[1241.0, 376.0]]), 0)
     for to_hw in ((224, 448), (448, 896), (37, 41)):
         column, row = resize_pixels(edge, (376, 1241), to_hw)[0]

@@ -20,7 +20,7 @@ PREPARER = waffle(
     GridConfig(fov_min=(-40, -40, -40), fov_max=(40, 40, 40), planes=((8, 8),), axes=(2,))
 )
 SAMPLING = SamplingConfig()
-BARE = {"labels": "none", "pictures": "none", "missing": "skip"}
+BARE = {"labels": "none", "images": "none", "missing": "skip"}
 
 
 def by_order(num_classes):

@@ -38,18 +38,18 @@ def clutter(seed, num=40):
 def test_drawn_pixels_show_what_rays_meet(seed):
     scene = RayScene(clutter(seed), base=RayScene(GROUND))
     T_street_camera = CAMERA.T_body_camera
-    picture = render(scene, CAMERA, T_street_camera, sky=SKY, rng=np.random.default_rng(0))
+    rendering = render(scene, CAMERA, T_street_camera, sky=SKY, rng=np.random.default_rng(0))
     rays = (pixel_rays(CAMERA) @ T_street_camera[:3, :3].T).astype(np.float32)
     eye = np.broadcast_to(T_street_camera[:3, 3].astype(np.float32), rays.shape)
     hits = scene.cast(eye, rays)
     label, depth = np.zeros(len(rays), dtype=np.uint8), np.full(len(rays), np.inf)
     label[hits.ray], depth[hits.ray] = scene.label[hits.face], hits.distance
-    near = depth < 0.2  # the drawn picture starts a little in front of the lens
-    same = (picture.label.ravel() == label)[~near]
+    near = depth < 0.2  # the drawn image starts a little in front of the lens
+    same = (rendering.label.ravel() == label)[~near]
     assert len(np.unique(label)) > 8
     assert same.mean() > 0.998
     np.testing.assert_allclose(
-        picture.depth.ravel()[~near][same], depth[~near][same], rtol=1e-3, atol=1e-3
+        rendering.depth.ravel()[~near][same], depth[~near][same], rtol=1e-3, atol=1e-3
     )
 
 
@@ -66,7 +66,7 @@ def test_layers_meet_rays_like_one_scene():
     np.testing.assert_array_equal(whole.label[one.face], layered.label[two.face])
 
 
-def test_a_surface_that_reaches_behind_the_camera_fills_the_picture_below_the_horizon():
+def test_a_surface_that_reaches_behind_the_camera_fills_the_image_below_the_horizon():
     seen = look(RayScene(GROUND), CAMERA, CAMERA.T_body_camera)
     horizon = CAMERA.K[1, 2]
     below = np.arange(60) > horizon + 3
@@ -111,7 +111,7 @@ def test_under_a_car_less_of_the_sky_is_free():
     assert shade.cover[row + 40, column, 0] == pytest.approx(0, abs=1e-4)
 
 
-def test_the_same_generator_gives_the_same_picture_and_another_one_other_grain():
+def test_the_same_generator_gives_the_same_image_and_another_one_other_grain():
     scene = RayScene(clutter(1), base=RayScene(GROUND))
     first, again, other = (
         render(scene, CAMERA, CAMERA.T_body_camera, sky=SKY, rng=np.random.default_rng(seed)).image

@@ -18,7 +18,7 @@ GROUND = quads([0, 0, 0], [200, 0, 0], [0, 200, 0], Look(color=(0.5, 0.5, 0.5), 
 
 
 def down_camera(height):
-    """A camera that looks straight down, picture x to the east, picture y to the south."""
+    """A camera that looks straight down, image x to the east, image y to the south."""
     K = np.array([[50.0, 0, 50], [0, 50.0, 40], [0, 0, 1]])
     T = rigid(np.array([[1.0, 0, 0], [0, -1, 0], [0, 0, -1]]), (0, 0, height))
     return CameraModel(name="down", size_hw=(80, 100), K=K, T_body_camera=T)
@@ -47,37 +47,37 @@ def test_the_six_cameras_look_all_around():
     assert forward["front_left_camera"][0] < 0 < forward["front_right_camera"][0]
 
 
-def test_a_picture_shows_a_thing_where_it_lies():
+def test_a_image_shows_a_thing_where_it_lies():
     red = boxes([2.0, 1.0, 0.5], [1, 1, 1], Look(color=(0.9, 0.05, 0.05), label=13))
     camera = down_camera(10.0)
     scene = RayScene(GROUND, red)
-    picture = render(scene, camera, camera.T_body_camera, sky=SKY, rng=np.random.default_rng(0))
+    rendering = render(scene, camera, camera.T_body_camera, sky=SKY, rng=np.random.default_rng(0))
     top_uv = 50 * np.array([2.0, -1.0]) / 9.0 + [50, 40]
     u, v = top_uv.astype(int)
-    assert picture.label[v, u] == 13
-    assert picture.depth[v, u] == pytest.approx(9.0, rel=0.05)
-    r, g, b = picture.image[v, u].astype(int)
+    assert rendering.label[v, u] == 13
+    assert rendering.depth[v, u] == pytest.approx(9.0, rel=0.05)
+    r, g, b = rendering.image[v, u].astype(int)
     assert r > g + 60
     assert r > b + 60
-    assert picture.label[5, 5] == 7
+    assert rendering.label[5, 5] == 7
 
 
 def test_a_box_throws_its_shadow_away_from_the_sun():
     camera = down_camera(20.0)
     scene = RayScene(GROUND, boxes([0, 0, 1.5], [2, 2, 3], Look(color=(0.5, 0.5, 0.5), label=41)))
-    picture = render(scene, camera, camera.T_body_camera, sky=SKY, rng=np.random.default_rng(0))
-    south = picture.image[44:46, 48:52].mean()  # the sun stands in the north, y > 0
-    north = picture.image[34:36, 48:52].mean()
+    rendering = render(scene, camera, camera.T_body_camera, sky=SKY, rng=np.random.default_rng(0))
+    south = rendering.image[44:46, 48:52].mean()  # the sun stands in the north, y > 0
+    north = rendering.image[34:36, 48:52].mean()
     assert south < 0.7 * north
 
 
 def test_the_sky_has_label_zero_and_no_depth():
     camera = dataclasses.replace(down_camera(1.0), T_body_camera=rigid(np.eye(3), (0, 0, 1)))
-    picture = render(
+    rendering = render(
         RayScene(GROUND), camera, camera.T_body_camera, sky=SKY, rng=np.random.default_rng(0)
     )
-    assert (picture.label == 0).all()
-    assert np.isinf(picture.depth).all()
+    assert (rendering.label == 0).all()
+    assert np.isinf(rendering.depth).all()
 
 
 def test_quaternions_turn_back_into_their_rotation():

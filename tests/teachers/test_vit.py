@@ -21,7 +21,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(write_vit(tmp_path_factory.mktemp("dinov2")))
 
 
-def pictures() -> Tensor:
+def images() -> Tensor:
     return torch.rand(2, 3, *SIZE, generator=torch.Generator().manual_seed(4))
 
 
@@ -30,9 +30,9 @@ def test_several_layers_stand_side_by_side(folder: str) -> None:
     first = VitTeacherConfig(model=folder, layers=(1,)).build()
     last = VitTeacherConfig(model=folder, layers=(3,)).build()
     assert both.num_channels == 64
-    maps = both.maps(pictures())
-    assert torch.equal(maps.levels[0], first.maps(pictures()).levels[0])
-    assert torch.equal(maps.levels[1], last.maps(pictures()).levels[0])
+    maps = both.maps(images())
+    assert torch.equal(maps.levels[0], first.maps(images()).levels[0])
+    assert torch.equal(maps.levels[1], last.maps(images()).levels[0])
 
 
 def test_layers_that_are_not_needed_are_not_computed(folder: str) -> None:
@@ -45,7 +45,7 @@ def test_layers_that_are_not_needed_are_not_computed(folder: str) -> None:
 def test_the_final_norm_standardises_every_token(folder: str) -> None:
     raw = VitTeacherConfig(model=folder).build()
     normed = VitTeacherConfig(model=folder, final_norm=True).build()
-    pixels = pictures()
+    pixels = images()
     norm = raw.network.layernorm
     assert isinstance(norm, torch.nn.LayerNorm)
     torch.testing.assert_close(normed.tokens(pixels)[0], norm(raw.tokens(pixels)[0]))
@@ -53,19 +53,19 @@ def test_the_final_norm_standardises_every_token(folder: str) -> None:
 
 def test_the_class_token_is_read_at_every_pixel(folder: str) -> None:
     teacher = VitTeacherConfig(model=folder, class_token=True).build()
-    maps = teacher.maps(pictures())
+    maps = teacher.maps(images())
     uv = torch.tensor([[0.0, 0.0], [17.0, 9.0], [41.0, 27.0]])
     features = teacher.read(maps, torch.zeros(3, dtype=torch.int64), uv, SIZE)
     assert features.shape == (3, 64)
     assert torch.equal(features[0, 32:], features[2, 32:])
     only = VitTeacherConfig(model=folder, class_token=True, patch_tokens=False).build()
     assert only.num_channels == 32
-    assert torch.equal(only.maps(pictures()).levels[0], maps.levels[1])
+    assert torch.equal(only.maps(images()).levels[0], maps.levels[1])
 
 
 def test_centers_put_a_patch_where_it_is(folder: str) -> None:
     teacher = VitTeacherConfig(model=folder, alignment="centers").build()
-    maps = teacher.maps(pictures())
+    maps = teacher.maps(images())
     middle = torch.tensor([[PATCH + 6.5, 6.5]])
     features = teacher.read(maps, torch.ones(1, dtype=torch.int64), middle, SIZE)
     torch.testing.assert_close(features[0], maps.levels[0][1, :, 0, 1])
@@ -153,7 +153,7 @@ def test_ways_to_resample_positions_differ_in_the_name_and_the_maps(folder: str)
     ways = ("scalr", "scalr-plus", "transformers")
     teachers = [VitTeacherConfig(model=folder, position_embedding=way).build() for way in ways]
     assert len({teacher.name for teacher in teachers}) == 3
-    maps = [teacher.maps(pictures()).levels[0] for teacher in teachers]
+    maps = [teacher.maps(images()).levels[0] for teacher in teachers]
     assert not torch.equal(maps[0], maps[1])
     assert VitTeacherConfig(model=folder).build().name == teachers[0].name
 
@@ -179,7 +179,7 @@ def test_names_of_the_original_code_and_of_timm_load_alike(
     for i, content in enumerate((state, timm, wrapped)):
         torch.save(content, tmp_path / f"{i}.pth")
         teacher = VitTeacherConfig(model=str(tmp_path / f"{i}.pth"), num_heads=2).build()
-        found.append(teacher.tokens(pictures())[0])
+        found.append(teacher.tokens(images())[0])
     assert found[0].shape == (2, 1 + registers + 6, 32)
     assert torch.equal(found[0], found[1])
     assert torch.equal(found[0], found[2])

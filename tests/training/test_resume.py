@@ -22,7 +22,7 @@ EVERY_RUN = (
 )
 OF_LABELS = ("workers", "evaluation.sets.0.root", "evaluation.num_frames", "votes.votes")
 MAY_CHANGE = {
-    "pretrain": (*EVERY_RUN, "data.workers", "samples", "pictures.enabled", "pictures.frames"),
+    "pretrain": (*EVERY_RUN, "data.workers", "samples", "figures.enabled", "figures.frames"),
     "probe": (*EVERY_RUN, *OF_LABELS),
     "finetune": (*EVERY_RUN, *OF_LABELS),
 }

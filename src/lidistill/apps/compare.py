@@ -204,7 +204,7 @@ def _shown(value: float | None, sign: str = "") -> str:
 def markdown(lines: Sequence[Line]) -> str:
     """The comparison as a Markdown table."""
     rows = [
-        "| run | mIoU % | spread | classes in the truth | points in a picture |",
+        "| run | mIoU % | spread | classes in the truth | points in an image |",
         "|---|---|---|---|---|",
     ]
     rows += [f"| {' | '.join(row)} |" for row in table_rows(lines)]
@@ -300,7 +300,7 @@ def _check_start(record: dict[str, Any], recipe: ProbeRecipe | FinetuneRecipe) -
 
 
 def _percentages(record: dict[str, Any]) -> dict[str, float | None]:
-    """The scores of a run; None where there is nothing to score, such as no picture."""
+    """The scores of a run; None where there is nothing to score, such as no image."""
     points, seen = record["all_points"], record["seen_by_a_camera"]
     return {
         "mean_iou": points["mean_iou"],

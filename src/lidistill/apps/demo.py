@@ -26,7 +26,7 @@ _ROWS: Final = {
 """What is compared: the recipe, and the features it stands on."""
 _STAGES: Final = 2 + len(_ROWS)
 _CACHE: Final = "teacher-features"
-"""Folder of what the teacher says about the pictures, for all runs."""
+"""Folder of what the teacher says about the images, for all runs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,10 +35,10 @@ class DemoResult:
 
     results: tuple[ScoredRun, ...]
     """Scores of ``_ROWS``, in this order."""
-    pictures: tuple[Path, ...]
+    figures: tuple[Path, ...]
     """All that were drawn."""
     showpieces: dict[str, Path]
-    """The pictures to look at first, by what they show."""
+    """The figures to look at first, by what they show."""
 
 
 def run_demo(
@@ -51,7 +51,7 @@ def run_demo(
     """Simulate two sensors, distil, probe and train from scratch with the ``debug`` recipes.
 
     Args:
-        output: Folder for the drives, the runs and the pictures; a second call continues.
+        output: Folder for the drives, the runs and the figures; a second call continues.
         workers: Processes that simulate.
         simulation: What to simulate; the demo's own three drives where None.
         overrides: Changes to the recipes, by their names (``pretrain/debug``, ``probe/debug``,
@@ -63,8 +63,8 @@ def run_demo(
     total = (config.train_drives + config.val_drives) * config.frames
     with ProgressBar("simulating", total=total) as bar:
         simulate(_street(output), config, workers=workers, progress=lambda n, _: bar.to(n))
-    _say(2, "distilling pictures into lidar, on the training drives")
-    drawn = list(run_pretrain(_student(output, changes.get("pretrain/debug", ()))).pictures)
+    _say(2, "distilling images into lidar, on the training drives")
+    drawn = list(run_pretrain(_student(output, changes.get("pretrain/debug", ()))).figures)
     scored = []
     for number, (row, (name, _)) in enumerate(_ROWS.items(), start=3):
         _say(number, f"learning from labels and scoring: {row}")
@@ -75,11 +75,11 @@ def run_demo(
     iou_bars({name: e.scores.iou for name, e in evaluations.items()}, names, bars)
     showpieces = {
         "scores": bars,
-        "picture, teacher and student": _first(drawn, "-front.png"),
+        "image, teacher and student": _first(drawn, "-front.png"),
         "what is alike to one point": _first(drawn, "-correlation.png"),
     }
-    pictures = (bars, *drawn, *(picture for result in scored for picture in result.pictures))
-    return DemoResult(results=tuple(scored), pictures=pictures, showpieces=showpieces)
+    figures = (bars, *drawn, *(figure for result in scored for figure in result.figures))
+    return DemoResult(results=tuple(scored), figures=figures, showpieces=showpieces)
 
 
 def _student(output: Path, changes: tuple[str, ...]) -> PretrainRecipe:
@@ -123,8 +123,8 @@ def _say(stage: int, what: str) -> None:
     logger.info("%d of %d: %s", stage, _STAGES, what)
 
 
-def _first(pictures: list[Path], ending: str) -> Path:
-    return next(picture for picture in pictures if picture.name.endswith(ending))
+def _first(figures: list[Path], ending: str) -> Path:
+    return next(figure for figure in figures if figure.name.endswith(ending))
 
 
 def _path(key: str, path: Path) -> str:

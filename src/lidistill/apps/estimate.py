@@ -46,7 +46,7 @@ class Estimate:
     working_bytes: int
     """What a layer fills for every scan of a pass and drops again."""
     batch_bytes: int
-    """One batch on the device, pictures included where no cache replaces them."""
+    """One batch on the device, images included where no cache replaces them."""
     teacher_bytes: int
     """Weights of the teacher."""
     steps_per_epoch: int
@@ -230,13 +230,13 @@ def made_up(preparer: Preparer, points: int, channels: int, device: torch.device
 
 
 def _batch_bytes(recipe: PretrainRecipe, cost: NetworkCost) -> int:
-    """One frame's sample: the network's inputs, coordinates, pairs, pictures."""
+    """One frame's sample: the network's inputs, coordinates, pairs, images."""
     sampling = recipe.data.sampling
     row = 12 + 24
     height, width = sampling.image_size_hw
     views = 1 if sampling.cameras == "one" else 6
-    pictures = 0 if recipe.teacher_cache is not None else 3 * height * width * views
-    return cost.inputs + row * sampling.max_points + pictures
+    images = 0 if recipe.teacher_cache is not None else 3 * height * width * views
+    return cost.inputs + row * sampling.max_points + images
 
 
 def _teacher(config: TeacherConfig) -> tuple[tuple[ChannelGroup, ...], int]:

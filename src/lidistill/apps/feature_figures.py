@@ -1,6 +1,6 @@
-"""Pictures of what a student has learned, beside its teacher: colours of features, correlations.
+"""Figures of what a student has learned, beside its teacher: colours of features, correlations.
 
-Shape letters: N points of a frame, P of them in a picture.
+Shape letters: N points of a frame, P of them in an image.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from lidistill.apps.frame_features import FeatureReader, FrameFeatures, example_point, nearest_point
 from lidistill.datasets import FrameDataset
-from lidistill.datasets.images.files import read_picture, resize
+from lidistill.datasets.images.files import read_image, resize
 from lidistill.distill.run import Ingredients
 from lidistill.errors import unknown_name
 from lidistill.figures.colors import label_colors, scale_colors
@@ -61,7 +61,7 @@ def write_portrait(
     frames: Sequence[str] = (),
     point: tuple[float, float, float] | None = None,
 ) -> list[Path]:
-    """Draw the features of some frames: on the pictures, from above, and as correlation maps.
+    """Draw the features of some frames: on the images, from above, and as correlation maps.
 
     Colours are the principal components of the teacher's features in the first of the frames.
     Student and teacher share them, so like colours mean like features.
@@ -84,7 +84,7 @@ def write_portrait(
     read = FeatureReader(run, checkpoint)
     basis: PcaBasis | None = None
     written = []
-    for dataset, index in track(chosen, "pictures", total=len(chosen)):
+    for dataset, index in track(chosen, "figures", total=len(chosen)):
         frame = read(dataset[index])
         basis = fit_pca(frame.teacher[frame.seen]) if basis is None else basis
         names = dataset.label_map.class_names
@@ -97,13 +97,13 @@ def write_portrait(
             student=pca_colors(frame.student, basis=basis),
         )
         sheets = {
-            "front": _on_pictures(colored, frame.views[:1]),
+            "front": _on_images(colored, frame.views[:1]),
             "above": _from_above(colored, names),
             "correlation": _correlation_map(frame, target),
         }
         if len(frame.views) > 1:
-            sheets["cameras"] = _on_pictures(colored, frame.views)
-            sheets["correlation-cameras"] = _correlation_on_pictures(frame, target)
+            sheets["cameras"] = _on_images(colored, frame.views)
+            sheets["correlation-cameras"] = _correlation_on_images(frame, target)
         stem = frame.frame_id.replace("/", "-").replace("\\", "-")
         written += [write_png(page, output / f"{stem}-{kind}.png") for kind, page in sheets.items()]
     return written
@@ -124,18 +124,16 @@ def locate_frames(dataset: Concatenation, names: tuple[str, ...]) -> list[tuple[
     return [dataset.place(ids.index(name)) for name in names]
 
 
-def _on_pictures(colored: _Colored, views: tuple[CameraView, ...]) -> NDArray[np.uint8]:
-    """Picture, teacher and student side by side, one row for each view."""
+def _on_images(colored: _Colored, views: tuple[CameraView, ...]) -> NDArray[np.uint8]:
+    """Image, teacher and student side by side, one row for each view."""
     frame = colored.frame
     rows = []
     for view in views:
-        picture = _picture(view)
-        drawn = [
-            _draw(frame, view, picture, colors) for colors in (colored.teacher, colored.student)
-        ]
+        image = _image(view)
+        drawn = [_draw(frame, view, image, colors) for colors in (colored.teacher, colored.student)]
         rows.append(
             [
-                Panel(image=picture, title=f"picture of {view.name}"),
+                Panel(image=image, title=f"image of {view.name}"),
                 Panel(image=drawn[0], title=f"teacher at the points: {frame.teacher_label}"),
                 Panel(image=drawn[1], title="student at the points, from lidar alone"),
             ]
@@ -172,16 +170,16 @@ def _from_above(colored: _Colored, names: tuple[str, ...]) -> NDArray[np.uint8]:
 
 
 def _correlation_map(frame: FrameFeatures, target: int) -> NDArray[np.uint8]:
-    """Similarity of all points to one: on a picture that shows it, and from above."""
+    """Similarity of all points to one: on an image that shows it, and from above."""
     pixels = [_pixel(frame, view, target) for view in frame.views]
     number = next((i for i, uv in enumerate(pixels) if uv is not None), 0)
     view, uv = frame.views[number], pixels[number]
-    picture = _picture(view)
+    image = _image(view)
     kinds = {"student": frame.student, "backbone": frame.backbone, "teacher": frame.teacher}
     rows: list[list[Panel]] = [[], []]
     for name, features in kinds.items():
         colors, legend = _similar(frame, features, target, only_seen=name == "teacher")
-        drawn = _draw(frame, view, picture, colors)
+        drawn = _draw(frame, view, image, colors)
         rows[0].append(Panel(image=_mark(drawn, uv), title=f"{name}, {view.name}: {legend}"))
         column, row = _pixels_above(frame, _THIRD)[target]
         above = mark_cross(_above(frame, colors, _THIRD), (float(column), float(row)))
@@ -191,8 +189,8 @@ def _correlation_map(frame: FrameFeatures, target: int) -> NDArray[np.uint8]:
     return sheet(rows, title=f"{frame.frame_id}: {where}")
 
 
-def _correlation_on_pictures(frame: FrameFeatures, target: int) -> NDArray[np.uint8]:
-    """Similarity of all points to one on every picture, for student, backbone and teacher."""
+def _correlation_on_images(frame: FrameFeatures, target: int) -> NDArray[np.uint8]:
+    """Similarity of all points to one on every image, for student, backbone and teacher."""
     kinds = {"student": frame.student, "backbone": frame.backbone, "teacher": frame.teacher}
     similar = {
         name: _similar(frame, features, target, only_seen=name == "teacher")
@@ -200,11 +198,11 @@ def _correlation_on_pictures(frame: FrameFeatures, target: int) -> NDArray[np.ui
     }
     rows = []
     for view in frame.views:
-        picture, uv = _picture(view), _pixel(frame, view, target)
+        image, uv = _image(view), _pixel(frame, view, target)
         rows.append(
             [
                 Panel(
-                    image=_mark(_draw(frame, view, picture, colors), uv),
+                    image=_mark(_draw(frame, view, image, colors), uv),
                     title=f"{name}, {view.name}: {legend}",
                 )
                 for name, (colors, legend) in similar.items()
@@ -231,10 +229,10 @@ def _similar(
     return colors, f"blue {low:.2f}, red 1"
 
 
-def _picture(view: CameraView) -> NDArray[np.uint8]:
-    """(H, W, 3) picture of a view at the width of a panel."""
-    picture = torch.from_numpy(read_picture(view.image_path)).permute(2, 0, 1)
-    resized = resize(picture, _panel_size(view), antialias=True)
+def _image(view: CameraView) -> NDArray[np.uint8]:
+    """(H, W, 3) image of a view at the width of a panel."""
+    image = torch.from_numpy(read_image(view.image_path)).permute(2, 0, 1)
+    resized = resize(image, _panel_size(view), antialias=True)
     return resized.permute(1, 2, 0).contiguous().numpy()
 
 
@@ -244,10 +242,10 @@ def _panel_size(view: CameraView) -> tuple[int, int]:
 
 
 def _draw(
-    frame: FrameFeatures, view: CameraView, picture: NDArray[np.uint8], colors: NDArray[np.uint8]
+    frame: FrameFeatures, view: CameraView, image: NDArray[np.uint8], colors: NDArray[np.uint8]
 ) -> NDArray[np.uint8]:
-    """Points in their colours on a dim, grey copy of a picture; near ones cover far ones."""
-    grey = picture.mean(axis=2, keepdims=True) * 0.35
+    """Points in their colours on a dim, grey copy of an image; near ones cover far ones."""
+    grey = image.mean(axis=2, keepdims=True) * 0.35
     dim = np.repeat(grey.astype(np.uint8), 3, axis=2)
     pairs = pair_view(frame.points, view, _panel_size(view))
     depth = transform_points(view.T_cam_lidar, frame.points[pairs.index])[:, 2]

@@ -25,7 +25,7 @@ from lidistill.training.fitting import check_fits, load_weights, part_of
 _CAR_METRES = (8.0, 25.0)
 """How far from the camera a car is a good example."""
 _CAR_BORDER = 0.15
-"""Share of the picture's width, at either side, where a car is likely to be cut."""
+"""Share of the image's width, at either side, where a car is likely to be cut."""
 _CAR_RADIUS = 1.0
 """The point with the most others of its class this near lies well inside a car, metres."""
 _AHEAD = 12.0
@@ -47,7 +47,7 @@ class FrameFeatures:
     views: tuple[CameraView, ...]
     """Those that see a point, the front one first."""
     student: NDArray[np.float32]
-    """(N, T) output of the head, without class tokens that are matched by picture."""
+    """(N, T) output of the head, without class tokens that are matched by image."""
     backbone: NDArray[np.float32]
     """(N, C)."""
     teacher: NDArray[np.float32]
@@ -102,7 +102,7 @@ class FeatureReader:
         """Features of the whole scan, unaugmented.
 
         Raises:
-            FileFormatError: If no picture shows a point, so that there is nothing of the teacher.
+            FileFormatError: If no image shows a point, so that there is nothing of the teacher.
         """
         sample = scan_sample(frame, self._sampling, self._preparer)
         points = frame.points[sample.source.numpy()]
@@ -170,8 +170,8 @@ def _views_with_points(frame: Frame, points: NDArray[np.float32]) -> tuple[Camer
     views = [v for v in frame.views if len(pair_view(points, v, v.size_hw).index)]
     if not views:
         msg = (
-            f"frame {frame.frame_id}: no picture shows any of its points, so there is nothing to "
-            "compare with; choose other frames with pictures.frames=[…]."
+            f"frame {frame.frame_id}: no image shows any of its points, so there is nothing to "
+            "compare with; choose other frames with figures.frames=[…]."
         )
         raise FileFormatError(msg)
     return tuple(sorted(views, key=lambda v: (_front_rank(v.name), frame.views.index(v))))

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from lidistill.errors import ConfigError
-from lidistill.figures.charts import matrix_picture
+from lidistill.figures.charts import matrix_figure
 from lidistill.labels import LabelMap
 from lidistill.recipes import apply_overrides
 from lidistill.segment.common_classes import InCommonClasses, in_common_classes
@@ -29,7 +29,7 @@ class Gap:
     evaluations: tuple[tuple[Evaluation, ...], ...]
     """Row: what was learned; column: what it is scored on."""
     results: Path
-    picture: Path
+    figure: Path
 
     @property
     def mean_iou(self) -> list[list[float]]:
@@ -62,7 +62,7 @@ def domain_gap(runs: Sequence[Path], output: Path) -> Gap:
 
     Args:
         runs: Run folders of probes or fine-tunings, at least two.
-        output: Folder for ``gap.json``, ``gap.md`` and the picture.
+        output: Folder for ``gap.json``, ``gap.md`` and the figure.
 
     Raises:
         ConfigError: If there are fewer than two, or two of one name.
@@ -78,7 +78,7 @@ def domain_gap(runs: Sequence[Path], output: Path) -> Gap:
         names=names,
         evaluations=evaluations,
         results=output / "gap.json",
-        picture=output / "gap.png",
+        figure=output / "gap.png",
     )
     output.mkdir(parents=True, exist_ok=True)
     record = {
@@ -90,7 +90,7 @@ def domain_gap(runs: Sequence[Path], output: Path) -> Gap:
     }
     gap.results.write_text(json.dumps(record, indent=1), encoding="utf-8")
     gap.results.with_suffix(".md").write_text(markdown(gap), encoding="utf-8")
-    matrix_picture(gap.mean_iou, names, gap.picture, rows="learned on", columns="scored on")
+    matrix_figure(gap.mean_iou, names, gap.figure, rows="learned on", columns="scored on")
     return gap
 
 

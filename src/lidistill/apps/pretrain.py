@@ -1,4 +1,4 @@
-"""A whole distillation run: train, then write its pictures."""
+"""A whole distillation run: train, then write its figures."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ class PretrainResult:
     """What a distillation run leaves behind."""
 
     checkpoint: Path
-    pictures: tuple[Path, ...]
+    figures: tuple[Path, ...]
     last: dict[str, float]
     """Last line of the log: step, loss, cosine, learning rate."""
 
@@ -24,8 +24,8 @@ class PretrainResult:
 def run_pretrain(recipe: PretrainRecipe) -> PretrainResult:
     """Distil, then draw the loss curve and, if the recipe wants it, the features."""
     dataset = recipe.data.build()
-    if recipe.pictures.enabled:
-        locate_frames(dataset, recipe.pictures.frames)  # says at once that one is not there
+    if recipe.figures.enabled:
+        locate_frames(dataset, recipe.figures.frames)  # says at once that one is not there
     run = gather(recipe, dataset)
     checkpoint = distil(run)
     return on_first(lambda: _draw(run, checkpoint))
@@ -34,14 +34,14 @@ def run_pretrain(recipe: PretrainRecipe) -> PretrainResult:
 def _draw(run: Ingredients, checkpoint: Path) -> PretrainResult:
     recipe = run.recipe
     records = read_log(recipe.output / "log.jsonl")
-    folder = recipe.output / "pictures"
+    folder = recipe.output / "figures"
     curve = folder / "loss.png"
     loss_curve(records, curve)
     portrait: list[Path] = []
-    if recipe.pictures.enabled:
+    if recipe.figures.enabled:
         portrait = write_portrait(
-            run, checkpoint, folder, frames=recipe.pictures.frames, point=recipe.pictures.point
+            run, checkpoint, folder, frames=recipe.figures.frames, point=recipe.figures.point
         )
     return PretrainResult(
-        checkpoint=checkpoint, pictures=(curve, *portrait), last=records[-1] if records else {}
+        checkpoint=checkpoint, figures=(curve, *portrait), last=records[-1] if records else {}
     )

@@ -39,7 +39,7 @@ COMMANDS = {
     "data stats": Command(module="data", summary="intensity statistics of a lidar of your own"),
     "data unpack": Command(module="data", summary="ROS bags and mcap to a folder of recordings"),
     "recipes": Command(module="recipes", summary="list the shipped runs, or print one"),
-    "pretrain": Command(module="pretrain", summary="distil pictures into lidar", goes_on=True),
+    "pretrain": Command(module="pretrain", summary="distil images into lidar", goes_on=True),
     "probe": Command(module="labels", summary="linear probe: how good are features?", goes_on=True),
     "finetune": Command(module="labels", summary="learn from few labels, or all", goes_on=True),
     "evaluate": Command(module="labels", summary="score a finished run again"),

@@ -8,7 +8,7 @@ from typing import Annotated
 import tyro
 from rich.table import Table
 
-from lidistill.cli.output import OUT, Folder, print_json, print_pictures
+from lidistill.cli.output import OUT, Folder, print_figures, print_json
 from lidistill.cli.terminal import command, grouped, override
 from lidistill.data_check.check import CheckReport, DatasetReport, check_root
 from lidistill.data_check.contents import read_all
@@ -120,8 +120,8 @@ def unpack(
         print_json(asdict(report) | {"root": str(report.root)})
         return
     OUT.print(f"scans       {report.num_scans}")
-    for camera, count in report.num_pictures.items():
-        OUT.print(f"pictures    {count} of {camera}")
+    for camera, count in report.num_images.items():
+        OUT.print(f"images      {count} of {camera}")
     OUT.print(f"clock       {report.clock}")
     for line in report.notes:
         OUT.print(f"note        {line}")
@@ -200,7 +200,7 @@ def _print_check(report: CheckReport) -> None:
             OUT.print(f"{finding.severity:<11} {dataset.sensor}: {finding.text}")
         for line in dataset.limits:
             OUT.print(f"not told    {dataset.sensor}: {line}")
-        print_pictures(dataset.pictures)
+        print_figures(dataset.figures)
     if report.sound and not any(dataset.findings for dataset in report.datasets):
         OUT.print("Everything could be read, and nothing looks wrong.")
     if report.sound and report.first_recipe is not None:

@@ -11,7 +11,7 @@ from lidistill.apps.compare import Plan, gap_sentence, table_rows
 from lidistill.apps.compare import compare as run_comparison
 from lidistill.apps.gap import domain_gap
 from lidistill.apps.import_checkpoint import import_checkpoint as run_import
-from lidistill.cli.output import OUT, Output, Overrides, Run, print_json, print_pictures
+from lidistill.cli.output import OUT, Output, Overrides, Run, print_figures, print_json
 from lidistill.recipes import apply_overrides
 from lidistill.segment.recipe import FinetuneRecipe, ProbeRecipe
 from lidistill.segment.report import check_classes, check_learned, restored
@@ -73,7 +73,7 @@ def compare(
     if json:
         print_json({line.name: line.scores for line in lines})
         return
-    table = Table("run", "mIoU %", "spread", "classes in the truth", "points in a picture")
+    table = Table("run", "mIoU %", "spread", "classes in the truth", "points in an image")
     for row in table_rows(lines):
         table.add_row(*row)
     OUT.print(table)
@@ -89,7 +89,7 @@ def gap(runs: _Runs, /, *, output: Path = Path("runs/domain-gap"), json: bool = 
 
     Args:
         runs: Run folders of probes or fine-tunings.
-        output: Folder for matrix, table and picture.
+        output: Folder for matrix, table and figure.
         json: Print one JSON object instead of text.
     """
     result = domain_gap(runs, output)
@@ -103,7 +103,7 @@ def gap(runs: _Runs, /, *, output: Path = Path("runs/domain-gap"), json: bool = 
         table.add_row(name, *(f"{100 * value:.1f}" for value in row))
     OUT.print(table)
     OUT.print(f"results     {result.results}")
-    print_pictures((result.picture,))
+    print_figures((result.figure,))
 
 
 def import_checkpoint(

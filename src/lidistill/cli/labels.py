@@ -5,7 +5,7 @@ from json import dumps
 
 from rich.table import Table
 
-from lidistill.cli.output import OUT, Overrides, RecipeName, Run, print_json, print_pictures
+from lidistill.cli.output import OUT, Overrides, RecipeName, Run, print_figures, print_json
 from lidistill.recipes import apply_overrides, load_recipe
 from lidistill.segment.recipe import FinetuneRecipe, ProbeRecipe
 from lidistill.segment.report import ScoredRun, check_learned, evaluate_run, train_and_score
@@ -89,4 +89,4 @@ def _print_result(result: ScoredRun, *, as_json: bool) -> None:
         return
     OUT.print(comparison((result,), groups=True))
     OUT.print(f"results     {result.results}")
-    print_pictures(result.pictures)
+    print_figures(result.figures)

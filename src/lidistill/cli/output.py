@@ -86,7 +86,7 @@ def print_json(record: dict[str, Any]) -> None:
         sys.stdout.write(json.dumps(record, indent=1) + "\n")
 
 
-def print_pictures(pictures: Iterable[Path]) -> None:
-    """One line for each picture that was written."""
-    for picture in pictures:
-        OUT.print(f"picture     {picture}")
+def print_figures(figures: Iterable[Path]) -> None:
+    """One line for each figure that was written."""
+    for figure in figures:
+        OUT.print(f"figure      {figure}")

@@ -1,7 +1,7 @@
 """``lidistill pretrain``: distil."""
 
 from lidistill.apps.pretrain import run_pretrain
-from lidistill.cli.output import OUT, Overrides, RecipeName, print_json, print_pictures
+from lidistill.cli.output import OUT, Overrides, RecipeName, print_figures, print_json
 from lidistill.cli.terminal import command, override
 from lidistill.distill.recipe import PretrainRecipe
 from lidistill.recipes import load_recipe, recipe_names
@@ -21,14 +21,14 @@ def pretrain(recipe: RecipeName, overrides: Overrides = (), /, *, json: bool = F
     result = run_pretrain(loaded)
     if json:
         record = {"checkpoint": str(result.checkpoint), "last": result.last}
-        print_json(record | {"pictures": [str(p) for p in result.pictures]})
+        print_json(record | {"figures": [str(p) for p in result.figures]})
         return
     OUT.print(
         f"distilled {loaded.name}: loss {result.last['loss']:.4f}, "
         f"cosine {result.last['cosine']:.4f} after {result.last['step']} steps"
     )
     OUT.print(f"checkpoint  {result.checkpoint}")
-    print_pictures(result.pictures)
+    print_figures(result.figures)
     run = loaded.output
     checkpoint = command(override("checkpoint", run))
     fitting = recipe.replace("pretrain/", "probe/", 1)

@@ -18,7 +18,7 @@ from lidistill.training.progress import ProgressBar
 def simulate(
     root: Folder, settings: Overrides = (), /, *, workers: int = 2, json: bool = False
 ) -> None:
-    """Drive through simulated streets; write scans, pictures and labels in a real set's format.
+    """Drive through simulated streets; write scans, images and labels in a real set's format.
 
     Example: lidistill simulate runs/street format=nuscenes train_drives=3 frames=20
 

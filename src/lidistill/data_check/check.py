@@ -1,4 +1,4 @@
-"""What a data set on disk holds, what it lacks, and whether its points meet its pictures."""
+"""What a data set on disk holds, what it lacks, and whether its points meet its images."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -44,14 +44,14 @@ class DatasetReport:
     conversions: tuple[str, ...]
     """One line for every camera whose images have not 8 bits, and what is done about it."""
     problems: tuple[str, ...]
-    """One line for every frame or picture that could not be read."""
+    """One line for every frame or image that could not be read."""
     findings: tuple[Finding, ...]
     """What looks wrong although it could be read."""
     camera_fits: dict[str, tuple[CameraFit, ...]]
     """How well points meet images, by drive."""
     limits: tuple[str, ...]
     """What cannot be told from the frames at hand, and why."""
-    pictures: tuple[Path, ...]
+    figures: tuple[Path, ...]
     """Overlays written."""
 
 
@@ -84,7 +84,7 @@ class CheckReport:
         """The record as plain lists, dictionaries, numbers and strings."""
         record = asdict(self) | {"root": str(self.root), "sound": self.sound}
         for dataset in record["datasets"]:
-            dataset["pictures"] = [str(path) for path in dataset["pictures"]]
+            dataset["figures"] = [str(path) for path in dataset["figures"]]
         return record
 
 
@@ -150,7 +150,7 @@ def check_dataset(
     title = title or dataset.sensor
     tallies: dict[str, DriveTally] = {}
     diagnoses: dict[str, Diagnosis] = {}
-    pictures: list[Path] = []
+    figures: list[Path] = []
     for drive, frames in drives.items():
         tally = DriveTally(label_map=dataset.label_map, middle=len(frames) // 2)
         wanted = set(chosen_frames(len(frames), num_blocks=blocks))
@@ -164,11 +164,11 @@ def check_dataset(
         if output is not None and (diagnosis.findings or len(tallies) < _MOST_DRAWN):
             name = _overlay_name(output, title, drive if len(drives) > 1 else "")
             drawn = tally.draw(name)
-            pictures += [path for paths in drawn.values() for path in paths]
+            figures += [path for paths in drawn.values() for path in paths]
             diagnosis = _with_overlays(diagnosis, drawn)
         tally.forget()
         tallies[drive], diagnoses[drive] = tally, diagnosis
-    return _report(title, dataset, tallies, diagnoses, tuple(pictures))
+    return _report(title, dataset, tallies, diagnoses, tuple(figures))
 
 
 def _overlay_name(output: Path, title: str, drive: str) -> NameOverlay:
@@ -192,7 +192,7 @@ def _report(
     dataset: SensorFrames,
     tallies: dict[str, DriveTally],
     diagnoses: dict[str, Diagnosis],
-    pictures: tuple[Path, ...],
+    figures: tuple[Path, ...],
 ) -> DatasetReport:
     total = DriveTally.total(dataset.label_map, tallies.values())
     counts = dict(zip((*dataset.label_map.class_names, "ignore"), total.counts(), strict=True))
@@ -215,5 +215,5 @@ def _report(
         findings=findings if apart is None else (apart, *findings),
         camera_fits={drive: one.cameras for drive, one in diagnoses.items()},
         limits=merged_limits({drive: one.limits for drive, one in diagnoses.items()}),
-        pictures=pictures,
+        figures=figures,
     )

@@ -11,7 +11,7 @@ from PIL import Image
 
 from lidistill.data_check.findings import Diagnosis, examine
 from lidistill.data_check.overlays import draw_overlays
-from lidistill.datasets.images.files import conversion_of, read_picture
+from lidistill.datasets.images.files import conversion_of, read_image
 from lidistill.datasets.returns import present
 from lidistill.datasets.sensors import SENSORS, sensor_of
 from lidistill.errors import LidistillError
@@ -83,7 +83,7 @@ class DriveTally:
             seen = len(pair_view(frame.points, view, view.size_hw).index)
             self.shares.setdefault(view.name, []).append(seen / max(1, len(frame.points)))
             try:
-                read_picture(view.image_path)
+                read_image(view.image_path)
                 if view.name not in self.converted:
                     self.converted[view.name] = conversion_of(view.image_path) or ""
             except LidistillError as error:
@@ -120,9 +120,9 @@ class DriveTally:
         """Write the points on one image of each camera; the files, by camera."""
         written: dict[str, tuple[Path, ...]] = {}
         for camera, (frame, view) in self.shown.items():
-            for kind, picture in draw_overlays(frame, view, self.label_map).items():
+            for kind, image in draw_overlays(frame, view, self.label_map).items():
                 path = name(camera, kind)
-                Image.fromarray(picture).save(path)
+                Image.fromarray(image).save(path)
                 written[camera] = (*written.get(camera, ()), path)
         return written
 

@@ -1,6 +1,6 @@
-"""A frame's points drawn on one of its pictures, to see whether the two fit together.
+"""A frame's points drawn on one of its images, to see whether the two fit together.
 
-Shape letters: P points inside the picture.
+Shape letters: P points inside the image.
 """
 
 from typing import Final
@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from lidistill.datasets.images.files import read_picture
+from lidistill.datasets.images.files import read_image
 from lidistill.figures.colors import depth_colors, label_colors
 from lidistill.figures.overlay import beside, draw_points, legend
 from lidistill.geometry import transform_points
@@ -22,19 +22,19 @@ _DEPTHS: Final = (2, 5, 10, 20, 40, 80)  # metres, in the legend
 def draw_overlays(
     frame: Frame, view: CameraView, label_map: LabelMap
 ) -> dict[str, NDArray[np.uint8]]:
-    """The picture with its points, a legend beside it.
+    """The image with its points, a legend beside it.
 
     Args:
         frame: The scan.
-        view: One of its pictures.
+        view: One of its images.
         label_map: Names of the classes.
 
     Returns:
-        (H, W + legend, 3) pictures: ``"depth"`` and, where the frame has labels, ``"label"``.
+        (H, W + legend, 3) images: ``"depth"`` and, where the frame has labels, ``"label"``.
     """
     seen = pair_view(frame.points, view, view.size_hw)
     depth = transform_points(view.T_cam_lidar, frame.points[seen.index])[:, 2]
-    image = read_picture(view.image_path)
+    image = read_image(view.image_path)
 
     def draw(
         colors: NDArray[np.uint8], entries: list[tuple[str, NDArray[np.uint8]]]

@@ -22,7 +22,7 @@ class CompletenessConfig(Config):
     """What every frame must have, and what happens to those that lack it."""
 
     labels: Literal["required", "optional", "none"] = "optional"
-    pictures: Literal["required", "any", "optional", "none"] = "optional"  # any: at least one
+    images: Literal["required", "any", "optional", "none"] = "optional"  # any: at least one
     missing: MayChange[Literal["error", "skip"]] = "error"
     """skip: leave frames out, and say how many."""
 
@@ -35,7 +35,7 @@ class OnDisk:
     """(F,)"""
     labels: NDArray[np.bool_]
     """(F,)"""
-    pictures: NDArray[np.bool_]
+    images: NDArray[np.bool_]
     """(F, V) of the wanted cameras."""
 
 
@@ -89,7 +89,7 @@ def usable_frames(
         text = f"{source}: {lacking.sum()} of {len(usable)} frames lack a {what}, first {first}"
         if config.missing == "error":
             advice = "unpack what is missing, select less, or set missing=skip"
-            if what == "picture" and far_images:
+            if what == "image" and far_images:
                 advice = "; ".join(far_images)
             msg = f"{text}; {advice}."
             raise DatasetNotFoundError(msg)
@@ -99,11 +99,11 @@ def usable_frames(
     if not len(kept):
         msg = f"{source}: none of the {len(usable)} selected frames can be used; unpack more of it."
         raise DatasetNotFoundError(msg)
-    num_absent = int((~disk.pictures[kept]).sum())
-    if num_absent and config.pictures != "none":
+    num_absent = int((~disk.images[kept]).sum())
+    if num_absent and config.images != "none":
         why = f" ({'; '.join(far_images)})" if far_images else ""
         logger.warning(
-            "%s: %d pictures are missing%s; frames have fewer views.", source, num_absent, why
+            "%s: %d images are missing%s; frames have fewer views.", source, num_absent, why
         )
     return kept
 
@@ -120,7 +120,7 @@ def missing_files(
     """
     num = len(disk.scan)
     lacking = {"scans": ~disk.scan} | ({labels: ~disk.labels} if labels is not None else {})
-    lacking |= {f"pictures of {name}": ~disk.pictures[:, i] for i, name in enumerate(cameras)}
+    lacking |= {f"images of {name}": ~disk.images[:, i] for i, name in enumerate(cameras)}
     counts = {what: int(np.count_nonzero(absent)) for what, absent in lacking.items()}
     return tuple(f"{what}: {count} of {num} frames" for what, count in counts.items() if count)
 
@@ -129,9 +129,9 @@ def _lacking(config: CompletenessConfig, disk: OnDisk) -> dict[str, NDArray[np.b
     lacking = {"scan": ~disk.scan}
     if config.labels == "required":
         lacking["label file"] = ~disk.labels
-    if config.pictures in {"required", "any"}:
-        num_present = disk.pictures.sum(axis=1)
-        all_needed = config.pictures == "required" and config.missing == "error"
-        num_needed = disk.pictures.shape[1] if all_needed else 1
-        lacking["picture"] = num_present < num_needed
+    if config.images in {"required", "any"}:
+        num_present = disk.images.sum(axis=1)
+        all_needed = config.images == "required" and config.missing == "error"
+        num_needed = disk.images.shape[1] if all_needed else 1
+        lacking["image"] = num_present < num_needed
     return lacking

@@ -1,7 +1,7 @@
-"""Which channels of the teacher the student is compared with where: at points, or by picture.
+"""Which channels of the teacher the student is compared with where: at points, or by image.
 
 Shape letters: P pairs, V views, C student channels, T all teacher channels, D channels compared at
-points, E channels compared by picture.
+points, E channels compared by image.
 """
 
 from dataclasses import dataclass
@@ -28,41 +28,41 @@ class Matching:
     per_layer: bool = False
     """Whether every group has a distance of its own; else all together have one."""
     class_token: float = 0.0
-    """Weight of comparing pictures; 0 takes class tokens for features of each of their pixels."""
+    """Weight of comparing images; 0 takes class tokens for features of each of their pixels."""
     loss: LossForm = "distance"
 
     def __post_init__(self) -> None:
-        if self.class_token and not self.widths(by_picture=True):
+        if self.class_token and not self.widths(by_image=True):
             msg = (
                 "target.class_token needs a teacher that gives its class token; set "
                 "teacher.class_token=true (a vit), or target.class_token=0."
             )
             raise ConfigError(msg)
-        if not self.widths(by_picture=False):
+        if not self.widths(by_image=False):
             msg = "nothing is left to match points with; set teacher.patch_tokens=true."
             raise ConfigError(msg)
 
-    def widths(self, *, by_picture: bool) -> list[int]:
-        """Channels that each distance compares, at points or by picture."""
-        own = [g.num_channels for g in self.groups if self._is_by_picture(g) == by_picture]
+    def widths(self, *, by_image: bool) -> list[int]:
+        """Channels that each distance compares, at points or by image."""
+        own = [g.num_channels for g in self.groups if self._is_by_image(g) == by_image]
         return own if self.per_layer or not own else [sum(own)]
 
     def separate(self, target_PT: Tensor) -> tuple[Tensor, Tensor]:
-        """(P, D) what points are compared with, and (P, E) what pictures are."""
+        """(P, D) what points are compared with, and (P, E) what images are."""
         parts = target_PT.split([group.num_channels for group in self.groups], dim=1)
-        pictures = [self._is_by_picture(group) for group in self.groups]
-        if not any(pictures):
+        images = [self._is_by_image(group) for group in self.groups]
+        if not any(images):
             return target_PT, target_PT[:, :0]
-        at_points = [part for part, whole in zip(parts, pictures, strict=True) if not whole]
-        by_picture = [part for part, whole in zip(parts, pictures, strict=True) if whole]
-        return torch.cat(at_points, dim=1), torch.cat(by_picture, dim=1)
+        at_points = [part for part, whole in zip(parts, images, strict=True) if not whole]
+        by_image = [part for part, whole in zip(parts, images, strict=True) if whole]
+        return torch.cat(at_points, dim=1), torch.cat(by_image, dim=1)
 
     def comparable(self, features_PD: Tensor) -> Tensor:
         """See the function ``comparable``."""
-        return comparable(features_PD, self.widths(by_picture=False))
+        return comparable(features_PD, self.widths(by_image=False))
 
-    def _is_by_picture(self, group: ChannelGroup) -> bool:
-        return group.whole_picture and self.class_token > 0
+    def _is_by_image(self, group: ChannelGroup) -> bool:
+        return group.whole_image and self.class_token > 0
 
 
 def comparable(features_PD: Tensor, widths: list[int]) -> Tensor:

@@ -1,14 +1,16 @@
 """What a distillation run is made of, as configuration."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from lidistill.backbones import FORMER_KEYS, BackboneConfig
-from lidistill.config import Config, MayChange, MayMove, with_moved_keys
+from lidistill.config import Config, MayChange, MayMove
 from lidistill.distill.heads import HeadConfig, LinearHeadConfig
 from lidistill.distill.losses import LossForm
+from lidistill.loading.config import FORMER_KEYS as FORMER_DATA_KEYS
 from lidistill.loading.config import DataConfig
 from lidistill.teachers import TeacherConfig
 from lidistill.training.config import RunRecipe
@@ -23,12 +25,12 @@ class TargetConfig(Config):
     """Subtract the mean feature, learned from the first so many forward passes; 0 leaves the
     features raw."""
     class_token: Annotated[float, Field(ge=0)] = 0.0
-    """Weight of matching a picture's class token with the mean feature of its points, by a head of
+    """Weight of matching an image's class token with the mean feature of its points, by a head of
     its own; 0: where the teacher gives one, it is part of the feature of each pixel."""
 
 
-class PicturesConfig(Config):
-    """Pictures of the features, written at the end of a run."""
+class FiguresConfig(Config):
+    """Figures of the features, written at the end of a run."""
 
     enabled: bool = True
     frames: tuple[str, ...] = ()
@@ -54,15 +56,16 @@ class PretrainRecipe(RunRecipe):
     backbone's preparer leaves open. On the device a frame without a pair ends the run, whatever
     ``data.bad_frames`` says."""
     teacher_cache: MayMove[Path | None] = None
-    """Folder of a cache of teacher features; once it is full no picture is decoded any more.
+    """Folder of a cache of teacher features; once it is full no image is decoded any more.
     With a cache the features are rounded to 16 bits, without not."""
     target: TargetConfig = TargetConfig()
     loss: LossForm = "distance"
     optimizer: OptimizerConfig = OptimizerConfig()
     schedule: Schedule = CosineSchedule(warmup_steps=3500)
-    pictures: MayChange[PicturesConfig] = PicturesConfig()
+    figures: MayChange[FiguresConfig] = FiguresConfig()
 
-    @model_validator(mode="before")
-    @classmethod
-    def _present_keys(cls, values: Any) -> Any:
-        return with_moved_keys(values, FORMER_KEYS["pretrain"])
+    former: ClassVar[Mapping[str, str]] = {
+        **FORMER_KEYS["pretrain"],
+        **FORMER_DATA_KEYS,
+        "pictures": "figures",
+    }

@@ -35,7 +35,7 @@ class Ingredients:
     """Which frames every step sees."""
     teacher: Teacher
     reader: TargetReader
-    """The teacher at the pixels of a batch, or of a picture."""
+    """The teacher at the pixels of a batch, or of an image."""
 
 
 def gather(recipe: PretrainRecipe, dataset: Concatenation | None = None) -> Ingredients:

@@ -1,7 +1,7 @@
 """One distillation step, from a batch to its loss: teacher, student, distance.
 
 Shape letters: M points, P pairs, V views; C student channels, T teacher channels, D of them
-compared at points, E by picture.
+compared at points, E by image.
 """
 
 from collections.abc import Callable
@@ -32,7 +32,7 @@ class Distiller(nn.Module):
         head: From its channels to those of the teacher that points are compared with.
         center: Mean of the teacher's features, or None to leave them raw.
         matching: Which channels of the teacher are compared with what.
-        class_head: From the backbone's channels to those that pictures are compared with.
+        class_head: From the backbone's channels to those that images are compared with.
     """
 
     teacher: TeacherAtPairs
@@ -56,7 +56,7 @@ class Distiller(nn.Module):
         self.class_head = class_head
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
-        """Loss and mean cosine over the pairs of a batch, and over its pictures.
+        """Loss and mean cosine over the pairs of a batch, and over its images.
 
         References:
             ScaLR (CVPR 2024), equation 1. Several layers with a head each, class tokens and the
@@ -82,18 +82,18 @@ class Distiller(nn.Module):
         loss, cosine = distillation_loss(
             self.head(features_PC),
             target_PD,
-            widths=self.matching.widths(by_picture=False),
+            widths=self.matching.widths(by_image=False),
             form=self.matching.loss,
         )
         if self.class_head is None:
             return {"loss": loss, "cosine": cosine}
 
-        # Pictures weigh as many points as they show, so cutting a batch in parts changes nothing.
+        # Images weigh as many points as they show, so cutting a batch in parts changes nothing.
         features_VC, count_V = mean_by_view(features_PC, pairs.view)
         class_loss, class_cosine = distillation_loss(
             self.class_head(features_VC),
             mean_by_view(target_PE, pairs.view)[0],
-            widths=self.matching.widths(by_picture=True),
+            widths=self.matching.widths(by_image=True),
             form=self.matching.loss,
             weight_P=count_V,
         )
@@ -120,9 +120,9 @@ def build_distiller(recipe: PretrainRecipe, groups: tuple[ChannelGroup, ...]) ->
     torch.manual_seed(recipe.seed)
     backbone = recipe.backbone.build()
     channels = backbone.num_channels
-    head = build_head(recipe.head, channels, matching.widths(by_picture=False))
-    by_picture = matching.widths(by_picture=True)
-    class_head = build_head(recipe.head, channels, by_picture) if by_picture else None
+    head = build_head(recipe.head, channels, matching.widths(by_image=False))
+    by_image = matching.widths(by_image=True)
+    class_head = build_head(recipe.head, channels, by_image) if by_image else None
     batches, num_channels = recipe.target.center_batches, sum(g.num_channels for g in groups)
     center = TargetCenter(num_channels, num_batches=batches) if batches else None
     return Distiller(backbone, head, center, matching=matching, class_head=class_head)

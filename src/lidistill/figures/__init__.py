@@ -1,1 +1,1 @@
-"""Pictures as arrays: colours, points drawn on a photograph, a cloud from above."""
+"""Figures as arrays: colours, points drawn on a photograph, a cloud from above."""

@@ -72,7 +72,7 @@ def smooth(values: NDArray[np.float64], window: int) -> NDArray[np.float64]:
     return (sums[stop] - sums[first]) / (stop - first)
 
 
-def confusion_picture(
+def confusion_figure(
     confusion: NDArray[np.integer], class_names: Sequence[str], path: Path
 ) -> None:
     """Draw a confusion matrix, each row as shares of its true class, with the IoU beside it.
@@ -122,7 +122,7 @@ def confusion_picture(
     _save(figure, path)
 
 
-def matrix_picture(
+def matrix_figure(
     values: Sequence[Sequence[float]], names: Sequence[str], path: Path, *, rows: str, columns: str
 ) -> None:
     """Draw a square matrix of fractions as percent, for example scores from set to set.

@@ -24,7 +24,7 @@ _EXPECTED = {
     "traffic sign": (240, 230, 0),
     "traffic cone": (255, 140, 0),
 }
-"""What people know these classes by in pictures of streets."""
+"""What people know these classes by in images of streets."""
 
 
 def scale_colors(

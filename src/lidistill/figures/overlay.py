@@ -1,6 +1,6 @@
 """Points drawn on a photograph, and the legend beside it.
 
-Shape letters: P points, H x W picture size.
+Shape letters: P points, H x W image size.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ def draw_points(
     radius: float = 1.0,
     depth: NDArray[np.floating] | None = None,
 ) -> NDArray[np.uint8]:
-    """Draw discs on a copy of a picture; near points cover far ones.
+    """Draw discs on a copy of an image; near points cover far ones.
 
     Args:
         image: (H, W, 3).
@@ -80,10 +80,10 @@ def legend(
     return np.array(panel)
 
 
-def beside(*pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Pictures in a row, lower ones filled up with white."""
-    height = max(picture.shape[0] for picture in pictures)
+def beside(*images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Images in a row, lower ones filled up with white."""
+    height = max(image.shape[0] for image in images)
     padded = [
-        np.pad(p, ((0, height - p.shape[0]), (0, 0), (0, 0)), constant_values=255) for p in pictures
+        np.pad(p, ((0, height - p.shape[0]), (0, 0), (0, 0)), constant_values=255) for p in images
     ]
     return np.concatenate(padded, axis=1)

@@ -1,6 +1,6 @@
-"""Several pictures on one sheet, each under its title.
+"""Several images on one sheet, each under its title.
 
-Shape letters: H x W picture size.
+Shape letters: H x W image size.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ _SMALLEST = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Panel:
-    """A picture and what it shows."""
+    """An image and what it shows."""
 
     image: NDArray[np.uint8]
     """(H, W, 3)."""
@@ -63,7 +63,7 @@ def sheet(rows: Sequence[Sequence[Panel]], *, title: str = "") -> NDArray[np.uin
 def mark_cross(
     image: NDArray[np.uint8], uv: tuple[float, float], *, arm_px: int = 14
 ) -> NDArray[np.uint8]:
-    """Copy of an (H, W, 3) picture with a cross around, not over, a column and row."""
+    """Copy of an (H, W, 3) image with a cross around, not over, a column and row."""
     canvas = Image.fromarray(image)
     pen = ImageDraw.Draw(canvas)
     u, v = uv
@@ -77,7 +77,7 @@ def mark_cross(
 
 
 def write_png(image: NDArray[np.uint8], path: Path) -> Path:
-    """Write an (H, W, 3) picture, make its folder if needed, and return its path."""
+    """Write an (H, W, 3) figure, make its folder if needed, and return its path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(image).save(path, format="PNG", compress_level=3)
     return path

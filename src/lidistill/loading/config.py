@@ -1,7 +1,7 @@
 """The data part of a recipe: which sets, how they are sampled, how many workers read them."""
 
 from collections.abc import Callable, Generator
-from typing import Annotated, Any, Generic, Literal, Protocol, Self, TypeAlias, TypeVar
+from typing import Annotated, Any, Final, Generic, Literal, Protocol, Self, TypeAlias, TypeVar
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -26,6 +26,12 @@ class MakeSample(Protocol[T_co]):
     def __call__(self, frame: Frame, *, rng: np.random.Generator) -> T_co:
         """The sample of a frame; all chance comes from ``rng``."""
         ...
+
+
+FORMER_KEYS: Final[dict[str, str]] = {
+    f"{part}.sets.*.pictures": f"{part}.sets.*.images" for part in ("data", "evaluation")
+}
+"""Former and present name of what recipes of all kinds say of their data sets."""
 
 
 class SetsConfig(Config):
@@ -104,13 +110,13 @@ class DataConfig(TrainSetsConfig):
     workers: MayChange[Workers] = 0  # changes no result
 
     def build(self) -> Concatenation:
-        """All sets as one; where pictures are optional, a frame must have one all the same.
+        """All sets as one; where images are optional, a frame must have one all the same.
 
         Raises:
             DatasetNotFoundError: If a frame has none and its set does not say ``missing: skip``.
-            ConfigError: If a set is to be read without pictures.
+            ConfigError: If a set is to be read without images.
         """
-        seen = tuple(_with_a_picture(number, config) for number, config in enumerate(self.sets))
+        seen = tuple(_with_an_image(number, config) for number, config in enumerate(self.sets))
         return SetsConfig.build(self.model_copy(update={"sets": seen}))
 
 
@@ -125,13 +131,13 @@ def _check_root(number: int, config: DatasetConfig) -> None:
         raise DatasetNotFoundError(msg)
 
 
-def _with_a_picture(number: int, config: DatasetConfig) -> DatasetConfig:
-    if config.pictures in {"required", "any"}:
+def _with_an_image(number: int, config: DatasetConfig) -> DatasetConfig:
+    if config.images in {"required", "any"}:
         return config
-    if config.pictures == "none":
-        msg = f"data.sets.{number}.pictures is none, but distillation learns from pictures."
-        raise ConfigError(f"{msg} Say pictures=required, or any.")
-    return config.model_copy(update={"pictures": "any"})
+    if config.images == "none":
+        msg = f"data.sets.{number}.images is none, but distillation learns from images."
+        raise ConfigError(f"{msg} Say images=required, or any.")
+    return config.model_copy(update={"images": "any"})
 
 
 class SampleMaker(Generic[T_co]):

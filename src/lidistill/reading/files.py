@@ -13,7 +13,7 @@ from lidistill.errors import DatasetNotFoundError, FileFormatError, first_line
 from lidistill.reading.names import shown
 
 MAX_BYTES: Final = 1 << 28
-"""Size at which a file is refused; the largest scans and pictures of all sets have a tenth."""
+"""Size at which a file is refused; the largest scans and images of all sets have a tenth."""
 MAX_JSON_BYTES: Final = 1 << 22
 """Size at which a JSON file is refused that is parsed in one piece: objects take 25 times that."""
 MEND: Final = "mend the file."

@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Annotated, Any, TypeAlias, TypeVar, overload
 
 import yaml
-from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
-from lidistill.backbones import FORMER_KEYS
 from lidistill.config import former_keys
 from lidistill.distill.recipe import PretrainRecipe
 from lidistill.errors import ConfigError, LidistillError, unknown_name
@@ -23,12 +22,13 @@ from lidistill.reading.names import shown
 from lidistill.reading.yaml_text import MAX_BYTES, parse_yaml
 from lidistill.recipes.explain import explain
 from lidistill.segment.recipe import FinetuneRecipe, ProbeRecipe
+from lidistill.training.config import RunRecipe
 
 Recipe: TypeAlias = PretrainRecipe | ProbeRecipe | FinetuneRecipe
 R = TypeVar("R", PretrainRecipe, ProbeRecipe, FinetuneRecipe)
 logger = logging.getLogger(__name__)
 _MAX_KEYS = 20  # below one another; the recipes' own have at most six
-_RECIPES: dict[str, type[BaseModel]] = {
+_RECIPES: dict[str, type[RunRecipe]] = {
     "pretrain": PretrainRecipe,
     "probe": ProbeRecipe,
     "finetune": FinetuneRecipe,
@@ -188,7 +188,7 @@ def _overridden(values: dict[str, Any], overrides: tuple[str, ...]) -> dict[str,
 
 def _say_former(name: str, values: dict[str, Any], kind: str) -> None:
     """Say once which keys of a recipe have other names by now."""
-    moves = FORMER_KEYS[kind]
+    moves = _RECIPES[kind].former
     found = [f"{key} is now {moves[key]}" for key in former_keys(values, moves)]
     if found:
         logger.warning("recipe %s: %s; the former names still work", name, ", ".join(found))

@@ -14,7 +14,7 @@ from pydantic import Field
 from torch import Tensor
 
 from lidistill.config import Config, Size
-from lidistill.datasets.images.files import read_picture, resize_all
+from lidistill.datasets.images.files import read_image, resize_all
 from lidistill.datasets.sensors import sensor_of
 from lidistill.errors import FileFormatError
 from lidistill.records import CameraView, Frame, Sample
@@ -51,10 +51,10 @@ class SamplingConfig(Config):
         size, counted_in = self.voxel_size, self.voxel_frame
         return voxel_subset(frame, voxel_size=size, voxel_frame=counted_in, permutation=permutation)
 
-    def read_pictures(self, views: Sequence[CameraView]) -> Tensor:
-        """(V, 3, H, W) uint8 pictures of some views, as the teacher sees them."""
-        pictures = [read_picture(view.image_path, view.size_hw) for view in views]
-        return resize_all(pictures, self.image_size_hw, antialias=self.antialias)
+    def read_images(self, views: Sequence[CameraView]) -> Tensor:
+        """(V, 3, H, W) uint8 images of some views, as the teacher sees them."""
+        images = [read_image(view.image_path, view.size_hw) for view in views]
+        return resize_all(images, self.image_size_hw, antialias=self.antialias)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,10 +110,10 @@ def distillation_sample(
         config: How to sample.
         preparer: Of the backbone: its channels, field of view and inputs.
         rng: All chance comes from here; see ``sample_rng``.
-        load_images: Whether to read the pictures; cached teacher features need none.
+        load_images: Whether to read the images; cached teacher features need none.
 
     Raises:
-        FileFormatError: If no camera sees a point, or a picture does not decode.
+        FileFormatError: If no camera sees a point, or an image does not decode.
     """
     draws = draw(frame, config, rng)
     kept = config.voxels(frame, draws.permutation)
@@ -129,7 +129,7 @@ def distillation_sample(
                 return sample
             view_of = {view.image_path: view for view in views}
             used = [view_of[path] for path in sample.image_paths]
-            return replace(sample, images=config.read_pictures(used))
+            return replace(sample, images=config.read_images(used))
     raise nothing_paired(frame.frame_id, len(points), frame.views)
 
 
@@ -140,11 +140,11 @@ def nothing_paired(
     names = ", ".join(view.name for view in views)
     if not names:
         return FileFormatError(
-            f"frame {frame_id} has no picture, and distillation needs one; add it, leave the frame "
-            "out, or set missing=skip and pictures=required for its data set."
+            f"frame {frame_id} has no image, and distillation needs one; add it, leave the frame "
+            "out, or set missing=skip and images=required for its data set."
         )
     return FileFormatError(
-        f"frame {frame_id}: none of its {num_voxels} voxels lies in a picture (cameras: "
+        f"frame {frame_id}: none of its {num_voxels} voxels lies in an image (cameras: "
         f"{names}) and in the field of view; check its calibration, or leave the frame out."
     )
 
@@ -159,7 +159,7 @@ def sample_from_pairs(
     preparer: Preparer,
     draws: Draws,
 ) -> Sample | None:
-    """Sample of a frame whose points are paired already, without its pictures.
+    """Sample of a frame whose points are paired already, without its images.
 
     Args:
         frame: Scan.
@@ -204,7 +204,7 @@ def crop_and_describe(
 ) -> tuple[Sample, NDArray[np.bool_]]:
     """Sample of (C,) chosen points inside the field of view, and (C,) which of them those are.
 
-    Augmented, with features, labels and the backbone's inputs; without pictures and pairs.
+    Augmented, with features, labels and the backbone's inputs; without images and pairs.
     """
     augmented = augmentation.apply(frame.points.take(chosen, axis=0))
     places = np.flatnonzero(inside := crop_mask(augmented.coords, preparer.field_of_view))

@@ -1,4 +1,4 @@
-"""Samples without pictures: of labelled points to learn from, and of whole scans to be scored.
+"""Samples without images: of labelled points to learn from, and of whole scans to be scored.
 
 Shape letters: N points of the scan, M points of the sample.
 """

@@ -44,8 +44,8 @@ class RawSample:
     """(4, 4) lidar coordinates to those that voxels are counted in; None where they are these."""
     draws: Draws
     views: tuple[CameraView, ...]
-    pictures: dict[Path, Tensor] | None
-    """(3, H, W) uint8 resized pictures of the views that are tried first; None: not wanted."""
+    images: dict[Path, Tensor] | None
+    """(3, H, W) uint8 resized images of the views that are tried first; None: not wanted."""
 
 
 def raw_sample(
@@ -59,16 +59,16 @@ def raw_sample(
     """Read and draw what ``build_sample`` needs; arguments as of ``distillation_sample``.
 
     Raises:
-        FileFormatError: If a picture does not decode.
+        FileFormatError: If an image does not decode.
     """
     draws, finite, statistics = draw(frame, config, rng), finite_points(frame), None
     if wants_intensity(preparer.channels):
         sensor = sensor_of(frame)
         statistics = (sensor.intensity_mean, sensor.intensity_std)
-    pictures = None
+    images = None
     if load_images:
         first = [frame.views[view] for view in next(iter(draws.camera_choices(config)), ())]
-        pictures = {view.image_path: config.read_pictures([view])[0] for view in first}
+        images = {view.image_path: config.read_images([view])[0] for view in first}
     labels = None if frame.labels is None else torch.from_numpy(frame.labels[finite]).long()
     return RawSample(
         frame_id=frame.frame_id,
@@ -80,7 +80,7 @@ def raw_sample(
         voxel_pose=voxel_pose(frame, config.voxel_frame),
         draws=draws,
         views=frame.views,
-        pictures=pictures,
+        images=images,
     )
 
 
@@ -90,7 +90,7 @@ def build_sample(
     """Sample with pairs of points and pixels; see ``sampling.distillation_sample``.
 
     Args:
-        raw: Points, draws and pictures.
+        raw: Points, draws and images.
         config: How to sample.
         preparer: Of the backbone: its channels, field of view and inputs.
         device: Where to compute, and where the sample's tensors are.
@@ -123,7 +123,7 @@ def _sample_from_pairs(
     config: SamplingConfig,
     preparer: Preparer,
 ) -> Sample | None:
-    """See ``sampling.sample_from_pairs``; with the pictures of the views that keep a pair."""
+    """See ``sampling.sample_from_pairs``; with the images of the views that keep a pair."""
     seen = torch.unique(torch.cat([index for index, _ in pixels]))
     if not len(seen):
         return None
@@ -152,13 +152,13 @@ def _sample_from_pairs(
 
 
 def _images(raw: RawSample, views: list[CameraView], config: SamplingConfig) -> Tensor | None:
-    """Pictures of some views; those of a camera that was not the first choice are read now."""
-    if raw.pictures is None:
+    """Images of some views; those of a camera that was not the first choice are read now."""
+    if raw.images is None:
         return None
-    at_hand = raw.pictures
+    at_hand = raw.images
     late = [view for view in views if view.image_path not in at_hand]
-    pictures = at_hand | {view.image_path: config.read_pictures([view])[0] for view in late}
-    return torch.stack([pictures[view.image_path] for view in views])
+    images = at_hand | {view.image_path: config.read_images([view])[0] for view in late}
+    return torch.stack([images[view.image_path] for view in views])
 
 
 def _crop_and_describe(

@@ -1,4 +1,4 @@
-"""Points of a scan and the pixels of a picture that they fall on.
+"""Points of a scan and the pixels of an image that they fall on.
 
 Shape letters: N points of the scan, P pairs.
 """
@@ -21,18 +21,18 @@ class PixelPairs:
     index: NDArray[np.int64]
     """(P,) index of each point, increasing."""
     uv: NDArray[np.float32]
-    """(P, 2) column and row in the resized picture, whole numbers."""
+    """(P, 2) column and row in the resized image, whole numbers."""
 
 
 def pair_view(
     points: NDArray[np.floating], view: CameraView, size_hw: tuple[int, int]
 ) -> PixelPairs:
-    """Project a scan into one picture.
+    """Project a scan into one image.
 
     Args:
         points: (N, 3) lidar frame, metres.
         view: The camera and its calibration.
-        size_hw: Height and width that the picture is resized to, pixels.
+        size_hw: Height and width that the image is resized to, pixels.
     """
     if view.distortion is None and compiling():
         return _pair_compiled(np.ascontiguousarray(points), view, size_hw)
@@ -88,7 +88,7 @@ def _project(
     index: NDArray[np.int64],
     uv: NDArray[np.float32],
 ) -> int:
-    """Write the points inside a picture and their pixels; how many there are.
+    """Write the points inside an image and their pixels; how many there are.
 
     Args:
         points: (N, 3) lidar frame, metres.
@@ -96,7 +96,7 @@ def _project(
         K: (3, 3) pinhole matrix, pixels.
         near: (2,) least depth and least lidar x.
         border: (2,) bounds of column and row.
-        factor: (2,) of column and row, from the stored picture to the resized one.
+        factor: (2,) of column and row, from the stored image to the resized one.
         index: (N,) written.
         uv: (N, 2) written.
     """
@@ -121,14 +121,14 @@ def _project(
 def resize_pixels(
     uv: NDArray[np.floating], from_hw: tuple[int, int], to_hw: tuple[int, int]
 ) -> NDArray[np.float32]:
-    """Pixel of the resized picture for every position in the stored one.
+    """Pixel of the resized image for every position in the stored one.
 
     The pixel is taken first and then scaled and rounded down again: a pair belongs to a pixel, not
     to a position inside it.
 
     Args:
-        uv: (P, 2) column and row in the stored picture.
-        from_hw: Height and width of the stored picture.
+        uv: (P, 2) column and row in the stored image.
+        from_hw: Height and width of the stored image.
         to_hw: Height and width of the resized one.
     """
     factor = np.array([to_hw[1] / from_hw[1], to_hw[0] / from_hw[0]])

@@ -20,10 +20,10 @@ def pair_on_device(
     Args:
         points: (N, 3) lidar frame, metres.
         view: The camera and its calibration.
-        size_hw: Height and width that the picture is resized to, pixels.
+        size_hw: Height and width that the image is resized to, pixels.
 
     Returns:
-        (P,) int64 index of each point, increasing; (P, 2) float32 pixel in the resized picture.
+        (P,) int64 index of each point, increasing; (P, 2) float32 pixel in the resized image.
     """
     device = points.device
     T, K = _float64(view.T_cam_lidar, device), _float64(view.K, device)

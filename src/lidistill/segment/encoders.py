@@ -104,7 +104,7 @@ class TeacherEncoder:
 
 
 def seen_by_camera(frame: Frame) -> NDArray[np.bool_]:
-    """(N,) whether a point of a frame lies in any of its pictures."""
+    """(N,) whether a point of a frame lies in any of its images."""
     seen = np.zeros(len(frame.points), dtype=bool)
     for view in frame.views:
         seen[pair_view(frame.points, view, view.size_hw).index] = True

@@ -30,7 +30,7 @@ from lidistill.training.progress import track
 
 @dataclass(frozen=True, kw_only=True)  # without slots, so that the interval can be kept
 class Evaluation:
-    """Summed confusion matrices: of every unit, of points in a picture, of groups of points."""
+    """Summed confusion matrices: of every unit, of points in an image, of groups of points."""
 
     class_names: tuple[str, ...]
     num_frames: int
@@ -39,7 +39,7 @@ class Evaluation:
     confusion_by_unit: NDArray[np.int64]
     """(U, C, C) true class by predicted class, all points with a prediction."""
     confusion_seen: NDArray[np.int64]
-    """(C, C) the same over points in at least one picture."""
+    """(C, C) the same over points in at least one image."""
     confusion_by_group: dict[str, NDArray[np.int64]]
     """(groups, C, C) for each of ``breakdown.BREAKDOWNS``."""
     fingerprint: str
@@ -57,7 +57,7 @@ class Evaluation:
 
     @property
     def scores_seen(self) -> Scores:
-        """Scores over points in at least one picture."""
+        """Scores over points in at least one image."""
         return scores(self.confusion_seen)
 
     @functools.cached_property

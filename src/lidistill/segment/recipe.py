@@ -1,5 +1,6 @@
 """Recipes of training on labels: the linear probe, and fine-tuning."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
 
@@ -7,6 +8,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from lidistill.backbones import FORMER_KEYS, BackboneConfig, network_changes, said_by_habit
 from lidistill.config import MayChange, MayMove, Workers, with_moved_keys
+from lidistill.loading.config import FORMER_KEYS as FORMER_DATA_KEYS
 from lidistill.loading.config import SetsConfig, TrainSetsConfig
 from lidistill.samples.distillation import SamplingConfig
 from lidistill.segment.test_time_augmentation import VotesConfig
@@ -35,15 +37,16 @@ class _LabelRecipe(RunRecipe):
     lovasz_weight: Annotated[float, Field(ge=0)] = 1.0
     schedule: Schedule = CosineSchedule(warmup_epochs=2)
 
+    former: ClassVar[Mapping[str, str]] = {**FORMER_KEYS["probe"], **FORMER_DATA_KEYS}
     changes: ClassVar[dict[str, Any]] = {}
     """To the network, where the recipe says nothing of them."""
 
     @model_validator(mode="before")
     @classmethod
     def _present_keys(cls, values: Any) -> Any:
+        values = with_moved_keys(values, cls.former)
         if not isinstance(values, dict):
             return values
-        values = with_moved_keys(values, FORMER_KEYS.get(str(values.get("kind")), {}))
         given = values.get("network")
         if not isinstance(given, dict | None):
             return values
@@ -104,6 +107,7 @@ class FinetuneRecipe(_LabelRecipe):
     is then that of a probe (or of another fine-tuning) of the same classes."""
     optimizer: OptimizerConfig = OptimizerConfig(lr=2e-3, weight_decay=0, layer_decay=0.99)
 
+    former: ClassVar[Mapping[str, str]] = {**FORMER_KEYS["finetune"], **FORMER_DATA_KEYS}
     changes: ClassVar[dict[str, Any]] = {"drop_path": 0.2}
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""Runs that end in a score: train on labels, evaluate, write the numbers and the pictures."""
+"""Runs that end in a score: train on labels, evaluate, write the numbers and the figures."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from lidistill.atomic_write import sha256
 from lidistill.datasets import FrameDataset
 from lidistill.distributed.processes import on_first, start
 from lidistill.errors import CheckpointError, ConfigError
-from lidistill.figures.charts import confusion_picture, loss_curve
+from lidistill.figures.charts import confusion_figure, loss_curve
 from lidistill.labels import LabelMap
 from lidistill.segment.evaluate import Evaluation, evaluate, write_evaluation
 from lidistill.segment.recipe import LabelRecipe, ProbeRecipe
@@ -34,7 +34,7 @@ class ScoredRun:
     evaluation: Evaluation
     results: Path
     """JSON with scores, confusion matrices, recipe and versions."""
-    pictures: tuple[Path, ...]
+    figures: tuple[Path, ...]
 
 
 def train_and_score(recipe: LabelRecipe) -> ScoredRun:
@@ -47,14 +47,14 @@ def train_and_score(recipe: LabelRecipe) -> ScoredRun:
     if recipe.train.sharding == "full":
         # Each process has other frames to score, so none can wait for the others' weights.
         segmentation = restored(recipe, load_checkpoint(checkpoint))
-    curve = recipe.output / "pictures" / "loss.png"
+    curve = recipe.output / "figures" / "loss.png"
     on_first(lambda: loss_curve(read_log(recipe.output / "log.jsonl"), curve))
     result = score(segmentation, recipe, checkpoint, scored)
     return ScoredRun(
         name=result.name,
         evaluation=result.evaluation,
         results=result.results,
-        pictures=(curve, *result.pictures),
+        figures=(curve, *result.figures),
     )
 
 
@@ -141,7 +141,7 @@ def check_classes(learned: tuple[str, ...], source: str, scored: LabelMap) -> No
 def score(
     segmentation: Segmentation, recipe: LabelRecipe, checkpoint: Path, scored: FrameDataset
 ) -> ScoredRun:
-    """Evaluate and write ``results.json``, ``results.md`` and the confusion matrix's picture.
+    """Evaluate and write ``results.json``, ``results.md`` and the confusion matrix's figure.
 
     Args:
         segmentation: Trained networks.
@@ -172,6 +172,6 @@ def _write(
     )
     table = f"# {recipe.name}\n\n{segmentation.description}\n\n{markdown_table(evaluation)}"
     results.with_suffix(".md").write_text(table, encoding="utf-8")
-    picture = recipe.output / "pictures" / "confusion.png"
-    confusion_picture(evaluation.confusion, evaluation.class_names, picture)
-    return ScoredRun(name=recipe.name, evaluation=evaluation, results=results, pictures=(picture,))
+    figure = recipe.output / "figures" / "confusion.png"
+    confusion_figure(evaluation.confusion, evaluation.class_names, figure)
+    return ScoredRun(name=recipe.name, evaluation=evaluation, results=results, figures=(figure,))

@@ -27,7 +27,7 @@ def summary_rows(evaluations: Sequence[Evaluation]) -> list[tuple[str, list[str]
         ("95 % interval", [_interval(e.interval) for e in evaluations]),
         ("mIoU, classes in the truth", [percent(s.mean_iou_of_truth) for s in scored]),
         ("mIoU, absent classes as 0", [percent(s.mean_iou_of_all) for s in scored]),
-        ("mIoU, points in a picture", [percent(e.scores_seen.mean_iou) for e in evaluations]),
+        ("mIoU, points in an image", [percent(e.scores_seen.mean_iou) for e in evaluations]),
         ("accuracy", [percent(s.overall_accuracy) for s in scored]),
         ("mean accuracy", [percent(s.mean_accuracy) for s in scored]),
     ]

@@ -81,7 +81,7 @@ def test_set(recipe: Mapping[str, Any]) -> tuple[str, ...]:
         Nothing to change where the set has no benchmark.
     """
     wanted = DATASETS[recipe["evaluation"]["sets"][0]["kind"]].TEST_SET
-    changes = {**wanted, "labels": "none", "pictures": "none"} if wanted else {}
+    changes = {**wanted, "labels": "none", "images": "none"} if wanted else {}
     return tuple(f"evaluation.sets.0.{key}={value}" for key, value in changes.items())
 
 

@@ -1,6 +1,6 @@
-"""Pictures of a street: visible surfaces, their light, and what a camera makes of it.
+"""Images of a street: visible surfaces, their light, and what a camera makes of it.
 
-Shape letters: H x W picture. Light is linear, three channels.
+Shape letters: H x W image. Light is linear, three channels.
 """
 
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ _FILM_STEPS = 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Picture:
+class Rendering:
     """What a camera sees, and what that is."""
 
     image: NDArray[np.uint8]
@@ -58,8 +58,8 @@ class Picture:
 def render(
     scene: RayScene, camera: CameraModel, T_street_camera: Float64, *, sky: Sky,
     rng: np.random.Generator,
-) -> Picture:  # fmt: skip
-    """Take one picture.
+) -> Rendering:  # fmt: skip
+    """Take one image.
 
     Args:
         scene: The street: what is fixed, and on top of it what moves.
@@ -86,7 +86,7 @@ def render(
     begin = rng.integers(_GRAIN_SIZE - width * channels, size=height)
     image = np.empty(light.shape, dtype=np.uint8)
     _expose(light.reshape(height, -1), _grain(), begin, _film(), image.reshape(height, -1))
-    return Picture(image=image, seen=seen, scene=scene)
+    return Rendering(image=image, seen=seen, scene=scene)
 
 
 def look(scene: RayScene, camera: CameraModel, T_street_camera: Float64) -> Seen:
@@ -139,7 +139,7 @@ def _daylight(sky: Sky) -> Daylight:
 
 @cache
 def _grain() -> Float32:
-    """(S,) white noise of unit spread; every row of a picture takes a stretch of it."""
+    """(S,) white noise of unit spread; every row of an image takes a stretch of it."""
     return np.random.default_rng(1024).standard_normal(_GRAIN_SIZE, dtype=np.float32)
 
 

@@ -52,7 +52,7 @@ class Shade(NamedTuple):
 
 @lru_cache(maxsize=3)
 def shade_of(layer: Layer, sky: Sky) -> Shade:
-    """Shadow and cover of a layer, kept for the next picture of the same moment."""
+    """Shadow and cover of a layer, kept for the next image of the same moment."""
     sun = _map(layer, _axes(sky.to_sun), _SHADOW_TEXEL)
     top = _map(layer, np.eye(3), _HEIGHT_TEXEL)
     ground = np.maximum(top.height, np.float32(layer.vertices[:, 2].min()))

@@ -13,7 +13,7 @@ from PIL import Image
 from lidistill.atomic_write import SIDE, replacing
 
 Float64: TypeAlias = NDArray[np.float64]
-Picture: TypeAlias = NDArray[np.uint8]
+ImageArray: TypeAlias = NDArray[np.uint8]
 
 
 def write(path: Path, content: bytes) -> None:
@@ -34,13 +34,13 @@ def write_json(path: Path, content: object) -> None:
     write(path, json.dumps(content, indent=1).encode())
 
 
-def write_jpeg(path: Path, image: Picture) -> None:
-    """Write an (H, W, 3) picture as JPEG."""
+def write_jpeg(path: Path, image: ImageArray) -> None:
+    """Write an (H, W, 3) image as JPEG."""
     write(path, simplejpeg.encode_jpeg(np.ascontiguousarray(image), quality=92))
 
 
-def write_png(path: Path, image: Picture) -> None:
-    """Write an (H, W, 3) picture as PNG, quickly rather than small."""
+def write_png(path: Path, image: ImageArray) -> None:
+    """Write an (H, W, 3) image as PNG, quickly rather than small."""
     encoded = io.BytesIO()
     Image.fromarray(image).save(encoded, format="PNG", compress_level=1)
     write(path, encoded.getvalue())

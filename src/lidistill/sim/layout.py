@@ -101,7 +101,7 @@ def mover_poses(movers: Sequence[Mover], time_s: float, bend: Bend) -> Float64:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Sky:
-    """Light of a drive; compared by identity, since pictures of it are cached."""
+    """Light of a drive; compared by identity, since images of it are cached."""
 
     to_sun: Float64
     """(3,) unit vector, street frame."""

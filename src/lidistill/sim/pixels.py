@@ -1,6 +1,6 @@
-"""The pixels of a picture that show a surface, row by row.
+"""The pixels of an image that show a surface, row by row.
 
-Shape letters: W pixels of a row, H x W picture.
+Shape letters: W pixels of a row, H x W image.
 """
 
 from typing import NamedTuple, TypeAlias

@@ -54,7 +54,7 @@ class SimulationConfig(Config):
     @property
     def rig(self) -> Rig:
         """The vehicle, with cameras of the wanted size."""
-        return RIGS[self.format].with_pictures(self.image_size_hw)
+        return RIGS[self.format].with_images(self.image_size_hw)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

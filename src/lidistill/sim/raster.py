@@ -3,7 +3,7 @@
 Embree finds the same surfaces ray by ray (``raycast``); for the millions of rays of six cameras
 drawing is several times faster, since neighbouring pixels share a triangle's equations.
 
-Shape letters: V vertices, F triangles, B blocks of consecutive triangles, H x W picture.
+Shape letters: V vertices, F triangles, B blocks of consecutive triangles, H x W image.
 """
 
 from typing import TypeAlias

@@ -51,7 +51,7 @@ class Nearest:
 
 
 class Layer:
-    """Triangles with what rays and pictures need, made from a mesh once; compared by identity.
+    """Triangles with what rays and images need, made from a mesh once; compared by identity.
 
     Args:
         mesh: The triangles.

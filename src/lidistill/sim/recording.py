@@ -29,7 +29,7 @@ _SHADOW_M: Final = 10.0  # of a bus in the lowest sun
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DriveLog:
-    """What is known of a drive besides its scans and pictures."""
+    """What is known of a drive besides its scans and images."""
 
     drive: Drive
     rig: Rig
@@ -40,7 +40,7 @@ class DriveLog:
     T_world_body: Float64
     """(T, 4, 4) poses of the vehicle at the time stamps of the scans."""
     T_world_body_of: Mapping[str, Float64]
-    """(T, 4, 4) poses of the vehicle when each camera took its pictures."""
+    """(T, 4, 4) poses of the vehicle when each camera took its images."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +99,7 @@ class Recorder:
     def images(self, index: int) -> dict[str, NDArray[np.uint8]]:
         """What the cameras see in a frame."""
         cameras = enumerate(self._rig.cameras)
-        return {camera.name: self._picture(number, index) for number, camera in cameras}
+        return {camera.name: self._image(number, index) for number, camera in cameras}
 
     @property
     def _num_lidars(self) -> int:
@@ -120,7 +120,7 @@ class Recorder:
         )
         return replace(scan, points=transform_points(self._T_world_street, scan.points))
 
-    def _picture(self, number: int, index: int) -> NDArray[np.uint8]:
+    def _image(self, number: int, index: int) -> NDArray[np.uint8]:
         camera = self._rig.cameras[number]
         exposed_at = index / self._config.frame_rate + camera.delay_s
         T_street_camera = self.T_street_body(exposed_at) @ camera.T_body_camera

@@ -25,7 +25,7 @@ class CameraModel:
     T_body_camera: Float64
     """(4, 4) camera (x right, y down, z forward) to body."""
     delay_s: float = 0.0
-    """When its picture is taken, seconds after the time stamp of the scan; mostly before it."""
+    """When its image is taken, seconds after the time stamp of the scan; mostly before it."""
 
     def resized(self, size_hw: tuple[int, int]) -> "CameraModel":
         """The same camera with another number of pixels."""
@@ -94,11 +94,11 @@ class Rig:
     lidars: tuple[LidarModel, ...]
     T_ego_body: Float64
     """(4, 4) body to the ego frame of ``sim.layout``."""
-    picture_hw: tuple[int, int]
-    """Height and width of the pictures where the configuration names none."""
+    image_hw: tuple[int, int]
+    """Height and width of the images where the configuration names none."""
 
-    def with_pictures(self, size_hw: tuple[int, int] | None) -> "Rig":
-        """The same rig with cameras of ``size_hw`` pixels, or of ``picture_hw`` where None."""
-        size = size_hw or self.picture_hw
+    def with_images(self, size_hw: tuple[int, int] | None) -> "Rig":
+        """The same rig with cameras of ``size_hw`` pixels, or of ``image_hw`` where None."""
+        size = size_hw or self.image_hw
         cameras = tuple(camera.resized(size) for camera in self.cameras)
         return dataclasses.replace(self, cameras=cameras)

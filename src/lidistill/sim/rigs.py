@@ -70,11 +70,11 @@ NUSCENES = Rig(
     ),
     # Poses are those of the rear axle's middle, 1.4 m behind the middle of the vehicle.
     T_ego_body=rigid(np.eye(3), (-1.4, 0.0, 0.0)),
-    picture_hw=(450, 800),
+    image_hw=(450, 800),
 )  # fmt: skip
 
 
-# KITTI turns counter-clockwise from behind and takes its pictures when it looks ahead. The body is
+# KITTI turns counter-clockwise from behind and takes its images when it looks ahead. The body is
 # the lidar itself. Poses are those of the left grey camera; the colour camera is level with it.
 T_GREY_LIDAR: Float64 = rigid(
     quaternion_to_matrix((0.5003, 0.4999, -0.5037, 0.4961)), (-0.012, -0.054, -0.2922)
@@ -103,7 +103,7 @@ KITTI = Rig(
         ),
     ),
     T_ego_body=rigid(np.eye(3), (0.0, 0.0, 1.73)),
-    picture_hw=(376, 1241),
+    image_hw=(376, 1241),
 )  # fmt: skip
 
 
@@ -155,7 +155,7 @@ PANDASET = Rig(
         ),
     ),
     T_ego_body=rigid(np.array([[0.0, 1, 0], [-1, 0, 0], [0, 0, 1]]), (0.0, 0.0, 0.15)),
-    picture_hw=(270, 480),
+    image_hw=(270, 480),
 )  # fmt: skip
 
 RIGS: dict[Format, Rig] = {"pandaset": PANDASET, "nuscenes": NUSCENES, "semantic_kitti": KITTI}

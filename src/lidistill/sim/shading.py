@@ -1,6 +1,6 @@
 """The light that every pixel receives: sun with shadows, sky, reflections, haze.
 
-Shape letters: W pixels of a row, S x S table, H x W picture.
+Shape letters: W pixels of a row, S x S table, H x W image.
 The inner loops take whole rows: calls that hand over arrays would cost more than the work itself.
 """
 
@@ -75,7 +75,7 @@ def light_surfaces(
     Args:
         surfaces: The layer.
         first: Number of its first triangle in ``seen.face``.
-        seen: The picture's geometry.
+        seen: The image's geometry.
         paints: Materials.
         day: Sun and sky.
         shades: What the fixed and the moving layer hide.
@@ -241,7 +241,7 @@ def _mirror(
 
 @compiled_exactly
 def _haze(day: Daylight, pixels: Pixels, num: int, light: Float32) -> None:
-    """Fade what is far into the colour of the horizon, and put it into a row of the picture."""
+    """Fade what is far into the colour of the horizon, and put it into a row of the image."""
     column_of, distance, color, clear = pixels.column, pixels.distance, pixels.color, pixels.free
     for p in range(num):
         clear[p] = _fading(distance[p] * _HAZE_PER_M)

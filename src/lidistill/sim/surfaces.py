@@ -1,4 +1,4 @@
-"""What the pixels of a picture show: surfaces, their normals, and their painted colours.
+"""What the pixels of an image show: surfaces, their normals, and their painted colours.
 
 Shape letters: V vertices, F triangles, M materials, T texels, S x S noise.
 """

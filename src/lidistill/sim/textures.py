@@ -1,4 +1,4 @@
-"""Painted patterns: small pictures that repeat over surfaces, made from noise.
+"""Painted patterns: small images that repeat over surfaces, made from noise.
 
 A pattern multiplies a surface's own colour; its mean is 1, so that far surfaces keep theirs.
 Shape letters: P patterns, S x S texels of a tile (row 0 at the bottom of a wall).

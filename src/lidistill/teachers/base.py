@@ -1,6 +1,6 @@
-"""What every teacher offers: frozen feature maps of pictures, read at single pixels.
+"""What every teacher offers: frozen feature maps of images, read at single pixels.
 
-Shape letters: V views, P pairs, C channels, L levels of a map, h x w map size, H x W picture size.
+Shape letters: V views, P pairs, C channels, L levels of a map, h x w map size, H x W image size.
 """
 
 from abc import ABC, abstractmethod
@@ -24,10 +24,10 @@ IMAGENET_STD: Rgb = (0.229, 0.224, 0.225)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TeacherMaps:
-    """Feature maps of some views, and where their cells lie in the picture."""
+    """Feature maps of some views, and where their cells lie in the image."""
 
     levels: tuple[Tensor, ...]
-    """L maps, each (V, C_l, h_l, w_l); a map of 1 x 1 holds for the whole picture."""
+    """L maps, each (V, C_l, h_l, w_l); a map of 1 x 1 holds for the whole image."""
     alignment: Alignment
     """``"corners"``: the corner cells lie on the corner pixels, as in bilinear upsampling with
     ``align_corners=True``. ``"centers"``: cell i lies on pixel ``origin + stride * i``."""
@@ -81,8 +81,8 @@ class ChannelGroup:
     """Channels of a teacher that belong together: one layer of a ViT, one stride of a pyramid."""
 
     num_channels: int
-    whole_picture: bool = False
-    """Whether they are the same for all pixels of a picture, as those of a class token."""
+    whole_image: bool = False
+    """Whether they are the same for all pixels of an image, as those of a class token."""
 
 
 @runtime_checkable
@@ -102,11 +102,11 @@ class Teacher(Protocol):
         ...
 
     def check_size(self, size_hw: Size) -> None:
-        """Raise ``ConfigError`` if pictures of this height and width do not fit the network."""
+        """Raise ``ConfigError`` if images of this height and width do not fit the network."""
         ...
 
     def maps(self, images: Tensor) -> TeacherMaps:
-        """Maps of (V, 3, H, W) pictures, uint8 or floats in [0, 1], without gradient."""
+        """Maps of (V, 3, H, W) images, uint8 or floats in [0, 1], without gradient."""
         ...
 
     def read(self, maps: TeacherMaps, view: Tensor, uv: Tensor, size_hw: Size) -> Tensor:
@@ -123,7 +123,7 @@ class FrozenTeacher(ABC):
 
     Args:
         network: The module; it is set to evaluation mode and never trained.
-        mean: Red, green and blue subtracted from pictures in [0, 1].
+        mean: Red, green and blue subtracted from images in [0, 1].
         std: Red, green and blue divided by after that.
         precision: Arithmetic of the network; the maps are float32 either way.
         batch_size: Views that go through the network at once.
@@ -171,7 +171,7 @@ class FrozenTeacher(ABC):
 
     @abstractmethod
     def forward_levels(self, pixels: Tensor) -> tuple[Tensor, ...]:
-        """Levels of (V, 3, H, W) standardised float32 pictures."""
+        """Levels of (V, 3, H, W) standardised float32 images."""
 
     @abstractmethod
     def _place(self, levels: tuple[Tensor, ...]) -> TeacherMaps: ...
@@ -202,14 +202,14 @@ class FrozenTeacher(ABC):
 
 
 def standardize(images: Tensor, *, mean: Rgb, std: Rgb) -> Tensor:
-    """(V, 3, H, W) pictures, uint8 or floats in [0, 1], minus mean, over std, in float32."""
+    """(V, 3, H, W) images, uint8 or floats in [0, 1], minus mean, over std, in float32."""
     unit = images.float() / 255 if images.dtype == torch.uint8 else images.float()
     shift = unit.new_tensor(mean).view(1, 3, 1, 1)
     return (unit - shift) / unit.new_tensor(std).view(1, 3, 1, 1)
 
 
 def require_multiple(size_hw: Size, *, of: int, teacher: str) -> None:
-    """Check a picture size against the cell size of a network.
+    """Check an image size against the cell size of a network.
 
     Raises:
         ConfigError: If height or width is no multiple; the network would crop silently.
@@ -218,8 +218,8 @@ def require_multiple(size_hw: Size, *, of: int, teacher: str) -> None:
         return
     height, width = (max(1, round(side / of)) * of for side in size_hw)
     msg = (
-        f"pictures of {size_hw[0]} x {size_hw[1]} pixels do not fit {teacher}, which needs height "
-        f"and width to be multiples of {of}; set the picture size to {height} x {width}."
+        f"images of {size_hw[0]} x {size_hw[1]} pixels do not fit {teacher}, which needs height "
+        f"and width to be multiples of {of}; set the image size to {height} x {width}."
     )
     raise ConfigError(msg)
 
@@ -227,15 +227,15 @@ def require_multiple(size_hw: Size, *, of: int, teacher: str) -> None:
 def read_maps(
     maps: TeacherMaps, view: Tensor, uv: Tensor, size_hw: Size, *, normalize: bool
 ) -> Tensor:
-    """Read maps bilinearly at pixels, without ever making them as large as the picture.
+    """Read maps bilinearly at pixels, without ever making them as large as the image.
 
     Positions beyond the outermost cells read those cells.
 
     Args:
         maps: Of V views.
         view: (P,) int64 index of a view.
-        uv: (P, 2) column and row in the picture, pixel centres at whole numbers.
-        size_hw: Height and width of the picture, pixels.
+        uv: (P, 2) column and row in the image, pixel centres at whole numbers.
+        size_hw: Height and width of the image, pixels.
         normalize: Whether to divide the features of each level by their length.
 
     Returns:

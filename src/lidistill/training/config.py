@@ -1,15 +1,15 @@
 """What a training run consists of: its length and portions, its module, its data."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, ClassVar, Self
 
 import torch
 from pydantic import Field, model_validator
 from torch import nn
 
-from lidistill.config import Config, MayChange, Precision, Seed, with_defaults
+from lidistill.config import Config, MayChange, Precision, Seed, with_defaults, with_moved_keys
 from lidistill.distributed.processes import Sharding
 from lidistill.training.optimizer import OptimizerConfig
 from lidistill.training.schedules import Schedule
@@ -64,6 +64,14 @@ class RunRecipe(Config):
     optimizer: OptimizerConfig = OptimizerConfig()
     schedule: Schedule
     train: TrainConfig
+
+    former: ClassVar[Mapping[str, str]] = {}
+    """Keys of older versions, and what they are called now; see ``config.with_moved_keys``."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _present_keys(cls, values: Any) -> Any:
+        return with_moved_keys(values, cls.former)
 
     def as_present(self, stored: dict[str, Any]) -> dict[str, Any]:
         """What an older version stored of a run, in the keys and with the defaults of this one."""

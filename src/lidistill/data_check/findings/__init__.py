@@ -21,7 +21,7 @@ from lidistill.data_check.findings.ground import Ground, fit_ground
 from lidistill.data_check.findings.observed import Camera, observe
 from lidistill.data_check.findings.sight import limits
 from lidistill.data_check.findings.world import in_lidar_frame, world_frame
-from lidistill.datasets.images.files import picture_size
+from lidistill.datasets.images.files import image_size
 from lidistill.datasets.sensors import Sensor
 from lidistill.errors import LidistillError
 from lidistill.records import CameraView, Frame
@@ -184,7 +184,7 @@ def _observe_cameras(
 def _misfit(views: Sequence[tuple[int, Frame, CameraView]]) -> Finding | None:
     for _, _, view in views:
         try:
-            return calibration.intrinsics(view, picture_size(view.image_path))
+            return calibration.intrinsics(view, image_size(view.image_path))
         except LidistillError:
             continue
     return None

@@ -1,4 +1,4 @@
-"""What calibration and points can tell together, without a look at the picture's content.
+"""What calibration and points can tell together, without a look at the image's content.
 
 Every function takes all frames' views of one camera, and returns a finding or None.
 
@@ -20,8 +20,8 @@ from lidistill.samples.pairing import pair_view
 
 _FEW_IN_VIEW: Final = 0.005  # real sets: 3 % to 60 %
 _UPRIGHT: Final = np.cos(np.deg2rad(30))  # cameras on cars hang nearly straight
-_CENTERED: Final = {"x": (0.3, 0.7), "y": (0.2, 0.8)}  # share of the picture's size
-_USUAL_FOCAL: Final = (0.2, 4.0)  # in picture widths: 136 and 14 degrees
+_CENTERED: Final = {"x": (0.3, 0.7), "y": (0.2, 0.8)}  # share of the image's size
+_USUAL_FOCAL: Final = (0.2, 4.0)  # in image widths: 136 and 14 degrees
 
 
 def view_share(frames: Sequence[tuple[Frame, CameraView]]) -> float:
@@ -75,28 +75,28 @@ def extrinsics(frames: Sequence[tuple[Frame, CameraView]], ground: Ground | None
 
 
 def intrinsics(view: CameraView, stored_hw: tuple[int, int]) -> Finding | None:
-    """A calibration made for pictures of another size.
+    """A calibration made for images of another size.
 
     Args:
         view: The camera.
-        stored_hw: Height and width of the picture on disk, pixels.
+        stored_hw: Height and width of the image on disk, pixels.
     """
     height, width = stored_hw
     fx, fy, cx, cy = view.K[0, 0], view.K[1, 1], view.K[0, 2], view.K[1, 2]
     evidence = {"width": width, "height": height, "fx": fx, "fy": fy, "cx": cx, "cy": cy}
     if tuple(stored_hw) != tuple(view.size_hw):
         text = (
-            f"{view.name}: the pictures are {width}x{height}, its calibration speaks of "
-            f"{view.size_hw[1]}x{view.size_hw[0]}. Scale K with the pictures, and correct the size."
+            f"{view.name}: the images are {width}x{height}, its calibration speaks of "
+            f"{view.size_hw[1]}x{view.size_hw[0]}. Scale K with the images, and correct the size."
         )
-        return _warning("picture_size", text, evidence, view.name)
+        return _warning("image_size", text, evidence, view.name)
     centered = _within(cx / width, _CENTERED["x"]) and _within(cy / height, _CENTERED["y"])
     if centered and _within(fx / width, _USUAL_FOCAL) and _within(fy / fx, (0.75, 1.33)):
         return None
     text = (
         f"{view.name}: K has its centre at ({cx:.0f}, {cy:.0f}) and focal lengths {fx:.0f}, "
-        f"{fy:.0f} px for pictures of {width}x{height}; usual is a centre near the middle and "
-        "equal focal lengths. Were the pictures resized or cut after calibration? Scale or shift K."
+        f"{fy:.0f} px for images of {width}x{height}; usual is a centre near the middle and "
+        "equal focal lengths. Were the images resized or cut after calibration? Scale or shift K."
     )
     return _warning("principal_point", text, evidence, view.name)
 

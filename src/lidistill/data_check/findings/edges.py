@@ -92,17 +92,17 @@ class Steps:
         return _projected(self.points, view)[1]
 
 
-def picture_edges(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
+def image_edges(image: NDArray[np.uint8]) -> NDArray[np.float32]:
     """(H, W) rank of every pixel's sideways gradient in its row, 0 to 1.
 
     Ranks make bright and dark, sharp and blurred images alike; taking them by row keeps the
     busy middle of a street from standing out against sky and road.
 
     Args:
-        picture: RGB.
+        image: RGB.
     """
-    height = round(picture.shape[0] * WIDTH / picture.shape[1])
-    small = Image.fromarray(picture).convert("L").resize((WIDTH, height), Image.Resampling.BILINEAR)
+    height = round(image.shape[0] * WIDTH / image.shape[1])
+    small = Image.fromarray(image).convert("L").resize((WIDTH, height), Image.Resampling.BILINEAR)
     smooth = ndimage.gaussian_filter(np.asarray(small, dtype=np.float32), 1.0)
     gradient = ndimage.maximum_filter(np.abs(np.gradient(smooth, axis=1)), size=(1, 3))
     ranks = np.empty_like(gradient)
@@ -150,7 +150,7 @@ def fit(edges: NDArray[np.float32], uv: NDArray[np.float64]) -> Fit:
     """Compare the edges of one image with steps.
 
     Args:
-        edges: (H, W) of ``picture_edges``.
+        edges: (H, W) of ``image_edges``.
         uv: (E, 2) places of ``depth_steps``.
     """
     height, width = edges.shape

@@ -24,7 +24,7 @@ Fault: TypeAlias = Literal[
     "few_points_in_view",
     "inverted_extrinsics",
     "rotated_extrinsics",
-    "picture_size",
+    "image_size",
     "principal_point",
     "upside_down",
     "mirrored",

@@ -7,11 +7,11 @@ from typing import Final
 
 import numpy as np
 
-from lidistill.data_check.findings.edges import Fit, fit, picture_edges, together
+from lidistill.data_check.findings.edges import Fit, fit, image_edges, together
 from lidistill.data_check.findings.observed import APART, Camera, Edges, Observed
 from lidistill.data_check.findings.remedies import Remedy
 from lidistill.data_check.findings.world import moved
-from lidistill.datasets.images.files import read_picture
+from lidistill.datasets.images.files import read_image
 from lidistill.errors import LidistillError
 
 _MOST_IMAGES: Final = 150  # of a camera
@@ -143,9 +143,9 @@ def _edges_of(camera: Camera) -> dict[int, Edges]:
     for position in range(first, min(len(paths), first + _MOST_IMAGES)):
         if position not in known:
             try:
-                picture = read_picture(paths[position])
+                image = read_image(paths[position])
             except LidistillError:
                 continue
-            if picture.shape[:2] == size:
-                known[position] = picture_edges(picture)
+            if image.shape[:2] == size:
+                known[position] = image_edges(image)
     return known

@@ -13,10 +13,10 @@ from lidistill.data_check.findings.edges import (
     Steps,
     depth_steps,
     fit,
-    picture_edges,
+    image_edges,
     together,
 )
-from lidistill.datasets.images.files import read_picture
+from lidistill.datasets.images.files import read_image
 from lidistill.errors import LidistillError
 from lidistill.records import CameraView, Frame
 
@@ -40,16 +40,16 @@ class Observed:
     position: int
     """Of the image among those of its camera and drive."""
     edges: Edges
-    """(H, W) of ``edges.picture_edges``."""
+    """(H, W) of ``edges.image_edges``."""
     steps: Steps
     own: Fit
 
     @classmethod
     def of(
-        cls, frame: Frame, view: CameraView, picture: NDArray[np.uint8], position: int = 0
+        cls, frame: Frame, view: CameraView, image: NDArray[np.uint8], position: int = 0
     ) -> "Observed":
         """A view and its decoded image."""
-        edges, steps = picture_edges(picture), depth_steps(frame.points, view).thinned()
+        edges, steps = image_edges(image), depth_steps(frame.points, view).thinned()
         own = fit(edges, steps.uv)
         return cls(frame=frame, view=view, position=position, edges=edges, steps=steps, own=own)
 
@@ -137,9 +137,9 @@ def observe(
     seen = []
     for position, frame, view in views:
         try:
-            picture = read_picture(view.image_path)
+            image = read_image(view.image_path)
         except LidistillError:
             continue
-        if picture.shape[:2] == tuple(view.size_hw):
-            seen.append(Observed.of(frame, view, picture, order.get(position, position)))
+        if image.shape[:2] == tuple(view.size_hw):
+            seen.append(Observed.of(frame, view, image, order.get(position, position)))
     return tuple(seen)

@@ -20,7 +20,7 @@ from lidistill.datasets.argoverse2.log import (
 from lidistill.datasets.base import DatasetConfig, Parts, distinct
 from lidistill.datasets.binary import MAX_RANGE, nothing_returned
 from lidistill.datasets.completeness import OnDisk, missing_files, usable_frames
-from lidistill.datasets.images.files import picture_size
+from lidistill.datasets.images.files import image_size
 from lidistill.datasets.own.files import Name, read_statistics
 from lidistill.datasets.own.trajectory import SECOND
 from lidistill.datasets.returns import has_return
@@ -187,7 +187,7 @@ class Argoverse2:
             views=tuple(
                 _view(log, sweep, camera, calibration)
                 for camera in self.cameras
-                if self.config.pictures != "none" and sweep in log.images[camera]
+                if self.config.images != "none" and sweep in log.images[camera]
             ),
             T_world_lidar=calibration.up_lidar.at(time_ns),
         )
@@ -239,7 +239,7 @@ class Argoverse2:
         return OnDisk(
             scan=np.ones(len(frames), dtype=bool),
             labels=np.zeros(len(frames), dtype=bool),
-            pictures=np.array(images, dtype=bool).reshape(len(frames), len(self.cameras)),
+            images=np.array(images, dtype=bool).reshape(len(frames), len(self.cameras)),
         )
 
 
@@ -266,7 +266,7 @@ def _view(log: Log, sweep: str, camera: str, calibration: Calibration) -> Camera
     if pinhole is None or camera not in calibration.T_ego_sensor:
         msg = f"{log.folder / 'calibration'} says nothing of {camera}; unpack it again."
         raise FileFormatError(msg)
-    height, width = picture_size(path)
+    height, width = image_size(path)
     if (height, width) != pinhole.size_hw:
         msg = (
             f"image {path} is {height} x {width} (height x width), expected {pinhole.size_hw} as "

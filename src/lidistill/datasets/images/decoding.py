@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lidistill.datasets.images import png
-from lidistill.datasets.images.deep import DeepPicture
+from lidistill.datasets.images.deep import DeepImage
 from lidistill.datasets.images.headers import MAX_PIXELS, check_header, check_size
 from lidistill.errors import first_line
 
@@ -31,7 +31,7 @@ _JPEG_SCAN: Final = b"\xff\xda"
 _MAX_SCANS: Final = 64  # passes over a progressive JPEG; programs write about ten
 
 
-def decode(content: bytes) -> NDArray[np.uint8] | DeepPicture:
+def decode(content: bytes) -> NDArray[np.uint8] | DeepImage:
     """(H, W, 3) RGB image, or a grey one of more than 8 bits as it is stored.
 
     Raises:
@@ -41,7 +41,7 @@ def decode(content: bytes) -> NDArray[np.uint8] | DeepPicture:
         height, width = simplejpeg.decode_jpeg_header(content)[:2]
         check_size(height, width)
         if content.count(_JPEG_SCAN) > _MAX_SCANS:
-            msg = f"more than {_MAX_SCANS} passes over the picture"
+            msg = f"more than {_MAX_SCANS} passes over the image"
             raise ValueError(msg)
         return simplejpeg.decode_jpeg(content, colorspace="RGB")
     check_header(content)
@@ -52,15 +52,15 @@ def decode(content: bytes) -> NDArray[np.uint8] | DeepPicture:
         content = png.essentials(content)
     else:
         bits = None
-    with open_by_pillow(io.BytesIO(content)) as picture:
-        return _by_pillow(picture, bits)
+    with open_by_pillow(io.BytesIO(content)) as image:
+        return _by_pillow(image, bits)
 
 
-def _by_pillow(picture: Image.Image, bits: int | None) -> NDArray[np.uint8] | DeepPicture:
-    tags = getattr(picture, "tag_v2", {})
-    stored = _stored_bits(picture, tags)  # which Pillow forgets as soon as it has decoded
-    if not picture.mode.startswith(("I", "F")):
-        rgb = np.array(picture.convert("RGB"))
+def _by_pillow(image: Image.Image, bits: int | None) -> NDArray[np.uint8] | DeepImage:
+    tags = getattr(image, "tag_v2", {})
+    stored = _stored_bits(image, tags)  # which Pillow forgets as soon as it has decoded
+    if not image.mode.startswith(("I", "F")):
+        rgb = np.array(image.convert("RGB"))
         if stored == 16 and 0 < rgb.max() < _DARK:
             msg = (
                 f"its 16-bit colours end below 1/{256 // _DARK} of white, as if fewer bits were "
@@ -68,20 +68,20 @@ def _by_pillow(picture: Image.Image, bits: int | None) -> NDArray[np.uint8] | De
             )
             raise ValueError(msg)
         return rgb
-    values = np.array(picture)
-    if picture.format == "PPM" and values.dtype.kind != "f":
+    values = np.array(image)
+    if image.format == "PPM" and values.dtype.kind != "f":
         bits = 16  # Pillow has stretched them to it
     elif tags and values.dtype.kind != "f":
         bits = stored if stored is not None and stored < 16 else bits
         if tags.get(_PHOTOMETRIC) == 0:
             values = (1 << (stored or 16)) - 1 - values.astype(np.int64)
-    return DeepPicture(values=values, bits=bits)
+    return DeepImage(values=values, bits=bits)
 
 
-def _stored_bits(picture: Image.Image, tags: Mapping[int, Any]) -> int | None:
+def _stored_bits(image: Image.Image, tags: Mapping[int, Any]) -> int | None:
     """Bits of a sample in the file; None where nobody says."""
-    if picture.format == "PNG":
-        return 16 if any(";16" in str(tile.args) for tile in getattr(picture, "tile", ())) else 8
+    if image.format == "PNG":
+        return 16 if any(";16" in str(tile.args) for tile in getattr(image, "tile", ())) else 8
     bits = tags.get(_BITS_PER_SAMPLE)
     return int(bits[0] if isinstance(bits, tuple) else bits) if bits else None
 
@@ -89,11 +89,11 @@ def _stored_bits(picture: Image.Image, tags: Mapping[int, Any]) -> int | None:
 def open_by_pillow(file: BinaryIO) -> Image.Image:
     """An image whose header Pillow has read, of a bounded size; see ``decode``."""
     with warnings.catch_warnings():
-        # Pillow warns of large pictures; they are refused here.
+        # Pillow warns of large images; they are refused here.
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         try:
-            picture = Image.open(file, formats=_FORMATS)
+            image = Image.open(file, formats=_FORMATS)
         except Image.DecompressionBombError as error:
             raise ValueError(first_line(error)) from error
-    check_size(picture.height, picture.width)
-    return picture
+    check_size(image.height, image.width)
+    return image

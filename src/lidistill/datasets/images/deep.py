@@ -18,7 +18,7 @@ _REMEDY: Final = "convert the folder to 8 bits, all images with the same factor"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DeepPicture:
+class DeepImage:
     """A grey image before it is brought to 8 bits."""
 
     values: NDArray[Any]
@@ -60,7 +60,7 @@ class Scale:
         return f"{kind}{bits} are taken as 8 bits: value x 255 / {self.white:g}"
 
 
-def scale_of(pictures: Sequence[DeepPicture]) -> Scale:
+def scale_of(images: Sequence[DeepImage]) -> Scale:
     """The least white that holds all values of some images of a folder.
 
     Whole numbers fill 8, 10, 12, 14 or 16 bits, or as many as the files say; floats go to 1 or 255.
@@ -68,8 +68,8 @@ def scale_of(pictures: Sequence[DeepPicture]) -> Scale:
     Raises:
         ValueError: If values are negative, not finite, or larger.
     """
-    top, is_float = max(picture.top for picture in pictures), pictures[0].is_float
-    said = {picture.bits for picture in pictures if picture.bits is not None}
+    top, is_float = max(image.top for image in images), images[0].is_float
+    said = {image.bits for image in images if image.bits is not None}
     depths = sorted({*said, 16} if said else _DEPTHS)
     whites = list(_FLOAT_WHITES) if is_float else [float(2**bits - 1) for bits in depths]
     white = next((white for white in whites if top <= white), None)
@@ -79,27 +79,27 @@ def scale_of(pictures: Sequence[DeepPicture]) -> Scale:
     return Scale(white=white, is_float=is_float)
 
 
-def to_8_bits(picture: DeepPicture, scale: Scale) -> NDArray[np.uint8]:
+def to_8_bits(image: DeepImage, scale: Scale) -> NDArray[np.uint8]:
     """(H, W, 3) image, black to white.
 
     Raises:
         ValueError: If it does not fit the other images of its folder.
     """
-    top = picture.top
-    if top > scale.white or _ends_early(picture, scale):
+    top = image.top
+    if top > scale.white or _ends_early(image, scale):
         msg = (
             f"its grey values end at {top:g}, those of others in its folder at {scale.white:g}: it "
             f"is not clear what is white; {_REMEDY}"
         )
         raise ValueError(msg)
     factor = 255 / scale.white
-    grey = np.rint(picture.values * np.float32(factor)).astype(np.uint8)
+    grey = np.rint(image.values * np.float32(factor)).astype(np.uint8)
     return np.repeat(grey[..., None], 3, axis=2)
 
 
-def _ends_early(picture: DeepPicture, scale: Scale) -> bool:
+def _ends_early(image: DeepImage, scale: Scale) -> bool:
     """Whether much of an image is as bright as can be in fewer bits than its folder has."""
     whites = {1.0} if scale.is_float else {float(2**bits - 1) for bits in _DEPTHS}
-    if picture.top == scale.white or picture.top not in whites:
+    if image.top == scale.white or image.top not in whites:
         return False
-    return float(np.mean(picture.values == picture.top)) > _MUCH
+    return float(np.mean(image.values == image.top)) > _MUCH

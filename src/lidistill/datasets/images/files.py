@@ -1,6 +1,6 @@
-"""Pictures from disk, and their resizing.
+"""Images from disk, and their resizing.
 
-Shape letters: V pictures, H x W their size, h x w the size they are resized to.
+Shape letters: V images, H x W their size, h x w the size they are resized to.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ from torch.nn import functional as F
 
 from lidistill.datasets.images import png
 from lidistill.datasets.images.decoding import JPEG_START, UNREADABLE, decode, open_by_pillow
-from lidistill.datasets.images.deep import DeepPicture, Scale, scale_of, to_8_bits
+from lidistill.datasets.images.deep import DeepImage, Scale, scale_of, to_8_bits
 from lidistill.datasets.images.headers import check_header, check_size
 from lidistill.errors import FileFormatError, LidistillError, first_line
 from lidistill.reading.files import open_file, read_file
@@ -30,36 +30,36 @@ logger = logging.getLogger(__name__)
 
 _HEADER_BYTES: Final = 1 << 16
 _NUM_LOOKED_AT: Final = 25  # images among which those of more than 8 bits are looked for
-_NUM_SIZED: Final = 5  # pictures whose headers say what size a camera has
+_NUM_SIZED: Final = 5  # images whose headers say what size a camera has
 
 
-def read_picture(path: Path, size_hw: tuple[int, int] | None = None) -> NDArray[np.uint8]:
-    """(H, W, 3) RGB picture: JPEG, PNG, WebP, BMP, TIFF or PPM, whatever its name ends in.
+def read_image(path: Path, size_hw: tuple[int, int] | None = None) -> NDArray[np.uint8]:
+    """(H, W, 3) RGB image: JPEG, PNG, WebP, BMP, TIFF or PPM, whatever its name ends in.
 
     Args:
-        path: The picture.
+        path: The image.
         size_hw: Height and width that its calibration speaks of; None takes any.
 
     Raises:
         DatasetNotFoundError: If there is no such file.
         FileFormatError: If it does not decode to the end, or has another size.
     """
-    picture = _read(path)
-    if isinstance(picture, DeepPicture):
+    image = _read(path)
+    if isinstance(image, DeepImage):
         with _naming(path):
-            scale = _scale_of_folder(path.parent, path.suffix, is_float=picture.is_float)
-            picture = to_8_bits(picture, scale)
-    if size_hw is not None and picture.shape[:2] != tuple(size_hw):
+            scale = _scale_of_folder(path.parent, path.suffix, is_float=image.is_float)
+            image = to_8_bits(image, scale)
+    if size_hw is not None and image.shape[:2] != tuple(size_hw):
         msg = (
-            f"picture {path} has {picture.shape[1]} x {picture.shape[0]} pixels, expected "
-            f"{size_hw[1]} x {size_hw[0]} as its calibration says; take the picture as recorded."
+            f"image {path} has {image.shape[1]} x {image.shape[0]} pixels, expected "
+            f"{size_hw[1]} x {size_hw[0]} as its calibration says; take the image as recorded."
         )
         raise FileFormatError(msg)
-    return picture
+    return image
 
 
 def conversion_of(path: Path) -> str | None:
-    """What ``read_picture`` does to an image that has not 8 bits; None if it has.
+    """What ``read_image`` does to an image that has not 8 bits; None if it has.
 
     Raises:
         DatasetNotFoundError: If there is no such file.
@@ -68,11 +68,11 @@ def conversion_of(path: Path) -> str | None:
     with open_file(path) as file:
         if file.read(len(JPEG_START)) == JPEG_START:
             return None
-    picture = _read(path)
-    if not isinstance(picture, DeepPicture):
+    image = _read(path)
+    if not isinstance(image, DeepImage):
         return None
     with _naming(path):
-        return _scale_of_folder(path.parent, path.suffix, is_float=picture.is_float).text
+        return _scale_of_folder(path.parent, path.suffix, is_float=image.is_float).text
 
 
 @contextlib.contextmanager
@@ -80,11 +80,11 @@ def _naming(path: Path) -> Iterator[None]:
     try:
         yield
     except UNREADABLE as error:
-        msg = f"picture {path}: {first_line(error)}."
+        msg = f"image {path}: {first_line(error)}."
         raise FileFormatError(msg) from error
 
 
-def _read(path: Path) -> NDArray[np.uint8] | DeepPicture:
+def _read(path: Path) -> NDArray[np.uint8] | DeepImage:
     """An image as it is stored."""
     content = read_file(path)
     try:
@@ -101,13 +101,13 @@ def _scale_of_folder(folder: Path, suffix: str, *, is_float: bool) -> Scale:
         ValueError: If they do not fit each other.
     """
     names = sorted(path.name for path in folder.iterdir() if path.suffix == suffix)
-    deep: list[DeepPicture] = []
+    deep: list[DeepImage] = []
     for path in a_few([folder / name for name in names], _NUM_LOOKED_AT):
         # An image that cannot be read is reported when its own frame is.
         with contextlib.suppress(LidistillError):
-            picture = _read(path)
-            if isinstance(picture, DeepPicture) and picture.is_float == is_float:
-                deep.append(picture)
+            image = _read(path)
+            if isinstance(image, DeepImage) and image.is_float == is_float:
+                deep.append(image)
         if len(deep) == _NUM_SIZED:
             break
     if not deep:
@@ -118,8 +118,8 @@ def _scale_of_folder(folder: Path, suffix: str, *, is_float: bool) -> Scale:
     return scale
 
 
-def picture_size(path: Path) -> tuple[int, int]:
-    """Height and width of a picture, from its header alone.
+def image_size(path: Path) -> tuple[int, int]:
+    """Height and width of an image, from its header alone.
 
     Raises:
         DatasetNotFoundError: If there is no such file.
@@ -146,27 +146,27 @@ def _size_hw(file: BinaryIO) -> tuple[int, int]:
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
             check_header(content)
         file.seek(0)
-        with open_by_pillow(file) as picture:
-            size = picture.height, picture.width
+        with open_by_pillow(file) as image:
+            size = image.height, image.width
     check_size(*size)
     return size
 
 
 def size_of_view(path: Path, camera: tuple[Path, ...]) -> tuple[int, int]:
-    """Height and width of a picture, which are those of most pictures of its camera.
+    """Height and width of an image, which are those of most images of its camera.
 
     Args:
-        path: The picture.
-        camera: ``a_few`` of the pictures that share its calibration; looked at once.
+        path: The image.
+        camera: ``a_few`` of the images that share its calibration; looked at once.
 
     Raises:
         DatasetNotFoundError: If there is no such file.
         FileFormatError: If its header does not decode, or it has another size than the others.
     """
-    size_hw, usual = picture_size(path), _usual_size(camera)
+    size_hw, usual = image_size(path), _usual_size(camera)
     if usual not in {None, size_hw}:
         msg = (
-            f"picture {path} has {size_hw[1]} x {size_hw[0]} pixels, others of its camera in "
+            f"image {path} has {size_hw[1]} x {size_hw[0]} pixels, others of its camera in "
             f"{path.parent} do not, although they share a calibration; unpack the folder again."
         )
         raise FileFormatError(msg)
@@ -174,7 +174,7 @@ def size_of_view(path: Path, camera: tuple[Path, ...]) -> tuple[int, int]:
 
 
 def a_few(paths: Sequence[Path], num: int = _NUM_SIZED) -> tuple[Path, ...]:
-    """At most five, or so many, of some pictures, evenly spread."""
+    """At most five, or so many, of some images, evenly spread."""
     return tuple(paths[:: max(1, -(-len(paths) // num))])
 
 
@@ -182,20 +182,20 @@ def a_few(paths: Sequence[Path], num: int = _NUM_SIZED) -> tuple[Path, ...]:
 def _usual_size(camera: tuple[Path, ...]) -> tuple[int, int] | None:
     sizes = []
     for path in camera:
-        # A picture that cannot be read is reported when its own frame is.
+        # An image that cannot be read is reported when its own frame is.
         with contextlib.suppress(LidistillError):
-            sizes.append(picture_size(path))
+            sizes.append(image_size(path))
     return statistics.mode(sizes) if sizes else None
 
 
 def _undecodable(path: Path, error: BaseException) -> FileFormatError:
     reason = " ".join(str(error).split()) or type(error).__name__
-    msg = f"picture {path} does not decode ({reason}); copy or download it again."
+    msg = f"image {path} does not decode ({reason}); copy or download it again."
     return FileFormatError(msg)
 
 
 def resize(images: Tensor, size_hw: tuple[int, int], antialias: bool) -> Tensor:  # noqa: FBT001
-    """Resize uint8 pictures bilinearly; the aspect ratio is not kept.
+    """Resize uint8 images bilinearly; the aspect ratio is not kept.
 
     Each value is within one grey level of ``resize_float`` rounded, at a fifth of its time.
 
@@ -206,19 +206,19 @@ def resize(images: Tensor, size_hw: tuple[int, int], antialias: bool) -> Tensor:
             four nearest (ScaLR).
 
     Returns:
-        uint8 pictures of the new size, contiguous, with as many dimensions.
+        uint8 images of the new size, contiguous, with as many dimensions.
 
     References:
         ScaLR (CVPR 2024), section 4: 224 x 448 without antialias.
     """
     if images.dtype != torch.uint8:
-        msg = f"pictures have dtype {images.dtype}, expected uint8"
+        msg = f"images have dtype {images.dtype}, expected uint8"
         raise ValueError(msg)
     return _interpolate(images, size_hw, antialias=antialias)
 
 
 def resize_float(images: Tensor, size_hw: tuple[int, int], antialias: bool) -> Tensor:  # noqa: FBT001
-    """Resize pictures bilinearly in float32, exactly as the authors of ScaLR do.
+    """Resize images bilinearly in float32, exactly as the authors of ScaLR do.
 
     Args:
         images: (3, H, W) or (V, 3, H, W) uint8.
@@ -226,7 +226,7 @@ def resize_float(images: Tensor, size_hw: tuple[int, int], antialias: bool) -> T
         antialias: See ``resize``.
 
     Returns:
-        float32 pictures in 0 to 1.
+        float32 images in 0 to 1.
     """
     return _interpolate(images.to(torch.float32) / 255, size_hw, antialias=antialias)
 
@@ -240,8 +240,8 @@ def _interpolate(images: Tensor, size_hw: tuple[int, int], *, antialias: bool) -
 
 
 def resize_all(
-    pictures: Sequence[NDArray[np.uint8]], size_hw: tuple[int, int], *, antialias: bool
+    images: Sequence[NDArray[np.uint8]], size_hw: tuple[int, int], *, antialias: bool
 ) -> Tensor:
-    """(V, 3, H, W) uint8 of pictures of any sizes; see ``resize``."""
-    channels_first = [torch.from_numpy(picture).permute(2, 0, 1) for picture in pictures]
-    return torch.stack([resize(picture, size_hw, antialias) for picture in channels_first])
+    """(V, 3, H, W) uint8 of images of any sizes; see ``resize``."""
+    channels_first = [torch.from_numpy(image).permute(2, 0, 1) for image in images]
+    return torch.stack([resize(image, size_hw, antialias) for image in channels_first])

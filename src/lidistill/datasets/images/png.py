@@ -2,7 +2,7 @@
 
 Whatever is not exactly such a file is left to Pillow, so that it alone says what is damaged.
 
-Shape letters: H x W a picture.
+Shape letters: H x W an image.
 """
 
 import struct
@@ -28,11 +28,11 @@ _BORDER: Final = 1  # pixels of zeros to the left and above, which filters count
 
 
 def decode_rgb(content: bytes, max_pixels: int) -> Bytes | None:
-    """(H, W, 3) picture of a PNG with three colours of 8 bits that has no flaw.
+    """(H, W, 3) image of a PNG with three colours of 8 bits that has no flaw.
 
     Args:
         content: The file.
-        max_pixels: Number at which the picture is left to others.
+        max_pixels: Number at which the image is left to others.
 
     Returns:
         None if it is of another kind or damaged, or nothing is to be compiled; checksums are
@@ -52,11 +52,11 @@ def decode_rgb(content: bytes, max_pixels: int) -> Bytes | None:
         return None
     if len(filtered) != height * stride:
         return None
-    picture = np.zeros((height + _BORDER, size_hw[1] + _BORDER, 3), dtype=np.uint8)
+    image = np.zeros((height + _BORDER, size_hw[1] + _BORDER, 3), dtype=np.uint8)
     rows = np.frombuffer(filtered, dtype=np.uint8).reshape(height, stride)
-    if not _unfilter(rows, picture.reshape(height + _BORDER, -1)):
+    if not _unfilter(rows, image.reshape(height + _BORDER, -1)):
         return None
-    return np.ascontiguousarray(picture[_BORDER:, _BORDER:])
+    return np.ascontiguousarray(image[_BORDER:, _BORDER:])
 
 
 def size_hw(start: bytes) -> tuple[int, int]:
@@ -112,7 +112,7 @@ def significant_bits(content: bytes) -> int | None:
 
 
 def _plain_size(names: list[bytes], header: memoryview) -> tuple[int, int] | None:
-    """Height and width, if a header and these chunks make a picture that this module knows."""
+    """Height and width, if a header and these chunks make an image that this module knows."""
     whole = [b"IHDR", *[b"IDAT"] * (len(names) - 2), b"IEND"]
     if names != whole or len(header) != _HEADER.size:
         return None

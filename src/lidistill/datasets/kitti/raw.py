@@ -71,7 +71,7 @@ class KittiRawConfig(DatasetConfig):
 
 
 class KittiRaw:
-    """Scans of KITTI's synchronised, rectified raw recordings, with colour pictures.
+    """Scans of KITTI's synchronised, rectified raw recordings, with colour images.
 
     Layout, as it is distributed (``image_03`` and everything else may be absent)::
 
@@ -106,8 +106,8 @@ class KittiRaw:
         self.on_disk = self._on_disk()
         kept = usable_frames(config, self.on_disk, self._frame_id, source=config.root)
         self._frames = tuple(self._all_frames[i] for i in kept)
-        self._has_picture = self.on_disk.pictures[kept]
-        self._seen = {} if config.pictures == "none" else self._pictures()
+        self._has_image = self.on_disk.images[kept]
+        self._seen = {} if config.images == "none" else self._images()
         self._calibration = {
             (day, camera): read_raw_calibration(day, camera.removeprefix("image_"))
             for day, camera in sorted(self._seen)
@@ -149,7 +149,7 @@ class KittiRaw:
         path = drive / _SCANS / f"{name}.bin"
         scan = read_scan(path, _NUM_COLUMNS)
         check_intensity(scan, path, "the reflectance, is not in 0 to 1")
-        present = zip(self.config.cameras, self._has_picture[index], strict=True)
+        present = zip(self.config.cameras, self._has_image[index], strict=True)
         return Frame(
             frame_id=f"{drive.name}/{name}",
             sensor=self.sensor,
@@ -157,8 +157,8 @@ class KittiRaw:
             intensity=np.ascontiguousarray(scan[:, 3]),
             views=tuple(
                 self._view(drive, name, camera)
-                for camera, has_picture in present
-                if has_picture and self.config.pictures != "none"
+                for camera, has_image in present
+                if has_image and self.config.images != "none"
             ),
         )
 
@@ -203,24 +203,24 @@ class KittiRaw:
         def has(drive: Path, camera: str, name: str) -> bool:
             return listing.has(f"{drive.parent.name}/{drive.name}/{camera}/data/{name}.png")
 
-        pictures = [
+        images = [
             [has(d, camera, n) for camera in self.config.cameras] for d, n in self._all_frames
         ]
         return OnDisk(
             scan=np.ones(len(self._all_frames), dtype=bool),
             labels=np.zeros(len(self._all_frames), dtype=bool),
-            pictures=np.array(pictures, dtype=bool).reshape(-1, len(self.config.cameras)),
+            images=np.array(images, dtype=bool).reshape(-1, len(self.config.cameras)),
         )
 
-    def _pictures(self) -> dict[tuple[Path, str], tuple[Path, ...]]:
-        """A few pictures of each camera of each day, which share its calibration."""
-        pictures: dict[tuple[Path, str], list[Path]] = {}
-        for (drive, name), row in zip(self._frames, self._has_picture, strict=True):
-            for camera, has_picture in zip(self.config.cameras, row, strict=True):
-                if has_picture:
+    def _images(self) -> dict[tuple[Path, str], tuple[Path, ...]]:
+        """A few images of each camera of each day, which share its calibration."""
+        images: dict[tuple[Path, str], list[Path]] = {}
+        for (drive, name), row in zip(self._frames, self._has_image, strict=True):
+            for camera, has_image in zip(self.config.cameras, row, strict=True):
+                if has_image:
                     path = drive / camera / "data" / f"{name}.png"
-                    pictures.setdefault((drive.parent, camera), []).append(path)
-        return {key: a_few(paths) for key, paths in pictures.items()}
+                    images.setdefault((drive.parent, camera), []).append(path)
+        return {key: a_few(paths) for key, paths in images.items()}
 
 
 def kitti_drives(root: Path) -> tuple[Path, ...]:

@@ -80,7 +80,7 @@ class SemanticKittiConfig(DatasetConfig):
 
 
 class SemanticKitti:
-    """Scans of SemanticKITTI, with the left colour picture where there is one.
+    """Scans of SemanticKITTI, with the left colour image where there is one.
 
     Layout, as it is distributed (``poses.txt`` and ``image_2`` may be absent)::
 
@@ -119,9 +119,9 @@ class SemanticKitti:
         kept = usable_frames(config, disk, lambda i: "/".join(scans[i]), source=self.root)
         self._frames = tuple(scans[i] for i in kept)
         self._has_labels = disk.labels[kept]
-        self._has_picture = disk.pictures[kept, 0]
+        self._has_image = disk.images[kept, 0]
         posed = {owner for owner, _ in self._frames if os.path.lexists(self._pose_file(owner))}
-        self._seen = self._pictures() if config.pictures != "none" else {}
+        self._seen = self._images() if config.images != "none" else {}
         self._calibration = {
             sequence: read_calibration(calibration_file(self.root, sequence))
             for sequence in sorted(posed | self._seen.keys())
@@ -198,7 +198,7 @@ class SemanticKitti:
         return self.label_map.apply(ids, source=str(path))
 
     def _views(self, index: int) -> tuple[CameraView, ...]:
-        if self.config.pictures == "none" or not self._has_picture[index]:
+        if self.config.images == "none" or not self._has_image[index]:
             return ()
         sequence, name = self._frames[index]
         path = self._sequence(sequence) / _CAMERA / f"{name}.png"
@@ -216,14 +216,14 @@ class SemanticKitti:
             )
         return (view,)
 
-    def _pictures(self) -> dict[str, tuple[Path, ...]]:
-        """A few pictures of every sequence, which share its calibration."""
-        pictures: dict[str, list[Path]] = {}
-        for (owner, name), has_picture in zip(self._frames, self._has_picture, strict=True):
-            if has_picture:
+    def _images(self) -> dict[str, tuple[Path, ...]]:
+        """A few images of every sequence, which share its calibration."""
+        images: dict[str, list[Path]] = {}
+        for (owner, name), has_image in zip(self._frames, self._has_image, strict=True):
+            if has_image:
                 path = self._sequence(owner) / _CAMERA / f"{name}.png"
-                pictures.setdefault(owner, []).append(path)
-        return {owner: a_few(paths) for owner, paths in pictures.items()}
+                images.setdefault(owner, []).append(path)
+        return {owner: a_few(paths) for owner, paths in images.items()}
 
     def _sequence(self, sequence: str) -> Path:
         return self.root / "sequences" / sequence
@@ -272,11 +272,11 @@ class SemanticKitti:
         listing = FileListing(self.root / "sequences")
         present = [listing.has(f"{sequence}/velodyne/{name}.bin") for sequence, name in scans]
         labels = [listing.has(f"{sequence}/labels/{name}.label") for sequence, name in scans]
-        pictures = [listing.has(f"{sequence}/{_CAMERA}/{name}.png") for sequence, name in scans]
+        images = [listing.has(f"{sequence}/{_CAMERA}/{name}.png") for sequence, name in scans]
         return OnDisk(
             scan=np.array(present, dtype=bool),
             labels=np.array(labels, dtype=bool),
-            pictures=np.array(pictures, dtype=bool).reshape(-1, 1),
+            images=np.array(images, dtype=bool).reshape(-1, 1),
         )
 
     def _poses(self, sequence: str) -> NDArray[np.float64]:

@@ -146,7 +146,7 @@ class NuScenes:
         )
         self._frames = chosen[kept]
         self._has_labels = disk.labels[kept]
-        self._has_picture = disk.pictures[kept]
+        self._has_image = disk.images[kept]
 
     @property
     def frame_ids(self) -> tuple[str, ...]:
@@ -217,13 +217,13 @@ class NuScenes:
         return self.label_map.apply(read_label_ids(path, "u1", num_points), source=str(path))
 
     def _views(self, index: int, T_world_lidar: NDArray[np.float64]) -> tuple[CameraView, ...]:
-        if self.config.pictures == "none":
+        if self.config.images == "none":
             return ()
-        present = zip(self._channels, self._has_picture[index], strict=True)
+        present = zip(self._channels, self._has_image[index], strict=True)
         return tuple(
             self._view(int(self._frames[index]), channel, T_world_lidar)
-            for channel, has_picture in present
-            if has_picture
+            for channel, has_image in present
+            if has_image
         )
 
     def _view(self, frame: int, channel: int, T_world_lidar: NDArray[np.float64]) -> CameraView:
@@ -278,11 +278,11 @@ class NuScenes:
         def exist(names: NDArray[np.bytes_]) -> list[bool]:
             return [listing.has(name.decode()) for name in names]
 
-        pictures = [exist(files[:, channel]) for channel in self._channels]
+        images = [exist(files[:, channel]) for channel in self._channels]
         return OnDisk(
             scan=np.array(exist(files[:, _LIDAR]), dtype=bool),
             labels=np.array([listing.has(self._label_file(int(f))) for f in frames], dtype=bool),
-            pictures=np.array(pictures, dtype=bool).T,
+            images=np.array(images, dtype=bool).T,
         )
 
 

@@ -40,7 +40,7 @@ class KeyFrames:
     filename: NDArray[np.bytes_]
     """(S, C) name below the root; empty where the tables have none."""
     size_hw: NDArray[np.int32]
-    """(S, C, 2) height and width of the pictures."""
+    """(S, C, 2) height and width of the images."""
     ego_pose: NDArray[np.float64]
     """(S, C, 7) vehicle in the world at capture: translation in metres, quaternion w x y z."""
     calibration: NDArray[np.int32]

@@ -107,14 +107,14 @@ def time_of(row: dict[str, Any]) -> int:
 
 
 def size_of(row: dict[str, Any]) -> tuple[int, int]:
-    """Height and width of the picture of a row, pixels.
+    """Height and width of the image of a row, pixels.
 
     Raises:
         ValueError: If it holds none.
     """
     height, width = int(row["height"]), int(row["width"])
     if not (0 < height < 1 << 16 and 0 < width < 1 << 16):
-        msg = f"picture {shown(row['filename'])} has the size {shown(width)} x {shown(height)}"
+        msg = f"image {shown(row['filename'])} has the size {shown(width)} x {shown(height)}"
         raise ValueError(msg)
     return height, width
 

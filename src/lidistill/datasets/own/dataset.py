@@ -1,4 +1,4 @@
-"""A user's own recordings: scans, pictures, one calibration file, in a folder."""
+"""A user's own recordings: scans, images, one calibration file, in a folder."""
 
 from pathlib import Path
 from typing import Annotated, ClassVar, Final, Literal, Self
@@ -90,14 +90,14 @@ class FolderConfig(DatasetConfig):
 
 
 class Folder:
-    """Scans of one's own, with the pictures taken around them.
+    """Scans of one's own, with the images taken around them.
 
     Layout; a single drive may also lie in the root itself (``<root>/scans``, …)::
 
         <root>/calibration.yaml, statistics.yaml, labels.yaml
         <root>/splits/train.txt, val.txt
         <root>/<drive>/scans/<scan>.pcd, times.csv
-        <root>/<drive>/cameras/<camera>/<picture>.jpg, times.csv
+        <root>/<drive>/cameras/<camera>/<image>.jpg, times.csv
         <root>/<drive>/labels/<scan>.label (or .npy)
         <root>/<drive>/poses.txt, calibration.yaml
 
@@ -211,7 +211,7 @@ class Folder:
             views=tuple(
                 view_of(drive, name, camera)
                 for camera in self.cameras
-                if self.config.pictures != "none" and name in drive.pictures.get(camera, ())
+                if self.config.images != "none" and name in drive.images.get(camera, ())
             ),
             T_world_lidar=drive.poses.get(name),
         )
@@ -277,7 +277,7 @@ class Folder:
         return read_recording(folder, name, calibration)
 
     def _wanted_cameras(self) -> tuple[str, ...]:
-        known = sorted({camera for drive in self.recordings for camera in drive.pictures})
+        known = sorted({camera for drive in self.recordings for camera in drive.images})
         wanted = self.config.cameras
         absent = sorted(set(wanted or ()) - set(known))
         if absent:
@@ -290,9 +290,9 @@ class Folder:
 
     def _on_disk(self, frames: list[tuple[Recording, str]]) -> OnDisk:
         column = self._table is not None and self._table.column is not None
-        pictures = [[s in d.pictures.get(c, ()) for c in self.cameras] for d, s in frames]
+        images = [[s in d.images.get(c, ()) for c in self.cameras] for d, s in frames]
         return OnDisk(
             scan=np.array([scan in drive.scans for drive, scan in frames], dtype=bool),
             labels=np.array([column or scan in drive.labels for drive, scan in frames], dtype=bool),
-            pictures=np.array(pictures, dtype=bool).reshape(len(frames), len(self.cameras)),
+            images=np.array(images, dtype=bool).reshape(len(frames), len(self.cameras)),
         )

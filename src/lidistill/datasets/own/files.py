@@ -47,12 +47,12 @@ _MAX_INTENSITY: Final = 1e9  # in the scale of any sensor
 class CameraCalibration(Config):
     """One camera: how it draws, and where it sits."""
 
-    size_hw: Size  # of the stored pictures, pixels
-    K: tuple[Row, Row, Row]  # pinhole matrix of pictures of that size, pixels
+    size_hw: Size  # of the stored images, pixels
+    K: tuple[Row, Row, Row]  # pinhole matrix of images of that size, pixels
     T_cam_lidar: Annotated[tuple[Row, ...], Field(min_length=3, max_length=4)]  # metres
     distortion: Annotated[Row, Field(min_length=4, max_length=5)] | None = None
     """k1, k2, p1, p2 and, if there is a fifth, k3: radial-tangential, OpenCV's order."""
-    time_offset: FiniteFloat = 0.0  # seconds to add to the pictures' times to get the lidar's clock
+    time_offset: FiniteFloat = 0.0  # seconds to add to the images' times to get the lidar's clock
     near_depth: Annotated[FiniteFloat, Field(ge=0)] = 0.1  # metres; nearer points are not paired
 
     @model_validator(mode="after")
@@ -85,11 +85,11 @@ class CameraCalibration(Config):
 
 
 class Calibration(Config):
-    """``calibration.yaml``: cameras, and how pictures find their scan."""
+    """``calibration.yaml``: cameras, and how images find their scan."""
 
     cameras: dict[Name, CameraCalibration] = Field(default_factory=dict)
     match: Literal["name", "time"] = "name"
-    """name: scan and picture have the same name; time: the picture nearest in time."""
+    """name: scan and image have the same name; time: the image nearest in time."""
     tolerance: Annotated[FiniteFloat, Field(gt=0, le=1)] = 0.05  # seconds, between the two
     intensity: str | None = None
     """Column to take as intensity; none: scans have none, and zero is taken."""

@@ -1,4 +1,4 @@
-"""The files of one drive of a user's own recordings, and which pictures belong to which scan."""
+"""The files of one drive of a user's own recordings, and which images belong to which scan."""
 
 import logging
 import os
@@ -22,13 +22,13 @@ from lidistill.reading.names import in_order, shown
 
 logger = logging.getLogger(__name__)
 
-PICTURE_SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm")
+IMAGE_SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm")
 LABEL_SUFFIXES: Final = (".label", ".npy")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Picture:
-    """A picture of a scan."""
+class ScanImage:
+    """An image of a scan."""
 
     path: Path
     time_ns: int | None
@@ -48,7 +48,7 @@ class Recording:
     """Of every scan, or of none."""
     labels: Mapping[str, Path]
     """By the name of the scan."""
-    pictures: Mapping[str, Mapping[str, Picture]]
+    images: Mapping[str, Mapping[str, ScanImage]]
     """By camera and by the name of the scan."""
     gaps: Mapping[str, NDArray[np.float64]]
     """By camera: seconds from each scan without an image to the nearest one; see ``Nearest``."""
@@ -81,7 +81,7 @@ class Recording:
         Where times and poses are known, what the vehicle has moved in between is part of it.
         """
         standing = self.calibration.cameras[camera].transform
-        exposure = self.pictures[camera][scan].time_ns
+        exposure = self.images[camera][scan].time_ns
         if self.trajectory is None or exposure is None:
             return standing
         T_world_later = self.trajectory.at(exposure)
@@ -90,12 +90,12 @@ class Recording:
 
 
 def read_recording(folder: Path, name: str, calibration: Calibration) -> Recording:
-    """List the files of a drive, and find the pictures of every scan.
+    """List the files of a drive, and find the images of every scan.
 
     Args:
         folder: The drive.
         name: What it is called; empty if it is the root.
-        calibration: Its cameras, and how pictures find their scan.
+        calibration: Its cameras, and how images find their scan.
 
     Raises:
         DatasetNotFoundError: If there is no scan.
@@ -108,7 +108,7 @@ def read_recording(folder: Path, name: str, calibration: Calibration) -> Recordi
     times = file_times(folder / "scans", scans, by_name=calibration.match == "name")
     poses, trajectory = scan_poses(folder, tuple(scans), times, tolerance=calibration.tolerance)
     found = {
-        camera: _pictures(folder / "cameras" / camera, camera, scans, times, calibration)
+        camera: _images(folder / "cameras" / camera, camera, scans, times, calibration)
         for camera in calibration.cameras
     }
     return Recording(
@@ -117,7 +117,7 @@ def read_recording(folder: Path, name: str, calibration: Calibration) -> Recordi
         scans=scans,
         times_ns=times,
         labels=_files(folder / "labels", LABEL_SUFFIXES, _suffix_of(LABEL_SUFFIXES)),
-        pictures={camera: images for camera, (images, _) in found.items()},
+        images={camera: images for camera, (images, _) in found.items()},
         gaps={camera: gaps for camera, (_, gaps) in found.items()},
         poses=poses,
         trajectory=trajectory,
@@ -180,27 +180,27 @@ def _files(
     return {stem: files[stem] for stem in in_order(files)}
 
 
-def _pictures(
+def _images(
     folder: Path,
     camera: str,
     scans: Mapping[str, Path],
     scan_times: Mapping[str, int],
     calibration: Calibration,
-) -> tuple[dict[str, Picture], NDArray[np.float64]]:
+) -> tuple[dict[str, ScanImage], NDArray[np.float64]]:
     """Images by the name of their scan, and the gaps of scans without; see ``Nearest``."""
     if folder.parent.is_symlink():
         raise linked(folder.parent)
-    files = _files(folder, PICTURE_SUFFIXES, _suffix_of(PICTURE_SUFFIXES))
+    files = _files(folder, IMAGE_SUFFIXES, _suffix_of(IMAGE_SUFFIXES))
     offset = round(calibration.cameras[camera].time_offset * SECOND)
     by_name = calibration.match == "name"
     times = {n: t + offset for n, t in file_times(folder, files, by_name=by_name).items()}
     if by_name:
         known = times if scan_times else {}
-        paired = {n: Picture(path=files[n], time_ns=known.get(n)) for n in scans if n in files}
+        paired = {n: ScanImage(path=files[n], time_ns=known.get(n)) for n in scans if n in files}
         return paired, np.zeros(0)
     found = nearest_images(scan_times, times, tolerance=calibration.tolerance)
     paired = {
-        scan: Picture(path=files[image], time_ns=times[image])
+        scan: ScanImage(path=files[image], time_ns=times[image])
         for scan, image in found.image.items()
     }
     return paired, found.gaps

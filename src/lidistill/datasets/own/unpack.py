@@ -28,7 +28,7 @@ class Unpacked:
     root: Path
     num_scans: int
     """Files of scans."""
-    num_pictures: dict[str, int]
+    num_images: dict[str, int]
     """Files of images, by camera."""
     clock: str
     """Whose times name the files, and why."""
@@ -100,13 +100,13 @@ def _move(
     """Move what was written to where it belongs, the calibration last; count it there."""
     for path in sorted(side.iterdir(), key=lambda path: path.is_file()):
         path.rename(output / path.name)
-    num_pictures = {camera: _count(output / "cameras" / camera) for camera in cameras.values()}
+    num_images = {camera: _count(output / "cameras" / camera) for camera in cameras.values()}
     num_scans = _count(output / "scans")
     empty = [] if num_scans else ["no scan: the topic of the lidar has no message with points"]
     return Unpacked(
         root=output,
         num_scans=num_scans,
-        num_pictures=num_pictures,
+        num_images=num_images,
         clock=written.clock.said,
         notes=(*written.notes, *losses),
         to_do=(*written.to_do, *empty),

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from lidistill.datasets.images.files import picture_size
+from lidistill.datasets.images.files import image_size
 from lidistill.datasets.own.recording import Recording
 from lidistill.errors import FileFormatError
 from lidistill.records import CameraView
@@ -14,13 +14,13 @@ def view_of(drive: Recording, scan: str, camera: str) -> CameraView:
     Raises:
         FileFormatError: If it is of another size than its calibration.
     """
-    calibration, path = drive.calibration.cameras[camera], drive.pictures[camera][scan].path
-    height, width = picture_size(path)
+    calibration, path = drive.calibration.cameras[camera], drive.images[camera][scan].path
+    height, width = image_size(path)
     if (height, width) != calibration.size_hw:
         msg = (
-            f"picture {path} is {height} x {width} (height x width), expected size_hw "
+            f"image {path} is {height} x {width} (height x width), expected size_hw "
             f"{list(calibration.size_hw)} of camera {camera}; K holds for that size alone. Mend "
-            "size_hw and K, or take the pictures as they were calibrated."
+            "size_hw and K, or take the images as they were calibrated."
         )
         raise FileFormatError(msg)
     return CameraView(

@@ -119,7 +119,7 @@ class PandaSetConfig(DatasetConfig):
 
 
 class PandaSet:
-    """Scans of one of PandaSet's two lidars, with the pictures taken at the same time.
+    """Scans of one of PandaSet's two lidars, with the images taken at the same time.
 
     Layout, as it is distributed::
 
@@ -229,9 +229,9 @@ class PandaSet:
             views=tuple(
                 view_of(drive.cameras[name], frame, T_world_lidar)
                 for name in self.cameras
-                if self.config.pictures != "none"
+                if self.config.images != "none"
                 and name in drive.cameras
-                and frame in drive.cameras[name].pictures
+                and frame in drive.cameras[name].images
             ),
             T_world_lidar=T_world_lidar,
         )

@@ -1,4 +1,4 @@
-"""What lies on disk of one PandaSet drive: frames, pictures, labels and the calibration."""
+"""What lies on disk of one PandaSet drive: frames, images, labels and the calibration."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ from lidistill.reading.files import MAX_JSON_BYTES, parse_json, read_file
 from lidistill.reading.text import decode_text
 
 _TABLES = (".pkl", ".pkl.gz")  # the published one last: it is taken where both are there
-_PICTURES = (".jpg", ".jpeg", ".png")
+_IMAGES = (".jpg", ".jpeg", ".png")
 _UNUSABLE = (LookupError, TypeError, ValueError, ArithmeticError)
 
 
@@ -24,12 +24,12 @@ class CameraFiles:
 
     name: str
     folder: Path
-    pictures: dict[str, Path]
-    """Picture of every frame (``"00"``, ``"01"``, …) that has one."""
+    images: dict[str, Path]
+    """Image of every frame (``"00"``, ``"01"``, …) that has one."""
     K: NDArray[np.float64]
     """(3, 3) pixels."""
     T_world_cam: dict[str, NDArray[np.float64]] = field(repr=False)
-    """(4, 4) at the exposure of each picture, metres."""
+    """(4, 4) at the exposure of each image, metres."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +120,7 @@ def _rank(path: Path, suffixes: tuple[str, ...]) -> int:
 
 
 def _read_camera(folder: Path) -> CameraFiles:
-    pictures = _numbered(folder, _PICTURES)
+    images = _numbered(folder, _IMAGES)
     path = folder / "poses.json"
     source = folder / "intrinsics.json"
     intrinsics = read_json(source, dict)
@@ -133,9 +133,9 @@ def _read_camera(folder: Path) -> CameraFiles:
     return CameraFiles(
         name=folder.name,
         folder=folder,
-        pictures=pictures,
+        images=images,
         K=np.array([[fx, 0.0, cx], [0.0, fy, cy], [0.0, 0.0, 1.0]]),
-        T_world_cam=_poses(path, read_json(path, list), list(pictures)),
+        T_world_cam=_poses(path, read_json(path, list), list(images)),
     )
 
 

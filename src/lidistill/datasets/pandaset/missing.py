@@ -18,11 +18,11 @@ def on_disk(frames: Sequence[tuple[DriveFiles, str]], cameras: Sequence[str]) ->
         frames: Drive and number of each.
         cameras: Those that are wanted.
     """
-    pictures = [[_has_picture(drive, frame, c) for c in cameras] for drive, frame in frames]
+    images = [[_has_image(drive, frame, c) for c in cameras] for drive, frame in frames]
     return OnDisk(
         scan=np.array([frame in drive.scans for drive, frame in frames], dtype=bool),
         labels=np.array([frame in drive.labels for drive, frame in frames], dtype=bool),
-        pictures=np.array(pictures, dtype=bool).reshape(len(frames), len(cameras)),
+        images=np.array(images, dtype=bool).reshape(len(frames), len(cameras)),
     )
 
 
@@ -37,16 +37,16 @@ def missing_from(drives: Sequence[DriveFiles], cameras: Sequence[str]) -> tuple[
             lines.append(f"{drive.name}: no labels of {len(unlabelled)} frames: {_few(unlabelled)}")
         for name in cameras:
             camera = drive.cameras.get(name)
-            without = sorted(frames - camera.pictures.keys()) if camera else ["all"]
+            without = sorted(frames - camera.images.keys()) if camera else ["all"]
             if without:
-                lines.append(f"{drive.name}/{name}: no picture of the frames {_few(without)}")
+                lines.append(f"{drive.name}/{name}: no image of the frames {_few(without)}")
         if drive.latitude is None:
             lines.append(f"{drive.name}: no meta/gps.json, so its split is unknown")
     return tuple(lines)
 
 
-def _has_picture(drive: DriveFiles, frame: str, camera: str) -> bool:
-    return camera in drive.cameras and frame in drive.cameras[camera].pictures
+def _has_image(drive: DriveFiles, frame: str, camera: str) -> bool:
+    return camera in drive.cameras and frame in drive.cameras[camera].images
 
 
 def _few(names: list[str]) -> str:

@@ -16,8 +16,8 @@ def view_of(camera: CameraFiles, frame: str, T_world_lidar: NDArray[np.float64])
     Raises:
         FileFormatError: If the image, the intrinsics or the pose do not fit each other.
     """
-    path = camera.pictures[frame]
-    size_hw = size_of_view(path, a_few(list(camera.pictures.values())))
+    path = camera.images[frame]
+    size_hw = size_of_view(path, a_few(list(camera.images.values())))
     with blamed_on(camera.folder / "intrinsics.json"):
         check_pinhole(camera.K, size_hw)
     with blamed_on(camera.folder / "poses.json"):

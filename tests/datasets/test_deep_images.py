@@ -13,7 +13,7 @@ from PIL import Image
 
 from lidistill.data_check.check import check_root
 from lidistill.datasets.images import png
-from lidistill.datasets.images.files import conversion_of, picture_size, read_picture
+from lidistill.datasets.images.files import conversion_of, image_size, read_image
 from lidistill.errors import FileFormatError
 
 SIZE_HW = (20, 300)
@@ -37,11 +37,11 @@ def write_png(path: Path, values: NDArray[np.generic], kind: int, significant: b
 
 
 def assert_ramp(path: Path, tolerance: float = 1) -> None:
-    picture = read_picture(path)
-    assert picture.shape == (*SIZE_HW, 3)
-    assert picture.dtype == np.uint8
-    assert np.abs(picture[..., 0] - EXPECTED).max() <= tolerance
-    assert np.array_equal(picture[..., 0], picture[..., 2])
+    image = read_image(path)
+    assert image.shape == (*SIZE_HW, 3)
+    assert image.dtype == np.uint8
+    assert np.abs(image[..., 0] - EXPECTED).max() <= tolerance
+    assert np.array_equal(image[..., 0], image[..., 2])
 
 
 @pytest.mark.parametrize("ending", ["png", "tif"])
@@ -68,14 +68,14 @@ def test_other_floats_are_refused_with_the_remedy(tmp_path: Path, change) -> Non
     with np.errstate(divide="ignore", invalid="ignore"):
         Image.fromarray(change(RAMP).astype(np.float32)).save(path)
     with pytest.raises(FileFormatError, match=r"grey values.*convert the folder to 8 bits"):
-        read_picture(path)
+        read_image(path)
 
 
 def test_a_dark_image_is_scaled_like_the_others_of_its_folder(tmp_path: Path, caplog) -> None:
     for name, white in (("0", 4095), ("1", 200), ("2", 3000)):
         Image.fromarray((RAMP * white).astype(np.uint16)).save(tmp_path / f"{name}.png")
-    assert read_picture(tmp_path / "1.png").max() == round(200 / 4095 * 255)
-    assert read_picture(tmp_path / "2.png").max() == round(3000 / 4095 * 255)
+    assert read_image(tmp_path / "1.png").max() == round(200 / 4095 * 255)
+    assert read_image(tmp_path / "2.png").max() == round(3000 / 4095 * 255)
     assert caplog.text.count("12 bits are filled") == 1
 
 
@@ -83,9 +83,9 @@ def test_two_depths_in_a_folder_are_refused(tmp_path: Path) -> None:
     for name, white in (("0", 65535), ("1", 4095)):
         values = np.minimum(RAMP * 1.2, 1) * white
         Image.fromarray(values.astype(np.uint16)).save(tmp_path / f"{name}.png")
-    assert read_picture(tmp_path / "0.png").max() == 255
+    assert read_image(tmp_path / "0.png").max() == 255
     with pytest.raises(FileFormatError, match=r"end at 4095, those of others .* at 65535"):
-        read_picture(tmp_path / "1.png")
+        read_image(tmp_path / "1.png")
 
 
 def test_floats_and_whole_numbers_of_a_folder_have_scales_of_their_own(tmp_path: Path) -> None:
@@ -100,25 +100,25 @@ def test_the_file_itself_says_how_many_bits_are_filled(tmp_path: Path, white: in
     path = write_png(tmp_path / "a.png", np.rint(RAMP * white), 0, significant=b"\x0c")
     assert_ramp(path)
     dim = np.rint(RAMP * 900)
-    assert read_picture(write_png(tmp_path / "b" / "a.png", dim, 0, b"\x0c")).max() == 56
+    assert read_image(write_png(tmp_path / "b" / "a.png", dim, 0, b"\x0c")).max() == 56
 
 
 def test_colours_of_16_bits_stay_right_and_of_12_are_refused(tmp_path: Path) -> None:
     colours = np.stack([RAMP, RAMP[:, ::-1], np.full(SIZE_HW, 0.5)], axis=2).reshape(SIZE_HW[0], -1)
-    picture = read_picture(write_png(tmp_path / "a.png", np.rint(colours * 65535), 2))
-    assert np.abs(picture[..., 0] - EXPECTED).max() <= 1
-    assert np.abs(picture[..., 1] - EXPECTED[:, ::-1]).max() <= 1
+    image = read_image(write_png(tmp_path / "a.png", np.rint(colours * 65535), 2))
+    assert np.abs(image[..., 0] - EXPECTED).max() <= 1
+    assert np.abs(image[..., 1] - EXPECTED[:, ::-1]).max() <= 1
     with pytest.raises(FileFormatError, match="16-bit colours end below 1/16 of white"):
-        read_picture(write_png(tmp_path / "b.png", np.rint(colours * 4095), 2))
+        read_image(write_png(tmp_path / "b.png", np.rint(colours * 4095), 2))
 
 
-def test_pictures_of_8_bits_are_not_converted(tmp_path: Path) -> None:
+def test_images_of_8_bits_are_not_converted(tmp_path: Path) -> None:
     grey = Image.fromarray(EXPECTED.astype(np.uint8))
     for mode, name in (("L", "a.png"), ("RGB", "a.jpg"), ("RGBA", "b.png"), ("CMYK", "b.jpg")):
         grey.convert("RGB").convert(mode).save(tmp_path / name)
         assert conversion_of(tmp_path / name) is None
-        assert np.abs(read_picture(tmp_path / name)[..., 0] - EXPECTED).max() <= 3
-        assert picture_size(tmp_path / name) == SIZE_HW
+        assert np.abs(read_image(tmp_path / name)[..., 0] - EXPECTED).max() <= 3
+        assert image_size(tmp_path / name) == SIZE_HW
 
 
 def test_data_check_says_what_is_converted(tmp_path: Path) -> None:

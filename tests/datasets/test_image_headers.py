@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from lidistill.datasets.images import png
-from lidistill.datasets.images.files import picture_size, read_picture
+from lidistill.datasets.images.files import image_size, read_image
 from lidistill.errors import FileFormatError
 
 
@@ -84,7 +84,7 @@ def refused(path: Path, read: Callable[[Path], object]) -> None:
 
 
 @pytest.mark.parametrize("name", CLAIMS)
-@pytest.mark.parametrize("read", [read_picture, picture_size])
+@pytest.mark.parametrize("read", [read_image, image_size])
 def test_claims_beyond_a_camera_are_refused_at_once(
     name: str, read: Callable[[Path], object], tmp_path: Path
 ) -> None:
@@ -100,31 +100,31 @@ def test_damaged_png_is_refused_and_its_size_is_not_read_for_long(
 ) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(DAMAGED[name]())
-    refused(path, read_picture)
+    refused(path, read_image)
     start = time.process_time()
-    assert picture_size(path) == (30, 40)
+    assert image_size(path) == (30, 40)
     assert time.process_time() - start < 1
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "TIFF", "BMP", "PPM"])
-def test_pictures_of_every_format_are_read(kind: str, tmp_path: Path) -> None:
+def test_images_of_every_format_are_read(kind: str, tmp_path: Path) -> None:
     path = tmp_path / "a.img"
     path.write_bytes(saved(kind))
-    assert read_picture(path).shape == (30, 40, 3)
-    assert picture_size(path) == (30, 40)
+    assert read_image(path).shape == (30, 40, 3)
+    assert image_size(path) == (30, 40)
 
 
 def test_a_png_keeps_its_meaning_without_what_describes_it(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(header(40, 30) + chunk(b"tEXt", b"a\0b") + SMALL[33:] + chunk(b"IEND", b""))
-    assert not read_picture(path).any()
+    assert not read_image(path).any()
     path.write_bytes(path.read_bytes() + b"behind the end")
-    assert not read_picture(path).any()
+    assert not read_image(path).any()
 
 
 def test_a_jpeg_whose_header_comes_late_has_a_size(tmp_path: Path) -> None:
     path, content = tmp_path / "a.jpg", saved("JPEG")
     profile = b"\xff\xe2" + struct.pack(">H", 65535) + bytes(65533)
     path.write_bytes(content[:2] + profile * 3 + content[2:])
-    assert picture_size(path) == (30, 40)
-    assert read_picture(path).shape == (30, 40, 3)
+    assert image_size(path) == (30, 40)
+    assert read_image(path).shape == (30, 40, 3)

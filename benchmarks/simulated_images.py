@@ -1,6 +1,6 @@
-"""Does a network trained on photographs see a street in the simulator's pictures?
+"""Does a network trained on photographs see a street in the simulator's images?
 
-python benchmarks/simulated_pictures.py [--drives 4] [--picture sheet.jpg] [--output result.json]
+python benchmarks/simulated_images.py [--drives 4] [--image sheet.jpg] [--output result.json]
 
 Features of EfficientNet-Lite2 (extra ``wheels``) at random pixels, against the class that the
 simulator says each pixel shows. Two classifiers learn on drives of three districts and are tested
@@ -22,7 +22,7 @@ from PIL import Image
 
 from lidistill.figures.features import fit_pca, pca_colors
 from lidistill.figures.sheet import Panel, sheet
-from lidistill.sim.camera import Picture, render
+from lidistill.sim.camera import Rendering, render
 from lidistill.sim.classes import Kind
 from lidistill.sim.raycast import RayScene
 from lidistill.sim.rigs import NUSCENES
@@ -38,13 +38,13 @@ CLASSES = {
 }
 TRAIN, TEST = ("rowhouses", "industrial", "suburb"), ("downtown",)
 SIZE_HW = (448, 800)
-PIXELS_PER_CLASS = 300  # of each picture at most
+PIXELS_PER_CLASS = 300  # of each image at most
 RIDGE = 1e-3
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pixels:
-    """Pixels of several pictures."""
+    """Pixels of several images."""
 
     label: NDArray[np.int64]
     features: NDArray[np.float32]
@@ -60,7 +60,7 @@ class Pixels:
         )
 
 
-def pictures(district: str, num_drives: int) -> Iterator[Picture]:
+def renderings(district: str, num_drives: int) -> Iterator[Rendering]:
     """Two moments of each drive, seen by all six cameras."""
     for drive in range(num_drives):
         street = build_street(district, seconds=8.0, seed=(drive, 77))
@@ -76,16 +76,16 @@ def pictures(district: str, num_drives: int) -> Iterator[Picture]:
                 )
 
 
-def observe(picture: Picture, teacher: Teacher, rng: np.random.Generator) -> Pixels:
+def observe(rendering: Rendering, teacher: Teacher, rng: np.random.Generator) -> Pixels:
     """Some pixels of each class, what the network says about them, and their colours."""
     ids = np.full(256, -1)
     for number, kinds in enumerate(CLASSES.values()):
         ids[list(kinds)] = number
-    label = ids[picture.label].ravel()
+    label = ids[rendering.label].ravel()
     chosen = [np.flatnonzero(label == number) for number in range(len(CLASSES))]
     index = np.concatenate([rng.permutation(found)[:PIXELS_PER_CLASS] for found in chosen])
     row, column = np.divmod(index, SIZE_HW[1])
-    image = picture.image
+    image = rendering.image
     around = [
         image[np.clip(row + dy, 0, SIZE_HW[0] - 1), np.clip(column + dx, 0, SIZE_HW[1] - 1)]
         for dy in (-8, 0, 8)
@@ -101,7 +101,7 @@ def observe(picture: Picture, teacher: Teacher, rng: np.random.Generator) -> Pix
 def read(
     image: NDArray[np.uint8], teacher: Teacher, uv: NDArray[np.integer]
 ) -> NDArray[np.float32]:
-    """(P, C) features at (P, 2) pixels of one picture."""
+    """(P, C) features at (P, 2) pixels of one image."""
     maps = teacher.maps(torch.from_numpy(image).permute(2, 0, 1)[None])
     where = torch.from_numpy(uv.astype(np.float32))
     return teacher.read(maps, torch.zeros(len(uv), dtype=torch.int64), where, SIZE_HW).numpy()
@@ -133,7 +133,7 @@ def linear(
 
 
 def draw(images: list[NDArray[np.uint8]], teacher: Teacher, path: Path) -> None:
-    """Pictures beside the principal components of their features, the same for all."""
+    """Images beside the principal components of their features, the same for all."""
     height, width = SIZE_HW[0] // 4, SIZE_HW[1] // 4
     grid = np.stack(np.meshgrid(np.arange(width) * 4 + 2, np.arange(height) * 4 + 2), axis=-1)
     features = [read(image, teacher, grid.reshape(-1, 2)) for image in images]
@@ -141,8 +141,8 @@ def draw(images: list[NDArray[np.uint8]], teacher: Teacher, path: Path) -> None:
     rows = []
     for image, feature in zip(images, features, strict=True):
         colors = pca_colors(feature, basis=basis).reshape(height, width, 3)
-        shown = (Image.fromarray(picture).resize((480, 268)) for picture in (image, colors))
-        titles = ("simulated picture", "EfficientNet-Lite2, three principal components")
+        shown = (Image.fromarray(image).resize((480, 268)) for image in (image, colors))
+        titles = ("simulated image", "EfficientNet-Lite2, three principal components")
         rows.append(
             [Panel(image=np.asarray(p), title=t) for p, t in zip(shown, titles, strict=True)]
         )
@@ -153,7 +153,7 @@ def main() -> None:
     """Measure, print, and draw."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--drives", type=int, default=4, help="of each district")
-    parser.add_argument("--picture", type=Path)
+    parser.add_argument("--image", type=Path)
     parser.add_argument("--output", type=Path)
     arguments = parser.parse_args()
     teacher = PyramidTeacherConfig().build()
@@ -163,11 +163,11 @@ def main() -> None:
     for split, districts in (("train", TRAIN), ("test", TEST)):
         for district in districts:
             fullest = (-1, np.zeros((*SIZE_HW, 3), dtype=np.uint8))
-            for picture in pictures(district, arguments.drives):
-                pixels = observe(picture, teacher, rng)
+            for rendering in renderings(district, arguments.drives):
+                pixels = observe(rendering, teacher, rng)
                 seen[split].append(pixels)
                 rarest = int(np.bincount(pixels.label, minlength=len(CLASSES)).min())
-                fullest = max(fullest, (rarest, picture.image), key=lambda pair: pair[0])
+                fullest = max(fullest, (rarest, rendering.image), key=lambda pair: pair[0])
             examples.append(fullest[1])
     train, test = Pixels.join(seen["train"]), Pixels.join(seen["test"])
     result: dict[str, float] = {"train pixels": len(train.label), "test pixels": len(test.label)}
@@ -183,8 +183,8 @@ def main() -> None:
     print(json.dumps(result, indent=1))
     if arguments.output:
         arguments.output.write_text(json.dumps(result, indent=1), encoding="utf-8")
-    if arguments.picture:
-        draw(examples, teacher, arguments.picture)
+    if arguments.image:
+        draw(examples, teacher, arguments.image)
 
 
 if __name__ == "__main__":
