@@ -121,6 +121,15 @@ def test_what_the_vehicle_moves_between_scan_and_image_is_part_of_the_chain(tmp_
     assert frame.views[1].T_cam_lidar[0, 3] == 0  # no times for this camera: taken as standing
 
 
+def test_the_calibration_says_the_order_of_the_quaternions(tmp_path):
+    write_moving(tmp_path, ["10.0 0 0 0 1 0 0 0", "10.1 2 0 0 0.5 0.5 0.5 0.5"])
+    write_yaml(tmp_path / "calibration.yaml", calibration(pose_quaternions="wxyz"))
+    np.testing.assert_allclose(read(tmp_path)[0].T_world_lidar, np.eye(4), atol=1e-12)
+    write_yaml(tmp_path / "calibration.yaml", calibration(pose_quaternions="xyzw"))
+    turned = np.diag([1.0, -1, -1, 1])
+    np.testing.assert_allclose(read(tmp_path)[0].T_world_lidar, turned, atol=1e-12)
+
+
 def test_motion_goes_on_behind_the_last_pose(tmp_path):
     write_moving(tmp_path, KITTI)
     view = read(tmp_path, cameras=["front"])[1].views[0]  # 0.05 s later: 1 m on, 5 degrees more

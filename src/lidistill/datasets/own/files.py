@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from lidistill.config import Config, Size, reason_of
+from lidistill.datasets.own.quaternion_order import QuaternionOrder
 from lidistill.errors import FileFormatError, first_line
 from lidistill.geometry import check_pinhole, check_rigid, rigid
 from lidistill.labels import IGNORE, LabelMap, load_label_map, shipped_label_maps
@@ -93,6 +94,8 @@ class Calibration(Config):
     tolerance: Annotated[FiniteFloat, Field(gt=0, le=1)] = 0.05  # seconds, between the two
     intensity: str | None = None
     """Column to take as intensity; none: scans have none, and zero is taken."""
+    pose_quaternions: QuaternionOrder | None = None
+    """Order of the rotations in ``poses.txt``; None: its header says it, or they do."""
     mounting_height: Annotated[FiniteFloat, Field(gt=0, lt=20)] | None = (
         None  # metres over the road
     )

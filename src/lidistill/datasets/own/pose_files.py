@@ -3,6 +3,7 @@
 Shape letters: F poses, L lines, W numbers of a line.
 """
 
+import logging
 import re
 from array import array
 from collections.abc import Iterable
@@ -13,11 +14,19 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
+from lidistill.datasets.own.quaternion_order import (
+    COLUMNS,
+    QuaternionOrder,
+    named_columns,
+    w_comes_first,
+)
 from lidistill.datasets.own.trajectory import nanoseconds
 from lidistill.geometry import MAX_WORLD, check_rigid, check_unit
 from lidistill.reading.files import MEND, blamed_on, read_file
 from lidistill.reading.names import shown
 from lidistill.reading.text import numbered_lines
+
+logger = logging.getLogger(__name__)
 
 _KITTI: Final = 12  # numbers a line
 _WHOLE: Final = 16
@@ -29,12 +38,20 @@ _BLOCK: Final = 20_000  # poses that are checked together, for their memory's sa
 _MOST_OFF: Final = 2e-3  # of a rotation, as ``check_rigid`` has it
 
 
-def read_poses(path: Path) -> tuple[NDArray[np.float64], NDArray[np.int64] | None]:
+def read_poses(
+    path: Path, quaternions: QuaternionOrder | None = None
+) -> tuple[NDArray[np.float64], NDArray[np.int64] | None]:
     """Poses of a text file, one a line, and their times where it has any.
 
     A line of 12 numbers is the upper part of ``T_world_lidar``, row by row (KITTI's form); one of
     16, or four lines of 4, is all of it; one of 8 is seconds, position and quaternion x, y, z, w
-    (TUM's form). Numbers may be separated by commas; ``#`` begins a comment.
+    (TUM's form). Numbers may be separated by commas; ``#`` begins a comment. Where a line before
+    the numbers names eight columns, they are read by their names; where nothing does and rotations
+    make sense only with w first, they are read so, which is said.
+
+    Args:
+        path: The file.
+        quaternions: Order of the quaternions, where somebody has said it.
 
     Returns:
         (F, 4, 4) poses, and (F,) nanoseconds or None.
@@ -43,28 +60,49 @@ def read_poses(path: Path) -> tuple[NDArray[np.float64], NDArray[np.int64] | Non
         FileFormatError: If a line is no pose, lines differ in form, or times do not increase.
     """
     with blamed_on(path, MEND):
-        numbers, table, times = _read(numbered_lines(read_file(path, max_bytes=_MAX_BYTES)))
+        content = read_file(path, max_bytes=_MAX_BYTES)
+        lines = numbered_lines(content, comment=None)
+        columns = COLUMNS[quaternions] if quaternions else None
+        numbers, table, times, columns = _read(lines, columns)
         if table.shape[1] == _ROW and len(table) % 4 == 0:
             numbers, table = numbers[::4], table.reshape(-1, _WHOLE)
         if table.shape[1] not in {_KITTI, _WHOLE, _TUM}:
             raise _other_form([table.shape[1]])
+        if columns is None and table.shape[1] == _TUM and w_comes_first(table[:, 4:]):
+            table = table[:, COLUMNS["wxyz"]]
+            logger.warning(
+                "%s: its rotations make sense only as quaternions w, x, y, z, and are read so; if "
+                "that is wrong, say pose_quaternions: xyzw in calibration.yaml.",
+                path,
+            )
         return _checked(table, numbers), times
 
 
 def _read(
-    lines: Iterable[tuple[int, str]],
-) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64] | None]:
-    """(L,) numbers of lines, (L, W) table, and (L,) increasing nanoseconds of TUM's form."""
+    lines: Iterable[tuple[int, str]], columns: tuple[int, ...] | None
+) -> tuple[
+    NDArray[np.int64], NDArray[np.float64], NDArray[np.int64] | None, tuple[int, ...] | None
+]:
+    """(L,) numbers of lines, (L, W) table, and (L,) increasing nanoseconds of TUM's form.
+
+    The columns come in TUM's order, from where they are said to be, or a header says; the last
+    value says where that was, None if nothing did.
+    """
     numbers, values, times = array("q"), array("d"), array("q")
     width = 0
     for number, line in lines:
-        words = _BETWEEN.split(line.strip(",; "))
+        text = line.partition("#")[0].strip(",; ")
+        words = _BETWEEN.split(text)
         if not numbers and not any(_is_number(word) for word in words):
-            continue  # names of the columns
+            columns = columns or named_columns(line)
+            continue
+        if not text:
+            continue
         if numbers and len(words) != width:
             raise _other_form(sorted({len(words), width}))
         width = len(words)
         if width == _TUM:
+            words = [words[column] for column in columns] if columns else words
             times.append(_time(words[0], number, numbers, times))
         try:
             values.extend(map(float, words))
@@ -76,7 +114,7 @@ def _read(
     if not numbers:
         raise _other_form([])
     table = np.frombuffer(values, dtype=np.float64).reshape(len(numbers), width)
-    return np.array(numbers), table, np.array(times, dtype=np.int64) if times else None
+    return np.array(numbers), table, np.array(times, dtype=np.int64) if times else None, columns
 
 
 def _other_form(widths: list[int]) -> ValueError:

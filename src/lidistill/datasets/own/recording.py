@@ -106,7 +106,13 @@ def read_recording(folder: Path, name: str, calibration: Calibration) -> Recordi
         msg = f"{folder / 'scans'} holds no scan, expected files in {', '.join(SCAN_SUFFIXES)}."
         raise DatasetNotFoundError(msg)
     times = file_times(folder / "scans", scans, by_name=calibration.match == "name")
-    poses, trajectory = scan_poses(folder, tuple(scans), times, tolerance=calibration.tolerance)
+    poses, trajectory = scan_poses(
+        folder,
+        tuple(scans),
+        times,
+        tolerance=calibration.tolerance,
+        quaternions=calibration.pose_quaternions,
+    )
     found = {
         camera: _images(folder / "cameras" / camera, camera, scans, times, calibration)
         for camera in calibration.cameras

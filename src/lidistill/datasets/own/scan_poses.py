@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from lidistill.datasets.own.file_times import TIMES
 from lidistill.datasets.own.files import linked
 from lidistill.datasets.own.pose_files import read_poses
+from lidistill.datasets.own.quaternion_order import QuaternionOrder
 from lidistill.datasets.own.trajectory import SECOND, Trajectory
 from lidistill.errors import FileFormatError
 from lidistill.reading.files import MEND, blamed_on
@@ -24,7 +25,12 @@ _SMOOTHER: Final = 0.5  # share of the way at which another order of the scans i
 
 
 def scan_poses(
-    folder: Path, scans: Sequence[str], times: Mapping[str, int], *, tolerance: float
+    folder: Path,
+    scans: Sequence[str],
+    times: Mapping[str, int],
+    *,
+    tolerance: float,
+    quaternions: QuaternionOrder | None = None,
 ) -> tuple[Poses, Trajectory | None]:
     """(4, 4) ``T_world_lidar`` of every scan, and the way between them where times are known.
 
@@ -33,6 +39,7 @@ def scan_poses(
         scans: Names of its scans in reading order.
         times: Nanoseconds of every scan, or of none.
         tolerance: Seconds that a scan may lie outside of poses with times.
+        quaternions: Their order, where the calibration says it.
 
     Raises:
         FileFormatError: If a pose makes no sense, or it is not clear whose it is.
@@ -42,7 +49,7 @@ def scan_poses(
         raise linked(path)
     if not path.exists():
         return {}, None
-    poses, pose_times = read_poses(path)
+    poses, pose_times = read_poses(path, quaternions)
     if pose_times is None:
         return _by_position(path, scans, times, poses)
     if not times:
