@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 QuaternionOrder: TypeAlias = Literal["xyzw", "wxyz"]
-COLUMNS: Final = {
+COLUMNS: Final[dict[QuaternionOrder, tuple[int, ...]]] = {
     "xyzw": (0, 1, 2, 3, 4, 5, 6, 7),
     "wxyz": (0, 1, 2, 3, 5, 6, 7, 4),
 }
