@@ -7,9 +7,10 @@ from lidistill.geometry import invert_rigid, rigid, transform_points
 from lidistill.sim.classes import Kind
 from lidistill.sim.layout import Bend, Mover, Sky, Street
 from lidistill.sim.lidar import sweep
-from lidistill.sim.mesh import Look, boxes, merge, quads
+from lidistill.sim.mesh import Look, merge, quads
 from lidistill.sim.rig import Roof
 from lidistill.sim.rigs import KITTI, NUSCENES, PANDASET
+from lidistill.sim.solids import boxes
 from lidistill.sim.stage import Stage
 
 PANDAR64 = PANDASET.lidars[0]

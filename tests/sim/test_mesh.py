@@ -3,7 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lidistill.sim.mesh import Look, boxes, ellipsoid, loft, merge, quads, tube
+from lidistill.sim.mesh import Look, merge, quads
+from lidistill.sim.solids import boxes, ellipsoid, loft, tube
 
 LOOK = Look(color=(0.5, 0.5, 0.5))
 

@@ -6,10 +6,11 @@ from lidistill.geometry import rigid
 from lidistill.sim.camera import look, render
 from lidistill.sim.daylight import shade_of
 from lidistill.sim.layout import Sky
-from lidistill.sim.mesh import Look, boxes, ellipsoid, merge, quads
+from lidistill.sim.mesh import Look, merge, quads
 from lidistill.sim.raster import draw_from_above
 from lidistill.sim.raycast import Layer, RayScene
 from lidistill.sim.rig import CameraModel
+from lidistill.sim.solids import boxes, ellipsoid
 
 GREY = (0.5, 0.5, 0.5)
 SKY = Sky(to_sun=np.array([0.0, 0.6, 0.8]), clouds=0.3, warmth=0.0, drift=(0.0, 0.0))

@@ -8,10 +8,11 @@ from lidistill.geometry import project, quaternion_to_matrix, rigid
 from lidistill.sim.camera import render
 from lidistill.sim.files import quaternion
 from lidistill.sim.layout import Sky
-from lidistill.sim.mesh import Look, boxes, quads
+from lidistill.sim.mesh import Look, quads
 from lidistill.sim.raycast import RayScene
 from lidistill.sim.rig import CameraModel
 from lidistill.sim.rigs import KITTI, NUSCENES, PANDASET
+from lidistill.sim.solids import boxes
 
 SKY = Sky(to_sun=np.array([0.0, 0.6, 0.8]), clouds=0.0, warmth=0.0, drift=(0.0, 0.0))
 GROUND = quads([0, 0, 0], [200, 0, 0], [0, 200, 0], Look(color=(0.5, 0.5, 0.5), label=7))

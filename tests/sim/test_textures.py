@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from lidistill.sim.materials import MATERIALS, material_table, pattern_numbers
-from lidistill.sim.textures import PATTERNS, SIZE, noise_tile, texels
+from lidistill.sim.texture_noise import SIZE, noise_tile
+from lidistill.sim.textures import PATTERNS, texels
 
 
 def levels():

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from lidistill.sim.classes import Kind
-from lidistill.sim.mesh import Color, Look, Mesh, boxes, loft, merge, quads
+from lidistill.sim.mesh import Color, Look, Mesh, merge, quads
+from lidistill.sim.solids import boxes, loft
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,7 +20,8 @@ from lidistill.sim.raycast import Layer, RayScene
 from lidistill.sim.rig import CameraModel
 from lidistill.sim.shading import Daylight, light_sky, light_surfaces
 from lidistill.sim.surfaces import Paints, Surfaces
-from lidistill.sim.textures import PATTERNS, SIZE, noise_tile, texels
+from lidistill.sim.texture_noise import SIZE, noise_tile
+from lidistill.sim.textures import PATTERNS, texels
 
 Float32: TypeAlias = NDArray[np.float32]
 Float64: TypeAlias = NDArray[np.float64]

@@ -13,7 +13,7 @@ from lidistill.compiled import compiled_exactly
 from lidistill.sim.layout import Sky
 from lidistill.sim.raster import draw_from_above
 from lidistill.sim.raycast import Layer
-from lidistill.sim.textures import noise_tile
+from lidistill.sim.texture_noise import noise_tile
 
 Float32: TypeAlias = NDArray[np.float32]
 Float64: TypeAlias = NDArray[np.float64]

@@ -7,7 +7,8 @@ import numpy as np
 from lidistill.geometry import invert_rigid, transform_points
 from lidistill.sim.classes import raw_ids
 from lidistill.sim.files import write, write_jpeg, write_json, write_png
-from lidistill.sim.nuscenes_rows import LIDAR, MAP, VERSION, all_tables, channels, label_file
+from lidistill.sim.nuscenes_channels import LIDAR, VERSION, channels, label_file
+from lidistill.sim.nuscenes_rows import MAP, all_tables
 from lidistill.sim.plan import Drive
 from lidistill.sim.recording import DriveLog, FrameRecord
 

@@ -6,19 +6,8 @@ from collections.abc import Callable
 import numpy as np
 
 from lidistill.sim.classes import Kind
-from lidistill.sim.mesh import (
-    Color,
-    Look,
-    Mesh,
-    boxes,
-    ellipsoid,
-    leaves,
-    loft,
-    merge,
-    post,
-    quads,
-    tube,
-)
+from lidistill.sim.mesh import Color, Look, Mesh, merge, quads
+from lidistill.sim.solids import boxes, ellipsoid, leaves, loft, post, tube
 from lidistill.sim.vehicles import CLOTHES, bicycle, motorcycle
 
 _METAL = Look(color=(0.33, 0.34, 0.34), material="metal", label=Kind.POLE)

@@ -7,7 +7,8 @@ import numpy as np
 from lidistill.sim.districts import District, district
 from lidistill.sim.layout import LANE_WIDTH, PARKING_WIDTH, Bend, Layout, Sky, Street
 from lidistill.sim.mesh import merge
-from lidistill.sim.roadside import furnish, surfaces
+from lidistill.sim.road_surfaces import surfaces
+from lidistill.sim.roadside import furnish
 from lidistill.sim.traffic import populate
 
 AHEAD, BEHIND = 150.0, 100.0

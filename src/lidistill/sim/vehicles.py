@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from lidistill.sim.classes import Kind
-from lidistill.sim.mesh import Color, Look, Mesh, boxes, ellipsoid, loft, merge, quads, tube
+from lidistill.sim.mesh import Color, Look, Mesh, merge, quads
+from lidistill.sim.solids import boxes, ellipsoid, loft, tube
 
 PAINTS: tuple[Color, ...] = (
     (0.86, 0.87, 0.88), (0.8, 0.8, 0.8), (0.62, 0.64, 0.66), (0.3, 0.31, 0.33), (0.1, 0.1, 0.11),
