@@ -35,7 +35,8 @@ from gpu_steps import DRY, GRID, PREPARER, Plan, drawn_frame, drawn_sample, meas
 from torch import Tensor
 
 from lidistill.backbones.waffleiron.inputs import build_planes
-from lidistill.records import Sample, collate
+from lidistill.loading.collate import collate
+from lidistill.records import Sample
 from lidistill.samples.distillation import SamplingConfig, distillation_sample, sample_rng
 from lidistill.samples.on_device import build_sample, raw_sample
 from lidistill.training.checkpoint import versions

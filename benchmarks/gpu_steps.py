@@ -24,7 +24,8 @@ from lidistill.distill.losses import distillation_distances
 from lidistill.distill.matching import Matching
 from lidistill.distill.step import Distiller
 from lidistill.geometry import rigid
-from lidistill.records import Batch, CameraView, Frame, Pairs, Sample, collate
+from lidistill.loading.collate import collate
+from lidistill.records import Batch, CameraView, Frame, Pairs, Sample
 from lidistill.teachers import Teacher
 from lidistill.teachers.vit import VitTeacherConfig
 

@@ -7,7 +7,8 @@ import torch
 from fakes.batches import opened
 
 from lidistill.backbones.waffleiron.inputs import WaffleInputs
-from lidistill.records import Batch, CameraView, Frame, Pairs, Sample, collate
+from lidistill.loading.collate import collate
+from lidistill.records import Batch, CameraView, Frame, Pairs, Sample
 
 
 def sample(num_points, num_views=1, **changed):

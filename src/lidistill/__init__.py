@@ -5,7 +5,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lidistill.apps.features import load
+    from lidistill.apps.load_features import load
 
 __all__ = ["__version__", "load"]
 
@@ -20,6 +20,6 @@ def __getattr__(name: str) -> Any:
     """``load``, with the networks behind it imported when it is first asked for."""
     if name == "load":
         importlib.import_module("lidistill.supported").check_system()
-        return importlib.import_module("lidistill.apps.features").load
+        return importlib.import_module("lidistill.apps.load_features").load
     msg = f"module {__name__!r} has no attribute {name!r}"
     raise AttributeError(msg)

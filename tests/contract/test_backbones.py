@@ -12,13 +12,14 @@ from fakes.pointwise_backbone import PointwiseConfig
 from fakes.runs import finetune_values, pretrain_values, probe_values, write_world
 
 from lidistill.apps.estimate import estimate
-from lidistill.apps.features import load
+from lidistill.apps.load_features import load
 from lidistill.backbones import BACKBONES
 from lidistill.datasets.sensors import Sensor
 from lidistill.distill.run import pretrain
 from lidistill.errors import ConfigError
+from lidistill.loading.collate import collate
 from lidistill.recipes import apply_overrides
-from lidistill.records import Batch, Frame, collate
+from lidistill.records import Batch, Frame
 from lidistill.samples.augmentation import stack_channels
 from lidistill.samples.distillation import SamplingConfig
 from lidistill.samples.labelled import scan_sample

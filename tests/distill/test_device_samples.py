@@ -10,8 +10,7 @@ from lidistill.distill.device_samples import DeviceSamples
 from lidistill.errors import FileFormatError
 from lidistill.loading.bad_frames import BadFrames
 from lidistill.loading.config import DataConfig, sample_batches
-from lidistill.loading.loader import StepPlan
-from lidistill.loading.order import FrameOrder
+from lidistill.loading.order import FrameOrder, StepPlan
 from lidistill.samples.augmentation import AugmentationConfig
 from lidistill.samples.distillation import SamplingConfig, distillation_sample, sample_rng
 

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from lidistill.teachers import VitTeacherConfig
 from lidistill.teachers.base import IMAGENET_MEAN, IMAGENET_STD, standardize
+from lidistill.teachers.position_embedding import resample_position
 from lidistill.teachers.vit import VitTeacher
-from lidistill.teachers.vit_loading import resample_position
 
 TOLERANCE = 1e-4
 

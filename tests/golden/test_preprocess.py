@@ -10,7 +10,8 @@ from golden_cases import golden_files, read_tensors
 from lidistill.backbones import WaffleIronConfig
 from lidistill.backbones.waffleiron.grid import GridConfig
 from lidistill.backbones.waffleiron.inputs import WafflePreparer
-from lidistill.records import Frame, collate
+from lidistill.loading.collate import collate
+from lidistill.records import Frame
 from lidistill.samples.augmentation import crop_mask
 from lidistill.samples.distillation import SamplingConfig
 from lidistill.samples.labelled import scan_sample

@@ -13,7 +13,8 @@ from fakes.runs import (
     write_world,
 )
 
-from lidistill.apps.compare import ROWS, Line, gap_sentence, markdown, table_rows
+from lidistill.apps.comparison_plan import ROWS
+from lidistill.apps.comparison_table import Line, gap_sentence, markdown, table_rows
 from lidistill.distill.run import pretrain
 from lidistill.errors import CheckpointError, ConfigError, FileFormatError
 from lidistill.recipes import apply_overrides

@@ -10,7 +10,7 @@ from fakes.runs import NETWORK
 from fakes.shipped import incomplete, write_data
 from golden_cases import ROOT
 
-from lidistill.apps.compare import Plan
+from lidistill.apps.comparison_plan import Plan
 from lidistill.apps.demo import run_demo
 from lidistill.cli import COMMANDS, main
 from lidistill.cli import simulate as cli_simulate

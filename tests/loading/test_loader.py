@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from lidistill.errors import ConfigError, FileFormatError
 from lidistill.loading.bad_frames import BadFrames
-from lidistill.loading.loader import StepPlan, step_batches
-from lidistill.loading.order import FrameOrder
+from lidistill.loading.loader import step_batches
+from lidistill.loading.order import FrameOrder, StepPlan
 from lidistill.loading.worker import start_worker
 
 

@@ -12,8 +12,8 @@ import pytest
 from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from lidistill.errors import RunStoppedError
-from lidistill.loading.loader import StepPlan, step_batches
-from lidistill.loading.order import FrameOrder
+from lidistill.loading.loader import step_batches
+from lidistill.loading.order import FrameOrder, StepPlan
 from lidistill.loading.worker import WorkerDeaths, watch_workers
 from lidistill.training import loop
 from lidistill.training.checkpoint import load_checkpoint

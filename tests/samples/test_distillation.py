@@ -8,9 +8,9 @@ from pydantic import ValidationError
 from lidistill.backbones.waffleiron.grid import GridConfig
 from lidistill.datasets.sensors import SENSORS
 from lidistill.errors import FileFormatError, UnknownNameError
-from lidistill.loading.loader import StepPlan, step_batches
-from lidistill.loading.order import FrameOrder
-from lidistill.records import collate
+from lidistill.loading.collate import collate
+from lidistill.loading.loader import step_batches
+from lidistill.loading.order import FrameOrder, StepPlan
 from lidistill.samples.augmentation import AugmentationConfig
 from lidistill.samples.distillation import SamplingConfig, distillation_sample, sample_rng
 from lidistill.samples.labelled import labelled_sample

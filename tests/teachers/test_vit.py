@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lidistill.errors import ConfigError, FileFormatError
 from lidistill.teachers import VitTeacherConfig
-from lidistill.teachers.vit_loading import resample_position
+from lidistill.teachers.position_embedding import resample_position
 
 SIZE = (2 * PATCH, 3 * PATCH)
 

@@ -11,8 +11,8 @@ from torch import nn
 from lidistill.config import MayChange, MayMove
 from lidistill.distributed.all_reduce import SyncedBatchNorm
 from lidistill.errors import CheckpointError, RunStoppedError, TrainingError
-from lidistill.loading.loader import StepPlan, step_batches
-from lidistill.loading.order import FrameOrder
+from lidistill.loading.loader import step_batches
+from lidistill.loading.order import FrameOrder, StepPlan
 from lidistill.training.checkpoint import load_checkpoint
 from lidistill.training.config import Feed, RunRecipe, TrainConfig, Training
 from lidistill.training.loop import train

@@ -7,8 +7,9 @@ from typing import Annotated
 import tyro
 from rich.table import Table
 
-from lidistill.apps.compare import Plan, gap_sentence, table_rows
 from lidistill.apps.compare import compare as run_comparison
+from lidistill.apps.comparison_plan import Plan
+from lidistill.apps.comparison_table import gap_sentence, table_rows
 from lidistill.apps.gap import domain_gap
 from lidistill.apps.import_checkpoint import import_checkpoint as run_import
 from lidistill.cli.output import OUT, Output, Overrides, Run, print_figures, print_json

@@ -20,8 +20,9 @@ from lidistill.apps.feature_files import (
     write_class_table,
     write_outputs,
 )
-from lidistill.apps.features import FeatureModel, load
+from lidistill.apps.features import FeatureModel
 from lidistill.apps.instances import WithObjects, instance_config, object_colour
+from lidistill.apps.load_features import load
 from lidistill.apps.scan_jobs import Existing, Jobs, check_free, plan_jobs
 from lidistill.cli.output import OUT, print_json
 from lidistill.config import FrozenPrecision

@@ -8,10 +8,10 @@ import torch
 from lidistill.datasets import FrameDataset
 from lidistill.distributed.all_reduce import gather_items
 from lidistill.loading.bad_frames import BadFrame, BadFrameCount, first_made
+from lidistill.loading.collate import collate
 from lidistill.loading.config import Batches, DataConfig, sample_batches
-from lidistill.loading.loader import StepPlan
-from lidistill.loading.order import Key
-from lidistill.records import Batch, Sample, collate
+from lidistill.loading.order import Key, StepPlan
+from lidistill.records import Batch, Sample
 from lidistill.samples.distillation import sample_rng
 from lidistill.samples.on_device import RawSample, build_sample, raw_sample
 from lidistill.samples.preparer import Preparer

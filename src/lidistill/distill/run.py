@@ -13,8 +13,8 @@ from lidistill.distill.step import build_distiller
 from lidistill.distributed import processes as distributed
 from lidistill.loading.config import Batches, SampleMaker, sample_batches, step_plan
 from lidistill.loading.input_statistics import frames_seen, input_statistics
-from lidistill.loading.loader import StepPlan
 from lidistill.loading.mixture import Concatenation
+from lidistill.loading.order import StepPlan
 from lidistill.samples.distillation import distillation_sample
 from lidistill.teachers import Teacher
 from lidistill.teachers.target_reader import TargetReader

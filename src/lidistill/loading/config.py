@@ -11,10 +11,11 @@ from lidistill.datasets import DatasetConfig, FrameDataset
 from lidistill.distributed.all_reduce import num_ranks, rank
 from lidistill.errors import ConfigError, DatasetNotFoundError
 from lidistill.loading.bad_frames import BadFrames
-from lidistill.loading.loader import StepPlan, step_batches
+from lidistill.loading.collate import collate
+from lidistill.loading.loader import step_batches
 from lidistill.loading.mixture import Concatenation, InMemory, Subset
-from lidistill.loading.order import FrameOrder
-from lidistill.records import Frame, collate
+from lidistill.loading.order import FrameOrder, StepPlan
+from lidistill.records import Frame
 from lidistill.samples.distillation import SamplingConfig, sample_rng
 
 T_co = TypeVar("T_co", covariant=True)

@@ -1,4 +1,4 @@
-"""Which frame comes when: a function of seed and epoch alone.
+"""Which frame comes when, and in which step: a function of seed and epoch alone.
 
 Nothing is remembered from one epoch to the next, so a run can start at any step.
 """
@@ -9,6 +9,8 @@ from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+from lidistill.errors import ConfigError
 
 Key: TypeAlias = tuple[int, int]
 """How often the frame's set has been gone through, and the frame's index in the whole mixture."""
@@ -73,3 +75,61 @@ def _epoch(order: FrameOrder, epoch: int) -> NDArray[np.int64]:
 
 def _permutation(stream: list[int], size: int) -> NDArray[np.int64]:
     return np.random.default_rng(stream).permutation(size)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepPlan:
+    """Which frames every optimiser step sees.
+
+    An epoch has ``order.num_frames // batch_size`` steps; what is left over is dropped, as in the
+    papers. A set smaller than one batch gives one step an epoch, in which frames repeat.
+    """
+
+    order: FrameOrder
+    batch_size: int
+    """Frames of one optimiser step."""
+    micro_batch: int
+    """At most so many frames, of all processes together, in one forward pass, where that leaves
+    each process one; the gradients of a step are accumulated."""
+    rank: int = 0
+    """Which of the processes this one is."""
+    num_ranks: int = 1
+    """Processes that share every pass; each takes neighbouring frames of it."""
+
+    def __post_init__(self) -> None:
+        if self.batch_size < self.num_ranks:
+            msg = (
+                f"{self.num_ranks} processes cannot share steps of {self.batch_size} frames; set "
+                f"train.batch_size to {self.num_ranks} or more, or start fewer processes."
+            )
+            raise ConfigError(msg)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimiser steps of an epoch."""
+        return max(1, self.order.num_frames // self.batch_size)
+
+    @property
+    def passes_per_step(self) -> int:
+        """Forward passes of an optimiser step; in each of them every process has a frame."""
+        return min(-(-self.batch_size // self.micro_batch), self.batch_size // self.num_ranks)
+
+    def keys(self, step: int) -> list[Key]:
+        """Epoch and frame index of every sample of a step, of all processes."""
+        epoch, within = divmod(step, self.steps_per_epoch)
+        start = within * self.batch_size
+        chosen = range(start, start + self.batch_size)
+        keys = self.order.epoch(epoch).take(chosen, axis=0, mode="wrap")
+        return [(passes, index) for passes, index in keys.tolist()]
+
+    def passes(self, step: int) -> list[list[Key]]:
+        """The keys of this process, for every pass of a step."""
+        keys, count = self.keys(step), self.passes_per_step
+        parts = [_portion(keys, index, count) for index in range(count)]
+        return [_portion(part, self.rank, self.num_ranks) for part in parts]
+
+
+def _portion(keys: list[Key], index: int, count: int) -> list[Key]:
+    """Neighbouring keys, of which each of so many takers gets as many as the others or one less."""
+    first, stop = (len(keys) * i // count for i in (index, index + 1))
+    return keys[first:stop]

@@ -6,32 +6,25 @@ the older row of pickles.
 """
 
 import io
-import mmap
 import shlex
 import struct
 import zipfile
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
-import torch
-from torch import Tensor
-
 from lidistill.errors import FileFormatError, first_line
 from lidistill.reading.files import open_file
+from lidistill.reading.mapped_file import _MAX_PLAIN, Budgeted, Mapped
 from lidistill.reading.names import shown
 from lidistill.reading.plain_pickle import ForeignError, HostileError, read_pickle
 from lidistill.reading.torch_objects import Storage, make_with, refer_to_storage
 
 MAX_BYTES: Final = 8 * 2**30
 """Size at which a file of weights is refused; the largest DINOv2 takes 4.6 GB."""
-_MAX_PLAIN: Final = 1 << 26
-"""Bytes of names and numbers, all that is read at once; with an optimiser 1 MB."""
-_MAX_PIECE: Final = 1 << 22
 _LOCAL_HEADER: Final = 30
 _MAGIC: Final = 0x1950A86A20F9469CFC6C
 _PROTOCOL: Final = 1001
 _BLOCK: Final = 512
-_MAX_LINE: Final = 1000  # of a class's name
 
 
 def read_torch_file(path: Path, *, max_bytes: int = MAX_BYTES) -> Any:
@@ -59,74 +52,9 @@ def read_torch_file(path: Path, *, max_bytes: int = MAX_BYTES) -> Any:
         raise ValueError(first_line(error)) from error
 
 
-class _Budgeted(io.RawIOBase):
-    """A file of which only so much is read, piece by piece: names and numbers, no values."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        super().__init__()
-        self._file, self._left = file, _MAX_PLAIN
-
-    def read(self, size: int = -1, /) -> bytes:
-        """See ``io.RawIOBase.read``."""
-        if size > min(self._left, _MAX_PIECE) and size > 0:
-            msg = f"it announces {size} bytes of names and numbers"
-            raise ValueError(msg)
-        piece = self._file.read(size if size >= 0 else _MAX_PIECE)
-        self._left -= len(piece)
-        if self._left < 0:
-            msg = f"it has more than {_MAX_PLAIN} bytes of names and numbers"
-            raise ValueError(msg)
-        return piece
-
-    def readline(self, size: int | None = -1, /) -> bytes:  # noqa: ARG002  as of its base
-        """See ``io.RawIOBase.readline``."""
-        return self._file.readline(_MAX_LINE)
-
-    def seek(self, offset: int, whence: int = 0, /) -> int:
-        """See ``io.RawIOBase.seek``."""
-        return self._file.seek(offset, whence)
-
-    def tell(self) -> int:
-        """See ``io.RawIOBase.tell``."""
-        return self._file.tell()
-
-    def seekable(self) -> bool:
-        """See ``io.RawIOBase.seekable``."""
-        return True
-
-    def readable(self) -> bool:
-        """See ``io.RawIOBase.readable``."""
-        return True
-
-
-class _Mapped:
-    """Storages of a file by their keys.
-
-    Args:
-        file: Open for reading.
-    """
-
-    def __init__(self, file: BinaryIO) -> None:
-        self.places: dict[str, tuple[int, int]] = {}  # first byte, bytes
-        self._memory = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
-
-    def view(self, storage: Storage, dtype: torch.dtype) -> Tensor:
-        """All values of a storage; none is read before it is used."""
-        place, size = self.places.get(storage.key, (0, -1))
-        size = min(size, len(self._memory) - place)
-        if size < storage.nbytes:
-            found = "is missing" if size < 0 else f"has {size} bytes, expected {storage.nbytes}"
-            msg = f"its storage {shown(storage.key)} {found}; it was cut off or damaged"
-            raise ValueError(msg)
-        count = storage.nbytes // dtype.itemsize
-        if count == 0:
-            return torch.empty(0, dtype=dtype)
-        return torch.frombuffer(self._memory, dtype=dtype, count=count, offset=place)
-
-
 def _read_zip(file: BinaryIO) -> Any:
     """A file of PyTorch 1.6 and later: a zip of a pickle and of one member for each storage."""
-    with zipfile.ZipFile(_Budgeted(file)) as archive:
+    with zipfile.ZipFile(Budgeted(file)) as archive:
         members = archive.infolist()
         root = members[0].filename.split("/")[0] if members else ""
         names = {member.filename: member for member in members}
@@ -137,7 +65,7 @@ def _read_zip(file: BinaryIO) -> Any:
         if order is not None and archive.read(order) != b"little":
             msg = "it was written on a machine whose numbers begin with their highest byte"
             raise ForeignError(msg)
-        content = _Mapped(file)
+        content = Mapped(file)
         for member in members:
             folder, _, key = member.filename.rpartition("/")
             if folder == f"{root}/data":
@@ -160,7 +88,7 @@ def _place(file: BinaryIO, member: zipfile.ZipInfo) -> tuple[int, int]:
 
 def _read_row(file: BinaryIO) -> Any:
     """A file of PyTorch before 1.6: five pickles in a row, then the storages."""
-    source = _Budgeted(file)
+    source = Budgeted(file)
     storages: dict[str, Storage] = {}
 
     def note(reference: Any) -> None:
@@ -178,7 +106,7 @@ def _read_row(file: BinaryIO) -> Any:
     start = file.tell()
     read()  # which storages there are; where they lie is said behind it
     keys = read()
-    content = _Mapped(file)
+    content = Mapped(file)
     for key in map(str, keys if isinstance(keys, list) else ()):
         (count,) = struct.unpack("<q", file.read(8))
         size = storages[key].nbytes if key in storages else -1

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lidistill.backbones.base import Backbone
-from lidistill.records import Frame, Sample, collate
+from lidistill.loading.collate import collate
+from lidistill.records import Frame, Sample
 from lidistill.samples.pairing import pair_view
 from lidistill.teachers.target_reader import TargetReader
 

@@ -23,8 +23,8 @@ from lidistill.loading.config import (
     step_plan,
 )
 from lidistill.loading.input_statistics import frames_seen, input_statistics
-from lidistill.loading.loader import StepPlan
 from lidistill.loading.mixture import Concatenation
+from lidistill.loading.order import StepPlan
 from lidistill.records import Batch, Frame, Sample
 from lidistill.samples.distillation import SamplingConfig, sample_rng
 from lidistill.samples.labelled import labelled_sample, scan_sample

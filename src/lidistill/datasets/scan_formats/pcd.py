@@ -20,11 +20,10 @@ from lidistill.datasets.scan_formats.columns import (
     number_type,
     record_type,
     split_records,
-    split_text,
-    text_lines,
     warn_of_rest,
 )
 from lidistill.datasets.scan_formats.lzf import decompress_lzf
+from lidistill.datasets.scan_formats.text_columns import split_text, text_lines
 from lidistill.errors import FileFormatError, first_line
 from lidistill.reading.names import listed, shown
 from lidistill.records import Array

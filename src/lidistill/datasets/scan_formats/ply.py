@@ -16,10 +16,9 @@ from lidistill.datasets.scan_formats.columns import (
     check_size,
     record_type,
     split_records,
-    split_text,
-    text_lines,
     warn_of_rest,
 )
+from lidistill.datasets.scan_formats.text_columns import split_text, text_lines
 from lidistill.errors import FileFormatError
 from lidistill.reading.names import listed, shown
 from lidistill.records import Array
