@@ -19,9 +19,8 @@ from student import matmul_flops, reference
 from torch import Tensor, nn
 
 from lidistill.backbones import WaffleIron, WaffleIronConfig
-from lidistill.distill.heads import LinearHeadConfig
+from lidistill.distill.heads import LinearHeadConfig, Matching
 from lidistill.distill.losses import distillation_distances
-from lidistill.distill.matching import Matching
 from lidistill.distill.step import Distiller
 from lidistill.geometry import rigid
 from lidistill.loading.collate import collate

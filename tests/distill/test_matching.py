@@ -9,7 +9,8 @@ from fakes.runs import pretrain_values, probe_values, write_world
 
 from lidistill.apps.estimate import forward, made_up
 from lidistill.apps.frame_features import FeatureReader
-from lidistill.distill.matching import Matching, mean_by_view
+from lidistill.distill.heads import Matching
+from lidistill.distill.losses import mean_by_view
 from lidistill.distill.run import gather, pretrain
 from lidistill.distill.step import build_distiller
 from lidistill.errors import CheckpointError, ConfigError

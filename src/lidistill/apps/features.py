@@ -20,7 +20,7 @@ from lidistill.backbones import Backbone
 from lidistill.datasets.intensity_scale import IntensityWatch
 from lidistill.datasets.returns import has_return
 from lidistill.datasets.sensors import Sensor
-from lidistill.distill.matching import comparable
+from lidistill.distill.losses import comparable
 from lidistill.errors import CheckpointError, FileFormatError
 from lidistill.labels import IGNORE
 from lidistill.loading.collate import collate

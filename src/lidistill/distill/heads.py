@@ -1,9 +1,11 @@
-"""What turns a backbone's features into teacher features.
+"""What a student has to match, and the heads that turn its features into that.
 
-Shape letters: P points, C channels of the backbone, D channels of the output.
+Shape letters: P points or pairs, C channels of the backbone, T of the teacher, D of them that are
+compared at points, E by image.
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Literal, TypeAlias
 
 import torch
@@ -12,6 +14,59 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from lidistill.config import Config
+from lidistill.distill.losses import LossForm, comparable
+from lidistill.errors import ConfigError
+from lidistill.teachers import ChannelGroup
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Matching:
+    """How a teacher's channels become targets.
+
+    Raises:
+        ConfigError: If there is no channel for what is to be compared.
+    """
+
+    groups: tuple[ChannelGroup, ...]
+    """What the teacher's channels are, in their order."""
+    per_layer: bool = False
+    """Whether every group has a distance of its own; else all together have one."""
+    class_token: float = 0.0
+    """Weight of comparing images; 0 takes class tokens for features of each of their pixels."""
+    loss: LossForm = "distance"
+
+    def __post_init__(self) -> None:
+        if self.class_token and not self.widths(by_image=True):
+            msg = (
+                "target.class_token needs a teacher that gives its class token; set "
+                "teacher.class_token=true (a vit), or target.class_token=0."
+            )
+            raise ConfigError(msg)
+        if not self.widths(by_image=False):
+            msg = "nothing is left to match points with; set teacher.patch_tokens=true."
+            raise ConfigError(msg)
+
+    def widths(self, *, by_image: bool) -> list[int]:
+        """Channels that each distance compares, at points or by image."""
+        own = [g.num_channels for g in self.groups if self._is_by_image(g) == by_image]
+        return own if self.per_layer or not own else [sum(own)]
+
+    def separate(self, target_PT: Tensor) -> tuple[Tensor, Tensor]:
+        """(P, D) what points are compared with, and (P, E) what images are."""
+        parts = target_PT.split([group.num_channels for group in self.groups], dim=1)
+        images = [self._is_by_image(group) for group in self.groups]
+        if not any(images):
+            return target_PT, target_PT[:, :0]
+        at_points = [part for part, whole in zip(parts, images, strict=True) if not whole]
+        by_image = [part for part, whole in zip(parts, images, strict=True) if whole]
+        return torch.cat(at_points, dim=1), torch.cat(by_image, dim=1)
+
+    def comparable(self, features_PD: Tensor) -> Tensor:
+        """See the function ``comparable``."""
+        return comparable(features_PD, self.widths(by_image=False))
+
+    def _is_by_image(self, group: ChannelGroup) -> bool:
+        return group.whole_image and self.class_token > 0
 
 
 class LinearHead(nn.Module):

@@ -1,12 +1,13 @@
 """What distillation makes small.
 
-Shape letters: P points, C channels.
+Shape letters: P points, C channels, V views.
 """
 
 from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
@@ -147,3 +148,35 @@ def cosine_distillation(student_PC: Tensor, teacher_PC: Tensor) -> Tensor:
         ScaLR (CVPR 2024), section 3; equals the mean of ``sqrt(2 - 2 cos)``.
     """
     return distillation_distances(student_PC, teacher_PC).mean()
+
+
+def comparable(features_PD: Tensor, widths: list[int]) -> Tensor:
+    """Features of points whose cosine means something, of the student or of the teacher.
+
+    With a distance for each group the lengths of the student's groups are not trained, so each is
+    brought to length 1; with one distance there is nothing to do.
+
+    Args:
+        features_PD: What is compared at points.
+        widths: Channels that each distance compares.
+    """
+    if len(widths) == 1:
+        return features_PD
+    return torch.cat([F.normalize(part, dim=1) for part in features_PD.split(widths, 1)], 1)
+
+
+def mean_by_view(x_PC: Tensor, view_P: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean feature of the points of each view.
+
+    Args:
+        x_PC: Features of paired points.
+        view_P: int64 view of each pair.
+
+    Returns:
+        (V, C) float32 means, zero for a view without a point, and (V,) how many points each has.
+    """
+    num_views = int(view_P.max()) + 1
+    count_V = torch.bincount(view_P, minlength=num_views)
+    sum_VC = x_PC.new_zeros(num_views, x_PC.shape[1], dtype=torch.float32)
+    sum_VC = sum_VC.index_add(0, view_P, x_PC.float())
+    return sum_VC / count_V.clamp(min=1)[:, None], count_V

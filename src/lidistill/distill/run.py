@@ -9,7 +9,7 @@ import torch
 from lidistill.distill.device_samples import DeviceSamples
 from lidistill.distill.initial_weights import load_initial
 from lidistill.distill.recipe import PretrainRecipe
-from lidistill.distill.step import build_distiller
+from lidistill.distill.step import build_distiller, features_at_pairs
 from lidistill.distributed import processes as distributed
 from lidistill.loading.config import Batches, SampleMaker, sample_batches, step_plan
 from lidistill.loading.input_statistics import frames_seen, input_statistics
@@ -35,7 +35,7 @@ class Ingredients:
     """Which frames every step sees."""
     teacher: Teacher
     reader: TargetReader
-    """The teacher at the pixels of a batch, or of an image."""
+    """The teacher at pixels of images on disk; with a cache, at those of a batch, too."""
 
 
 def gather(recipe: PretrainRecipe, dataset: Concatenation | None = None) -> Ingredients:
@@ -87,7 +87,8 @@ def distil(run: Ingredients) -> Path:
     if distributed.is_first():
         log_paths([teacher], run.device, recipe.train.precision)
     distiller = build_distiller(recipe, teacher.groups)
-    distiller.teacher = run.reader
+    uncached = functools.partial(features_at_pairs, teacher)
+    distiller.teacher = uncached if recipe.teacher_cache is None else run.reader
     meta = input_statistics(recipe.data) | {
         "teacher": teacher.name,
         "frames": frames_seen(recipe.data, run.dataset),

@@ -11,17 +11,18 @@ import torch
 from torch import Tensor, nn
 
 from lidistill.backbones.base import Backbone
-from lidistill.distill.heads import build_head
-from lidistill.distill.losses import distillation_loss
-from lidistill.distill.matching import Matching, mean_by_view
+from lidistill.distill.heads import Matching, build_head
+from lidistill.distill.losses import distillation_loss, mean_by_view
 from lidistill.distill.recipe import PretrainRecipe
 from lidistill.distributed.all_reduce import sum_over_ranks
+from lidistill.errors import TrainingError
 from lidistill.records import Batch
-from lidistill.teachers import ChannelGroup
+from lidistill.teachers import ChannelGroup, Teacher
 from lidistill.teachers.centering import TargetCenter
 
 TeacherAtPairs: TypeAlias = Callable[[Batch], Tensor]
-"""(P, T) float32 features of the frozen teacher at the pairs of a batch, without gradient."""
+"""(P, T) float32 features of the frozen teacher at the pairs of a batch, without gradient:
+``features_at_pairs``, or what a cache has of them."""
 
 
 class Distiller(nn.Module):
@@ -66,7 +67,7 @@ class Distiller(nn.Module):
         pairs = batch.pairs
         assert pairs is not None  # noqa: S101  distillation samples always carry pairs
 
-        # The teacher: features of the images, read at the pixels of the pairs.
+        # The teacher: features of the images, read at the pixels of the pairs (features_at_pairs).
         target_PT = self.teacher(batch)
         if self.center is not None:
             if self.training:
@@ -99,6 +100,23 @@ class Distiller(nn.Module):
         )
         loss = loss + self.matching.class_token * class_loss
         return {"loss": loss, "cosine": cosine, "class_cosine": class_cosine}
+
+
+def features_at_pairs(teacher: Teacher, batch: Batch) -> Tensor:
+    """(P, T) float32 features of a frozen teacher, read from maps of a batch's images at its pairs.
+
+    Raises:
+        TrainingError: If the batch has no images.
+    """
+    images, pairs = batch.images, batch.pairs
+    assert pairs is not None  # noqa: S101  distillation samples always carry pairs
+    if images is None:
+        msg = "a batch without images needs a teacher cache; set teacher_cache."
+        raise TrainingError(msg)
+    height, width = images.shape[-2:]
+    with torch.no_grad():
+        maps = teacher.maps(images)
+        return teacher.read(maps, pairs.view, pairs.uv, (height, width)).float()
 
 
 def build_distiller(recipe: PretrainRecipe, groups: tuple[ChannelGroup, ...]) -> Distiller:

@@ -1,4 +1,4 @@
-"""The teacher's features where they are needed: at the pixels of a batch or of one image.
+"""The teacher's features of single images, and what a cache keeps of them.
 
 Shape letters: P pairs, T teacher channels.
 """
@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from lidistill.datasets.images.files import read_image, resize
-from lidistill.errors import TrainingError
 from lidistill.records import Batch
 from lidistill.samples.distillation import SamplingConfig
 from lidistill.teachers import FeatureCache, Teacher, TeacherMaps
@@ -18,12 +17,12 @@ _CACHE_BYTES = 1 << 30  # of teacher features kept in memory beside the cache on
 
 
 class TargetReader:
-    """Teacher features at the pairs of a batch, from the network or from a cache.
+    """Teacher features at pixels of images on disk, from the network or from a cache.
 
     Args:
         teacher: The frozen network.
         sampling: How images are resized before the teacher sees them.
-        cache_folder: Where its features are kept; None computes them from a batch's images.
+        cache_folder: Where its features are kept; None: nowhere, each is computed anew.
 
     Raises:
         ConfigError: If the teacher cannot take images of that size.
@@ -51,20 +50,10 @@ class TargetReader:
         return self._size_hw
 
     def __call__(self, batch: Batch) -> Tensor:
-        """(P, T) float32 features at the batch's pairs.
-
-        Raises:
-            TrainingError: If the batch has neither images nor cached features.
-        """
+        """(P, T) float32 features at the batch's pairs, one image after the other."""
         pairs = batch.pairs
         assert pairs is not None  # noqa: S101  distillation samples always carry pairs
         with torch.no_grad():
-            if self._cache is None:
-                if batch.images is None:
-                    msg = "a batch without images needs a teacher cache; set teacher_cache."
-                    raise TrainingError(msg)
-                maps = self._teacher.maps(batch.images)
-                return self._teacher.read(maps, pairs.view, pairs.uv, self._size_hw).float()
             target_PT = torch.empty(len(pairs), self._teacher.num_channels, device=pairs.uv.device)
             for view, path in enumerate(batch.image_paths):
                 here = torch.nonzero(pairs.view == view).squeeze(1)
