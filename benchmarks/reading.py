@@ -21,13 +21,13 @@ from measure import write_record
 from lidistill.backbones import WaffleIronConfig
 from lidistill.backbones.waffleiron.inputs import nearest_neighbors
 from lidistill.datasets import DatasetConfig, FrameDataset
-from lidistill.datasets.images.files import read_image, resize
 from lidistill.datasets.kitti.raw import KittiRawConfig
 from lidistill.datasets.kitti.semantic import SemanticKittiConfig
 from lidistill.datasets.nuscenes.dataset import NuScenesConfig
 from lidistill.datasets.own.dataset import FolderConfig
 from lidistill.datasets.pandaset.dataset import PandaSetConfig
 from lidistill.errors import DatasetNotFoundError
+from lidistill.images.files import read_image, resize
 from lidistill.loading.worker import keep_freed_memory
 from lidistill.reading.files import read_file
 from lidistill.records import Frame

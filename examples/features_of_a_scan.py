@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 import lidistill
-from lidistill.datasets.scan_file import read_scan
+from lidistill.scan_formats.scan_file import read_scan
 
 
 def main(run: str, scan_file: str, target: str, sensor: str | None = None) -> None:

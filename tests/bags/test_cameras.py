@@ -9,9 +9,9 @@ from fakes.bag import POINTS, BagMaker
 from fakes.folder import SIZE_HW, T_CAM_LIDAR, K
 from fakes.scan_writers import cloud
 
-from lidistill.datasets.own.ros.cameras import camera_entry, is_rectified
-from lidistill.datasets.own.ros.messages import CameraInfo, Transform
-from lidistill.datasets.own.ros.transforms import FrameTree
+from lidistill.bags.cameras import camera_entry, is_rectified
+from lidistill.bags.messages import CameraInfo, Transform
+from lidistill.bags.transforms import FrameTree
 from lidistill.datasets.own.unpack import unpack_bag
 
 pytest.importorskip("rosbags")

@@ -5,7 +5,7 @@ import pytest
 from fakes.bag import POINTS, RAW, BagMaker
 from fakes.scan_writers import cloud
 
-from lidistill.datasets.own.ros.clocks import Times, choose_clock
+from lidistill.bags.clocks import Times, choose_clock
 from lidistill.datasets.own.unpack import unpack_bag
 from lidistill.errors import FileFormatError
 

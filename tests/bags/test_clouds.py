@@ -5,8 +5,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from lidistill.datasets.own.ros.clouds import cloud_records
-from lidistill.datasets.own.ros.messages import Cloud, Field, Header
+from lidistill.bags.clouds import cloud_records
+from lidistill.bags.messages import Cloud, Field, Header
 
 CODES = {"i1": 1, "u1": 2, "i2": 3, "u2": 4, "i4": 5, "u4": 6, "f4": 7, "f8": 8}
 SPEC = {"x": "f4", "y": "f4", "z": "f4", "intensity": "u1", "time": "f8", "ring": "u2"}

@@ -6,9 +6,9 @@ from itertools import product
 import numpy as np
 import pytest
 
-from lidistill.datasets.own.ros.images import is_deep, largest_sample, rgb_or_grey, sample_bits
-from lidistill.datasets.own.ros.messages import Header, RawImage
-from lidistill.datasets.own.ros.mosaic import PATTERNS, demosaic
+from lidistill.bags.images import is_deep, largest_sample, rgb_or_grey, sample_bits
+from lidistill.bags.messages import Header, RawImage
+from lidistill.bags.mosaic import PATTERNS, demosaic
 
 HEIGHT, WIDTH = 6, 8
 RNG = np.random.default_rng(0)

@@ -9,12 +9,12 @@ from golden_cases import DATA, needs_data
 from lidistill.data_check.findings import chosen_frames, diagnose
 from lidistill.data_check.findings.edges import depth_steps, fit, image_edges
 from lidistill.data_check.findings.ground import fit_ground
-from lidistill.datasets.images.files import read_image
 from lidistill.datasets.kitti.raw import KittiRawConfig
 from lidistill.datasets.kitti.semantic import SemanticKittiConfig
 from lidistill.datasets.nuscenes.dataset import NuScenesConfig
 from lidistill.datasets.pandaset.dataset import PandaSetConfig
 from lidistill.datasets.sensors import SENSORS
+from lidistill.images.files import read_image
 
 SENSOR = SENSORS["pandar64"]
 

@@ -21,10 +21,10 @@ from lidistill.data_check.check import check_root
 from lidistill.datasets.argoverse2.dataset import CAMERAS, Argoverse2Config
 from lidistill.datasets.argoverse2.feather import read_feather
 from lidistill.datasets.argoverse2.log import read_calibration
-from lidistill.datasets.images.files import read_image
 from lidistill.datasets.sensors import sensor_of
 from lidistill.errors import DatasetNotFoundError, FileFormatError, UnknownNameError
 from lidistill.geometry import quaternion_to_matrix
+from lidistill.images.files import read_image
 from lidistill.samples.pairing import pair_view
 
 pytest.importorskip("pyarrow")

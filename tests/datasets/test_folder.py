@@ -15,10 +15,10 @@ from fakes.scan_writers import WRITERS, cloud, npy
 from numpy.lib import recfunctions
 from pydantic import ValidationError
 
-from lidistill.datasets.images.files import read_image
 from lidistill.datasets.own.dataset import FolderConfig
 from lidistill.datasets.sensors import SENSORS
 from lidistill.errors import DatasetNotFoundError, FileFormatError, UnknownNameError
+from lidistill.images.files import read_image
 from lidistill.labels import IGNORE
 from lidistill.samples.distillation import SamplingConfig
 from lidistill.samples.labelled import scan_sample

@@ -6,9 +6,9 @@ from golden_cases import DATA, needs_data
 from PIL import Image
 from pydantic import ValidationError
 
-from lidistill.datasets.images.files import read_image
 from lidistill.datasets.kitti.raw import KittiRawConfig
 from lidistill.errors import DatasetNotFoundError, FileFormatError
+from lidistill.images.files import read_image
 from lidistill.samples.pairing import pair_view
 
 

@@ -6,10 +6,10 @@ import pytest
 from fakes.nuscenes import CAMERAS, FakeNuScenes, default_scan, pose, token
 from pydantic import ValidationError
 
-from lidistill.datasets.images.files import read_image
 from lidistill.datasets.nuscenes.dataset import NuScenesConfig
 from lidistill.datasets.nuscenes.scenes import official_scenes
 from lidistill.errors import DatasetNotFoundError, FileFormatError
+from lidistill.images.files import read_image
 from lidistill.labels import IGNORE
 from lidistill.samples.pairing import pair_view
 

@@ -18,10 +18,10 @@ from golden_cases import DATA, needs_data
 from pydantic import ValidationError
 
 from lidistill.data_check.contents import detect_format
-from lidistill.datasets.images.files import read_image
 from lidistill.datasets.pandaset.dataset import PandaSet, PandaSetConfig
 from lidistill.errors import DatasetNotFoundError, FileFormatError
 from lidistill.geometry import project, transform_points
+from lidistill.images.files import read_image
 
 YAW_90 = {"w": 0.5**0.5, "x": 0.0, "y": 0.0, "z": 0.5**0.5}
 

@@ -9,8 +9,8 @@ from fakes.folder import write_times, write_yaml
 from fakes.scan_writers import WRITERS
 from golden_cases import DATA, needs_data
 
-from lidistill.datasets.images.files import image_size
 from lidistill.datasets.own.dataset import FolderConfig
+from lidistill.images.files import image_size
 from lidistill.records import CameraView
 from lidistill.samples.distillation import SamplingConfig, distillation_sample, sample_rng
 from lidistill.samples.pairing import pair_view

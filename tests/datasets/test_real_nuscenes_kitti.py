@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 from golden_cases import DATA, needs_data
 
-from lidistill.datasets.images.files import read_image
 from lidistill.datasets.kitti.semantic import SemanticKittiConfig
 from lidistill.datasets.nuscenes.dataset import NuScenesConfig
-from lidistill.datasets.record_layout import other_layout
+from lidistill.images.files import read_image
 from lidistill.samples.pairing import pair_view
+from lidistill.scan_formats.record_layout import other_layout
 
 pytestmark = needs_data
 

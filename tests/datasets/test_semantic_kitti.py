@@ -7,9 +7,9 @@ from fakes.semantic_kitti import P2, SIZE_HW, TR, calibration_text, default_scan
 from faults.limits import bounded
 from pydantic import ValidationError
 
-from lidistill.datasets.images.files import read_image
 from lidistill.datasets.kitti.semantic import SemanticKittiConfig
 from lidistill.errors import DatasetNotFoundError, FileFormatError
+from lidistill.images.files import read_image
 from lidistill.labels import IGNORE
 from lidistill.samples.pairing import pair_view
 

@@ -7,10 +7,10 @@ from fakes.bag import NUM_SCANS, PACKED, POINTS, RAW, BagMaker, image
 from fakes.folder import T_CAM_LIDAR, K
 from fakes.scan_writers import cloud
 
-from lidistill.datasets.images.files import read_image
 from lidistill.datasets.own.dataset import FolderConfig
 from lidistill.datasets.own.unpack import camera_name, unpack_bag
 from lidistill.errors import ConfigError, DatasetNotFoundError, FileFormatError, MissingPackageError
+from lidistill.images.files import read_image
 
 pytest.importorskip("rosbags")
 BAGS = {"ros1": (1, "drive.bag", {}), "sqlite": (2, "drive", {}), "mcap": (2, "m", {"mcap": True})}

@@ -14,7 +14,6 @@ from fakes.batches import waffle
 from golden_cases import golden_files, read_tensors
 
 from lidistill.backbones.waffleiron.grid import GridConfig
-from lidistill.datasets.images.files import read_image, resize
 from lidistill.geometry import (
     invert_rigid,
     project,
@@ -22,6 +21,7 @@ from lidistill.geometry import (
     rigid,
     transform_points,
 )
+from lidistill.images.files import read_image, resize
 from lidistill.records import CameraView, Frame
 from lidistill.samples.augmentation import Augmentation
 from lidistill.samples.distillation import Draws, SamplingConfig, sample_from_pairs

@@ -6,7 +6,7 @@ import pytest
 import torch
 from golden_cases import golden_files, read_tensors
 
-from lidistill.datasets.images.files import resize, resize_float
+from lidistill.images.files import resize, resize_float
 from lidistill.samples.pairing import resize_pixels
 
 FILES = golden_files("resize_pairing/*.safetensors")

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lidistill.data_check.check import check_root
-from lidistill.datasets.images import png
-from lidistill.datasets.images.files import conversion_of, image_size, read_image
 from lidistill.errors import FileFormatError
+from lidistill.images import png
+from lidistill.images.files import conversion_of, image_size, read_image
 
 SIZE_HW = (20, 300)
 RAMP = np.tile(np.linspace(0, 1, SIZE_HW[1]), (SIZE_HW[0], 1))

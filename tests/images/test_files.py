@@ -5,9 +5,9 @@ import pytest
 import torch
 from PIL import Image
 
-from lidistill.datasets.images.files import image_size, read_image, resize, resize_float
 from lidistill.datasets.sensors import SENSORS
 from lidistill.errors import DatasetNotFoundError, FileFormatError
+from lidistill.images.files import image_size, read_image, resize, resize_float
 
 
 def write(path: Path, size_hw: tuple[int, int] = (20, 30), mode: str = "RGB") -> Path:

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lidistill.datasets.images import png
-from lidistill.datasets.images.files import image_size, read_image
 from lidistill.errors import FileFormatError
+from lidistill.images import png
+from lidistill.images.files import image_size, read_image
 
 
 def chunk(name: bytes, data: bytes, checksum: int | None = None) -> bytes:

@@ -9,9 +9,9 @@ import pytest
 from golden_cases import DATA, needs_data
 from PIL import Image
 
-from lidistill.datasets.images import png
-from lidistill.datasets.images.files import read_image
 from lidistill.errors import FileFormatError
+from lidistill.images import png
+from lidistill.images.files import read_image
 
 MANY = 1 << 25
 

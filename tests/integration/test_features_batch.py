@@ -8,9 +8,9 @@ from fakes.command import run
 from fakes.runs import pretrain_values, probe_values, write_world
 from fakes.scan_writers import WRITERS, cloud
 
-from lidistill.datasets.scan_file import read_scan
 from lidistill.distill.run import pretrain
 from lidistill.recipes import apply_overrides
+from lidistill.scan_formats.scan_file import read_scan
 from lidistill.segment.report import train_and_score
 
 

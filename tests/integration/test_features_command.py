@@ -10,11 +10,11 @@ from fakes.scan_writers import WRITERS, cloud
 
 import lidistill
 from lidistill.datasets.own.files import read_label_table
-from lidistill.datasets.scan_file import read_scan
 from lidistill.distill.run import pretrain
 from lidistill.instances.boxes import read_boxes
 from lidistill.instances.find import InstanceFinder
 from lidistill.recipes import apply_overrides
+from lidistill.scan_formats.scan_file import read_scan
 from lidistill.segment.report import train_and_score
 
 

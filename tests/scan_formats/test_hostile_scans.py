@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from fakes.scan_writers import cloud, npy, pcd, ply
 
-from lidistill.datasets.scan_file import read_scan
-from lidistill.datasets.scan_formats.columns import MAX_POINTS, MAX_UNPACKED
 from lidistill.errors import FileFormatError
+from lidistill.scan_formats.columns import MAX_POINTS, MAX_UNPACKED
+from lidistill.scan_formats.scan_file import read_scan
 
 
 def header_only(shape, descr="<f4"):

@@ -13,10 +13,10 @@ from lidistill.datasets.kitti.semantic import SemanticKittiConfig
 from lidistill.datasets.nuscenes.dataset import NuScenesConfig
 from lidistill.datasets.own.dataset import FolderConfig
 from lidistill.datasets.pandaset.dataset import PandaSetConfig
-from lidistill.datasets.returns import has_return, mark_missing, present
 from lidistill.labels import IGNORE
 from lidistill.samples.distillation import SamplingConfig, distillation_sample, sample_rng
 from lidistill.samples.labelled import scan_sample
+from lidistill.scan_formats.returns import has_return, mark_missing, present
 
 LOST = [2, 7, 11]
 VALUES = np.array([[0, 0, 0], [np.inf, 1, 2], [np.nan] * 3])

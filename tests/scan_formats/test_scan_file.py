@@ -6,8 +6,8 @@ import pytest
 from fakes.scan_writers import NAMES, WRITERS, cloud, npy, pcd, ply
 from numpy.lib import recfunctions
 
-from lidistill.datasets.scan_file import SCAN_SUFFIXES, read_scan, scan_suffix
 from lidistill.errors import DatasetNotFoundError, FileFormatError
+from lidistill.scan_formats.scan_file import SCAN_SUFFIXES, read_scan, scan_suffix
 
 HUGE = 10**12
 
@@ -158,7 +158,7 @@ def test_headers_that_claim_a_million_million_points_are_an_error(tmp_path, name
 def test_an_archive_that_unpacks_to_too_much_is_refused_before_it_is_unpacked(
     tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("lidistill.datasets.scan_formats.arrays.MAX_UNPACKED", 10**6)
+    monkeypatch.setattr("lidistill.scan_formats.arrays.MAX_UNPACKED", 10**6)
     path = tmp_path / "bomb.npz"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for member in range(6):

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from fakes.scan_writers import NAMES, cloud, npy, npz, pcd, ply
 
-from lidistill.datasets.scan_file import read_scan
 from lidistill.errors import FileFormatError
+from lidistill.scan_formats.scan_file import read_scan
 
 
 def read(folder, name, content):

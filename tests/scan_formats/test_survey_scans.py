@@ -6,9 +6,9 @@ import pytest
 from fakes.scan_writers import cloud
 from fakes.surveys import e57, las
 
-from lidistill.datasets.scan_file import read_scan
-from lidistill.datasets.scan_formats import surveys
 from lidistill.errors import FileFormatError, MissingPackageError
+from lidistill.scan_formats import surveys
+from lidistill.scan_formats.scan_file import read_scan
 
 
 @pytest.mark.parametrize("suffix", [".las", ".laz"])

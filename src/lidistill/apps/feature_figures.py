@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from lidistill.apps.frame_features import FeatureReader, FrameFeatures, example_point, nearest_point
 from lidistill.datasets import FrameDataset
-from lidistill.datasets.images.files import read_image, resize
 from lidistill.distill.run import Ingredients
 from lidistill.errors import unknown_name
 from lidistill.figures.colors import label_colors, scale_colors
@@ -27,6 +26,7 @@ from lidistill.figures.features import (
 from lidistill.figures.overlay import draw_points, legend
 from lidistill.figures.sheet import Panel, mark_cross, sheet, write_png
 from lidistill.geometry import transform_points
+from lidistill.images.files import read_image, resize
 from lidistill.loading.mixture import Concatenation
 from lidistill.records import CameraView
 from lidistill.samples.pairing import pair_view

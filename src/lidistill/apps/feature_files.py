@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 
 from lidistill.apps.scan_jobs import Job
 from lidistill.atomic_write import replace_text, replacing
-from lidistill.datasets.scan_file import Scan, read_scan
 from lidistill.errors import DatasetNotFoundError, FileFormatError, first_line
 from lidistill.figures.cloud import write_ply
 from lidistill.figures.features import PcaBasis, fit_pca, pca_colors
 from lidistill.labels import IGNORE
 from lidistill.reading.files import open_file
 from lidistill.reading.names import listed
+from lidistill.scan_formats.scan_file import Scan, read_scan
 
 Output: TypeAlias = NDArray[Any]
 Compute: TypeAlias = Callable[[NDArray[np.float32], NDArray[np.float32] | None], Output]

@@ -18,7 +18,6 @@ from torch import Tensor, nn
 
 from lidistill.backbones import Backbone
 from lidistill.datasets.intensity_scale import IntensityWatch
-from lidistill.datasets.returns import has_return
 from lidistill.datasets.sensors import Sensor
 from lidistill.distill.losses import comparable
 from lidistill.errors import CheckpointError, FileFormatError
@@ -29,6 +28,7 @@ from lidistill.samples.augmentation import crop_mask, wants_intensity
 from lidistill.samples.distillation import SamplingConfig
 from lidistill.samples.labelled import scan_sample
 from lidistill.samples.preparer import Preparer
+from lidistill.scan_formats.returns import has_return
 from lidistill.training.precision import FeatureType, as_type
 
 T = TypeVar("T", bound=np.generic)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
-from lidistill.datasets.scan_file import SCAN_SUFFIXES, scan_suffix
 from lidistill.errors import ConfigError, DatasetNotFoundError
+from lidistill.scan_formats.scan_file import SCAN_SUFFIXES, scan_suffix
 
 Existing: TypeAlias = Literal["refuse", "overwrite", "skip"]
 """What happens to outputs that are there already."""

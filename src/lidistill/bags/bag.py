@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, Final
 
-from lidistill.datasets.own.ros import bag1, mcap, sqlite_bag
-from lidistill.datasets.own.ros.inflate import decoder_of, inflate
-from lidistill.datasets.own.ros.records import Channel, RawMessage, RecordFile
+from lidistill.bags import bag1, mcap, sqlite_bag
+from lidistill.bags.inflate import decoder_of, inflate
+from lidistill.bags.records import Channel, RawMessage, RecordFile
 from lidistill.errors import DatasetNotFoundError, FileFormatError, first_line
 from lidistill.reading.files import open_file, read_file
 from lidistill.reading.names import path_part, shown

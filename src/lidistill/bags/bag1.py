@@ -7,7 +7,7 @@ References:
 import struct
 from typing import Final
 
-from lidistill.datasets.own.ros.records import (
+from lidistill.bags.records import (
     CHANNEL,
     CHUNK,
     MESSAGE,

@@ -6,9 +6,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from lidistill.datasets.own.ros.cameras import CameraEntry, camera_entry, is_rectified
-from lidistill.datasets.own.ros.messages import CameraInfo, Transform
-from lidistill.datasets.own.ros.transforms import FrameTree
+from lidistill.bags.cameras import CameraEntry, camera_entry, is_rectified
+from lidistill.bags.messages import CameraInfo, Transform
+from lidistill.bags.transforms import FrameTree
 from lidistill.reading.names import shown
 
 STATIC: Final = "/tf_static"

@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from lidistill.datasets.own.ros.messages import CameraInfo
+from lidistill.bags.messages import CameraInfo
 from lidistill.geometry import check_rigid, rigid
 from lidistill.reading.names import shown
 

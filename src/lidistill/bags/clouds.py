@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from lidistill.datasets.own.ros.messages import Cloud, Field, rows
+from lidistill.bags.messages import Cloud, Field, rows
 from lidistill.reading.names import shown
 
 _NUMBERS: Final = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 8: "f8"}

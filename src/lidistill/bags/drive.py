@@ -11,20 +11,20 @@ import numpy as np
 import yaml
 from PIL import Image, UnidentifiedImageError
 
-from lidistill.datasets.own.ros.bags import Bag
-from lidistill.datasets.own.ros.calibration import Rig
-from lidistill.datasets.own.ros.clocks import Clock, Times, choose_clock
-from lidistill.datasets.own.ros.clouds import cloud_records
-from lidistill.datasets.own.ros.images import (
+from lidistill.bags.bag import Bag
+from lidistill.bags.calibration import Rig
+from lidistill.bags.clocks import Clock, Times, choose_clock
+from lidistill.bags.clouds import cloud_records
+from lidistill.bags.images import (
     is_deep,
     largest_sample,
     packed_file,
     raw_file,
     sample_bits,
 )
-from lidistill.datasets.own.ros.messages import CameraInfo, Cloud, PackedImage, RawImage
-from lidistill.datasets.own.ros.records import RawMessage
-from lidistill.datasets.own.ros.wire import parse
+from lidistill.bags.messages import CameraInfo, Cloud, PackedImage, RawImage
+from lidistill.bags.records import RawMessage
+from lidistill.bags.wire import parse
 from lidistill.records import Array
 
 _MAX_LINES: Final = 20

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from lidistill.datasets.own.ros.messages import Bytes, PackedImage, RawImage, rows
-from lidistill.datasets.own.ros.mosaic import PATTERNS, demosaic
+from lidistill.bags.messages import Bytes, PackedImage, RawImage, rows
+from lidistill.bags.mosaic import PATTERNS, demosaic
 from lidistill.reading.names import shown
 
 Pixels8 = NDArray[np.uint8]

@@ -8,7 +8,7 @@ import struct
 import zlib
 from typing import BinaryIO, Final
 
-from lidistill.datasets.own.ros.records import (
+from lidistill.bags.records import (
     CHANNEL,
     CHUNK,
     END,

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, Final
 
-from lidistill.datasets.own.ros.inflate import MAX_BYTES, inflate
+from lidistill.bags.inflate import MAX_BYTES, inflate
 
 SCHEMA: Final = "schema"
 CHANNEL: Final = "channel"

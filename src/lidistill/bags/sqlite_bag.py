@@ -5,8 +5,8 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from lidistill.datasets.own.ros.inflate import MAX_BYTES
-from lidistill.datasets.own.ros.records import Channel, RawMessage, plain_kind
+from lidistill.bags.inflate import MAX_BYTES
+from lidistill.bags.records import Channel, RawMessage, plain_kind
 
 MAGIC: Final = b"SQLite format 3\0"
 _MAX_TOPICS: Final = 10_000

@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from lidistill.datasets.own.ros.calibration import MOVING, STATIC
-from lidistill.datasets.own.ros.records import Channel
-from lidistill.datasets.own.ros.wire import ENCODINGS
+from lidistill.bags.calibration import MOVING, STATIC
+from lidistill.bags.records import Channel
+from lidistill.bags.wire import ENCODINGS
 from lidistill.errors import ConfigError, suggestion
 from lidistill.reading.names import shown
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from lidistill.datasets.own.ros.messages import Transform
+from lidistill.bags.messages import Transform
 from lidistill.geometry import MAX_WORLD, check_rigid, invert_rigid, quaternion_to_matrix, rigid
 
 

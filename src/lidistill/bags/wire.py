@@ -14,7 +14,7 @@ from typing import Final
 
 import numpy as np
 
-from lidistill.datasets.own.ros.messages import (
+from lidistill.bags.messages import (
     Bytes,
     CameraInfo,
     Cloud,
@@ -26,7 +26,7 @@ from lidistill.datasets.own.ros.messages import (
     RawImage,
     Transform,
 )
-from lidistill.datasets.own.ros.records import RawMessage
+from lidistill.bags.records import RawMessage
 
 _MAX_TEXT: Final = 1000
 _MAX_FIELDS: Final = 256

@@ -11,13 +11,13 @@ from PIL import Image
 
 from lidistill.data_check.findings import Diagnosis, examine
 from lidistill.data_check.overlays import draw_overlays
-from lidistill.datasets.images.files import conversion_of, read_image
-from lidistill.datasets.returns import present
 from lidistill.datasets.sensors import SENSORS, sensor_of
 from lidistill.errors import LidistillError
+from lidistill.images.files import conversion_of, read_image
 from lidistill.labels import IGNORE, LabelMap
 from lidistill.records import CameraView, Frame
 from lidistill.samples.pairing import pair_view
+from lidistill.scan_formats.returns import present
 
 NameOverlay: TypeAlias = Callable[[str, str], Path]
 """File for the overlay of a camera and kind."""

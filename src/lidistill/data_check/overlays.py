@@ -8,10 +8,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from lidistill.datasets.images.files import read_image
 from lidistill.figures.colors import depth_colors, label_colors
 from lidistill.figures.overlay import beside, draw_points, legend
 from lidistill.geometry import transform_points
+from lidistill.images.files import read_image
 from lidistill.labels import IGNORE, LabelMap
 from lidistill.records import CameraView, Frame
 from lidistill.samples.pairing import pair_view

@@ -13,10 +13,10 @@ import yaml
 from numpy.typing import NDArray
 
 from lidistill.atomic_write import replace_text
-from lidistill.datasets.returns import present
 from lidistill.datasets.sensors import SENSORS
 from lidistill.errors import ConfigError, DatasetNotFoundError, LidistillError
 from lidistill.records import Frame
+from lidistill.scan_formats.returns import present
 
 _NONE: Final = (0.0, 1.0)
 """Mean and deviation that ``folder`` gives scans without intensity: they leave its 0 as it is."""

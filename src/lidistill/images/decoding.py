@@ -14,10 +14,10 @@ import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image
 
-from lidistill.datasets.images import png
-from lidistill.datasets.images.deep import DeepImage
-from lidistill.datasets.images.headers import MAX_PIXELS, check_header, check_size
 from lidistill.errors import first_line
+from lidistill.images import png
+from lidistill.images.deep import DeepImage
+from lidistill.images.headers import MAX_PIXELS, check_header, check_size
 
 UNREADABLE: Final = (OSError, ValueError, SyntaxError, EOFError, struct.error)
 """What decoders raise."""

@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from lidistill.datasets.images import png
-from lidistill.datasets.images.decoding import JPEG_START, UNREADABLE, decode, open_by_pillow
-from lidistill.datasets.images.deep import DeepImage, Scale, scale_of, to_8_bits
-from lidistill.datasets.images.headers import check_header, check_size
 from lidistill.errors import FileFormatError, LidistillError, first_line
+from lidistill.images import png
+from lidistill.images.decoding import JPEG_START, UNREADABLE, decode, open_by_pillow
+from lidistill.images.deep import DeepImage, Scale, scale_of, to_8_bits
+from lidistill.images.headers import check_header, check_size
 from lidistill.reading.files import open_file, read_file
 
 logger = logging.getLogger(__name__)

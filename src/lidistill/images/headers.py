@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from mmap import mmap
 from typing import Final
 
-from lidistill.datasets.images import png
+from lidistill.images import png
 
 MAX_PIXELS: Final = 1 << 25
 """Of an image; the largest cameras of all sets have a tenth."""

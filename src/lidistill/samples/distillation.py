@@ -14,9 +14,9 @@ from pydantic import Field
 from torch import Tensor
 
 from lidistill.config import Config, Size
-from lidistill.datasets.images.files import read_image, resize_all
 from lidistill.datasets.sensors import sensor_of
 from lidistill.errors import FileFormatError
+from lidistill.images.files import read_image, resize_all
 from lidistill.records import CameraView, Frame, Sample
 from lidistill.samples.augmentation import (
     Augmentation,

@@ -16,16 +16,16 @@ from typing import Any, Final, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from lidistill.datasets.scan_formats.columns import (
+from lidistill.errors import FileFormatError, first_line
+from lidistill.reading.names import shown
+from lidistill.records import Array
+from lidistill.scan_formats.columns import (
     MAX_HEADER,
     MAX_UNPACKED,
     check_names,
     check_points,
     split_records,
 )
-from lidistill.errors import FileFormatError, first_line
-from lidistill.reading.names import shown
-from lidistill.records import Array
 
 logger = logging.getLogger(__name__)
 

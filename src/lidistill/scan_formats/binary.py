@@ -9,10 +9,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from lidistill.datasets.record_layout import other_layout
-from lidistill.datasets.returns import has_return
 from lidistill.errors import FileFormatError
 from lidistill.reading.files import read_file
+from lidistill.scan_formats.record_layout import other_layout
+from lidistill.scan_formats.returns import has_return
 
 MAX_RANGE: Final = 1e4
 """Metres that no lidar reaches, and flipped bits soon do."""

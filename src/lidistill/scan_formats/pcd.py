@@ -11,7 +11,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from lidistill.datasets.scan_formats.columns import (
+from lidistill.errors import FileFormatError, first_line
+from lidistill.reading.names import listed, shown
+from lidistill.records import Array
+from lidistill.scan_formats.columns import (
     MAX_HEADER,
     MAX_UNPACKED,
     Column,
@@ -22,11 +25,8 @@ from lidistill.datasets.scan_formats.columns import (
     split_records,
     warn_of_rest,
 )
-from lidistill.datasets.scan_formats.lzf import decompress_lzf
-from lidistill.datasets.scan_formats.text_columns import split_text, text_lines
-from lidistill.errors import FileFormatError, first_line
-from lidistill.reading.names import listed, shown
-from lidistill.records import Array
+from lidistill.scan_formats.lzf import decompress_lzf
+from lidistill.scan_formats.text_columns import split_text, text_lines
 
 _KEYS: Final = ("FIELDS", "SIZE", "TYPE", "DATA")
 _OLD_KEYS: Final = {"COLUMNS": "FIELDS"}  # as versions before 0.7 had it

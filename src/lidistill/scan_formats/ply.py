@@ -9,7 +9,10 @@ from typing import Final
 
 import numpy as np
 
-from lidistill.datasets.scan_formats.columns import (
+from lidistill.errors import FileFormatError
+from lidistill.reading.names import listed, shown
+from lidistill.records import Array
+from lidistill.scan_formats.columns import (
     MAX_HEADER,
     Column,
     check_names,
@@ -18,10 +21,7 @@ from lidistill.datasets.scan_formats.columns import (
     split_records,
     warn_of_rest,
 )
-from lidistill.datasets.scan_formats.text_columns import split_text, text_lines
-from lidistill.errors import FileFormatError
-from lidistill.reading.names import listed, shown
-from lidistill.records import Array
+from lidistill.scan_formats.text_columns import split_text, text_lines
 
 _ORDER: Final = {"ascii": "<", "binary_little_endian": "<", "binary_big_endian": ">"}
 _TYPES: Final = {

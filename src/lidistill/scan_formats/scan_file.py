@@ -11,28 +11,28 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from lidistill.datasets.binary import (
+from lidistill.errors import FileFormatError, suggestion
+from lidistill.reading.files import read_file
+from lidistill.reading.names import listed, shown
+from lidistill.records import Array
+from lidistill.scan_formats.arrays import parse_npy, parse_npz
+from lidistill.scan_formats.binary import (
     MAX_RANGE,
     check_intensity,
     check_num_columns,
     nothing_returned,
 )
-from lidistill.datasets.returns import mark_missing
-from lidistill.datasets.scan_formats.arrays import parse_npy, parse_npz
-from lidistill.datasets.scan_formats.columns import (
+from lidistill.scan_formats.columns import (
     MAX_UNPACKED,
     Column,
     check_size,
     record_type,
     split_records,
 )
-from lidistill.datasets.scan_formats.pcd import parse_pcd
-from lidistill.datasets.scan_formats.ply import parse_ply
-from lidistill.datasets.scan_formats.surveys import read_e57, read_las
-from lidistill.errors import FileFormatError, suggestion
-from lidistill.reading.files import read_file
-from lidistill.reading.names import listed, shown
-from lidistill.records import Array
+from lidistill.scan_formats.pcd import parse_pcd
+from lidistill.scan_formats.ply import parse_ply
+from lidistill.scan_formats.returns import mark_missing
+from lidistill.scan_formats.surveys import read_e57, read_las
 
 _INTENSITY: Final = ("intensity", "i", "reflectivity", "remission", "reflectance")
 _PREFIX: Final = "scalar_"  # CloudCompare puts it before every name of its own

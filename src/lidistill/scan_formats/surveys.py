@@ -12,11 +12,11 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from lidistill.datasets.scan_formats.columns import MAX_POINTS, MAX_UNPACKED, check_points
 from lidistill.errors import FileFormatError, require
 from lidistill.reading.apart import run_apart
 from lidistill.reading.files import open_file
 from lidistill.records import Array
+from lidistill.scan_formats.columns import MAX_POINTS, MAX_UNPACKED, check_points
 
 _HEADER: Final = 227  # bytes of the oldest LAS header
 _VLR: Final = 54  # bytes of the smallest variable length record

@@ -9,16 +9,16 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from lidistill.datasets.scan_formats.columns import (
+from lidistill.errors import FileFormatError, first_line
+from lidistill.reading.names import shown
+from lidistill.records import Array
+from lidistill.scan_formats.columns import (
     MAX_POINTS,
     MAX_UNPACKED,
     Column,
     check_points,
     warn_of_rest,
 )
-from lidistill.errors import FileFormatError, first_line
-from lidistill.reading.names import shown
-from lidistill.records import Array
 
 _MAX_DIGITS: Final = 64  # letters that one number may take
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from lidistill.datasets.images.files import read_image, resize
+from lidistill.images.files import read_image, resize
 from lidistill.records import Batch
 from lidistill.samples.distillation import SamplingConfig
 from lidistill.teachers import FeatureCache, Teacher, TeacherMaps

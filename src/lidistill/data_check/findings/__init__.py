@@ -21,9 +21,9 @@ from lidistill.data_check.findings.ground import Ground, fit_ground
 from lidistill.data_check.findings.observed import Camera, observe
 from lidistill.data_check.findings.sight import limits
 from lidistill.data_check.findings.world import in_lidar_frame, world_frame
-from lidistill.datasets.images.files import image_size
 from lidistill.datasets.sensors import Sensor
 from lidistill.errors import LidistillError
+from lidistill.images.files import image_size
 from lidistill.records import CameraView, Frame
 
 __all__ = ["CameraFit", "Diagnosis", "Fault", "Finding", "chosen_frames", "diagnose", "examine"]

@@ -11,8 +11,8 @@ from lidistill.data_check.findings.edges import Fit, fit, image_edges, together
 from lidistill.data_check.findings.observed import APART, Camera, Edges, Observed
 from lidistill.data_check.findings.remedies import Remedy
 from lidistill.data_check.findings.world import moved
-from lidistill.datasets.images.files import read_image
 from lidistill.errors import LidistillError
+from lidistill.images.files import read_image
 
 _MOST_IMAGES: Final = 150  # of a camera
 MOST_CAMERAS: Final = 3

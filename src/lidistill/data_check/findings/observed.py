@@ -16,8 +16,8 @@ from lidistill.data_check.findings.edges import (
     image_edges,
     together,
 )
-from lidistill.datasets.images.files import read_image
 from lidistill.errors import LidistillError
+from lidistill.images.files import read_image
 from lidistill.records import CameraView, Frame
 
 Edges: TypeAlias = NDArray[np.float32]

@@ -18,18 +18,18 @@ from lidistill.datasets.argoverse2.log import (
     read_log,
 )
 from lidistill.datasets.base import DatasetConfig, Parts, distinct
-from lidistill.datasets.binary import MAX_RANGE, nothing_returned
 from lidistill.datasets.completeness import OnDisk, missing_files, usable_frames
-from lidistill.datasets.images.files import image_size
 from lidistill.datasets.own.files import Name, read_statistics
 from lidistill.datasets.own.trajectory import SECOND
-from lidistill.datasets.returns import has_return
 from lidistill.datasets.sensors import Sensor
 from lidistill.errors import DatasetNotFoundError, FileFormatError
 from lidistill.geometry import invert_rigid, transform_points
+from lidistill.images.files import image_size
 from lidistill.labels import LabelMap
 from lidistill.reading.names import listed
 from lidistill.records import CameraView, Frame
+from lidistill.scan_formats.binary import MAX_RANGE, nothing_returned
+from lidistill.scan_formats.returns import has_return
 
 Split: TypeAlias = Literal["train", "val", "test"]
 Lidars: TypeAlias = Literal["up", "down", "both"]

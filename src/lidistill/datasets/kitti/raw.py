@@ -9,16 +9,16 @@ from pydantic import Field
 
 from lidistill.config import MayChange
 from lidistill.datasets.base import DatasetConfig, Parts, distinct
-from lidistill.datasets.binary import check_intensity, read_scan
 from lidistill.datasets.completeness import FileListing, OnDisk, missing_files, usable_frames
-from lidistill.datasets.images.files import a_few, size_of_view
 from lidistill.datasets.kitti.calibration import read_raw_calibration
 from lidistill.errors import DatasetNotFoundError
 from lidistill.geometry import check_pinhole
+from lidistill.images.files import a_few, size_of_view
 from lidistill.labels import LabelMap
 from lidistill.reading.files import blamed_on
 from lidistill.reading.names import in_order
 from lidistill.records import CameraView, Frame
+from lidistill.scan_formats.binary import check_intensity, read_scan
 
 Camera: TypeAlias = Literal["image_02", "image_03"]
 

@@ -11,9 +11,7 @@ from pydantic import Field
 
 from lidistill.config import MayChange
 from lidistill.datasets.base import DatasetConfig, Parts, distinct
-from lidistill.datasets.binary import check_intensity, read_label_ids, read_scan
 from lidistill.datasets.completeness import FileListing, OnDisk, missing_files, usable_frames
-from lidistill.datasets.images.files import a_few, size_of_view
 from lidistill.datasets.kitti.calibration import read_calibration, read_poses
 from lidistill.datasets.kitti.sequences import (
     calibration_file,
@@ -24,10 +22,12 @@ from lidistill.datasets.sensors import Sensor
 from lidistill.datasets.submission_format import SubmissionFormat
 from lidistill.errors import DatasetNotFoundError, FileFormatError
 from lidistill.geometry import check_pinhole
+from lidistill.images.files import a_few, size_of_view
 from lidistill.labels import LabelMap, load_label_map
 from lidistill.reading.files import blamed_on
 from lidistill.reading.names import in_order
 from lidistill.records import CameraView, Frame
+from lidistill.scan_formats.binary import check_intensity, read_label_ids, read_scan
 
 logger = logging.getLogger(__name__)
 

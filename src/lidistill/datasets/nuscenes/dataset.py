@@ -10,7 +10,6 @@ from pydantic import Field, model_validator
 
 from lidistill.config import MayChange
 from lidistill.datasets.base import DatasetConfig, Parts, distinct
-from lidistill.datasets.binary import read_label_ids
 from lidistill.datasets.completeness import FileListing, OnDisk, missing_files, usable_frames
 from lidistill.datasets.nuscenes.index import KeyFrames
 from lidistill.datasets.nuscenes.scan import read_key_scan
@@ -25,6 +24,7 @@ from lidistill.geometry import check_pinhole, invert_rigid
 from lidistill.labels import LabelMap, load_label_map
 from lidistill.reading.files import blamed_on
 from lidistill.records import CameraView, Frame
+from lidistill.scan_formats.binary import read_label_ids
 
 logger = logging.getLogger(__name__)
 

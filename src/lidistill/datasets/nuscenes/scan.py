@@ -6,9 +6,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from lidistill.datasets.binary import check_intensity, read_scan
-from lidistill.datasets.returns import has_return
 from lidistill.errors import FileFormatError
+from lidistill.scan_formats.binary import check_intensity, read_scan
+from lidistill.scan_formats.returns import has_return
 
 _NUM_COLUMNS: Final = 5  # x, y, z, intensity, ring
 _NO_RING: Final = -1  # of other lidars in this layout, which may have any number of rings

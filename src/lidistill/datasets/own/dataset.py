@@ -22,12 +22,12 @@ from lidistill.datasets.own.label_files import read_ids
 from lidistill.datasets.own.recording import Recording, read_recording, subfolders
 from lidistill.datasets.own.splits import SplitLists
 from lidistill.datasets.own.view import view_of
-from lidistill.datasets.scan_file import Scan, read_scan
 from lidistill.datasets.sensors import SENSORS, Sensor, without_intensity
 from lidistill.errors import DatasetNotFoundError, FileFormatError
 from lidistill.labels import LabelMap
 from lidistill.reading.names import listed
 from lidistill.records import Frame
+from lidistill.scan_formats.scan_file import Scan, read_scan
 
 _CALIBRATION: Final = "calibration.yaml"
 _NO_INTENSITY: Final = "none"

@@ -6,9 +6,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from lidistill.datasets.binary import read_label_ids
-from lidistill.datasets.scan_formats.arrays import read_array
 from lidistill.reading.files import read_file
+from lidistill.scan_formats.arrays import read_array
+from lidistill.scan_formats.binary import read_label_ids
 
 _CLASS_BITS: Final = 0xFFFF  # of a .label file, as in SemanticKITTI; the others count instances
 

@@ -15,10 +15,10 @@ from lidistill.datasets.own.files import Calibration, linked
 from lidistill.datasets.own.nearest import describe_gaps, nearest_images
 from lidistill.datasets.own.scan_poses import scan_poses
 from lidistill.datasets.own.trajectory import SECOND, Trajectory
-from lidistill.datasets.scan_file import SCAN_SUFFIXES, scan_suffix
 from lidistill.errors import DatasetNotFoundError, FileFormatError
 from lidistill.geometry import invert_rigid
 from lidistill.reading.names import in_order, shown
+from lidistill.scan_formats.scan_file import SCAN_SUFFIXES, scan_suffix
 
 logger = logging.getLogger(__name__)
 

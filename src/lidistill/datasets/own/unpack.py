@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from lidistill.datasets.own.ros.bags import open_bag
-from lidistill.datasets.own.ros.drive import DriveWriter, Written
-from lidistill.datasets.own.ros.topics import Topics
+from lidistill.bags.bag import open_bag
+from lidistill.bags.drive import DriveWriter, Written
+from lidistill.bags.topics import Topics
 from lidistill.errors import ConfigError, FileFormatError, first_line
 from lidistill.reading.names import shown
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from lidistill.datasets.images.files import image_size
 from lidistill.datasets.own.recording import Recording
 from lidistill.errors import FileFormatError
+from lidistill.images.files import image_size
 from lidistill.records import CameraView
 
 

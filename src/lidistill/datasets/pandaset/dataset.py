@@ -9,7 +9,6 @@ from pydantic import Field, field_validator, model_validator
 
 from lidistill.config import MayChange
 from lidistill.datasets.base import DatasetConfig, Parts, distinct
-from lidistill.datasets.binary import MAX_RANGE, nothing_returned
 from lidistill.datasets.completeness import usable_frames
 from lidistill.datasets.pandaset.drive import DriveFiles, is_drive, read_drive
 from lidistill.datasets.pandaset.frame_numbers import frame_numbers
@@ -22,6 +21,7 @@ from lidistill.geometry import invert_rigid, rigid, transform_points
 from lidistill.labels import LabelMap, load_label_map
 from lidistill.reading.names import in_order
 from lidistill.records import Frame
+from lidistill.scan_formats.binary import MAX_RANGE, nothing_returned
 
 CameraName: TypeAlias = Literal[
     "front_camera",

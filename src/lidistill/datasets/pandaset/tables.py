@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lidistill.datasets.pandaset.dataframe_pickle import Table, read_dataframe
-from lidistill.datasets.returns import has_return
 from lidistill.errors import FileFormatError
 from lidistill.geometry import MAX_WORLD
 from lidistill.reading.names import shown
 from lidistill.records import Array
+from lidistill.scan_formats.returns import has_return
 
 _MAX_SHOWN: Final = 8  # names of columns in an error
 

@@ -3,9 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from lidistill.datasets.images.files import a_few, size_of_view
 from lidistill.datasets.pandaset.drive import CameraFiles
 from lidistill.geometry import check_pinhole, invert_rigid
+from lidistill.images.files import a_few, size_of_view
 from lidistill.reading.files import blamed_on
 from lidistill.records import CameraView
 
