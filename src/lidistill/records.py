@@ -86,6 +86,9 @@ class Frame:
     """(N,) in the sensor's own scale."""
     labels: NDArray[np.uint8] | None = None
     """(N,) training ids, 255 = ignore."""
+    segments: NDArray[np.uint32] | None = None
+    """(N,) number of the object or of the surface that a point is of, in the data set's own count;
+    two points are of one segment where both the class and this are the same."""
     views: tuple[CameraView, ...] = ()
     T_world_lidar: NDArray[np.float64] | None = None
     """(4, 4) lidar coordinates to the drive's world coordinates, metres."""
@@ -98,6 +101,8 @@ class Frame:
         _check_shape("intensity", self.intensity, (num_points,))
         if self.labels is not None:
             _check_shape("labels", self.labels, (num_points,))
+        if self.segments is not None:
+            _check_shape("segments", self.segments, (num_points,))
         if self.T_world_lidar is not None:
             _check_shape("T_world_lidar", self.T_world_lidar, (4, 4))
 

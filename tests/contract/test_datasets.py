@@ -6,6 +6,7 @@ import pickle
 import numpy as np
 import pytest
 from fakes.batches import waffle
+from pydantic import ValidationError
 
 from lidistill.config import resume_rule
 from lidistill.datasets import DATASETS
@@ -69,6 +70,20 @@ def test_frames_are_read_the_same_twice(dataset):
     first, again = dataset[0], dataset[0]
     np.testing.assert_array_equal(first.points, again.points)
     assert first.points.dtype == first.intensity.dtype == np.float32
+
+
+@pytest.mark.parametrize("kind", sorted(DATASETS))
+def test_who_does_not_know_objects_says_so(kind, tmp_path):
+    options = write_copy(kind, tmp_path)
+    if DATASETS[kind].HAS_INSTANCES:
+        assert DATASETS[kind](root=tmp_path, instances=True, **options).MIN_SEGMENT_POINTS > 0
+        return
+    with pytest.raises(ValidationError, match="does not say which object"):
+        DATASETS[kind](root=tmp_path, instances=True, **options)
+
+
+def test_segments_are_read_only_where_they_are_wanted(dataset):
+    assert dataset[0].segments is None
 
 
 def test_labels_are_training_ids(dataset):

@@ -116,6 +116,13 @@ class FakeNuScenes:
     def label_file(self, key):
         return self.root / "lidarseg" / self.version / f"{key}_lidarseg.bin"
 
+    def write_panoptic(self, key, labels):
+        """Class times 1000 plus object, of every point of a scan."""
+        path = self.root / "panoptic" / self.version / f"{key}_panoptic.npz"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.savez_compressed(path, data=np.asarray(labels, np.uint16))
+        return path
+
     def write_tables(self):
         folder = self.root / self.version
         folder.mkdir(parents=True, exist_ok=True)

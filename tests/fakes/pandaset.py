@@ -73,6 +73,31 @@ def write_drive(root: Path, name: str = "001", drive: Drive | None = None) -> Pa
     return folder
 
 
+@dataclass(kw_only=True)
+class Cuboid:
+    """A box around an object, in the world."""
+
+    label: str
+    center: tuple[float, float, float]
+    size: tuple[float, float, float]  # width, length, height
+    yaw: float = 0.0
+    sensor: int = -1
+
+
+def write_cuboids(folder: Path, frame: int, cuboids: list[Cuboid]) -> Path:
+    path = folder / "annotations" / "cuboids" / f"{frame:02d}.pkl.gz"
+    columns = {
+        "label": np.array([one.label for one in cuboids], dtype=object),
+        "yaw": np.array([one.yaw for one in cuboids]),
+        "cuboids.sensor_id": np.array([one.sensor for one in cuboids]),
+    }
+    for axis, letter in enumerate("xyz"):
+        columns[f"position.{letter}"] = np.array([one.center[axis] for one in cuboids])
+        columns[f"dimensions.{letter}"] = np.array([one.size[axis] for one in cuboids])
+    _write_table(path, columns, "old")
+    return path
+
+
 def _tables(drive: Drive) -> tuple[np.ndarray, dict[str, np.ndarray], np.ndarray]:
     rng = np.random.default_rng(0)
     points = drive.points if drive.points is not None else rng.uniform(-20, 20, (60, 3))

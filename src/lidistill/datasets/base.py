@@ -9,7 +9,11 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Protocol, Self
+from typing import TYPE_CHECKING, ClassVar, Protocol, Self, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import model_validator
 
 from lidistill.config import MayChange
 from lidistill.datasets.completeness import CompletenessConfig
@@ -17,6 +21,9 @@ from lidistill.datasets.sensors import SENSORS, Sensor
 from lidistill.datasets.submission_format import SubmissionFormat
 from lidistill.labels import LabelMap
 from lidistill.records import Frame
+
+LabelsAndSegments: TypeAlias = tuple[NDArray[np.uint8] | None, NDArray[np.uint32] | None]
+"""Of the points of a frame, as ``Frame`` has them."""
 
 
 class FrameDataset(Protocol):
@@ -95,9 +102,15 @@ class DatasetConfig(CompletenessConfig):
     """Keys that select its benchmark's test set; empty where there is no server."""
     FIRST_RECIPE: ClassVar[str | None] = None
     """Recipe to begin with, where intensity statistics are the user's own to count."""
+    HAS_INSTANCES: ClassVar[bool] = False
+    """Whether it says which object a point is of."""
+    MIN_SEGMENT_POINTS: ClassVar[int] = 50
+    """Points of a segment that counts in panoptic quality though nothing matches it."""
 
     root: MayChange[Path]
     """Where data lie is free when a run goes on; that they are the same, their frames tell."""
+    instances: bool = False
+    """Also read which object each point is of, for panoptic quality."""
 
     if TYPE_CHECKING:
         # Fields of some data sets and properties of others, which pydantic would call a shadow.
@@ -105,6 +118,13 @@ class DatasetConfig(CompletenessConfig):
         def kind(self) -> str: ...  # noqa: D102
         @property
         def sensor(self) -> str: ...  # noqa: D102
+
+    @model_validator(mode="after")
+    def _instances_are_there(self) -> Self:
+        if self.instances and not self.HAS_INSTANCES:
+            msg = f"instances=true, but {self.kind} does not say which object a point is of"
+            raise ValueError(msg)
+        return self
 
     @classmethod
     @abstractmethod

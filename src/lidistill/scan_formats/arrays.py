@@ -60,7 +60,7 @@ def parse_npz(content: bytes, source: Path) -> dict[str, Array]:
     Raises:
         FileFormatError: If the archive is damaged, or unpacks to more than ``MAX_UNPACKED`` bytes.
     """
-    arrays = _unpack(content, source)
+    arrays = read_archive(content, source)
     columns: dict[str, Array] = {}
     points = next(iter(arrays)) if len(arrays) == 1 else "points"
     if points in arrays:
@@ -162,7 +162,12 @@ def _columns(array: Array, source: str) -> dict[str, Array]:
     return {name: native[:, i] for i, name in enumerate(_PLAIN[: array.shape[1]])}
 
 
-def _unpack(content: bytes, source: Path) -> dict[str, Array]:
+def read_archive(content: bytes, source: Path) -> dict[str, Array]:
+    """All arrays of an archive by their names.
+
+    Raises:
+        FileFormatError: If it is damaged, or unpacks to more than ``MAX_UNPACKED`` bytes.
+    """
     try:
         # Before Python lists them: an archive of nothing but names lists millions.
         if content.count(_ENTRY) > 2 * _MAX_ARRAYS + len(content) // _RARE:

@@ -53,4 +53,5 @@ def present(frame: Frame) -> Frame:
         points=frame.points[returned],
         intensity=frame.intensity[returned],
         labels=None if frame.labels is None else frame.labels[returned],
+        segments=None if frame.segments is None else frame.segments[returned],
     )

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from lidistill.config import MayChange
-from lidistill.datasets.base import DatasetConfig, Parts, distinct
+from lidistill.datasets.base import DatasetConfig, LabelsAndSegments, Parts, distinct
 from lidistill.datasets.completeness import FileListing, OnDisk, missing_files, usable_frames
 from lidistill.datasets.kitti.calibration import read_calibration, read_poses
 from lidistill.datasets.kitti.sequences import (
@@ -48,6 +48,7 @@ class SemanticKittiConfig(DatasetConfig):
         Sensor(name="semantic_kitti", intensity_mean=0.28613698, intensity_std=0.14090556),
     )
     TEST_SET: ClassVar = {"split": "test"}
+    HAS_INSTANCES: ClassVar = True
 
     kind: Literal["semantic_kitti"] = "semantic_kitti"
     root: MayChange[Path]  # the folder that holds sequences/, or dataset/sequences/
@@ -179,23 +180,27 @@ class SemanticKitti:
         scan = read_scan(path, _NUM_COLUMNS)
         check_intensity(scan, path, "the remission, is not in 0 to 1")
         poses = self._T_world_lidar.get(sequence)
+        labels, segments = self._labels(index, len(scan))
         return Frame(
             frame_id=f"{sequence}/{name}",
             sensor=self.sensor,
             points=np.ascontiguousarray(scan[:, :3]),
             intensity=np.ascontiguousarray(scan[:, 3]),
-            labels=self._labels(index, len(scan)),
+            labels=labels,
+            segments=segments,
             views=self._views(index),
             T_world_lidar=None if poses is None else poses[int(name)],
         )
 
-    def _labels(self, index: int, num_points: int) -> NDArray[np.uint8] | None:
+    def _labels(self, index: int, num_points: int) -> LabelsAndSegments:
+        """Classes of the points and, if wanted, their whole labels."""
         if self.config.labels == "none" or not self._has_labels[index]:
-            return None
+            return None, None
         sequence, name = self._frames[index]
         path = self._sequence(sequence) / "labels" / f"{name}.label"
-        ids = read_label_ids(path, "<u4", num_points) & _CLASS_BITS
-        return self.label_map.apply(ids, source=str(path))
+        whole = read_label_ids(path, "<u4", num_points)
+        classes = self.label_map.apply(whole & _CLASS_BITS, source=str(path))
+        return classes, whole.astype(np.uint32) if self.config.instances else None
 
     def _views(self, index: int) -> tuple[CameraView, ...]:
         if self.config.images == "none" or not self._has_image[index]:

@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from lidistill.config import MayChange
-from lidistill.datasets.base import DatasetConfig, Parts, distinct
+from lidistill.datasets.base import DatasetConfig, LabelsAndSegments, Parts, distinct
 from lidistill.datasets.completeness import FileListing, OnDisk, missing_files, usable_frames
 from lidistill.datasets.nuscenes.index import KeyFrames
+from lidistill.datasets.nuscenes.label_files import label_file, read_labels
 from lidistill.datasets.nuscenes.scan import read_key_scan
 from lidistill.datasets.nuscenes.scenes import official_scenes
 from lidistill.datasets.nuscenes.share import Share, frames_of_share, scenes_of_share
@@ -24,7 +25,6 @@ from lidistill.geometry import check_pinhole, invert_rigid
 from lidistill.labels import LabelMap, load_label_map
 from lidistill.reading.files import blamed_on
 from lidistill.records import CameraView, Frame
-from lidistill.scan_formats.binary import read_label_ids
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +52,8 @@ class NuScenesConfig(DatasetConfig):
     # Over the training set, as the authors of ScaLR (CVPR 2024) computed it.
     SENSORS: ClassVar = (Sensor(name="nuscenes", intensity_mean=18.742355, intensity_std=22.04632),)
     TEST_SET: ClassVar = {"split": "test", "version": "v1.0-test"}
+    HAS_INSTANCES: ClassVar = True
+    MIN_SEGMENT_POINTS: ClassVar = 15
 
     kind: Literal["nuscenes"] = "nuscenes"
     root: MayChange[Path]  # the folder that holds samples/ and the tables
@@ -103,6 +105,7 @@ class NuScenes:
         <root>/samples/LIDAR_TOP/*.pcd.bin
         <root>/samples/CAM_FRONT/*.jpg, …
         <root>/lidarseg/v1.0-trainval/<sample_data token>_lidarseg.bin
+        <root>/panoptic/v1.0-trainval/<sample_data token>_panoptic.npz, where instances are read
 
     Splits: the official scene lists (``datasets/nuscenes/splits.yaml``), and train cut in two for
     tuning without a look at val (``tune_train``, 600 scenes, and ``tune_val``, 100). Classes: the
@@ -189,12 +192,14 @@ class NuScenes:
         T_world_lidar = self._index.T_world_ego(frame, _LIDAR) @ self._index.T_ego_sensor(
             frame, _LIDAR
         )
+        labels, segments = self._labels(index, len(scan))
         return Frame(
             frame_id=self._frame_id(frame),
             sensor=self.sensor,
             points=np.ascontiguousarray(scan[:, :3]),
             intensity=np.ascontiguousarray(scan[:, 3]),
-            labels=self._labels(index, len(scan)),
+            labels=labels,
+            segments=segments,
             views=self._views(index, T_world_lidar),
             T_world_lidar=T_world_lidar,
         )
@@ -208,13 +213,15 @@ class NuScenes:
 
     def _label_file(self, frame: int) -> str:
         token = self._index.lidar_token[frame].decode()
-        return f"lidarseg/{self.config.version}/{token}_lidarseg.bin"
+        return label_file(self.config.version, token, instances=self.config.instances)
 
-    def _labels(self, index: int, num_points: int) -> NDArray[np.uint8] | None:
-        if self.config.labels == "none" or not self._has_labels[index]:
-            return None
-        path = self.config.root / self._label_file(int(self._frames[index]))
-        return self.label_map.apply(read_label_ids(path, "u1", num_points), source=str(path))
+    def _labels(self, index: int, num_points: int) -> LabelsAndSegments:
+        """Classes of the points and, if wanted, their segments."""
+        config = self.config
+        if config.labels == "none" or not self._has_labels[index]:
+            return None, None
+        path = config.root / self._label_file(int(self._frames[index]))
+        return read_labels(path, num_points, self.label_map, instances=config.instances)
 
     def _views(self, index: int, T_world_lidar: NDArray[np.float64]) -> tuple[CameraView, ...]:
         if self.config.images == "none":

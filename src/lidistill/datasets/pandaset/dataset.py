@@ -4,12 +4,12 @@ from pathlib import Path
 from typing import ClassVar, Final, Literal, Self, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
 
 from lidistill.config import MayChange
-from lidistill.datasets.base import DatasetConfig, Parts, distinct
+from lidistill.datasets.base import DatasetConfig, LabelsAndSegments, Parts, distinct
 from lidistill.datasets.completeness import usable_frames
+from lidistill.datasets.pandaset.cuboids import cuboid_file, objects_of, read_cuboids
 from lidistill.datasets.pandaset.drive import DriveFiles, is_drive, read_drive
 from lidistill.datasets.pandaset.frame_numbers import frame_numbers
 from lidistill.datasets.pandaset.missing import missing_from, on_disk
@@ -54,6 +54,7 @@ class PandaSetConfig(DatasetConfig):
     """Which part of PandaSet to read."""
 
     EXAMPLE: ClassVar = "002/lidar/00.pkl.gz"
+    HAS_INSTANCES: ClassVar = True
     # Over the training set, as the authors of ScaLR (CVPR 2024) computed them.
     SENSORS: ClassVar = (
         Sensor(
@@ -220,12 +221,14 @@ class PandaSet:
                 f"most {MAX_RANGE:g}; the scan or lidar/poses.json is damaged. Unpack both again."
             )
             raise FileFormatError(msg)
+        labels, segments = self._labels(drive, frame, table)
         return Frame(
             frame_id=self._frame_id(drive, frame),
             sensor=self.sensor,
             points=points,
             intensity=table.intensity,
-            labels=self._labels(drive, frame, table),
+            labels=labels,
+            segments=segments,
             views=tuple(
                 view_of(drive.cameras[name], frame, T_world_lidar)
                 for name in self.cameras
@@ -246,12 +249,15 @@ class PandaSet:
     def _frame_id(self, drive: DriveFiles, frame: str) -> str:
         return f"{drive.name}/{frame}/{self.sensor}"
 
-    def _labels(self, drive: DriveFiles, frame: str, table: PointTable) -> NDArray[np.uint8] | None:
+    def _labels(self, drive: DriveFiles, frame: str, table: PointTable) -> LabelsAndSegments:
         if self.config.labels == "none" or frame not in drive.labels:
-            return None
-        path = drive.labels[frame]
-        raw = read_classes(path, drive.scans[frame], table.index)
-        return self.label_map.apply(raw[table.rows], source=str(path))
+            return None, None
+        raw = read_classes(drive.labels[frame], drive.scans[frame], table.index)
+        labels = self.label_map.apply(raw[table.rows], source=str(drive.labels[frame]))
+        if not self.config.instances:
+            return labels, None
+        cuboids = read_cuboids(cuboid_file(drive, frame), DEVICE[self.sensor], self.label_map)
+        return objects_of(table.world, labels, cuboids, self.label_map)
 
     def _find_drives(self) -> tuple[DriveFiles, ...]:
         root, wanted = self.config.root, self.config.drives

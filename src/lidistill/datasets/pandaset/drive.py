@@ -41,6 +41,8 @@ class DriveFiles:
     """Table of points of every frame that has one, in order."""
     labels: dict[str, Path]
     """Table of classes of every frame that has one."""
+    cuboids: dict[str, Path]
+    """Table of boxes around objects of every frame that has one."""
     cameras: dict[str, CameraFiles]
     T_world_ego: dict[str, NDArray[np.float64]] = field(repr=False)
     """(4, 4) pose of the vehicle at each scan, metres."""
@@ -72,6 +74,7 @@ def read_drive(folder: Path, cameras: Collection[str]) -> DriveFiles:
         name=folder.name,
         scans=scans,
         labels=_numbered(folder / "annotations" / "semseg", _TABLES),
+        cuboids=_numbered(folder / "annotations" / "cuboids", _TABLES),
         cameras={
             name: _read_camera(folder / "camera" / name)
             for name in cameras

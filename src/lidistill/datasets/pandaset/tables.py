@@ -133,18 +133,28 @@ def _rows_of(wanted: Array, names: Array, path: Path, scan: Path) -> NDArray[np.
 def _numbers(path: Path, names: tuple[str, ...]) -> tuple[list[Array], Array]:
     """The named columns, all of them numbers, and the index of the table."""
     table = read_dataframe(path)
-    absent = [name for name in names if name not in table.names]
-    if absent:
-        raise _foreign(path, f"{absent[0]!r} is missing", names, table)
-    columns = [_plain(column) for column in table.columns(names)]
-    for name, column in zip(names, columns, strict=True):
-        if column.dtype.kind not in "biuf":
-            raise _foreign(path, f"{name!r} is not numbers but {column.dtype}", names, table)
+    columns = number_columns(table, names)
     index = table.index()
     if len(index) != len(columns[0]):
         msg = f"its index names {len(index)} rows, its columns have {len(columns[0])}"
         raise _damaged(path, msg)
     return columns, index
+
+
+def number_columns(table: Table, names: tuple[str, ...]) -> list[Array]:
+    """The named columns of a table.
+
+    Raises:
+        FileFormatError: If one is missing, or holds anything but numbers.
+    """
+    absent = [name for name in names if name not in table.names]
+    if absent:
+        raise _foreign(f"{absent[0]!r} is missing", names, table)
+    columns = [_plain(column) for column in table.columns(names)]
+    for name, column in zip(names, columns, strict=True):
+        if column.dtype.kind not in "biuf":
+            raise _foreign(f"{name!r} is not numbers but {column.dtype}", names, table)
+    return columns
 
 
 def _plain(column: Array) -> Array:
@@ -154,10 +164,10 @@ def _plain(column: Array) -> Array:
     return np.array(column.tolist())
 
 
-def _foreign(path: Path, found: str, names: tuple[str, ...], table: Table) -> FileFormatError:
+def _foreign(found: str, names: tuple[str, ...], table: Table) -> FileFormatError:
     there = ", ".join(shown(name, limit=20) for name in table.names[:_MAX_SHOWN])
     return FileFormatError(
-        f"{path}: its column {found}, expected the columns {', '.join(names)}; found "
+        f"{table.path}: its column {found}, expected the columns {', '.join(names)}; found "
         f"{there or 'none'}{', …' if len(table.names) > _MAX_SHOWN else ''}. Is it another data "
         "set's file?"
     )
