@@ -5,8 +5,7 @@ Shape letters: N points.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Final, Literal, TypeAlias
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,37 +13,12 @@ from numpy.typing import NDArray
 from lidistill.apps.feature_files import Colour, Compute
 from lidistill.errors import FileFormatError
 from lidistill.figures.colors import label_colors, scale_colors
-from lidistill.instances.boxes import InstanceConfig, read_boxes, shipped_boxes
 from lidistill.instances.find import InstanceFinder
-
-Neighbors: TypeAlias = int | Literal["as-released"] | None
 
 CLASS_BITS: Final = 16
 """Of a label, the lower half; the upper one counts objects, as in SemanticKITTI."""
 _MAX_OBJECTS: Final = (1 << 16) - 1
 _GOLDEN: Final = 0.6180339887498949  # neighbouring numbers get colours far apart
-
-
-def instance_config(
-    boxes: str, class_names: Sequence[str], *, neighbors: Neighbors = None, split: bool = False
-) -> InstanceConfig:
-    """How objects are told apart.
-
-    Args:
-        boxes: ``auto``, the name of a shipped table, or a YAML file.
-        class_names: Of the run.
-        neighbors: In place of 32.
-        split: Cut clusters that are larger than their class's box.
-
-    Raises:
-        ConfigError: If there is no such table.
-        FileFormatError: If the file holds none.
-    """
-    path = Path(boxes)
-    is_file = path.suffix in {".yaml", ".yml"} or path.exists()
-    config = read_boxes(path) if is_file else shipped_boxes(boxes, class_names)
-    changes = {} if neighbors is None else {"neighbors": neighbors}
-    return config.changed(split=split, **changes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

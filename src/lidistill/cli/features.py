@@ -21,9 +21,10 @@ from lidistill.apps.feature_files import (
     write_outputs,
 )
 from lidistill.apps.features import FeatureModel
-from lidistill.apps.instances import WithObjects, instance_config, object_colour
+from lidistill.apps.instances import WithObjects, object_colour
 from lidistill.apps.load_features import load
 from lidistill.apps.scan_jobs import Existing, Jobs, check_free, plan_jobs
+from lidistill.cli.boxes import DEFAULT_BOXES, Boxes
 from lidistill.cli.output import OUT, print_json
 from lidistill.config import FrozenPrecision
 from lidistill.datasets.own.files import read_statistics
@@ -78,24 +79,8 @@ class ScanOptions:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ObjectOptions:
-    """How points of a class are told apart into objects; see docs/instances.md."""
-
-    instances: bool = False
-    """Tell objects apart, and write their numbers in the upper 16 bits of each label."""
-    boxes: str = "auto"
-    """Sizes of objects: auto, a shipped table, or a YAML file: `car: [4.4, 1.8]`, metres."""
-    neighbors: int | Literal["as-released"] | None = None
-    """Nearest points that a point may be joined to, 32; as-released: see the docs."""
-    split: bool = False
-    """Cut clusters that are larger than their class's box."""
-
-
 _Options = Annotated[ScanOptions, tyro.conf.arg(name="")]
 _DEFAULT = ScanOptions()
-_Objects = Annotated[ObjectOptions, tyro.conf.arg(name="")]
-_NO_OBJECTS = ObjectOptions()
 
 
 def features(
@@ -144,7 +129,8 @@ def predict(
     *,
     output: Path,
     format: Literal["npy", "label"] | None = None,  # noqa: A002  the option's name
-    objects: _Objects = _NO_OBJECTS,
+    instances: bool = False,
+    boxes: Boxes = DEFAULT_BOXES,
     options: _Options = _DEFAULT,
     json: bool = False,
 ) -> None:
@@ -161,12 +147,16 @@ def predict(
         output: Folder for the outputs, which have the names (and drives) of their scans.
         format: npy: uint8; label: uint32 without a header, as in SemanticKITTI. Default: npy, or
             label with --instances.
-        objects: How objects are told apart.
+        instances: Tell objects apart, and write their numbers in the upper 16 bits of each label.
+        boxes: How objects are told apart.
         options: How scans are read.
         json: Print one JSON object instead of text.
     """
     jobs = plan_jobs(
-        scans, output, suffix=f".{_label_format(format, objects)}", existing=options.existing
+        scans,
+        output,
+        suffix=f".{_label_format(format, instances=instances)}",
+        existing=options.existing,
     )
     check_free([output / CLASS_TABLE], existing=options.existing)
     model = options.load(run)
@@ -178,10 +168,8 @@ def predict(
     compute: Compute = model.predict
     colour: Colour = lambda ids: palette[ids]  # noqa: E731
     about: dict[str, object] = {"classes": list(names)}
-    if objects.instances:
-        config = instance_config(
-            objects.boxes, names, neighbors=objects.neighbors, split=objects.split
-        )
+    if instances:
+        config = boxes.config(names)
         compute = WithObjects(classes=compute, finder=InstanceFinder(config, names))
         colour = object_colour(names)
         about["instances"] = config.model_dump(mode="json")
@@ -190,12 +178,12 @@ def predict(
     _report(written, output, f"{len(names)} classes", about, as_json=json)
 
 
-def _label_format(chosen: str | None, objects: ObjectOptions) -> str:
+def _label_format(chosen: str | None, *, instances: bool) -> str:
     """Ending of the files of classes."""
-    if objects.instances and chosen == "npy":
+    if instances and chosen == "npy":
         msg = "--format npy holds classes alone; leave it out, or give --format label."
         raise ConfigError(msg)
-    return chosen or ("label" if objects.instances else "npy")
+    return chosen or ("label" if instances else "npy")
 
 
 def _write_all(

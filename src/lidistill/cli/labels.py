@@ -5,8 +5,10 @@ from json import dumps
 
 from rich.table import Table
 
+from lidistill.cli.boxes import DEFAULT_BOXES, Boxes
 from lidistill.cli.output import OUT, Overrides, RecipeName, Run, print_figures, print_json
 from lidistill.recipes import apply_overrides, load_recipe
+from lidistill.segment.panoptic import PanopticEvaluation, mean_rows, panoptic_rows
 from lidistill.segment.recipe import FinetuneRecipe, ProbeRecipe
 from lidistill.segment.report import ScoredRun, check_learned, evaluate_run, train_and_score
 from lidistill.segment.score_table import class_rows, group_rows, summary_rows
@@ -45,16 +47,27 @@ def finetune(recipe: RecipeName, overrides: Overrides = (), /, *, json: bool = F
     _print_result(train_and_score(loaded), as_json=json)
 
 
-def evaluate(run: Run, overrides: Overrides = (), /, *, json: bool = False) -> None:
+def evaluate(
+    run: Run,
+    overrides: Overrides = (),
+    /,
+    *,
+    panoptic: bool = False,
+    boxes: Boxes = DEFAULT_BOXES,
+    json: bool = False,
+) -> None:
     """Score a finished probe or fine-tuning again, on its own evaluation frames or on others.
 
     Example: lidistill evaluate runs/probe/pandaset-002 votes.num_votes=12
 
-    Writes into RUN/evaluation, or where output=FOLDER says.
+    Writes into RUN/evaluation, or where output=FOLDER says. With --panoptic also panoptic quality,
+    of objects that are told apart in the predicted classes, and in the true ones.
 
     Args:
         run: Run folder of `lidistill probe` or `lidistill finetune`, or one of its checkpoints.
         overrides: Changes to the run's recipe, with dots between keys.
+        panoptic: Also score single objects; the data set must know them.
+        boxes: How objects are told apart.
         json: Print one JSON object instead of text.
     """
     checkpoint = load_checkpoint(run)
@@ -64,7 +77,13 @@ def evaluate(run: Run, overrides: Overrides = (), /, *, json: bool = False) -> N
     changes = (f"output={dumps(str(beside))}", *overrides)
     loaded = apply_overrides(checkpoint.recipe, changes, source=f"recipe of {run}")
     assert isinstance(loaded, ProbeRecipe | FinetuneRecipe)  # noqa: S101  its kind is one of both
-    _print_result(evaluate_run(loaded, checkpoint), as_json=json)
+    instances = boxes.config(tuple(checkpoint.meta["label_names"])) if panoptic else None
+    if panoptic:
+        count = len(loaded.evaluation.sets)
+        changes += tuple(f"evaluation.sets.{number}.instances=true" for number in range(count))
+        loaded = apply_overrides(checkpoint.recipe, changes, source=f"recipe of {run}")
+        assert isinstance(loaded, ProbeRecipe | FinetuneRecipe)  # noqa: S101  as before
+    _print_result(evaluate_run(loaded, checkpoint, instances=instances), as_json=json)
 
 
 def comparison(results: Sequence[ScoredRun], *, groups: bool = False) -> Table:
@@ -83,10 +102,24 @@ def comparison(results: Sequence[ScoredRun], *, groups: bool = False) -> Table:
     return table
 
 
+def panoptic_tables(evaluation: PanopticEvaluation) -> tuple[Table, Table]:
+    """Panoptic quality of every class, and over all of them, in percent."""
+    classes = Table("%", "PQ", "SQ", "RQ", "IoU", "PQ, true classes")
+    for name, row in panoptic_rows(evaluation):
+        classes.add_row(name, *row)
+    means = Table("over all classes, %", "predicted classes", "true classes")
+    for name, row in mean_rows(evaluation):
+        means.add_row(name, *row)
+    return classes, means
+
+
 def _print_result(result: ScoredRun, *, as_json: bool) -> None:
     if as_json:
         print_json(result.evaluation.to_json() | {"results": str(result.results)})
         return
     OUT.print(comparison((result,), groups=True))
+    if result.evaluation.panoptic is not None:
+        for table in panoptic_tables(result.evaluation.panoptic):
+            OUT.print(table)
     OUT.print(f"results     {result.results}")
     print_figures(result.figures)

@@ -110,6 +110,32 @@ def shipped_boxes(name: str, class_names: Sequence[str]) -> InstanceConfig:
     return InstanceConfig.model_validate({"boxes": tables[found]})
 
 
+def chosen_boxes(
+    boxes: str,
+    class_names: Sequence[str],
+    *,
+    neighbors: int | Literal["as-released"] | None = None,
+    split: bool = False,
+) -> InstanceConfig:
+    """How objects are told apart.
+
+    Args:
+        boxes: ``auto``, the name of a shipped table, or a YAML file.
+        class_names: Of the run.
+        neighbors: In place of 32.
+        split: Cut clusters that are larger than their class's box.
+
+    Raises:
+        ConfigError: If there is no such table.
+        FileFormatError: If the file holds none.
+    """
+    path = Path(boxes)
+    is_file = path.suffix in {".yaml", ".yml"} or path.exists()
+    config = read_boxes(path) if is_file else shipped_boxes(boxes, class_names)
+    changes = {} if neighbors is None else {"neighbors": neighbors}
+    return config.changed(split=split, **changes)
+
+
 def read_boxes(path: Path) -> InstanceConfig:
     """A table of boxes from a YAML file: ``class: [long side, short side]``, metres.
 

@@ -24,6 +24,7 @@ from lidistill.samples.preparer import Preparer
 from lidistill.segment.breakdown import BREAKDOWNS
 from lidistill.segment.encoders import seen_by_camera
 from lidistill.segment.metrics import Interval, Scores, bootstrap_mean_iou, confusion_matrix, scores
+from lidistill.segment.panoptic import PanopticEvaluation, PanopticTally
 from lidistill.segment.test_time_augmentation import Predict
 from lidistill.training.progress import track
 
@@ -44,6 +45,8 @@ class Evaluation:
     """(groups, C, C) for each of ``breakdown.BREAKDOWNS``."""
     fingerprint: str
     """Changes with any point, intensity, label or name of the frames; not with their order."""
+    panoptic: PanopticEvaluation | None = None
+    """Panoptic quality, where it was asked for."""
 
     @property
     def confusion(self) -> NDArray[np.int64]:
@@ -76,7 +79,8 @@ class Evaluation:
     def to_json(self) -> dict[str, Any]:
         """Everything as JSON values; scores in percent, None where there is nothing to score."""
         interval = self.interval
-        return {
+        panoptic = {} if self.panoptic is None else {"panoptic": self.panoptic.to_json()}
+        return panoptic | {
             "num_frames": self.num_frames,
             "data_fingerprint": self.fingerprint,
             "classes": list(self.class_names),
@@ -154,13 +158,24 @@ class Tally:
 
 
 def evaluate(
-    predict: Predict, dataset: FrameDataset, sampling: SamplingConfig, preparer: Preparer
+    predict: Predict,
+    dataset: FrameDataset,
+    sampling: SamplingConfig,
+    preparer: Preparer,
+    panoptic: PanopticTally | None = None,
 ) -> Evaluation:
     """Score predictions on every frame of a data set.
 
     Voxels are reduced to their first point, the sample is cropped and predicted, every original
     point gets the prediction of its nearest kept point, and confusion matrices are summed. One
     frame is in memory at a time.
+
+    Args:
+        predict: Classes of a sample.
+        dataset: Frames with labels.
+        sampling: How a frame becomes a sample.
+        preparer: Of the backbone.
+        panoptic: Counts objects, too; the frames must have segments.
 
     Raises:
         DatasetNotFoundError: If a frame has no labels.
@@ -180,8 +195,13 @@ def evaluate(
         assert sample.full_labels is not None  # noqa: S101
         nearest = sample.inverse.numpy()
         truth = np.where(valid.numpy()[nearest], sample.full_labels.numpy(), IGNORE)
-        tally.add(index, frame, truth, predicted.numpy()[nearest])
+        guess = predicted.numpy()[nearest]
+        tally.add(index, frame, truth, guess)
+        if panoptic is not None:
+            panoptic.add(frame, truth, guess)
     tally.pool()
+    if panoptic is not None:
+        panoptic.pool()
     return Evaluation(
         class_names=label_map.class_names,
         num_frames=len(dataset),
@@ -190,6 +210,7 @@ def evaluate(
         confusion_seen=tally.seen,
         confusion_by_group=tally.by_group,
         fingerprint=tally.fingerprint.tobytes().hex(),
+        panoptic=None if panoptic is None else panoptic.result(),
     )
 
 

@@ -12,8 +12,10 @@ from lidistill.datasets import FrameDataset
 from lidistill.distributed.processes import on_first, start
 from lidistill.errors import CheckpointError, ConfigError
 from lidistill.figures.charts import confusion_figure, loss_curve
+from lidistill.instances.boxes import InstanceConfig
 from lidistill.labels import LabelMap
 from lidistill.segment.evaluate import Evaluation, evaluate, write_evaluation
+from lidistill.segment.panoptic import PanopticTally, panoptic_markdown
 from lidistill.segment.recipe import LabelRecipe, ProbeRecipe
 from lidistill.segment.run import Segmentation, build_segmentation, train_on_labels
 from lidistill.segment.score_table import markdown_table
@@ -75,12 +77,15 @@ def check_learned(checkpoint: Checkpoint, run: Path, *, command: str) -> None:
         raise CheckpointError(msg)
 
 
-def evaluate_run(recipe: LabelRecipe, checkpoint: Checkpoint) -> ScoredRun:
+def evaluate_run(
+    recipe: LabelRecipe, checkpoint: Checkpoint, *, instances: InstanceConfig | None = None
+) -> ScoredRun:
     """Score the networks of a probe's checkpoint on the recipe's evaluation frames.
 
     Args:
         recipe: The run's own recipe, with whatever overrides.
         checkpoint: Of a probe; nothing but it is needed, not the distillation it began with.
+        instances: Panoptic quality, too, of objects that are told apart so.
 
     Raises:
         CheckpointError: If the weights do not fit the recipe.
@@ -89,7 +94,11 @@ def evaluate_run(recipe: LabelRecipe, checkpoint: Checkpoint) -> ScoredRun:
     learned = tuple(checkpoint.meta["label_names"])
     scored = recipe.evaluation.build()
     check_classes(learned, str(checkpoint.path), scored.label_map)
-    return score(segmentation, recipe, checkpoint.path, scored)
+    tally = None
+    if instances is not None:
+        enough = recipe.evaluation.sets[0].MIN_SEGMENT_POINTS
+        tally = PanopticTally(instances, learned, min_points=enough)
+    return score(segmentation, recipe, checkpoint.path, scored, panoptic=tally)
 
 
 def restored(recipe: LabelRecipe, checkpoint: Checkpoint) -> Segmentation:
@@ -139,7 +148,12 @@ def check_classes(learned: tuple[str, ...], source: str, scored: LabelMap) -> No
 
 @torch.no_grad()
 def score(
-    segmentation: Segmentation, recipe: LabelRecipe, checkpoint: Path, scored: FrameDataset
+    segmentation: Segmentation,
+    recipe: LabelRecipe,
+    checkpoint: Path,
+    scored: FrameDataset,
+    *,
+    panoptic: PanopticTally | None = None,
 ) -> ScoredRun:
     """Evaluate and write ``results.json``, ``results.md`` and the confusion matrix's figure.
 
@@ -148,11 +162,12 @@ def score(
         recipe: Says how they are scored.
         checkpoint: Folder that holds their weights.
         scored: The recipe's evaluation frames.
+        panoptic: Counts objects, too.
     """
     predict = predict_by_votes(
         segmentation.class_scores, recipe.votes, recipe.sampling, segmentation.preparer
     )
-    evaluation = evaluate(predict, scored, recipe.sampling, segmentation.preparer)
+    evaluation = evaluate(predict, scored, recipe.sampling, segmentation.preparer, panoptic)
     return on_first(lambda: _write(evaluation, segmentation, recipe, checkpoint))
 
 
@@ -171,6 +186,8 @@ def _write(
         versions=versions(),
     )
     table = f"# {recipe.name}\n\n{segmentation.description}\n\n{markdown_table(evaluation)}"
+    if evaluation.panoptic is not None:
+        table += f"\n{panoptic_markdown(evaluation.panoptic)}"
     results.with_suffix(".md").write_text(table, encoding="utf-8")
     figure = recipe.output / "figures" / "confusion.png"
     confusion_figure(evaluation.confusion, evaluation.class_names, figure)

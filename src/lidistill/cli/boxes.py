@@ -1,0 +1,29 @@
+"""How objects are told apart: what commands that do so share."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import tyro
+
+from lidistill.instances.boxes import InstanceConfig, chosen_boxes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoxOptions:
+    """How points of a class are told apart into objects; see docs/instances.md."""
+
+    boxes: str = "auto"
+    """Sizes of objects: auto, a shipped table, or a YAML file: `car: [4.4, 1.8]`, metres."""
+    neighbors: int | Literal["as-released"] | None = None
+    """Nearest points that a point may be joined to, 32; as-released: see the docs."""
+    split: bool = False
+    """Cut clusters that are larger than their class's box."""
+
+    def config(self, class_names: Sequence[str]) -> InstanceConfig:
+        """The boxes of some classes; raises as ``chosen_boxes``."""
+        return chosen_boxes(self.boxes, class_names, neighbors=self.neighbors, split=self.split)
+
+
+Boxes = Annotated[BoxOptions, tyro.conf.arg(name="")]
+DEFAULT_BOXES = BoxOptions()
