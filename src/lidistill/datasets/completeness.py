@@ -86,7 +86,8 @@ def usable_frames(
         if not lacking.any():
             continue
         first = frame_id(int(np.flatnonzero(lacking)[0]))
-        text = f"{source}: {lacking.sum()} of {len(usable)} frames lack a {what}, first {first}"
+        wanted = f"an {what}" if what == "image" else f"a {what}"
+        text = f"{source}: {lacking.sum()} of {len(usable)} frames lack {wanted}, first {first}"
         if config.missing == "error":
             advice = "unpack what is missing, select less, or set missing=skip"
             if what == "image" and far_images:
