@@ -41,6 +41,11 @@ def test_the_test_split_is_predicted_and_what_is_not_there_is_said(
     assert "2 frames, the server's test set has 6,008" in " ".join(text.split())
     assert "1 problems" in text
     assert len(list((out / "lidarseg" / "test").iterdir())) == 2
+    objects = ("evaluation.sets.0.missing=skip", "--panoptic")
+    status, text, _ = run(capsys, "submission", published, out, root, *objects)
+    assert status == 2
+    assert "1 problems" in text
+    assert len(list((out / "panoptic" / "test").glob("*_panoptic.npz"))) == 2
     status, _, err = run(capsys, "submission", published, out, root)
     assert status == 2
     assert "wanted scenes of split 'test'" in " ".join(err.split())

@@ -12,7 +12,10 @@ from lidistill.backbones.waffleiron.grid import GridConfig
 from lidistill.datasets.kitti.semantic import SemanticKittiConfig
 from lidistill.datasets.nuscenes.dataset import NuScenesConfig
 from lidistill.datasets.pandaset.dataset import PandaSetConfig
+from lidistill.datasets.submission_format import SubmissionFormat
 from lidistill.errors import ConfigError, FileFormatError
+from lidistill.instances.boxes import shipped_boxes
+from lidistill.instances.find import InstanceFinder
 from lidistill.samples.distillation import SamplingConfig
 from lidistill.segment.submission import check_submission, check_test_set, write_submission
 
@@ -80,6 +83,76 @@ def test_semantic_kitti_gets_raw_ids_that_lead_back_to_the_classes(kitti, tmp_pa
     assert set(ids) <= {10, 11, 15, 18, 20, 30, 31, 32, 40, 44, 48, 49, 50, 51, 70, 71, 72, 80, 81}
     assert kitti.label_map.apply(ids, source="out").max() == 18
     assert check_submission(kitti, tmp_path / "out") == []
+
+
+def panoptic_of(dataset):
+    """The same frames with objects, and what tells objects apart."""
+    config = dataset.config.model_copy(update={"instances": True})
+    names = dataset.label_map.class_names
+    return config.build(), InstanceFinder(shipped_boxes("auto", names), names)
+
+
+def hand_in_objects(dataset, folder):
+    panoptic, finder = panoptic_of(dataset)
+    in_turn = by_order(dataset.label_map.num_classes)
+    ready = {"sampling": SAMPLING, "preparer": PREPARER, "finder": finder}
+    write_submission(in_turn, panoptic, folder, **ready)
+    return panoptic, finder
+
+
+def test_semantic_kitti_objects_are_in_the_upper_half(kitti, tmp_path):
+    panoptic, finder = hand_in_objects(kitti, tmp_path / "out")
+    hand_in(kitti, tmp_path / "plain")
+    name = "sequences/11/predictions/000000.label"
+    labels = np.fromfile(tmp_path / "out" / name, "<u4")
+    plain = np.fromfile(tmp_path / "plain" / name, "<u4")
+    assert (labels & 0xFFFF).tolist() == plain.tolist()
+    classes = kitti.label_map.apply(plain, source="out")
+    assert ((labels >> 16 > 0) == np.isin(classes, finder.things)).all()
+    found = finder(kitti[0].points, classes)
+    for number in finder.things:  # the same parts, counted in each class from its largest
+        own = classes == number
+        pairs = {*zip(found[own].tolist(), (labels[own] >> 16).tolist(), strict=True)}
+        assert len(pairs) == len({one for one, _ in pairs}) == len({other for _, other in pairs})
+        assert {other for _, other in pairs} == set(range(1, len(pairs) + 1))
+    assert check_submission(panoptic, tmp_path / "out") == []
+
+
+def test_nuscenes_objects_are_added_to_a_thousand_times_the_class(nuscenes, tmp_path):
+    panoptic, finder = hand_in_objects(nuscenes, tmp_path / "out")
+    token = nuscenes.scan_token(0)
+    with np.load(tmp_path / "out" / "panoptic" / "test" / f"{token}_panoptic.npz") as archive:
+        labels = archive["data"]
+    assert labels.dtype == np.uint16
+    assert set(labels // 1000) <= set(range(1, 17))
+    things = np.isin(labels // 1000 - 1, finder.things)
+    assert ((labels % 1000 > 0) == things).all()
+    assert things.any()
+    assert json.loads((tmp_path / "out/test/submission.json").read_text())["meta"]["use_lidar"]
+    assert check_submission(panoptic, tmp_path / "out") == []
+
+
+@pytest.mark.parametrize("which", ["nuscenes", "kitti"])
+def test_what_a_panoptic_server_would_refuse_is_found(request, tmp_path, which):
+    panoptic, _ = hand_in_objects(request.getfixturevalue(which), tmp_path / "out")
+    files = [path for path in (tmp_path / "out").rglob("*.*") if path.suffix != ".json"]
+    file = min(files)
+    if which == "kitti":
+        file.write_bytes(file.read_bytes()[:-4] + bytes(4))
+        reason = "0 is no class"
+    else:
+        np.savez_compressed(file, data=np.zeros(3, np.uint16))
+        reason = "found one of uint16 and shape (3,)"
+    (problem,) = check_submission(panoptic, tmp_path / "out")
+    assert reason in problem
+
+
+def test_more_objects_than_there_are_numbers_are_said(nuscenes, tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(SubmissionFormat, "max_objects", 1)
+    hand_in_objects(nuscenes, tmp_path / "out")
+    assert "the format has numbers for 1" in caplog.text
+    with np.load(min((tmp_path / "out").rglob("*.npz"))) as archive:
+        assert set(archive["data"] % 1000) == {0, 1}
 
 
 def spoil_missing(file):

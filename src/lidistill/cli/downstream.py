@@ -12,7 +12,9 @@ from lidistill.apps.comparison_plan import Plan
 from lidistill.apps.comparison_table import gap_sentence, table_rows
 from lidistill.apps.gap import domain_gap
 from lidistill.apps.import_checkpoint import import_checkpoint as run_import
+from lidistill.cli.boxes import DEFAULT_BOXES, Boxes
 from lidistill.cli.output import OUT, Output, Overrides, Run, print_figures, print_json
+from lidistill.instances.find import InstanceFinder
 from lidistill.recipes import apply_overrides
 from lidistill.segment.recipe import FinetuneRecipe, ProbeRecipe
 from lidistill.segment.report import check_classes, check_learned, restored
@@ -139,6 +141,8 @@ def submission(
     overrides: Overrides = (),
     /,
     *,
+    panoptic: bool = False,
+    boxes: Boxes = DEFAULT_BOXES,
     check_only: bool = False,
     json: bool = False,
 ) -> None:
@@ -153,23 +157,33 @@ def submission(
         run: Run folder of a probe or a fine-tuning on nuscenes or semantic_kitti.
         output: Folder to hand in.
         overrides: Changes to the run's recipe; evaluation.sets.0 is the set to predict.
+        panoptic: For the panoptic benchmark: also say which object a point is of.
+        boxes: How objects are told apart.
         check_only: Predict nothing; look at what lies there.
         json: Print one JSON object instead of text.
     """
     checkpoint = load_checkpoint(run)
     check_learned(checkpoint, run, command="submission")
-    changes = (*test_set(checkpoint.recipe), *overrides)
+    wanted = ("evaluation.sets.0.instances=true",) if panoptic else ()
+    changes = (*test_set(checkpoint.recipe), *wanted, *overrides)
+    names = tuple(checkpoint.meta["label_names"])
+    finder = InstanceFinder(boxes.config(names), names) if panoptic else None
     recipe = apply_overrides(checkpoint.recipe, changes, source=f"recipe of {run}")
     assert isinstance(recipe, ProbeRecipe | FinetuneRecipe)  # noqa: S101  checked above
     dataset = recipe.evaluation.sets[0].build()
     if not check_only:
-        check_classes(tuple(checkpoint.meta["label_names"]), str(run), dataset.label_map)
+        check_classes(names, str(run), dataset.label_map)
         network = restored(recipe, checkpoint)
         predict = predict_by_votes(
             network.class_scores, recipe.votes, recipe.sampling, network.preparer
         )
         write_submission(
-            predict, dataset, output, sampling=recipe.sampling, preparer=network.preparer
+            predict,
+            dataset,
+            output,
+            sampling=recipe.sampling,
+            preparer=network.preparer,
+            finder=finder,
         )
     problems = check_test_set(dataset) + check_submission(dataset, output)
     if json:

@@ -1,22 +1,28 @@
 """Predictions in the formats of the benchmark servers, and what a server would refuse."""
 
 import json
+import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lidistill.datasets import DATASETS, SensorFrames
 from lidistill.datasets.submission_format import SubmissionFormat
-from lidistill.errors import ConfigError, LidistillError
-from lidistill.reading.files import read_json
+from lidistill.errors import ConfigError, FileFormatError, LidistillError
+from lidistill.instances.find import InstanceFinder
+from lidistill.reading.files import read_file, read_json
 from lidistill.records import Frame
 from lidistill.samples.distillation import SamplingConfig
 from lidistill.samples.labelled import scan_sample
 from lidistill.samples.preparer import Preparer
+from lidistill.scan_formats.arrays import read_archive
 from lidistill.segment.test_time_augmentation import Predict
 from lidistill.training.progress import track
+
+logger = logging.getLogger(__name__)
 
 _META_FILE: Final = "test/submission.json"
 
@@ -42,6 +48,7 @@ def write_submission(
     *,
     sampling: SamplingConfig,
     preparer: Preparer,
+    finder: InstanceFinder | None = None,
 ) -> int:
     """Predict every original point of every frame and write the server's files.
 
@@ -51,6 +58,7 @@ def write_submission(
         folder: Folder to write; its content, zipped, is what the server takes.
         sampling: How a frame becomes a sample.
         preparer: Of the backbone.
+        finder: Tells objects apart, where the format wants them.
 
     Returns:
         Number of files of predictions.
@@ -64,11 +72,44 @@ def write_submission(
         classes = predicted.numpy()[sample.inverse.numpy()]
         file = folder / form.path(index, frame.frame_id)
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(form.ids[classes].astype(form.dtype).tobytes())
+        objects = np.zeros(len(classes), np.int32)
+        if finder is not None:
+            objects = _limited(finder(frame.points, classes), classes, form, frame.frame_id)
+        _write(form.encode(classes, objects), file, form)
     if form.meta is not None:
         (folder / _META_FILE).parent.mkdir(parents=True, exist_ok=True)
         (folder / _META_FILE).write_text(json.dumps({"meta": form.meta}, indent=1), "utf-8")
     return len(dataset)
+
+
+def _limited(
+    objects: NDArray[np.int32],
+    classes: NDArray[np.integer],
+    form: SubmissionFormat,
+    frame_id: str,
+) -> NDArray[np.int32]:
+    """(N,) objects counted anew in each class; those beyond what a format can say become 0."""
+    counted = np.zeros_like(objects)
+    for number in np.unique(classes[objects > 0]):
+        own = (classes == number) & (objects > 0)
+        _, inverse, sizes = np.unique(objects[own], return_inverse=True, return_counts=True)
+        rank = np.empty(len(sizes), np.int32)
+        rank[np.argsort(-sizes, kind="stable")] = np.arange(1, len(sizes) + 1)
+        if len(sizes) > form.max_objects:
+            logger.warning(
+                "%s: %d objects of one class, but the format has numbers for %d; the smallest are "
+                "handed in without one.", frame_id, len(sizes), form.max_objects,
+            )  # fmt: skip
+        counted[own] = np.where(rank <= form.max_objects, rank, 0)[inverse]
+    return counted
+
+
+def _write(labels: NDArray[np.generic], file: Path, form: SubmissionFormat) -> None:
+    if form.archive is None:
+        file.write_bytes(labels.tobytes())
+    else:
+        arrays: dict[str, Any] = {form.archive: labels}
+        np.savez_compressed(file, **arrays)
 
 
 def test_set(recipe: Mapping[str, Any]) -> tuple[str, ...]:
@@ -125,16 +166,35 @@ def _file_problems(file: Path, frame: Frame, form: SubmissionFormat) -> Iterator
     if not file.is_file():
         yield f"{file}: missing, frame {frame.frame_id} has no predictions."
         return
-    item, size = np.dtype(form.dtype), file.stat().st_size
-    if size != len(frame.points) * item.itemsize:
-        yield (
-            f"{file}: {size} bytes, expected {len(frame.points)} points of {item.itemsize} bytes."
-        )
+    try:
+        labels = _read(file, len(frame.points), form)
+    except FileFormatError as error:
+        yield str(error)
         return
-    strange = np.setdiff1d(np.fromfile(file, item), form.ids)
+    strange = np.setdiff1d(form.classes_of(labels), form.ids)
     if len(strange):
         known = f"{form.ids.min()} to {form.ids.max()}"
         yield f"{file}: {strange[0]} is no class of the benchmark (ids from {known})."
+
+
+def _read(file: Path, num_points: int, form: SubmissionFormat) -> NDArray[np.integer]:
+    """(N,) predictions of a file.
+
+    Raises:
+        FileFormatError: If it has not one for every point.
+    """
+    item = np.dtype(form.dtype)
+    if form.archive is None:
+        if (size := file.stat().st_size) != num_points * item.itemsize:
+            msg = f"{file}: {size} bytes, expected {num_points} points of {item.itemsize} bytes."
+            raise FileFormatError(msg)
+        return np.fromfile(file, item)
+    labels = read_archive(read_file(file), file).get(form.archive)
+    if labels is None or labels.shape != (num_points,) or labels.dtype != item:
+        found = "none" if labels is None else f"one of {labels.dtype} and shape {labels.shape}"
+        msg = f"{file}: expected an array {form.archive!r} of {num_points} {item}, found {found}."
+        raise FileFormatError(msg)
+    return labels.astype(item)
 
 
 def _meta_problems(file: Path, expected: dict[str, bool]) -> Iterator[str]:

@@ -150,10 +150,10 @@ class SemanticKitti:
         return missing_files(self.on_disk, (_CAMERA,), labels="labels")
 
     def submission_format(self) -> SubmissionFormat:
-        """One uint32 a point, the raw id that has the class's own name.
+        """One uint32 a point, the raw id that has the class's own name, and perhaps the object.
 
         References:
-            SemanticKITTI benchmark, single-scan semantic segmentation.
+            SemanticKITTI benchmark, single-scan semantic segmentation and panoptic segmentation.
         """
         raw = {name: number for number, name in self.label_map.raw_names.items()}
         return SubmissionFormat(
@@ -163,6 +163,7 @@ class SemanticKitti:
             folder="sequences",
             meta=None,
             num_frames=20_351,
+            objects="upper half" if self.config.instances else "none",
         )
 
     def __len__(self) -> int:

@@ -16,7 +16,7 @@ from lidistill.datasets.nuscenes.label_files import label_file, read_labels
 from lidistill.datasets.nuscenes.scan import read_key_scan
 from lidistill.datasets.nuscenes.scenes import official_scenes
 from lidistill.datasets.nuscenes.share import Share, frames_of_share, scenes_of_share
-from lidistill.datasets.nuscenes.submission import lidarseg_format
+from lidistill.datasets.nuscenes.submission import lidar_format
 from lidistill.datasets.nuscenes.tables import CAMERAS, CHANNELS, IndexCache, read_key_frames
 from lidistill.datasets.sensors import Sensor
 from lidistill.datasets.submission_format import SubmissionFormat
@@ -174,7 +174,8 @@ class NuScenes:
 
     def submission_format(self) -> SubmissionFormat:
         """See ``SensorFrames.submission_format``."""
-        return lidarseg_format(self.label_map.num_classes, self.scan_token)
+        number, panoptic = self.label_map.num_classes, self.config.instances
+        return lidar_format(number, self.scan_token, panoptic=panoptic)
 
     def __len__(self) -> int:
         """Number of frames."""
