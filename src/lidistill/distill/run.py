@@ -101,7 +101,7 @@ def distil(run: Ingredients) -> Path:
         Training(
             module=distiller,
             feed=Feed(
-                batches=_batches(run),
+                batches=training_batches(run),
                 steps_per_epoch=run.plan.steps_per_epoch,
                 weight=lambda batch: len(batch.pairs),
                 sources=lambda batch: batch.frame_ids,
@@ -115,7 +115,7 @@ def distil(run: Ingredients) -> Path:
     )
 
 
-def _batches(run: Ingredients) -> Batches:
+def training_batches(run: Ingredients) -> Batches:
     """The batches of every step, with samples from where the recipe wants them made."""
     recipe = run.recipe
     preparer, load_images = recipe.backbone.inputs(), recipe.teacher_cache is None

@@ -1,4 +1,4 @@
-"""The sample of ``sampling.distillation_sample``, computed on a GPU (or any other device).
+"""The sample of ``distillation.distillation_sample``, computed on a GPU (or any other device).
 
 A worker process reads, draws and decodes; everything that is arithmetic follows as tensors. The
 integers are those of the CPU's sample, but for what the backbone's preparer leaves open; the
@@ -19,9 +19,15 @@ from lidistill.datasets.sensors import sensor_of
 from lidistill.records import CameraView, Frame, Sample
 from lidistill.samples.augmentation import centres, wants_intensity
 from lidistill.samples.distillation import Draws, SamplingConfig, draw, nothing_paired
-from lidistill.samples.pairing_on_device import gather_on_device, pair_on_device
 from lidistill.samples.preparer import Preparer
-from lidistill.samples.tensor_geometry import augmented, crop_tensor, nearest_to, stack_tensors
+from lidistill.samples.tensor_geometry import (
+    augmented,
+    crop_tensor,
+    gather_on_device,
+    nearest_to,
+    pair_on_device,
+    stack_tensors,
+)
 from lidistill.samples.voxels import finite_points, first_of_voxels, voxel_pose
 
 
@@ -87,7 +93,7 @@ def raw_sample(
 def build_sample(
     raw: RawSample, config: SamplingConfig, preparer: Preparer, device: torch.device
 ) -> Sample:
-    """Sample with pairs of points and pixels; see ``sampling.distillation_sample``.
+    """Sample with pairs of points and pixels; see ``distillation.distillation_sample``.
 
     Args:
         raw: Points, draws and images.
@@ -123,7 +129,7 @@ def _sample_from_pairs(
     config: SamplingConfig,
     preparer: Preparer,
 ) -> Sample | None:
-    """See ``sampling.sample_from_pairs``; with the images of the views that keep a pair."""
+    """See ``distillation.sample_from_pairs``; with the images of the views that keep a pair."""
     seen = torch.unique(torch.cat([index for index, _ in pixels]))
     if not len(seen):
         return None

@@ -1,16 +1,19 @@
-"""Point limit, augmentation, crop and channels as tensors, on any device.
+"""Point limit, augmentation, crop, channels and pairs as tensors, on any device.
 
 The NumPy versions, named beside each, are the definition; the integers are the same.
-Shape letters: N points of a cloud, M points of a sample, F channels.
+
+Shape letters: N points of a cloud, M points of a sample, F channels, P pairs.
 """
 
 from collections.abc import Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from lidistill.records import FieldOfView
+from lidistill.geometry import bend
+from lidistill.records import CameraView, FieldOfView, Pairs
 from lidistill.samples.augmentation import CROP_MARGIN, SPATIAL, Augmentation
 from lidistill.samples.preparer import Channel
 
@@ -73,3 +76,61 @@ def stack_tensors(channels: Sequence[Channel], intensity: Tensor | None, spatial
         assert column is not None  # noqa: S101  made where it is wanted
         columns.append(column)
     return torch.stack(columns, dim=1)
+
+
+def pair_on_device(
+    points: Tensor, view: CameraView, size_hw: tuple[int, int]
+) -> tuple[Tensor, Tensor]:
+    """Points that a camera sees, and where: ``pairing.pair_view``.
+
+    Args:
+        points: (N, 3) lidar frame, metres.
+        view: The camera and its calibration.
+        size_hw: Height and width that the image is resized to, pixels.
+
+    Returns:
+        (P,) int64 index of each point, increasing; (P, 2) float32 pixel in the resized image.
+    """
+    device = points.device
+    T, K = _float64(view.T_cam_lidar, device), _float64(view.K, device)
+    camera = points.double() @ T[:3, :3].t() + T[:3, 3]
+    depth = camera[:, 2]
+    front = (depth > view.near_depth) & (points[:, 0] > view.near_x)
+    index = front.nonzero().squeeze(1)
+    xy = camera[index, :2] / depth[index, None]
+    if view.distortion is not None:
+        x, y, monotone = bend(xy[:, 0], xy[:, 1], view.distortion.tolist())
+        index, xy = index[monotone], torch.stack([x, y], 1)[monotone]
+    uv = xy @ K[:2, :2].t() + K[:2, 2]
+    stored_hw, border = np.array(view.size_hw, dtype=np.float64), view.border_px
+    upper = _float64(stored_hw[::-1] - border, device)
+    inside = ((uv > 0) & (uv < upper)).all(1)
+    factor = _float64(np.array(size_hw[::-1]) / stored_hw[::-1], device)
+    return index[inside], torch.floor(torch.floor(uv[inside]) * factor).float()
+
+
+def gather_on_device(
+    position: Tensor, pixels: list[tuple[Tensor, Tensor]]
+) -> tuple[Pairs, tuple[int, ...]]:
+    """Pairs of the points that a sample keeps: ``pairing.gather_pairs``.
+
+    Args:
+        position: (N,) int64 index in the sample of every point of the scan, -1 if it is left out.
+        pixels: What ``pair_on_device`` says of each view.
+    """
+    points, uvs, used = [position[:0]], [position.new_zeros(0, 2, dtype=torch.float32)], []
+    for number, (index, uv) in enumerate(pixels):
+        point, order = torch.sort(position[index], stable=True)
+        kept = point >= 0
+        if bool(kept.any()):
+            used.append(number)
+            points.append(point[kept])
+            uvs.append(uv[order[kept]])
+    counts = torch.tensor([len(point) for point in points[1:]], device=position.device)
+    numbers = torch.arange(len(used), device=position.device)
+    view = torch.repeat_interleave(numbers, counts) if used else position[:0]
+    return Pairs(point=torch.cat(points), view=view, uv=torch.cat(uvs)), tuple(used)
+
+
+def _float64(values: NDArray[np.floating], device: torch.device) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float64)).to(device)
