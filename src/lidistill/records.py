@@ -94,6 +94,8 @@ class Frame:
     """(4, 4) lidar coordinates to the drive's world coordinates, metres."""
     intensity_statistics: tuple[float, float] | None = None
     """Mean and standard deviation of the sensor's intensity; None: those of ``SENSORS``."""
+    ring: NDArray[np.int16] | None = None
+    """(N,) the beam that each point is from, -1 where unknown; None where no file says it."""
 
     def __post_init__(self) -> None:
         _check_shape("points", self.points, (None, 3))
@@ -103,6 +105,8 @@ class Frame:
             _check_shape("labels", self.labels, (num_points,))
         if self.segments is not None:
             _check_shape("segments", self.segments, (num_points,))
+        if self.ring is not None:
+            _check_shape("ring", self.ring, (num_points,))
         if self.T_world_lidar is not None:
             _check_shape("T_world_lidar", self.T_world_lidar, (4, 4))
 

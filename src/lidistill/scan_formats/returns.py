@@ -54,4 +54,5 @@ def present(frame: Frame) -> Frame:
         intensity=frame.intensity[returned],
         labels=None if frame.labels is None else frame.labels[returned],
         segments=None if frame.segments is None else frame.segments[returned],
+        ring=None if frame.ring is None else frame.ring[returned],
     )

@@ -203,6 +203,7 @@ class NuScenes:
             segments=segments,
             views=self._views(index, T_world_lidar),
             T_world_lidar=T_world_lidar,
+            ring=np.nan_to_num(scan[:, 4], nan=-1).astype(np.int16),
         )
 
     def scan_token(self, index: int) -> str:
