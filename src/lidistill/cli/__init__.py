@@ -53,6 +53,8 @@ COMMANDS = {
         module="downstream", summary="convert the authors' published weights"
     ),
     "submission": Command(module="downstream", summary="files for a benchmark's server, checked"),
+    "export": Command(module="deploy", summary="a run's network as a folder that loads anywhere"),
+    "push": Command(module="deploy", summary="upload such a folder to a hub"),
     "estimate": Command(module="estimate", summary="memory and time before you start"),
     "simulate": Command(
         module="simulate", summary="labelled drives in real data sets' formats", goes_on=True

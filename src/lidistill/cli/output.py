@@ -64,7 +64,7 @@ def start_logging(*, quiet: bool) -> None:
     OUT.quiet = quiet
     if quiet:
         logging.getLogger().setLevel(logging.ERROR)
-    for noisy in ("httpx", "matplotlib", "PIL", "transformers"):
+    for noisy in ("httpx", "httpx2", "matplotlib", "PIL", "transformers"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 

@@ -44,7 +44,7 @@ def frames_seen(config: SetsConfig, dataset: FrameDataset) -> dict[str, Any]:
 
 
 def pick_sensor(
-    sensor: str | None, meta: Mapping[str, Any], config: SetsConfig, *, source: str
+    sensor: str | None, meta: Mapping[str, Any], config: SetsConfig | None, *, source: str
 ) -> Sensor:
     """The lidar that scans come from, with the statistics its intensity is standardised with.
 
@@ -53,7 +53,7 @@ def pick_sensor(
             only one that the checkpoint was trained on.
         meta: Of the checkpoint.
         config: The sets it was trained on. Read where an older version wrote the checkpoint, which
-            has no statistics in it.
+            has no statistics in it; None: the statistics are there.
         source: Where the checkpoint lies, for messages.
 
     Raises:
@@ -61,7 +61,10 @@ def pick_sensor(
         ConfigError: If it is not clear which one it is, or its statistics are nowhere.
     """
     names: list[str] = meta["sensors"]
-    trained = _stored(meta["intensity"]) if "intensity" in meta else _trained_on(config)
+    if config is None or "intensity" in meta:
+        trained = _stored(meta["intensity"])
+    else:
+        trained = _trained_on(config)
     if sensor is None and len(names) > 1:
         msg = (
             f"{source} was trained on the sensors {', '.join(names)}, which scale intensity in "

@@ -134,9 +134,13 @@ def has_changed(start: str, checkpoint: Path) -> bool:
         start: As ``results.json`` has it; one that names no weights has not changed.
         checkpoint: Run folder or checkpoint.
     """
-    _, named, digest = start.partition(_DIGEST)
-    path = newest_checkpoint(checkpoint)
-    return bool(named) and not sha256(path / WEIGHTS).startswith(digest)
+    digest, path = digest_in(start), newest_checkpoint(checkpoint)
+    return bool(digest) and not sha256(path / WEIGHTS).startswith(digest)
+
+
+def digest_in(start: str) -> str:
+    """First digits of the checksum of the weights that a description of ``Start`` names, or ""."""
+    return start.partition(_DIGEST)[2]
 
 
 def load_head(head: nn.Module, run: Path | None, label_names: Sequence[str]) -> None:
