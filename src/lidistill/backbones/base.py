@@ -5,15 +5,33 @@ Shape letters: M points of a packed batch, C channels.
 
 import copy
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
 from lidistill.config import Config
+from lidistill.errors import ConfigError
 from lidistill.records import Batch
 from lidistill.samples.preparer import Channel, Preparer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportForm:
+    """A network as tensors in, features out, for a runtime outside PyTorch."""
+
+    network: nn.Module
+    """From the inputs, in their order, to (M, C) float32 features of one scan."""
+    inputs: tuple[str, ...]
+    """Their names."""
+    point_axes: Mapping[str, int]
+    """Which axis of an input counts the points; an input that is not named has none."""
+    feed: Callable[[Batch], tuple[Tensor, ...]]
+    """The inputs out of a batch of one scan."""
+    settings: Mapping[str, Any]
+    """What makes the inputs from points, as JSON values, for whoever has no lidistill."""
 
 
 class Backbone(nn.Module, ABC):
@@ -44,6 +62,22 @@ class Backbone(nn.Module, ABC):
         """
         del dtype
         return copy.deepcopy(self).requires_grad_(requires_grad=False).eval()
+
+    def export_form(self, dtype: torch.dtype = torch.float32) -> ExportForm:
+        """This network of plain operators, for runtimes outside PyTorch.
+
+        Args:
+            dtype: Number format inside; features stay in float32.
+
+        Raises:
+            ConfigError: If it has no such form.
+        """
+        del dtype
+        msg = (
+            f"{type(self).__name__} has no form without operators of its own, so it cannot become "
+            "ONNX; export a waffleiron, or leave --onnx out."
+        )
+        raise ConfigError(msg)
 
     def path_taken(self, device: torch.device) -> str:
         """What computes this network there under the caller's autocast, and why; one line."""

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from lidistill.backbones.base import Backbone
+from lidistill.backbones.base import Backbone, ExportForm
 from lidistill.backbones.waffleiron.config import WaffleIronKeys
 from lidistill.backbones.waffleiron.cpu.fused_layer import fused_layer
 from lidistill.backbones.waffleiron.depthwise import (
@@ -28,6 +28,7 @@ from lidistill.backbones.waffleiron.fast_paths import (
 )
 from lidistill.backbones.waffleiron.flatten_inflate import flatten_points, inflate_cells
 from lidistill.backbones.waffleiron.folded import FoldedEmbedding, FoldedLayer, FoldedWaffleIron
+from lidistill.backbones.waffleiron.graph import export_form
 from lidistill.backbones.waffleiron.inputs import build_planes, waffle_inputs
 from lidistill.backbones.waffleiron.layer import LayerForm, LayerWeights
 from lidistill.backbones.waffleiron.plane import Plane
@@ -189,6 +190,10 @@ class WaffleIron(Backbone):
         layers = [cast("Layer", layer) for layer in self.layers]
         folded = [FoldedLayer(layer.folded(), layer.form(dtype)) for layer in layers]
         return FoldedWaffleIron(embed, folded, self.config.inputs(), flatten=self.config.flatten)
+
+    def export_form(self, dtype: torch.dtype = torch.float32) -> ExportForm:
+        """See ``Backbone.export_form``."""
+        return export_form(self.for_inference(), self.config.num_neighbors, dtype)
 
     def draw_kept(self, num_scans: int, device: torch.device) -> Tensor:
         """(2 L, B) one draw per mix and scan: 1 where its residual is kept, 0 where it is not.

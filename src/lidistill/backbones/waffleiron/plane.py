@@ -13,7 +13,7 @@ from torch import Tensor
 
 Flatten: TypeAlias = Literal["mean", "sum_over_count_eps"]
 
-_COUNT_EPS = 1e-6
+COUNT_EPS = 1e-6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +100,7 @@ def build_plane(
     reads_order = torch.argsort(reads, stable=True)
     fills = reads_order[cells[reads_order] >= 0]
     num_fills = torch.bincount(reads[fills], minlength=len(cell))
-    weight = 1.0 / (num_fills + _COUNT_EPS if flatten != "mean" else num_fills.clamp(min=1))
+    weight = 1.0 / (num_fills + COUNT_EPS if flatten != "mean" else num_fills.clamp(min=1))
     share = weight[reads] * (cells >= 0)
     taps, spread_order, spread_offsets = _ring(cell, num_scans=num_scans, size_hw=size_hw)
     return Plane(
