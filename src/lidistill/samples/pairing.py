@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from lidistill.compiled import compiled_exactly, compiling
-from lidistill.geometry import project
+from lidistill.geometry import Projection, project
 from lidistill.records import CameraView, Pairs
 
 
@@ -43,7 +43,14 @@ def pair_by_numpy(
     points: NDArray[np.floating], view: CameraView, size_hw: tuple[int, int]
 ) -> PixelPairs:
     """The definition of ``pair_view``, and its way with a distorting lens."""
-    projection = project(
+    projection = project_view(points, view)
+    uv = resize_pixels(projection.uv, view.size_hw, size_hw)
+    return PixelPairs(index=projection.index, uv=uv)
+
+
+def project_view(points: NDArray[np.floating], view: CameraView) -> Projection:
+    """Points (N, 3) that fall into a view's stored image, and exactly where."""
+    return project(
         points,
         K=view.K,
         T_cam_lidar=view.T_cam_lidar,
@@ -53,8 +60,6 @@ def pair_by_numpy(
         near_x=view.near_x,
         border_px=view.border_px,
     )
-    uv = resize_pixels(projection.uv, view.size_hw, size_hw)
-    return PixelPairs(index=projection.index, uv=uv)
 
 
 def _pair_compiled(
