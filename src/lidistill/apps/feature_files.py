@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
 from lidistill.apps.scan_jobs import Job
-from lidistill.atomic_write import replace_text, replacing
+from lidistill.atomic_write import replacing
 from lidistill.errors import DatasetNotFoundError, FileFormatError, first_line
 from lidistill.figures.cloud import write_ply
 from lidistill.figures.features import PcaBasis, fit_pca, pca_colors
@@ -27,7 +26,6 @@ Compute: TypeAlias = Callable[[NDArray[np.float32], NDArray[np.float32] | None],
 """From (N, 3) points and (N,) intensities to (N, …) outputs; see ``features.FeatureModel``."""
 
 NO_INTENSITY: Final = "none"
-CLASS_TABLE: Final = "labels.yaml"
 _GREY: Final = 110  # of points without a feature
 
 
@@ -136,13 +134,6 @@ def _read_features(file: Path) -> Output:
     if features.ndim != 2 or features.dtype.kind != "f":
         return np.zeros((0, 0), np.float32)
     return features[np.isfinite(features).all(axis=1)]
-
-
-def write_class_table(class_names: Sequence[str], path: Path) -> None:
-    """Write what the class ids mean, as the data set ``folder`` reads it."""
-    ids = dict(enumerate(class_names)) | {IGNORE: "ignore"}
-    table = {"classes": list(class_names), "ids": ids}
-    replace_text(path, yaml.safe_dump(table, sort_keys=False, allow_unicode=True))
 
 
 def _intensity(scan: Scan, path: Path) -> NDArray[np.float32]:

@@ -4,19 +4,13 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 from lidistill.errors import ConfigError, DatasetNotFoundError
-from lidistill.scan_formats.scan_file import SCAN_SUFFIXES, scan_suffix
+from lidistill.scan_formats.scan_folder import scan_name, scans_of
 
 Existing: TypeAlias = Literal["refuse", "overwrite", "skip"]
 """What happens to outputs that are there already."""
-
-_SCANS: Final = "scans"
-"""Folder of the scans in a drive of one's own recordings."""
-_BESIDE: Final = frozenset({"cameras", "labels", "splits"})
-"""What lies beside it."""
-_MAX_DEPTH: Final = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,11 +48,11 @@ def plan_jobs(sources: Sequence[Path], folder: Path, *, suffix: str, existing: E
         ConfigError: If outputs would lie among the scans, on each other, or on other files.
     """
     unique = list(dict.fromkeys(sources))
-    found = [(source, scan) for source in unique for scan in _scans_of(source, folder)]
+    found = [(source, scan) for source in unique for scan in scans_of(source, folder)]
     if not found:
         msg = "no scan is given; name scan files, or folders of them."
         raise DatasetNotFoundError(msg)
-    names = [_name(scan, source) for source, scan in found]
+    names = [scan_name(scan, source) for source, scan in found]
     num_folders = sum(source.is_dir() for source in unique)
     if num_folders > 1 and max(Counter(names).values()) > 1:
         names = [
@@ -100,42 +94,3 @@ def check_free(files: Iterable[Path], *, existing: Existing) -> None:
             "--skip-existing to write only what is missing."
         )
         raise ConfigError(msg)
-
-
-def _name(scan: Path, source: Path) -> Path:
-    """What a scan's output is called, without ending: its path below the folder it was found in."""
-    below = scan.relative_to(source) if source.is_dir() else Path(scan.name)
-    stem = scan.name[: -len(scan_suffix(scan) or scan.suffix)] or scan.name
-    return Path(*(part for part in below.parts[:-1] if part != _SCANS), stem)
-
-
-def _scans_of(source: Path, output: Path) -> list[Path]:
-    if not source.is_dir():
-        if not source.exists():
-            msg = f"{source} does not exist; give a scan file, or a folder of scans or drives."
-            raise DatasetNotFoundError(msg)
-        return [source]  # read_scan says what is wrong with it
-    scans = _below(source, output.resolve(), depth=0)
-    if not scans:
-        msg = (
-            f"{source} holds no scan, nor do folders in it (names that end in "
-            f"{', '.join(SCAN_SUFFIXES)})."
-        )
-        raise DatasetNotFoundError(msg)
-    return scans
-
-
-def _below(folder: Path, output: Path, *, depth: int) -> list[Path]:
-    """Scans of a folder; where it holds none itself, of its ``scans``, else of all folders in it.
-
-    Links to folders are not followed: they may lead in a circle. Nor is the output folder.
-    """
-    entries = [entry for entry in sorted(folder.iterdir()) if not entry.name.startswith(".")]
-    scans = [entry for entry in entries if entry.is_file() and scan_suffix(entry) is not None]
-    if scans or depth == _MAX_DEPTH:
-        return scans
-    folders = [entry for entry in entries if entry.is_dir() and not entry.is_symlink()]
-    folders = [entry for entry in folders if entry.resolve() != output]
-    own = [entry for entry in folders if entry.name == _SCANS]
-    inner = own or [entry for entry in folders if entry.name not in _BESIDE]
-    return [scan for entry in inner for scan in _below(entry, output, depth=depth + 1)]
