@@ -13,6 +13,8 @@ from lidistill.figures.colors import scale_colors
 _CLIPPED_PERCENT = 2.0
 """Share of the points at either end of a component that takes the outermost colour."""
 _SHORTEST = 1e-12
+_WEAKEST = 1e-6
+"""Share of the strongest direction below which there is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +31,9 @@ class PcaBasis:
     """(3,) components shown as 255."""
 
 
-def fit_pca(features: NDArray[np.floating]) -> PcaBasis:
+def fit_pca(
+    features: NDArray[np.floating], *, without: NDArray[np.floating] | None = None
+) -> PcaBasis:
     """Principal components of the directions of features.
 
     Features that a distance between unit vectors has shaped mean something by their direction
@@ -37,6 +41,9 @@ def fit_pca(features: NDArray[np.floating]) -> PcaBasis:
 
     Args:
         features: (N, C), of any length each.
+        without: (N, K) quantities, such as coordinates, that no component may vary with: components
+            are taken from what is orthogonal to every direction that is correlated with one of
+            them, and so have no linear correlation with any.
 
     Raises:
         ValueError: If there is no feature at all.
@@ -47,8 +54,11 @@ def fit_pca(features: NDArray[np.floating]) -> PcaBasis:
     unit = features.astype(np.float32) / _lengths(features)
     mean = unit.mean(axis=0, dtype=np.float64)
     centred = unit - mean.astype(np.float32)
-    _, vectors = np.linalg.eigh((centred.T @ centred).astype(np.float64))
+    kept = centred if without is None else _regressed_out(centred, without)
+    strengths, vectors = np.linalg.eigh((kept.T @ kept).astype(np.float64))
     found = vectors[:, ::-1].T[:3]
+    if without is not None:  # what was taken out must not come back as a component of no strength
+        found = found[strengths[::-1][:3] > _WEAKEST * max(strengths[-1], _SHORTEST)]
     largest = np.take_along_axis(found, np.abs(found).argmax(axis=1)[:, None], axis=1)
     axes = np.zeros((3, features.shape[1]))
     axes[: len(found)] = found * np.sign(largest)
@@ -101,6 +111,18 @@ def similarity_colors(
         ValueError: If low is not below high.
     """
     return scale_colors(cosine, low, high, name="coolwarm")
+
+
+def _regressed_out(
+    centred: NDArray[np.float32], known: NDArray[np.floating]
+) -> NDArray[np.float32]:
+    """(N, C) without the directions in which features vary with (N, K) known quantities."""
+    quantities = known.astype(np.float64) - known.mean(axis=0, dtype=np.float64)
+    quantities /= np.maximum(quantities.std(axis=0), _SHORTEST)
+    covariance = centred.T.astype(np.float64) @ quantities / len(quantities)
+    found, strengths, _ = np.linalg.svd(covariance, full_matrices=False)
+    directions = found[:, strengths > _WEAKEST * max(float(strengths.max()), _SHORTEST)]
+    return (centred - (centred @ directions) @ directions.T).astype(np.float32)
 
 
 def _per_length(features: NDArray[np.floating], axes: NDArray[np.floating]) -> NDArray[np.float32]:
