@@ -35,6 +35,16 @@ T = TypeVar("T", bound=np.generic)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PointFeatures:
+    """Features of the points that a network sees, and which of them each point of a scan has."""
+
+    values: NDArray[np.float32]
+    """(M, C)."""
+    row: NDArray[np.int64]
+    """(N,) row in ``values`` of each point; -1 where it has none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FeatureModel:
     """The network of a finished run, ready for scans of one's own; ``load`` makes it.
 
@@ -74,6 +84,11 @@ class FeatureModel:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_watch", IntensityWatch(self.sensor))
+
+    @property
+    def has_head(self) -> bool:
+        """Whether there is a head, into the teacher's space or to class scores."""
+        return self.head is not None
 
     @property
     def takes_intensity(self) -> bool:
@@ -139,6 +154,37 @@ class FeatureModel:
         with _exactly(self.device):
             classes_M = self.head(features_MC).argmax(1).cpu().numpy().astype(np.uint8)
         return _spread(classes_M, row, IGNORE)
+
+    def encode(self, points: ArrayLike, intensity: ArrayLike | None) -> PointFeatures:
+        """Features as the network gives them: one row for each point that it sees.
+
+        Arguments and errors are those of ``features``.
+        """
+        features_MC, row = self._encode(points, intensity)
+        return PointFeatures(values=features_MC.cpu().numpy(), row=row)
+
+    def after_head(self, features_MC: NDArray[np.floating]) -> NDArray[np.float32]:
+        """What the head makes of features that ``encode`` gave.
+
+        Args:
+            features_MC: (M, C).
+
+        Returns:
+            (M, T), to compare with the teacher, or (M, D) class scores, one for each of
+            ``class_names``.
+
+        Raises:
+            CheckpointError: If there is no head.
+        """
+        if self.head is None:
+            msg = f"{self.checkpoint} has no head; give a run of pretrain, probe or finetune."
+            raise CheckpointError(msg)
+        features = torch.from_numpy(features_MC).to(self.device)
+        with _exactly(self.device):
+            made = self.head(features).float()
+            if not self.class_names:
+                made = comparable(made, list(self.head_widths))
+        return np.asarray(made.cpu().numpy())
 
     def _encode(
         self, points: ArrayLike, intensity: ArrayLike | None

@@ -10,17 +10,16 @@ from typing import Annotated, Literal
 import tyro
 
 from lidistill.apps.feature_files import (
-    CLASS_TABLE,
     NO_INTENSITY,
     Colour,
     Compute,
     Failed,
     FeatureColours,
     Written,
-    write_class_table,
     write_outputs,
 )
 from lidistill.apps.features import FeatureModel
+from lidistill.apps.few_shot import with_few_shot_head
 from lidistill.apps.instances import WithObjects, object_colour
 from lidistill.apps.load_features import load
 from lidistill.apps.scan_jobs import Existing, Jobs, check_free, plan_jobs
@@ -28,6 +27,7 @@ from lidistill.cli.boxes import DEFAULT_BOXES, Boxes
 from lidistill.cli.output import OUT, print_json
 from lidistill.config import FrozenPrecision
 from lidistill.datasets.own.files import read_statistics
+from lidistill.datasets.own.label_files import CLASS_TABLE, write_class_table
 from lidistill.errors import CheckpointError, ConfigError, FileFormatError
 from lidistill.figures.colors import label_colors
 from lidistill.instances.find import InstanceFinder
@@ -79,8 +79,22 @@ class ScanOptions:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PredictOptions(ScanOptions):
+    """The same, and classes that somebody has marked in the viewer."""
+
+    head: Path | None = None
+    """File NAME.head.json with classes that were marked in `lidistill view` of the same run."""
+
+    def load(self, run: Path) -> FeatureModel:
+        """See ``ScanOptions.load``."""
+        model = ScanOptions.load(self, run)
+        return model if self.head is None else with_few_shot_head(model, self.head)
+
+
 _Options = Annotated[ScanOptions, tyro.conf.arg(name="")]
-_DEFAULT = ScanOptions()
+_PredictOptions = Annotated[PredictOptions, tyro.conf.arg(name="")]
+_DEFAULT, _PREDICT = ScanOptions(), PredictOptions()
 
 
 def features(
@@ -131,7 +145,7 @@ def predict(
     format: Literal["npy", "label"] | None = None,  # noqa: A002  the option's name
     instances: bool = False,
     boxes: Boxes = DEFAULT_BOXES,
-    options: _Options = _DEFAULT,
+    options: _PredictOptions = _PREDICT,
     json: bool = False,
 ) -> None:
     """Classes of scans of your own: one file a scan, one id for every point.
@@ -142,7 +156,8 @@ def predict(
     points outside the field of view or not finite. Scans are in the frame of the run's own data.
 
     Args:
-        run: Run folder of a probe or a fine-tuning, or one of its checkpoints.
+        run: Run folder of a probe or a fine-tuning, or one of its checkpoints; of a distillation,
+            too, with --head.
         scans: Scan files, folders of scans, drives with a folder scans, and folders of drives.
         output: Folder for the outputs, which have the names (and drives) of their scans.
         format: npy: uint8; label: uint32 without a header, as in SemanticKITTI. Default: npy, or
@@ -161,7 +176,10 @@ def predict(
     check_free([output / CLASS_TABLE], existing=options.existing)
     model = options.load(run)
     if not model.class_names:
-        msg = f"{run} has learned no classes; give a run of `lidistill probe` or `finetune`."
+        msg = (
+            f"{run} has learned no classes; give a run of `lidistill probe` or `finetune`, or "
+            "classes of your own: --head FILE, from `lidistill view`."
+        )
         raise CheckpointError(msg)
     names = model.class_names
     palette = label_colors(names)
