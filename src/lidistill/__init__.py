@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lidistill.apps.load_features import load
+    from lidistill.viewer.notebook import view
 
-__all__ = ["__version__", "load"]
+__all__ = ["__version__", "load", "view"]
 
 __version__ = "0.1.0"
 
@@ -16,10 +17,13 @@ __version__ = "0.1.0"
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
+_LAZY = {"load": "lidistill.apps.load_features", "view": "lidistill.viewer.notebook"}
+
+
 def __getattr__(name: str) -> Any:
-    """``load``, with the networks behind it imported when it is first asked for."""
-    if name == "load":
+    """``load`` and ``view``, with what is behind them imported when they are first asked for."""
+    if name in _LAZY:
         importlib.import_module("lidistill.supported").check_system()
-        return importlib.import_module("lidistill.apps.load_features").load
+        return getattr(importlib.import_module(_LAZY[name]), name)
     msg = f"module {__name__!r} has no attribute {name!r}"
     raise AttributeError(msg)

@@ -9,7 +9,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from lidistill.apps.features import FeatureModel
-from lidistill.distill.matching import comparable
+from lidistill.distill.losses import comparable
 from lidistill.errors import CheckpointError
 from lidistill.segment.few_shot_head import read_few_shot_head, weights_digest
 

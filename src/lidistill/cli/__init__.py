@@ -45,6 +45,7 @@ COMMANDS = {
     "evaluate": Command(module="labels", summary="score a finished run again"),
     "features": Command(module="features", summary="features of your own scans"),
     "predict": Command(module="features", summary="classes of your own scans"),
+    "view": Command(module="view", summary="look at scans and features in a browser"),
     "compare": Command(
         module="downstream", summary="all baselines on one budget, in one table", goes_on=True
     ),

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Final
 
-from lidistill.scan_formats.scan_file import SCAN_SUFFIXES, scan_suffix
 from lidistill.errors import DatasetNotFoundError
+from lidistill.scan_formats.scan_file import SCAN_SUFFIXES, scan_suffix
 
 SCANS: Final = "scans"
 """Folder of the scans in a drive of one's own recordings."""

@@ -1,0 +1,208 @@
+"""``lidistill view``: look at scans, and at what networks make of them, in a browser."""
+
+import math
+import webbrowser
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from lidistill.apps.features import FeatureModel
+from lidistill.apps.load_features import load
+from lidistill.cli.output import OUT, positive, print_json
+from lidistill.config import FrozenPrecision
+from lidistill.datasets.own.files import read_statistics
+from lidistill.errors import CheckpointError, ConfigError
+from lidistill.training.checkpoint import load_checkpoint, newest_checkpoint
+from lidistill.training.progress import ProgressBar
+from lidistill.viewer.build import EXPORT_WIDTH, SERVER_WIDTH, Network, build_content, names_of
+from lidistill.viewer.content import Content
+from lidistill.viewer.export import export as write_page
+from lidistill.viewer.page import built_page, with_source
+from lidistill.viewer.saving import Saver
+from lidistill.viewer.server import application, new_token
+from lidistill.viewer.serving import HOST, hosts_of, listen, serve
+from lidistill.viewer.sources import Source, choose_frames, open_source, source_of_run
+from lidistill.viewer.teacher_images import teacher_of
+
+_Paths = Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="PATH...")]
+_Names = Annotated[tuple[str, ...], tyro.conf.arg(metavar="ID ...")]
+_MOST_SERVED, _MOST_EXPORTED = 60, 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ViewOptions:
+    """Which frames are shown, and how they are computed."""
+
+    drive: str | None = None
+    """Show frames of this drive alone."""
+    frames: _Names = ()
+    """Show these frames alone."""
+    max_frames: int | None = None
+    """At most so many, evenly spread; default 60, and 10 with --export."""
+    sensor: str | None = None
+    """Which lidar of a data set; of own scans: which of the run's lidars they are from."""
+    statistics: Path | None = None
+    """File of `lidistill data stats` with the intensity statistics of another lidar."""
+    intensity: str | None = None
+    """Column of own scans to take as intensity; none: there is none. Default: the usual names."""
+    teacher: bool = True
+    """Where a distillation's teacher is at hand: show what it says about the images, too."""
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:1."""
+    precision: FrozenPrecision = "fp32"
+    """bf16: matrix products in 16 bits."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Showing:
+    """How a page is shown: by a server, or written to a file."""
+
+    export: Path | None = None
+    """Write a static page instead: a folder, or one file NAME.html."""
+    overwrite: bool = False
+    """Replace a page that is there."""
+    output: Path | None = None
+    """Where the page saves labels and heads; default: view/ in the run folder, or runs/view."""
+    port: int = 0
+    """Of the server; 0: a free one."""
+    open: bool = False
+    """Open the page in this machine's browser."""
+
+
+_Options = Annotated[ViewOptions, tyro.conf.arg(name="")]
+_Showing = Annotated[Showing, tyro.conf.arg(name="")]
+
+
+def view(
+    paths: _Paths,
+    /,
+    *,
+    options: _Options = ViewOptions(),
+    showing: _Showing = Showing(),
+    json: bool = False,
+) -> None:
+    """Look at scans in a browser: click a point, and see what else is like it.
+
+    Example: lidistill view runs/pretrain/pandaset-002 /data/mine --export look.html
+
+    Without --export a small server answers on this machine alone, until Ctrl-C. Keys: press ? on
+    the page.
+
+    Args:
+        paths: Run folders first (two stand side by side), then what to show: a data set, or scans
+            and folders of them. A run alone shows its own data; scans alone are shown as they are.
+        options: Which frames.
+        showing: Where the page is.
+        json: Print one JSON object instead of text.
+    """
+    if not paths:
+        msg = "nothing to look at: give a run folder, scans, or the folder of a data set."
+        raise ConfigError(msg)
+    runs = [path for path in paths if _is_run(path)]
+    scans = [path for path in paths if path not in runs]
+    source = (
+        open_source(scans, sensor=options.sensor, intensity=options.intensity)
+        if scans
+        else source_of_run(load_checkpoint(runs[0]), sensor=options.sensor)
+    )
+    most = options.max_frames or (_MOST_SERVED if showing.export is None else _MOST_EXPORTED)
+    indices = choose_frames(
+        source.dataset,
+        most=positive("max-frames", most),
+        drive=options.drive,
+        ids=options.frames,
+    )
+    networks = [
+        _network(run, name, source, options) for run, name in zip(runs, names_of(runs), strict=True)
+    ]
+    content = build_content(
+        source.dataset,
+        indices,
+        networks,
+        title=", ".join(path.resolve().name for path in paths),
+        image_width=SERVER_WIDTH if showing.export is None else EXPORT_WIDTH,
+    )
+    beside = runs[0] / "view" if runs else Path("runs/view")
+    show(content, showing, beside=beside, as_json=json)
+
+
+def show(content: Content, showing: Showing, *, beside: Path, as_json: bool) -> None:
+    """Write a page, or serve it until Ctrl-C.
+
+    Args:
+        content: What it shows.
+        showing: Which of the two, and where.
+        beside: Where labels and heads are saved unless ``showing`` says so.
+        as_json: Print one JSON object instead of text.
+    """
+    if showing.export is not None:
+        file = _export(content, showing.export, overwrite=showing.overwrite)
+        megabytes = _size(showing.export) / 1e6
+        if as_json:
+            print_json({"page": str(file), "megabytes": round(megabytes, 2)})
+        else:
+            OUT.print(f"page        {file} ({megabytes:.1f} MB, opens in a browser as it is)")
+        if showing.open:
+            webbrowser.open(file.resolve().as_uri())
+        return
+    content.can_save = True
+    saver = Saver(content, showing.output or beside)
+    page = with_source(built_page(), "server")
+    token, one = new_token(), listen(showing.port)
+    address = f"http://{HOST}:{one.getsockname()[1]}/{token}/"
+
+    def say() -> None:
+        if as_json:
+            print_json({"address": address})
+        else:
+            OUT.print(f"page        {address} (Ctrl-C ends it)")
+        if showing.open:
+            webbrowser.open(address)
+
+    serve(application(content, saver, page, token=token, hosts=hosts_of(one)), one, on_start=say)
+
+
+def _export(content: Content, target: Path, *, overwrite: bool) -> Path:
+    with ProgressBar("writing the page", total=sum(1 for _ in content.names())) as bar:
+        return write_page(content, target, overwrite=overwrite, on_part=bar.advance)
+
+
+def _size(target: Path) -> int:
+    files = [target] if target.is_file() else target.rglob("*")
+    return sum(file.stat().st_size for file in files if file.is_file())
+
+
+def _is_run(path: Path) -> bool:
+    try:
+        newest_checkpoint(path)
+    except CheckpointError:
+        return False
+    return True
+
+
+def _network(run: Path, name: str, source: Source, options: ViewOptions) -> Network:
+    model = _load(run, source, options)
+    teacher = teacher_of(load_checkpoint(run), options.device) if options.teacher else None
+    return Network(name=name, model=model, teacher=teacher)
+
+
+def _load(run: Path, source: Source, options: ViewOptions) -> FeatureModel:
+    """The network of a run, for the lidar of what is shown."""
+    sensor, mean, std = options.sensor, None, None
+    if options.statistics is not None:
+        mean, std = read_statistics(options.statistics)
+    elif source.sensor is not None and math.isfinite(source.sensor.intensity_std):
+        found = source.sensor
+        sensor, mean, std = found.name, found.intensity_mean, found.intensity_std
+    elif source.sensor is not None:  # without intensity, which the frames have as zeros
+        sensor, mean, std = source.sensor.name, 0.0, 1.0
+    return load(
+        run,
+        options.device,
+        sensor=sensor,
+        intensity_mean=mean,
+        intensity_std=std,
+        precision=options.precision,
+    )
