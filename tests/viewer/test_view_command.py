@@ -101,7 +101,7 @@ def test_classes_that_were_marked_are_predicted(content, world, scans, tmp_path,
     assert set(found.tolist()) <= {0, 1, 255}
     assert "pole" in (tmp_path / "out" / "labels.yaml").read_text()
     with pytest.raises(SystemExit):
-        main([str(word) for word in words])
+        main([str(word) for word in (*words, "--overwrite")])
     assert "--head FILE" in capsys.readouterr().err
 
 
