@@ -1,4 +1,5 @@
 # From an empty machine with Python to a result: `make demo`, `make test`; `make gpu-check` on a GPU.
+# The page of `lidistill view`: `make page` builds it from viewer/web (Node.js), `make browser` runs its tests.
 #
 #   make demo PYTHON=python3.12            another Python than python3
 #   make test TORCH=torch==2.8.0           another PyTorch than the one below, whatever pip takes
@@ -13,7 +14,7 @@ made := $(VENV)/made-with
 wanted := $(or $(TORCH),$(shell cat "$(made)" 2>/dev/null),torch==2.13.0)
 enter := . "$(VENV)/bin/activate" &&
 
-.PHONY: help demo test gpu-check environment again
+.PHONY: help demo test browser page gpu-check environment again
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
 
@@ -24,6 +25,17 @@ demo: $(made)
 # in one of them.
 test: $(made)
 	$(enter) OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} python -m pytest -n 2 --dist loadfile
+
+# In Debian's Chromium; what is missing is installed where that is possible.
+browser: $(made)
+	.ci/browser
+	$(enter) python -m pytest tests/browser
+
+page: viewer/web/node_modules/.package-lock.json
+	cd viewer/web && npm run check && npm run build
+
+viewer/web/node_modules/.package-lock.json: viewer/web/package-lock.json
+	cd viewer/web && npm ci --no-audit --no-fund
 
 gpu-check: $(made)
 	$(enter) python benchmarks/gpu_check.py
