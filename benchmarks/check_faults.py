@@ -229,7 +229,7 @@ FAULTS = {
 def write_folder(dataset: FrameDataset, root: Path) -> None:
     """Write a data set as own recordings, every drive cut in two if there is but one."""
     drives: dict[str, list[int]] = {}
-    for index, scene in enumerate(dataset.scene_ids):
+    for index, scene in enumerate(dataset.drive_ids):
         drives.setdefault(scene, []).append(index)
     parts = list(drives.values())[:2]
     if len(parts) == 1 and len(parts[0]) > 3:

@@ -32,10 +32,10 @@ def test_frames_have_names_of_their_own(dataset):
     assert [dataset[i].frame_id for i in range(len(dataset))] == list(dataset.frame_ids)
 
 
-def test_every_frame_has_a_scene_and_every_scene_is_a_drive_at_hand(dataset):
-    assert len(dataset.scene_ids) == len(dataset)
-    assert dataset.scene_ids[0]
-    assert set(dataset.scene_ids) <= set(dataset.parts.drives)
+def test_every_frame_is_of_a_drive_at_hand(dataset):
+    assert len(dataset.drive_ids) == len(dataset)
+    assert dataset.drive_ids[0]
+    assert set(dataset.drive_ids) <= set(dataset.parts.drives)
     assert dataset.sensor in dataset.parts.sensors
 
 

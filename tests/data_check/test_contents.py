@@ -47,7 +47,7 @@ def test_a_data_set_is_recognised_and_read(tmp_path, name):
     assert detect_format(tmp_path) == name
     dataset = read_all(tmp_path)[0]
     assert dataset[0].frame_id == dataset.frame_ids[0]
-    assert dataset.scene_ids[0] in dataset.parts.drives
+    assert dataset.drive_ids[0] in dataset.parts.drives
     assert dataset.sensor in dataset.parts.sensors
 
 

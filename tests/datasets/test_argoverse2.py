@@ -111,11 +111,11 @@ def test_splits_are_folders_and_logs_can_be_chosen(tmp_path):
     write_log(tmp_path, "a", num_sweeps=3)
     write_log(tmp_path, "b")
     write_log(tmp_path, "c", "val")
-    assert set(build(tmp_path).scene_ids) == {"a", "b"}
+    assert set(build(tmp_path).drive_ids) == {"a", "b"}
     assert build(tmp_path, split="val").parts.drives == ("c",)
     assert len(build(tmp_path, split="all")) == 7
     assert len(build(tmp_path, every=2)) == 3
-    assert set(build(tmp_path, logs=("b",)).scene_ids) == {"b"}
+    assert set(build(tmp_path, logs=("b",)).drive_ids) == {"b"}
     with pytest.raises(DatasetNotFoundError, match="has not the log c in the split 'train'"):
         build(tmp_path, logs=("c",))
     with pytest.raises(DatasetNotFoundError, match=r"split 'test'; .* found train, val"):

@@ -41,7 +41,7 @@ def test_a_recording_without_drives_is_one_scene(tmp_path):
     write_folder(root, drives=("",))
     alone = read(root)
     assert len(alone) > 1
-    assert set(alone.scene_ids) == {"yard"}
+    assert set(alone.drive_ids) == {"yard"}
     assert alone.parts.drives == ("yard",)
 
 

@@ -49,7 +49,7 @@ class Frames:
         return tuple(frame.frame_id for frame in self.frames)
 
     @property
-    def scene_ids(self):
+    def drive_ids(self):
         return tuple(name.rpartition("/")[0] for name in self.frame_ids)
 
     def __len__(self):
@@ -120,16 +120,16 @@ def test_points_of_one_cube_are_neighbours():
     assert BREAKDOWNS["points_in_1m"].groups(replace(frame, points=points)).max() == 0
 
 
-def test_the_interval_resamples_scenes_and_frames_only_where_there_is_one_scene(frames):
-    scenes = score(frames)
-    assert (scenes.unit, len(scenes.confusion_by_unit)) == ("scene", 3)
+def test_the_interval_resamples_drives_and_frames_only_where_there_is_one_drive(frames):
+    drives = score(frames)
+    assert (drives.unit, len(drives.confusion_by_unit)) == ("drive", 3)
     one = score(frames[:2])
     assert (one.unit, len(one.confusion_by_unit)) == ("frame", 2)
     assert score(frames[:1]).interval is None
-    # A recording without drives is one scene, though none of its frames shares a name's beginning.
+    # A recording without drives is one drive, though none of its frames shares a name's beginning.
     alone = score([replace(frame, frame_id=str(i)) for i, frame in enumerate(frames)])
     assert (alone.unit, len(alone.confusion_by_unit)) == ("frame", 6)
-    assert scenes.interval.low <= scenes.scores.mean_iou <= scenes.interval.high
+    assert drives.interval.low <= drives.scores.mean_iou <= drives.interval.high
 
 
 def test_the_interval_is_drawn_once_however_often_it_is_read(frames, monkeypatch):
@@ -160,7 +160,7 @@ def test_what_is_written_says_what_it_belongs_to(frames, tmp_path):
     write_evaluation(result, tmp_path / "results.json", seed=3)
     record = json.loads((tmp_path / "results.json").read_text())
     interval = record["mean_iou_interval"]
-    assert (interval["unit"], interval["num_units"], interval["num_draws"]) == ("scene", 3, 1000)
+    assert (interval["unit"], interval["num_units"], interval["num_draws"]) == ("drive", 3, 1000)
     assert record["data_fingerprint"] == result.fingerprint
     assert set(record["groups"]["distance"]) == {"0-20 m", "20-40 m", "40+ m"}
     assert record["seed"] == 3

@@ -83,7 +83,7 @@ def test_the_interval_covers_the_true_score_about_as_often_as_it_says():
     rng = np.random.default_rng(0)
     hits = 0
     for trial in range(60):
-        shares = np.clip(rng.normal(0.8, 0.1, 30), 0, 1)  # of right points in each scene
+        shares = np.clip(rng.normal(0.8, 0.1, 30), 0, 1)  # of right points in each drive
         right = np.round(100 * shares).astype(int)
         units = np.array([[[r, 100 - r], [100 - r, r]] for r in right])
         interval = bootstrap_mean_iou(units, num_draws=200, seed=trial)

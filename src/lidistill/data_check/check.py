@@ -76,9 +76,9 @@ def check_dataset(
     num = len(dataset) if max_frames is None else min(max_frames, len(dataset))
     chosen = np.linspace(0, len(dataset) - 1, num).round().astype(int).tolist()
     drives: dict[str, list[int]] = {}
-    scenes = dataset.scene_ids
+    names = dataset.drive_ids
     for index in chosen:
-        drives.setdefault(scenes[index], []).append(index)
+        drives.setdefault(names[index], []).append(index)
     blocks = max(1, min(_MOST_BLOCKS, _ALL_BLOCKS // max(1, len(drives))))
     title = title or dataset.sensor
     tallies: dict[str, DriveTally] = {}

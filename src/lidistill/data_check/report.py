@@ -51,7 +51,7 @@ class CheckReport:
     first_recipe: str | None
     """What to begin with where the set has no shipped statistics."""
     parts: tuple[str, ...]
-    """Drives or scenes, by name."""
+    """Drives, by name."""
     datasets: tuple[DatasetReport, ...]
     """One for every sensor."""
     missing: tuple[str, ...]

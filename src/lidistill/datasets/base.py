@@ -35,8 +35,8 @@ class FrameDataset(Protocol):
         ...
 
     @property
-    def scene_ids(self) -> tuple[str, ...]:
-        """The recording that every frame is from, in reading order: a drive, sequence or scene."""
+    def drive_ids(self) -> tuple[str, ...]:
+        """The drive that every frame is from (nuScenes says scene), in reading order."""
         ...
 
     @property
@@ -62,7 +62,7 @@ class Parts:
     sensors: tuple[str, ...]
     """Lidars that it can be read by."""
     drives: tuple[str, ...]
-    """Drives, sequences or scenes at hand, in reading order."""
+    """Drives at hand, in reading order; KITTI calls them sequences, nuScenes scenes."""
 
 
 class SensorFrames(FrameDataset, Protocol):

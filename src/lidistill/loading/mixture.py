@@ -29,9 +29,9 @@ class Concatenation:
         return tuple(frame_id for dataset in self.datasets for frame_id in dataset.frame_ids)
 
     @property
-    def scene_ids(self) -> tuple[str, ...]:
-        """See ``FrameDataset.scene_ids``; two lidars' frames of one drive are of one scene."""
-        return tuple(scene for dataset in self.datasets for scene in dataset.scene_ids)
+    def drive_ids(self) -> tuple[str, ...]:
+        """See ``FrameDataset.drive_ids``; two lidars' frames of one drive stay together."""
+        return tuple(drive for dataset in self.datasets for drive in dataset.drive_ids)
 
     @property
     def label_map(self) -> LabelMap:
@@ -83,9 +83,9 @@ class InMemory:
         return self._dataset.frame_ids
 
     @property
-    def scene_ids(self) -> tuple[str, ...]:
-        """See ``FrameDataset.scene_ids``."""
-        return self._dataset.scene_ids
+    def drive_ids(self) -> tuple[str, ...]:
+        """See ``FrameDataset.drive_ids``."""
+        return self._dataset.drive_ids
 
     @property
     def label_map(self) -> LabelMap:
@@ -120,10 +120,10 @@ class Subset:
         return tuple(names[index] for index in self._indices)
 
     @property
-    def scene_ids(self) -> tuple[str, ...]:
-        """See ``FrameDataset.scene_ids``."""
-        scenes = self._dataset.scene_ids
-        return tuple(scenes[index] for index in self._indices)
+    def drive_ids(self) -> tuple[str, ...]:
+        """See ``FrameDataset.drive_ids``."""
+        drives = self._dataset.drive_ids
+        return tuple(drives[index] for index in self._indices)
 
     @property
     def label_map(self) -> LabelMap:

@@ -61,9 +61,9 @@ class InCommonClasses:
         return self._dataset.frame_ids
 
     @property
-    def scene_ids(self) -> tuple[str, ...]:
-        """See ``FrameDataset.scene_ids``."""
-        return self._dataset.scene_ids
+    def drive_ids(self) -> tuple[str, ...]:
+        """See ``FrameDataset.drive_ids``."""
+        return self._dataset.drive_ids
 
     def __len__(self) -> int:
         return len(self._dataset)

@@ -35,8 +35,8 @@ class Evaluation:
 
     class_names: tuple[str, ...]
     num_frames: int
-    unit: Literal["scene", "frame"]
-    """What the confidence interval resamples: scenes, or frames where there is one scene."""
+    unit: Literal["drive", "frame"]
+    """What the confidence interval resamples: drives, or frames where there is one drive."""
     confusion_by_unit: NDArray[np.int64]
     """(U, C, C) true class by predicted class, all points with a prediction."""
     confusion_seen: NDArray[np.int64]
@@ -106,16 +106,16 @@ class Tally:
     """Adds frames up; every array in it can be added to that of another process.
 
     Args:
-        scene_ids: Of all frames of the data set, whoever adds them.
+        drive_ids: Of all frames of the data set, whoever adds them.
         num_classes: C.
     """
 
-    def __init__(self, scene_ids: tuple[str, ...], num_classes: int) -> None:
-        scenes = {name: row for row, name in enumerate(dict.fromkeys(scene_ids))}
-        self.unit: Literal["scene", "frame"] = "scene" if len(scenes) > 1 else "frame"
-        in_scenes = [scenes[name] for name in scene_ids]
-        self._row = in_scenes if self.unit == "scene" else list(range(len(scene_ids)))
-        units = scenes if self.unit == "scene" else scene_ids
+    def __init__(self, drive_ids: tuple[str, ...], num_classes: int) -> None:
+        drives = {name: row for row, name in enumerate(dict.fromkeys(drive_ids))}
+        self.unit: Literal["drive", "frame"] = "drive" if len(drives) > 1 else "frame"
+        in_drives = [drives[name] for name in drive_ids]
+        self._row = in_drives if self.unit == "drive" else list(range(len(drive_ids)))
+        units = drives if self.unit == "drive" else drive_ids
         self._num_classes = num_classes
         shape = (num_classes, num_classes)
         self.by_unit = np.zeros((len(units), *shape), np.int64)
@@ -184,7 +184,7 @@ def evaluate(
         ScaLR (CVPR 2024), section 4; the official scripts of the data sets.
     """
     label_map = dataset.label_map
-    tally = Tally(dataset.scene_ids, label_map.num_classes)
+    tally = Tally(dataset.drive_ids, label_map.num_classes)
     own = deal(len(dataset))
     for index in track(own, "evaluating", total=len(own)):
         frame = dataset[index]

@@ -1,6 +1,6 @@
 """Segmentation scores from one summed confusion matrix.
 
-Shape letters: N points, C classes, U units of resampling (scenes or frames).
+Shape letters: N points, C classes, U units of resampling (drives or frames).
 """
 
 from dataclasses import dataclass
@@ -98,7 +98,7 @@ def bootstrap_mean_iou(
 
     Args:
         confusions: (U, C, C) confusion matrix of each unit. Frames of a drive resemble each other,
-            so a unit is best a whole scene.
+            so a unit is best a whole drive.
         num_draws: Resampled sets, each of U units.
         level: Share of the resampled scores to enclose.
         seed: Of the draws.

@@ -145,7 +145,7 @@ class Argoverse2:
         return tuple(_frame_id(log, sweep) for log, sweep in self._frames)
 
     @property
-    def scene_ids(self) -> tuple[str, ...]:
+    def drive_ids(self) -> tuple[str, ...]:
         """Log of every frame, in reading order."""
         return tuple(log.name for log, _ in self._frames)
 
@@ -153,7 +153,7 @@ class Argoverse2:
     def parts(self) -> Parts:
         """See ``SensorFrames.parts``."""
         sensors = tuple(f"argoverse2-{lidars}" for lidars in get_args(Lidars))
-        return Parts(splits=get_args(Split), sensors=sensors, drives=distinct(self.scene_ids))
+        return Parts(splits=get_args(Split), sensors=sensors, drives=distinct(self.drive_ids))
 
     def missing(self) -> tuple[str, ...]:
         """See ``SensorFrames.missing``."""

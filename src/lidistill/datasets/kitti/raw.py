@@ -119,14 +119,14 @@ class KittiRaw:
         return tuple(f"{drive.name}/{name}" for drive, name in self._frames)
 
     @property
-    def scene_ids(self) -> tuple[str, ...]:
+    def drive_ids(self) -> tuple[str, ...]:
         """Drive of every frame, in reading order."""
         return tuple(drive.name for drive, _ in self._frames)
 
     @property
     def parts(self) -> Parts:
         """See ``SensorFrames.parts``."""
-        return Parts(splits=(), sensors=(self.sensor,), drives=distinct(self.scene_ids))
+        return Parts(splits=(), sensors=(self.sensor,), drives=distinct(self.drive_ids))
 
     def missing(self) -> tuple[str, ...]:
         """See ``SensorFrames.missing``."""

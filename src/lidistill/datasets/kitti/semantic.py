@@ -135,14 +135,14 @@ class SemanticKitti:
         return tuple("/".join(frame) for frame in self._frames)
 
     @property
-    def scene_ids(self) -> tuple[str, ...]:
+    def drive_ids(self) -> tuple[str, ...]:
         """Sequence of every frame, in reading order."""
         return tuple(sequence for sequence, _ in self._frames)
 
     @property
     def parts(self) -> Parts:
         """See ``SensorFrames.parts``."""
-        drives = distinct(self.scene_ids)
+        drives = distinct(self.drive_ids)
         return Parts(splits=("train", "val", "test"), sensors=(self.sensor,), drives=drives)
 
     def missing(self) -> tuple[str, ...]:

@@ -157,7 +157,7 @@ class NuScenes:
         return tuple(self._frame_id(int(frame)) for frame in self._frames)
 
     @property
-    def scene_ids(self) -> tuple[str, ...]:
+    def drive_ids(self) -> tuple[str, ...]:
         """Scene of every frame, in reading order."""
         return tuple(str(scene) for scene in self._index.scene[self._frames])
 
@@ -165,7 +165,7 @@ class NuScenes:
     def parts(self) -> Parts:
         """See ``SensorFrames.parts``."""
         splits = tuple(split for split in get_args(Split) if split != "all")
-        return Parts(splits=splits, sensors=(self.sensor,), drives=distinct(self.scene_ids))
+        return Parts(splits=splits, sensors=(self.sensor,), drives=distinct(self.drive_ids))
 
     def missing(self) -> tuple[str, ...]:
         """See ``SensorFrames.missing``."""

@@ -10,6 +10,7 @@ from pydantic import Field
 from lidistill.config import MayChange
 from lidistill.datasets.base import DatasetConfig, Parts, distinct
 from lidistill.datasets.completeness import OnDisk, missing_files, usable_frames
+from lidistill.datasets.own.drive import Drive, read_drive, subfolders
 from lidistill.datasets.own.files import (
     Calibration,
     LabelTable,
@@ -19,7 +20,6 @@ from lidistill.datasets.own.files import (
     read_statistics,
 )
 from lidistill.datasets.own.label_files import read_ids
-from lidistill.datasets.own.recording import Recording, read_recording, subfolders
 from lidistill.datasets.own.splits import SplitLists
 from lidistill.datasets.own.view import view_of
 from lidistill.datasets.sensors import SENSORS, Sensor, without_intensity
@@ -116,20 +116,20 @@ class Folder:
     def __init__(self, config: FolderConfig) -> None:
         self.config = config
         self.sensor = config.sensor
-        self._drives = self._find_drives()
+        self._drive_names = self._find_drives()
         self._table = self._read_table()
         name = str(config.root / "labels.yaml")
         no_classes = LabelMap(name=name, class_names=(), raw_to_train={}, raw_names={})
         self.label_map = no_classes if self._table is None else self._table.label_map(name)
         self._statistics = None if self.sensor in SENSORS else config.statistics()
-        self.recordings = self._find_recordings()
+        self.drives = self._read_drives()
         labelled = config.labels != "none"
-        frames = [(d, name) for d in self.recordings for name in d.frames(labelled=labelled)]
+        frames = [(d, name) for d in self.drives for name in d.frames(labelled=labelled)]
         splits = SplitLists(config.root, val_fraction=config.val_fraction)
         chosen = splits.choose(
             config.split,
             [(drive.name, drive.frame_id(scan)) for drive, scan in frames],
-            drives=self._drives,
+            drives=self._drive_names,
         )
         frames = [frames[i] for i in chosen][:: config.every]
         self.cameras = self._wanted_cameras()
@@ -146,7 +146,7 @@ class Folder:
     @property
     def far_images(self) -> tuple[str, ...]:
         """One line for every camera of a drive whose images lie too far from scans in time."""
-        found = [drive.gap(camera) for drive in self.recordings for camera in self.cameras]
+        found = [drive.gap(camera) for drive in self.drives for camera in self.cameras]
         return tuple(line for line in found if line is not None)
 
     @property
@@ -155,14 +155,14 @@ class Folder:
         return tuple(drive.frame_id(scan) for drive, scan in self._frames)
 
     @property
-    def scene_ids(self) -> tuple[str, ...]:
+    def drive_ids(self) -> tuple[str, ...]:
         """Drive of every frame; of a root that is a drive itself, its name."""
         return tuple(drive.name or self._own_name for drive, _ in self._frames)
 
     @property
     def parts(self) -> Parts:
         """See ``SensorFrames.parts``."""
-        drives = distinct(self.scene_ids)
+        drives = distinct(self.drive_ids)
         return Parts(splits=("train", "val"), sensors=(self.sensor,), drives=drives)
 
     def missing(self) -> tuple[str, ...]:
@@ -216,7 +216,7 @@ class Folder:
             T_world_lidar=drive.poses.get(name),
         )
 
-    def _labels(self, drive: Recording, name: str, scan: Scan) -> NDArray[np.uint8] | None:
+    def _labels(self, drive: Drive, name: str, scan: Scan) -> NDArray[np.uint8] | None:
         if self._table is None or self.config.labels == "none":
             return None
         if self._table.column is not None:
@@ -246,9 +246,9 @@ class Folder:
             raise DatasetNotFoundError(msg)
         return tuple(path.name for path in subfolders(root) if (path / "scans").is_dir())
 
-    def _find_recordings(self) -> tuple[Recording, ...]:
+    def _read_drives(self) -> tuple[Drive, ...]:
         root, wanted = self.config.root, self.config.drives
-        names = self._drives
+        names = self._drive_names
         alone = (root / "scans").is_dir()
         absent = sorted(set(wanted or ()) - set(names))
         if absent or alone == bool(names):
@@ -270,14 +270,14 @@ class Folder:
             raise DatasetNotFoundError(msg)
         return drives
 
-    def _read_drive(self, name: str) -> Recording:
+    def _read_drive(self, name: str) -> Drive:
         folder = self.config.root / name
         own, shared = folder / _CALIBRATION, self.config.root / _CALIBRATION
         calibration: Calibration = read_calibration(own if own.exists() else shared)
-        return read_recording(folder, name, calibration)
+        return read_drive(folder, name, calibration)
 
     def _wanted_cameras(self) -> tuple[str, ...]:
-        known = sorted({camera for drive in self.recordings for camera in drive.images})
+        known = sorted({camera for drive in self.drives for camera in drive.images})
         wanted = self.config.cameras
         absent = sorted(set(wanted or ()) - set(known))
         if absent:
@@ -288,7 +288,7 @@ class Folder:
             raise DatasetNotFoundError(msg)
         return tuple(wanted or known)
 
-    def _on_disk(self, frames: list[tuple[Recording, str]]) -> OnDisk:
+    def _on_disk(self, frames: list[tuple[Drive, str]]) -> OnDisk:
         column = self._table is not None and self._table.column is not None
         images = [[s in d.images.get(c, ()) for c in self.cameras] for d, s in frames]
         return OnDisk(

@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from lidistill.datasets.own.recording import Recording
+from lidistill.datasets.own.drive import Drive
 from lidistill.errors import FileFormatError
 from lidistill.images.files import image_size
 from lidistill.records import CameraView
 
 
-def view_of(drive: Recording, scan: str, camera: str) -> CameraView:
+def view_of(drive: Drive, scan: str, camera: str) -> CameraView:
     """The image of a scan by one camera.
 
     Raises:

@@ -173,7 +173,7 @@ class PandaSet:
         return tuple(self._frame_id(drive, frame) for drive, frame in self._frames)
 
     @property
-    def scene_ids(self) -> tuple[str, ...]:
+    def drive_ids(self) -> tuple[str, ...]:
         """Drive of every frame, in reading order; both lidars have the same."""
         return tuple(drive.name for drive, _ in self._frames)
 

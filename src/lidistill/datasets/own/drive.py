@@ -36,8 +36,8 @@ class ScanImage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recording:
-    """One drive."""
+class Drive:
+    """The scans, images, labels and poses of one drive."""
 
     name: str
     """Its folder below the root; empty if it is the root."""
@@ -89,7 +89,7 @@ class Recording:
         return standing @ invert_rigid(T_world_later) @ T_world_lidar
 
 
-def read_recording(folder: Path, name: str, calibration: Calibration) -> Recording:
+def read_drive(folder: Path, name: str, calibration: Calibration) -> Drive:
     """List the files of a drive, and find the images of every scan.
 
     Args:
@@ -117,7 +117,7 @@ def read_recording(folder: Path, name: str, calibration: Calibration) -> Recordi
         camera: _images(folder / "cameras" / camera, camera, scans, times, calibration)
         for camera in calibration.cameras
     }
-    return Recording(
+    return Drive(
         name=name,
         calibration=calibration,
         scans=scans,

@@ -176,7 +176,7 @@ def test_poses_with_times_need_scans_with_times(root):
 )
 def test_tables_of_times_are_read_as_spreadsheets_save_them(root, text):
     (root / "a" / "scans" / "times.csv").write_bytes(text)
-    times = read(root).recordings[0].times_ns
+    times = read(root).drives[0].times_ns
     assert times == {"000000": 10_000_000_000, "000001": 10_500_000_000}
 
 
