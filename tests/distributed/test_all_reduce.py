@@ -8,10 +8,10 @@ from lidistill.distributed.all_reduce import (
     SingleRowError,
     SyncedBatchNorm,
     gather_over_ranks,
-    num_ranks,
     place_among_ranks,
     pool_moments,
     sum_over_ranks,
+    world_size,
 )
 
 ROWS = (5, 0, 3)  # of each process; one has none
@@ -26,7 +26,7 @@ def rows(rank):
 
 def test_one_process_adds_nothing():
     x = torch.ones(3)
-    assert num_ranks() == 1
+    assert world_size() == 1
     assert sum_over_ranks(x) is x
     assert gather_over_ranks(x) is x
     assert place_among_ranks(3, x.device) == (0, 3)

@@ -74,7 +74,7 @@ def test_processes_share_a_step_without_gap_or_repeat(batch, micro, ranks, step,
     ranks = min(ranks, batch)
     order = FrameOrder(sizes=(num_frames,), seed=0)
     plans = [
-        StepPlan(order=order, batch_size=batch, micro_batch=micro, rank=r, num_ranks=ranks)
+        StepPlan(order=order, batch_size=batch, micro_batch=micro, rank=r, world_size=ranks)
         for r in range(ranks)
     ]
     passes = [one.passes(step) for one in plans]
@@ -89,7 +89,7 @@ def test_processes_share_a_step_without_gap_or_repeat(batch, micro, ranks, step,
 def test_more_processes_than_frames_of_a_step_are_refused():
     order = FrameOrder(sizes=(10,), seed=0)
     with pytest.raises(ConfigError, match=r"8 processes cannot share steps of 4 frames"):
-        StepPlan(order=order, batch_size=4, micro_batch=4, num_ranks=8)
+        StepPlan(order=order, batch_size=4, micro_batch=4, world_size=8)
 
 
 def test_an_epoch_goes_on_with_each_frame_once_on_another_number_of_processes():
@@ -97,7 +97,7 @@ def test_an_epoch_goes_on_with_each_frame_once_on_another_number_of_processes():
 
     def seen(step, ranks):
         plans = [
-            StepPlan(order=order, batch_size=4, micro_batch=4, rank=r, num_ranks=ranks)
+            StepPlan(order=order, batch_size=4, micro_batch=4, rank=r, world_size=ranks)
             for r in range(ranks)
         ]
         return [index for one in plans for part in one.passes(step) for _, index in part]
@@ -156,7 +156,7 @@ def test_more_bad_frames_than_the_limit_end_the_run():
 def test_the_limit_counts_the_bad_frames_of_all_processes(tmp_path, caplog):
     def check(rank):
         with pytest.raises(FileFormatError, match=r"3 frames cannot be read.*limit=2"):
-            read({1, 3, 5}, BadFrames(policy="skip", limit=2), rank=rank, num_ranks=2)
+            read({1, 3, 5}, BadFrames(policy="skip", limit=2), rank=rank, world_size=2)
         assert {f"frame {index} is broken" in caplog.text for index in (1, 3, 5)} == {True}
 
     together(check, tmp_path, ranks=2)

@@ -100,7 +100,7 @@ def test_flipped_bits_end_in_a_clear_error_or_a_scan(tmp_path, suffix):
             assert len(text) < 600
 
 
-@pytest.mark.parametrize(("suffix", "script"), [(".laz", "laz_apart"), (".e57", "e57_apart")])
+@pytest.mark.parametrize(("suffix", "script"), [(".laz", "laz_child"), (".e57", "e57_child")])
 def test_a_library_that_ends_its_process_ends_one_scan(tmp_path, monkeypatch, suffix, script):
     """As lazrs does on some damaged files, with SIGABRT."""
     path = (e57 if suffix == ".e57" else las)(tmp_path / f"x{suffix}", cloud())

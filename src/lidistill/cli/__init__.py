@@ -177,4 +177,4 @@ def _run(name: str, arguments: list[str]) -> None:
     function: Any = getattr(module, name.rsplit(maxsplit=1)[-1].replace("-", "_"))
     with losses.process_losses():
         bind(function, f"lidistill {name}", arguments)()
-        distributed.leave()
+        distributed.leave_group()

@@ -51,7 +51,7 @@ def gather(recipe: PretrainRecipe, dataset: Concatenation | None = None) -> Ingr
         WeightsNotFoundError: If the teacher's weights are not there.
     """
     device = pick_device(recipe.device)
-    distributed.start(device)
+    distributed.join_group(device)
     dataset = recipe.data.build() if dataset is None else dataset
     plan = step_plan(
         recipe.data.order(dataset, recipe.seed), recipe.train.batch_size, recipe.train.micro_batch

@@ -17,14 +17,14 @@ from torch.autograd.function import FunctionCtx, once_differentiable
 T = TypeVar("T")
 
 
-def num_ranks() -> int:
+def world_size() -> int:
     """Processes of this run."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
 def rank() -> int:
     """Number of this process, from 0."""
-    return dist.get_rank() if num_ranks() > 1 else 0
+    return dist.get_rank() if world_size() > 1 else 0
 
 
 class _Sum(torch.autograd.Function):
@@ -47,7 +47,7 @@ class _Sum(torch.autograd.Function):
 
 def sum_over_ranks(x: Tensor) -> Tensor:
     """Sum of a tensor of one shape over all processes; gradients flow to all of them."""
-    return x if num_ranks() == 1 else _Sum.apply(x)
+    return x if world_size() == 1 else _Sum.apply(x)
 
 
 class _Gather(torch.autograd.Function):
@@ -72,28 +72,28 @@ class _Gather(torch.autograd.Function):
 
 def gather_over_ranks(x: Tensor) -> Tensor:
     """The rows of all processes, (N, ...) to (R, ...), in the order of their numbers."""
-    return x if num_ranks() == 1 else _Gather.apply(x, _counts(len(x), x.device))
+    return x if world_size() == 1 else _Gather.apply(x, _counts(len(x), x.device))
 
 
 def gather_items(items: list[T]) -> list[T]:
     """What can be pickled, of all processes, in the order of their numbers; each gets it all."""
-    if num_ranks() == 1:
+    if world_size() == 1:
         return items
-    parts: list[list[T]] = [[] for _ in range(num_ranks())]
+    parts: list[list[T]] = [[] for _ in range(world_size())]
     dist.all_gather_object(parts, items)
     return [item for part in parts for item in part]
 
 
 def place_among_ranks(count: int, device: torch.device) -> tuple[int, int]:
     """Where this process's rows begin among those of all, and how many all have."""
-    if num_ranks() == 1:
+    if world_size() == 1:
         return 0, count
     counts = _counts(count, device)
     return sum(counts[: rank()]), sum(counts)
 
 
 def _counts(count: int, device: torch.device) -> list[int]:
-    counts = torch.zeros(num_ranks(), dtype=torch.int64, device=device)
+    counts = torch.zeros(world_size(), dtype=torch.int64, device=device)
     counts[rank()] = count
     dist.all_reduce(counts)
     return [int(n) for n in counts.tolist()]
@@ -110,7 +110,7 @@ def pool_moments(mean: Tensor, spread: Tensor, count: int) -> tuple[Tensor, Tens
     Returns:
         The same three over the R rows of all.
     """
-    if num_ranks() == 1:
+    if world_size() == 1:
         return mean, spread, count
     square = mean.square() if spread.dim() == 1 else torch.outer(mean, mean)
     parts = torch.cat([mean, (spread + square).flatten(), torch.ones_like(mean[:1])])
@@ -146,13 +146,13 @@ class SyncedBatchNorm(nn.BatchNorm1d):
         Raises:
             SingleRowError: If a batch to train on, in one process, has one row or none.
         """
-        if num_ranks() == 1 and self.training and len(x_NC) < 2:
+        if world_size() == 1 and self.training and len(x_NC) < 2:
             msg = (
                 f"the batch has {len(x_NC)} points, and BatchNorm needs two or more to train on; "
                 "raise train.micro_batch, or leave such scans out"
             )
             raise SingleRowError(msg)
-        if num_ranks() == 1 or not self.training:
+        if world_size() == 1 or not self.training:
             return super().forward(x_NC)
         variance_C, mean_C = _moments(x_NC.float())
         mean_C, variance_C, count = pool_moments(mean_C.double(), variance_C.double(), len(x_NC))

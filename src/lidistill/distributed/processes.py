@@ -21,7 +21,7 @@ from torch.distributed.rendezvous import rendezvous
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
 
-from lidistill.distributed.all_reduce import num_ranks, rank, sum_over_ranks
+from lidistill.distributed.all_reduce import rank, sum_over_ranks, world_size
 from lidistill.distributed.rendezvous import fresh_part
 from lidistill.errors import ConfigError
 
@@ -32,7 +32,7 @@ _TIMEOUT = datetime.timedelta(minutes=30)
 T = TypeVar("T")
 
 
-def start(device: torch.device) -> None:
+def join_group(device: torch.device) -> None:
     """Join the other processes that torchrun started; nothing to do where there is only one.
 
     Args:
@@ -52,7 +52,7 @@ def start(device: torch.device) -> None:
     )
 
 
-def leave() -> None:
+def leave_group() -> None:
     """Part from the other processes, at the end of a run that went well.
 
     After an error nothing is parted from, since that could wait for processes that wait for this
@@ -78,7 +78,7 @@ def on_first(action: Callable[[], T]) -> T:
     Args:
         action: Returns what can be pickled.
     """
-    if num_ranks() == 1:
+    if world_size() == 1:
         return action()
     message: list[Any] = [None, None]
     if is_first():
@@ -92,31 +92,33 @@ def on_first(action: Callable[[], T]) -> T:
     return cast("T", message[0])
 
 
-def deal(num_items: int) -> range:
+def items_of_rank(num_items: int) -> range:
     """Which of so many items this process does; every item falls to exactly one process."""
-    return range(rank(), num_items, num_ranks())
+    return range(rank(), num_items, world_size())
 
 
 def sum_counts(counts: NDArray[np.int64]) -> NDArray[np.int64]:
     """Counts of all processes, added up exactly."""
-    if num_ranks() == 1:
+    if world_size() == 1:
         return counts
-    return sum_over_ranks(torch.from_numpy(counts).to(_wire())).cpu().numpy()
+    return sum_over_ranks(torch.from_numpy(counts).to(_wire_device())).cpu().numpy()
 
 
 def sum_numbers(numbers: list[float]) -> list[float]:
     """Sums of numbers over all processes, in double precision."""
-    if num_ranks() == 1:
+    if world_size() == 1:
         return numbers
-    return sum_over_ranks(torch.tensor(numbers, dtype=torch.float64, device=_wire())).tolist()
+    return sum_over_ranks(
+        torch.tensor(numbers, dtype=torch.float64, device=_wire_device())
+    ).tolist()
 
 
-def _wire() -> torch.device:
+def _wire_device() -> torch.device:
     """Where tensors must lie to be sent to other processes."""
     return torch.device("cuda" if dist.get_backend() == "nccl" else "cpu")
 
 
-def share_out(module: nn.Module, device: torch.device, sharding: Sharding) -> nn.Module:
+def distribute_module(module: nn.Module, device: torch.device, sharding: Sharding) -> nn.Module:
     """The module whose gradients are the mean over all processes.
 
     Args:
@@ -128,7 +130,7 @@ def share_out(module: nn.Module, device: torch.device, sharding: Sharding) -> nn
         ConfigError: If sharding is asked for where there is one process.
     """
     if sharding == "full":
-        if num_ranks() == 1:
+        if world_size() == 1:
             msg = "train.sharding=full needs several processes; start with torchrun, or set none."
             raise ConfigError(msg)
         # A layer's weights are whole only while it computes.
@@ -137,7 +139,7 @@ def share_out(module: nn.Module, device: torch.device, sharding: Sharding) -> nn
                 fully_shard(layer)
         fully_shard(module)
         return module
-    if num_ranks() == 1:
+    if world_size() == 1:
         return module
     devices = [device] if device.type == "cuda" else None
     return DistributedDataParallel(module, device_ids=devices)

@@ -18,7 +18,7 @@ from lidistill.errors import TrainingError
 _PAUSE = 0.02  # seconds between two looks at who has come
 
 
-def fresh_part(store: Store, rank: int, num_ranks: int, timeout: datetime.timedelta) -> Store:
+def fresh_part(store: Store, rank: int, world_size: int, timeout: datetime.timedelta) -> Store:
     """The part of a store that belongs to this start alone; every process calls it.
 
     The first process chooses the name. Each of the others says hello with a word of its own, gets
@@ -28,19 +28,19 @@ def fresh_part(store: Store, rank: int, num_ranks: int, timeout: datetime.timede
     Args:
         store: What the launcher offers; may hold keys of earlier starts.
         rank: Number of this process.
-        num_ranks: Processes of this start.
+        world_size: Processes of this start.
         timeout: How long to wait for the others.
 
     Raises:
         TrainingError: If not all have come in that time.
     """
-    name = _welcome(store, num_ranks, timeout) if rank == 0 else _hello(store, rank, timeout)
+    name = _welcome(store, world_size, timeout) if rank == 0 else _hello(store, rank, timeout)
     return PrefixStore(name, store)
 
 
-def _welcome(store: Store, num_ranks: int, timeout: datetime.timedelta) -> str:
+def _welcome(store: Store, world_size: int, timeout: datetime.timedelta) -> str:
     name = uuid.uuid4().hex
-    missing, answered = set(range(1, num_ranks)), set[bytes]()
+    missing, answered = set(range(1, world_size)), set[bytes]()
     deadline = time.monotonic() + timeout.total_seconds()
     while missing:
         for rank in sorted(missing):
@@ -53,7 +53,7 @@ def _welcome(store: Store, num_ranks: int, timeout: datetime.timedelta) -> str:
                     answered.add(word)
         if time.monotonic() > deadline:
             msg = (
-                f"{len(missing)} of {num_ranks} processes (the first: {min(missing)}) did not come "
+                f"{len(missing)} of {world_size} processes (first: {min(missing)}) did not come "
                 f"within {timeout}; look at their output."
             )
             raise TrainingError(msg)

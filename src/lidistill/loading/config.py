@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from lidistill.config import Config, MayChange, Seed, Workers
 from lidistill.datasets import DatasetConfig, FrameDataset
-from lidistill.distributed.all_reduce import num_ranks, rank
+from lidistill.distributed.all_reduce import rank, world_size
 from lidistill.errors import ConfigError, DatasetNotFoundError
 from lidistill.loading.bad_frames import BadFrames
 from lidistill.loading.collate import collate
@@ -171,7 +171,7 @@ def step_plan(order: FrameOrder, batch_size: int, micro_batch: int | None) -> St
         batch_size=batch_size,
         micro_batch=micro_batch or batch_size,
         rank=rank(),
-        num_ranks=num_ranks(),
+        world_size=world_size(),
     )
 
 

@@ -93,14 +93,14 @@ class StepPlan:
     each process one; the gradients of a step are accumulated."""
     rank: int = 0
     """Which of the processes this one is."""
-    num_ranks: int = 1
+    world_size: int = 1
     """Processes that share every pass; each takes neighbouring frames of it."""
 
     def __post_init__(self) -> None:
-        if self.batch_size < self.num_ranks:
+        if self.batch_size < self.world_size:
             msg = (
-                f"{self.num_ranks} processes cannot share steps of {self.batch_size} frames; set "
-                f"train.batch_size to {self.num_ranks} or more, or start fewer processes."
+                f"{self.world_size} processes cannot share steps of {self.batch_size} frames; set "
+                f"train.batch_size to {self.world_size} or more, or start fewer processes."
             )
             raise ConfigError(msg)
 
@@ -112,7 +112,7 @@ class StepPlan:
     @property
     def passes_per_step(self) -> int:
         """Forward passes of an optimiser step; in each of them every process has a frame."""
-        return min(-(-self.batch_size // self.micro_batch), self.batch_size // self.num_ranks)
+        return min(-(-self.batch_size // self.micro_batch), self.batch_size // self.world_size)
 
     def keys(self, step: int) -> list[Key]:
         """Epoch and frame index of every sample of a step, of all processes."""
@@ -126,7 +126,7 @@ class StepPlan:
         """The keys of this process, for every pass of a step."""
         keys, count = self.keys(step), self.passes_per_step
         parts = [_portion(keys, index, count) for index in range(count)]
-        return [_portion(part, self.rank, self.num_ranks) for part in parts]
+        return [_portion(part, self.rank, self.world_size) for part in parts]
 
 
 def _portion(keys: list[Key], index: int, count: int) -> list[Key]:

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, Final, cast
 
 from lidistill.errors import CheckpointError, FileFormatError, first_line
-from lidistill.reading.counted import Counted, Gunzip, TooLargeError
+from lidistill.reading.bounded_streams import Counted, Gunzip, TooLargeError
 from lidistill.reading.files import open_file
 from lidistill.reading.names import shown
 from lidistill.reading.plain_pickle import Inert

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lidistill.errors import FileFormatError, require
-from lidistill.reading.apart import run_apart
+from lidistill.reading.child_process import run_in_child
 from lidistill.reading.files import open_file
 from lidistill.records import Array
 from lidistill.scan_formats.columns import MAX_POINTS, MAX_UNPACKED, check_points
@@ -65,8 +65,8 @@ def _unpack(path: Path, header: Any) -> bytes:
     descriptions = header.vlrs.get("LasZipVlr")
     if len(descriptions) != 1 or len(descriptions[0].record_data) > _MAX_DESCRIPTION:
         raise _damaged(path, "it does not say how it is compressed")
-    return run_apart(
-        Path(__file__).with_name("laz_apart.py"),
+    return run_in_child(
+        Path(__file__).with_name("laz_child.py"),
         str(path),
         *(str(n) for n in (header.offset_to_point_data, header.point_count)),
         str(header.point_format.size),
@@ -101,8 +101,8 @@ def read_e57(path: Path) -> dict[str, Array]:
         if file.read(8) != b"ASTM-E57":
             raise _damaged(path, "it does not start with an E57 header")
     try:
-        script = Path(__file__).with_name("e57_apart.py")
-        head, _, values = run_apart(script, str(path), str(MAX_POINTS)).partition(b"\n")
+        script = Path(__file__).with_name("e57_child.py")
+        head, _, values = run_in_child(script, str(path), str(MAX_POINTS)).partition(b"\n")
         names = json.loads(head)["names"]
         table = np.frombuffer(values, "<f8").reshape(len(names), -1)
     except ValueError as error:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lidistill.datasets import FrameDataset
-from lidistill.distributed.processes import deal, sum_counts
+from lidistill.distributed.processes import items_of_rank, sum_counts
 from lidistill.errors import DatasetNotFoundError
 from lidistill.labels import IGNORE
 from lidistill.records import Frame
@@ -185,7 +185,7 @@ def evaluate(
     """
     label_map = dataset.label_map
     tally = Tally(dataset.drive_ids, label_map.num_classes)
-    own = deal(len(dataset))
+    own = items_of_rank(len(dataset))
     for index in track(own, "evaluating", total=len(own)):
         frame = dataset[index]
         labels_of(frame)

@@ -9,7 +9,7 @@ import torch
 
 from lidistill.atomic_write import sha256
 from lidistill.datasets import FrameDataset
-from lidistill.distributed.processes import on_first, start
+from lidistill.distributed.processes import join_group, on_first
 from lidistill.errors import CheckpointError, ConfigError
 from lidistill.figures.charts import confusion_figure, loss_curve
 from lidistill.instances.boxes import InstanceConfig
@@ -124,7 +124,7 @@ def restored(recipe: LabelRecipe, checkpoint: Checkpoint) -> Segmentation:
         changes["teacher"] = stored_teacher(stored["teacher"], checkpoint)
     alone = recipe.model_copy(update=changes)
     device = pick_device(recipe.device)
-    start(device)
+    join_group(device)
     segmentation = build_segmentation(alone, len(checkpoint.meta["label_names"]), device)
     load_weights(segmentation.segmenter, checkpoint.weights, source=checkpoint.path)
     segmentation.segmenter.to(device)

@@ -187,7 +187,7 @@ def train_on_labels(recipe: LabelRecipe, dataset: Concatenation) -> Segmentation
         dataset: Its frames.
     """
     device = pick_device(recipe.device)
-    distributed.start(device)
+    distributed.join_group(device)
     label_names = dataset.label_map.class_names
     start = build_segmentation(recipe, len(label_names), device)
     if isinstance(recipe, FinetuneRecipe) and recipe.head == "checkpoint":

@@ -12,10 +12,10 @@ from torch import nn
 from lidistill.atomic_write import sync
 from lidistill.distributed.lost_processes import process_losses
 from lidistill.distributed.processes import (
+    distribute_module,
     is_first,
+    join_group,
     on_first,
-    share_out,
-    start,
     whole,
 )
 from lidistill.training.checkpoint import clean_stale, newest_checkpoint, prune, save_checkpoint
@@ -48,7 +48,7 @@ def train(training: Training) -> Path:
         RunStoppedError: If a signal ended the run, after it has saved; or a process is gone that it
             cannot go on without.
     """
-    start(training.device)
+    join_group(training.device)
     with process_losses(), contextlib.ExitStack() as stack:
         on_first(lambda: _open(training, stack))
         if is_first():
@@ -94,7 +94,7 @@ class _Run:
         config = training.config
         self._training = training
         self._module: nn.Module = training.module.train()
-        wrapped = share_out(self._module, training.device, config.sharding)
+        wrapped = distribute_module(self._module, training.device, config.sharding)
         self._optimizer = training.recipe.optimizer.build(self._module)
         self._scaler = make_scaler(training.device, config.precision)
         begin.restore(self._optimizer, self._scaler)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
-from lidistill.distributed.all_reduce import SingleRowError, gather_items, num_ranks
+from lidistill.distributed.all_reduce import SingleRowError, gather_items, world_size
 from lidistill.distributed.processes import gradient_exchange, sum_numbers
 from lidistill.training.config import Training
 from lidistill.training.fault_log import BadStep
@@ -35,7 +35,7 @@ class Stepper:
 
     Args:
         training: What is trained; its module is ``module`` before it was wrapped.
-        module: What runs: the module, or what ``share_out`` made of it.
+        module: What runs: the module, or what ``distribute_module`` made of it.
         optimizer: Over the module's parameters.
         scaler: Of the loss, for 16-bit floats.
     """
@@ -80,7 +80,7 @@ class Stepper:
         signals = [float(received == number) for number in EXIT_STATUS]
         means = sum_numbers([*signals, *(sums[name] for name in names)])
         noticed = [number for number in EXIT_STATUS if means.pop(0)]
-        values = {name: mean / num_ranks() for name, mean in zip(names, means, strict=True)}
+        values = {name: mean / world_size() for name, mean in zip(names, means, strict=True)}
         values |= {"lr": rate, "weight": total}
         reason = self._take(values)
         self._optimizer.zero_grad(set_to_none=True)
@@ -114,7 +114,7 @@ class Stepper:
         total = sum(everywhere)
         if self._training.loss_is_shared:
             return [weight / total for weight in everywhere], total
-        return [num_ranks() * weight / total for weight in own], total
+        return [world_size() * weight / total for weight in own], total
 
     def _passes(self, group: list[Any], shares: list[float]) -> tuple[dict[str, float], list[int]]:
         """Shared-out sums of what the passes return, and the passes whose loss is not finite."""

@@ -18,8 +18,8 @@ from lidistill.data_check.findings import scan
 from lidistill.data_check.findings.causes import explain
 from lidistill.data_check.findings.finding import Fault, Finding
 from lidistill.data_check.findings.ground import Ground, fit_ground
+from lidistill.data_check.findings.limits import limits
 from lidistill.data_check.findings.observed import Camera, observe
-from lidistill.data_check.findings.sight import limits
 from lidistill.data_check.findings.world import in_lidar_frame, world_frame
 from lidistill.datasets.sensors import Sensor
 from lidistill.errors import LidistillError

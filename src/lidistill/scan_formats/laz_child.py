@@ -1,4 +1,4 @@
-"""Unpacks the points of a LAZ file to standard output; run by ``run_apart`` alone.
+"""Unpacks the points of a LAZ file to standard output; run by ``run_in_child`` alone.
 
 Its library ends the process on some damaged files.
 """

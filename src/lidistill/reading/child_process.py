@@ -10,14 +10,14 @@ import sys
 from pathlib import Path
 from typing import Final
 
-_LIMITED: Final = Path(__file__).with_name("limited.py")
+_LIMITED: Final = Path(__file__).with_name("bounded_child.py")
 _MEMORY: Final = 512 * 2**20  # bytes that the child may take
 _CPU: Final = 10  # seconds
 _CLOCK: Final = 60  # seconds; a machine under load is slow
 _QUIET: Final = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
-def run_apart(script: Path, *arguments: str) -> bytes:
+def run_in_child(script: Path, *arguments: str) -> bytes:
     """What a script of ours writes to its standard output, run in a process with bounds.
 
     It sees the same packages, and imports only what it needs, so that it starts in milliseconds.

@@ -1,4 +1,4 @@
-"""Writes the points of an E57 file to standard output; run by ``run_apart`` alone.
+"""Writes the points of an E57 file to standard output; run by ``run_in_child`` alone.
 
 First a line of JSON, ``{"names": [...]}``, then the (N,) float64 values of each name. The library
 parses XML that may unfold without bounds, and is in C++.

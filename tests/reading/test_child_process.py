@@ -6,7 +6,7 @@ from multiprocessing import get_context
 import pytest
 
 from lidistill.reading import apart
-from lidistill.reading.apart import run_apart
+from lidistill.reading.child_process import run_in_child
 
 
 def script(folder, text):
@@ -17,7 +17,7 @@ def script(folder, text):
 
 def test_what_a_script_writes_comes_back(tmp_path):
     path = script(tmp_path, "sys.stdout.buffer.write(' '.join(sys.argv[1:]).encode() * 100_000)")
-    assert run_apart(path, "Straße", "b") == "Straße b".encode() * 100_000
+    assert run_in_child(path, "Straße", "b") == "Straße b".encode() * 100_000
 
 
 def test_it_sees_the_packages_of_this_process(tmp_path, monkeypatch):
@@ -25,7 +25,7 @@ def test_it_sees_the_packages_of_this_process(tmp_path, monkeypatch):
     (tmp_path / "extra" / "only_here.py").write_text("VALUE = 7")
     monkeypatch.syspath_prepend(str(tmp_path / "extra"))
     path = script(tmp_path, "import only_here; sys.stdout.write(str(only_here.VALUE))")
-    assert run_apart(path) == b"7"
+    assert run_in_child(path) == b"7"
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_it_sees_the_packages_of_this_process(tmp_path, monkeypatch):
 )
 def test_however_it_ends_is_one_short_line(tmp_path, text, said):
     with pytest.raises(ValueError, match=said) as caught:
-        run_apart(script(tmp_path, text))
+        run_in_child(script(tmp_path, text))
     assert str(caught.value).isprintable()
     assert len(str(caught.value)) < 250
 
@@ -49,20 +49,20 @@ def test_however_it_ends_is_one_short_line(tmp_path, text, said):
 @pytest.mark.skipif(not hasattr(signal, "SIGXCPU"), reason="no bounds of the system")
 def test_memory_and_time_are_bounded(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="MemoryError"):
-        run_apart(script(tmp_path, "bytearray(2**30)"))
+        run_in_child(script(tmp_path, "bytearray(2**30)"))
     monkeypatch.setattr(apart, "_CPU", 1)
     with pytest.raises(ValueError, match="ended by signal"):
-        run_apart(script(tmp_path, "while True: pass"))
+        run_in_child(script(tmp_path, "while True: pass"))
     monkeypatch.setattr(apart, "_CLOCK", 0.3)
     start = time.monotonic()
     with pytest.raises(ValueError, match=r"had not finished after 0\.3 s"):
-        run_apart(script(tmp_path, "import time; time.sleep(100)"))
+        run_in_child(script(tmp_path, "import time; time.sleep(100)"))
     assert time.monotonic() - start < 20
 
 
 def _abort(path):
     try:
-        run_apart(path)
+        run_in_child(path)
     except ValueError:
         os._exit(9)
 

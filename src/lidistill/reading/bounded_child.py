@@ -1,4 +1,4 @@
-"""Runs a script under bounds of memory and time; started by ``apart.run_apart`` alone.
+"""Runs a script under bounds of memory and time; started by ``child_process.run_in_child`` alone.
 
 Imports nothing but the standard library, so that the process starts in milliseconds.
 """
