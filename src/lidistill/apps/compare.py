@@ -13,9 +13,9 @@ from lidistill.distill.recipe import PretrainRecipe
 from lidistill.errors import CheckpointError
 from lidistill.reading.files import blamed_on, read_json
 from lidistill.recipes import load_recipe
+from lidistill.segment.origin import has_changed
 from lidistill.segment.recipe import FinetuneRecipe, ProbeRecipe
 from lidistill.segment.report import train_and_score
-from lidistill.segment.start import has_changed
 from lidistill.training.checkpoint import versions
 
 logger = logging.getLogger(__name__)

@@ -15,11 +15,11 @@ from lidistill.figures.charts import confusion_figure, loss_curve
 from lidistill.instances.boxes import InstanceConfig
 from lidistill.labels import LabelMap
 from lidistill.segment.evaluate import Evaluation, evaluate, write_evaluation
+from lidistill.segment.origin import stored_backbone, stored_teacher
 from lidistill.segment.panoptic import PanopticTally, panoptic_markdown
 from lidistill.segment.recipe import LabelRecipe, ProbeRecipe
 from lidistill.segment.run import Segmentation, build_segmentation, train_on_labels
 from lidistill.segment.score_table import markdown_table
-from lidistill.segment.start import stored_backbone, stored_teacher
 from lidistill.segment.test_time_augmentation import predict_by_votes
 from lidistill.training.checkpoint import Checkpoint, load_checkpoint, newest_checkpoint, versions
 from lidistill.training.checkpoint_record import WEIGHTS

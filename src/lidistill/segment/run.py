@@ -33,8 +33,8 @@ from lidistill.segment.encoders import Encoder, InputEncoder
 from lidistill.segment.evaluate import labels_of
 from lidistill.segment.heads import SegmentationHead
 from lidistill.segment.losses import cross_entropy_lovasz
+from lidistill.segment.origin import load_head, origin_of
 from lidistill.segment.recipe import FinetuneRecipe, LabelRecipe, ProbeRecipe
-from lidistill.segment.start import load_head, start_from
 from lidistill.training.config import Feed, Training
 from lidistill.training.loop import train
 from lidistill.training.precision import pick_device
@@ -162,7 +162,7 @@ class Segmentation:
 
 def build_segmentation(recipe: LabelRecipe, num_classes: int, device: torch.device) -> Segmentation:
     """The networks of a recipe, before training."""
-    start = start_from(recipe, device)
+    start = origin_of(recipe, device)
     torch.manual_seed(recipe.seed)
     segmenter = Segmenter(
         start.backbone,

@@ -34,7 +34,7 @@ T = TypeVar("T")
 _DIGEST = "weights "
 
 
-class StartRecipe(Protocol):
+class OriginRecipe(Protocol):
     """What of a recipe says where to start."""
 
     @property
@@ -56,7 +56,7 @@ class StartRecipe(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Start:
+class Origin:
     """Networks to begin with."""
 
     backbone: Backbone | None
@@ -68,7 +68,7 @@ class Start:
     """Configurations of backbone and teacher (or None), as JSON values."""
 
 
-def start_from(recipe: StartRecipe, device: torch.device) -> Start:
+def origin_of(recipe: OriginRecipe, device: torch.device) -> Origin:
     """Build what a recipe stands on.
 
     Raises:
@@ -89,9 +89,9 @@ def start_from(recipe: StartRecipe, device: torch.device) -> Start:
     elif recipe.features == "input":
         encoder, description = InputEncoder(len(preparer.channels)), "input channels"
     else:
-        backbone, description = _start_backbone(recipe, config, checkpoint)
+        backbone, description = _origin_backbone(recipe, config, checkpoint)
         encoder = BackboneEncoder(backbone.to(device))
-    return Start(
+    return Origin(
         backbone=backbone,
         encoder=encoder,
         preparer=preparer,
@@ -103,14 +103,14 @@ def start_from(recipe: StartRecipe, device: torch.device) -> Start:
     )
 
 
-def _needs_checkpoint(recipe: StartRecipe) -> bool:
+def _needs_checkpoint(recipe: OriginRecipe) -> bool:
     """Whether the recipe itself does not say everything."""
     of_teacher = recipe.features == "teacher" and recipe.teacher is None
     return recipe.features == "backbone" or recipe.backbone is None or of_teacher
 
 
-def _start_backbone(
-    recipe: StartRecipe, config: BackboneConfig, checkpoint: Checkpoint | None
+def _origin_backbone(
+    recipe: OriginRecipe, config: BackboneConfig, checkpoint: Checkpoint | None
 ) -> tuple[Backbone, str]:
     torch.manual_seed(recipe.seed)
     if recipe.features == "random":
@@ -128,7 +128,7 @@ def _start_backbone(
 
 
 def has_changed(start: str, checkpoint: Path) -> bool:
-    """Whether a description of ``Start`` names other weights than a checkpoint holds now.
+    """Whether a description of ``Origin`` names other weights than a checkpoint holds now.
 
     Args:
         start: As ``results.json`` has it; one that names no weights has not changed.
@@ -144,7 +144,7 @@ def digest_in(start: str) -> str:
 
 
 def load_head(head: nn.Module, run: Path | None, label_names: Sequence[str]) -> None:
-    """Start a segmentation head with what that of another run has learned.
+    """Origin a segmentation head with what that of another run has learned.
 
     Args:
         head: Changed.
@@ -167,7 +167,7 @@ def load_head(head: nn.Module, run: Path | None, label_names: Sequence[str]) -> 
     load_weights(head, part_of(checkpoint, "head"), source=checkpoint.path)
 
 
-def _backbone_config(recipe: StartRecipe, checkpoint: Checkpoint | None) -> BackboneConfig:
+def _backbone_config(recipe: OriginRecipe, checkpoint: Checkpoint | None) -> BackboneConfig:
     config = recipe.backbone
     if config is None:
         stored = _stored(checkpoint, "backbone")
@@ -179,7 +179,7 @@ def _backbone_config(recipe: StartRecipe, checkpoint: Checkpoint | None) -> Back
     return changed_backbone(config, recipe.network)
 
 
-def _teacher_config(recipe: StartRecipe, checkpoint: Checkpoint | None) -> TeacherConfig | None:
+def _teacher_config(recipe: OriginRecipe, checkpoint: Checkpoint | None) -> TeacherConfig | None:
     stored = _stored(checkpoint, "teacher")
     if recipe.teacher is not None or stored is None:
         return recipe.teacher
@@ -237,7 +237,7 @@ def _network(form: TypeAdapter[T], values: object, checkpoint: Checkpoint, what:
 
 
 def _teacher_encoder(
-    recipe: StartRecipe, config: TeacherConfig | None, device: torch.device
+    recipe: OriginRecipe, config: TeacherConfig | None, device: torch.device
 ) -> TeacherEncoder:
     if config is None:
         msg = "which teacher? Give checkpoint=RUN, or a teacher in the recipe."
