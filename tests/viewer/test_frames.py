@@ -17,7 +17,7 @@ def view(path="none.png"):
 
 
 class OneFrame:
-    frame_ids, scene_ids = ("a/0",), ("a",)
+    frame_ids, drive_ids = ("a/0",), ("a",)
     label_map = LabelMap(name="x", class_names=("road", "car"), raw_to_train={}, raw_names={})
 
     def __init__(self, frame, columns=None):

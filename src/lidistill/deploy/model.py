@@ -31,7 +31,7 @@ from lidistill.loading.input_statistics import input_statistics, pick_sensor
 from lidistill.reading.safetensors_file import read_safetensors
 from lidistill.recipes import Recipe, apply_overrides
 from lidistill.segment.heads import SegmentationHead
-from lidistill.segment.start import changed_backbone, digest_in, stored_backbone
+from lidistill.segment.origin import changed_backbone, digest_in, stored_backbone
 from lidistill.training.checkpoint import (
     MAX_WEIGHTS,
     Checkpoint,

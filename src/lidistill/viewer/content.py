@@ -245,7 +245,7 @@ class Content:
         """What the manifest says about every frame, and about every column."""
         told: list[dict[str, Any]] = []
         samples: dict[str, list[NDArray[np.float64]]] = {"height": [], "range": []}
-        scenes, ids = self.dataset.scene_ids, self.dataset.frame_ids
+        scenes, ids = self.dataset.drive_ids, self.dataset.frame_ids
         for number, index in enumerate(self.indices):
             viewed = self.frame(number)
             frame, columns = viewed.frame, frame_columns(viewed)

@@ -95,7 +95,7 @@ class _Arrays:
     def __init__(self, scans: Sequence[tuple[ArrayLike, ArrayLike | None]]) -> None:
         self._scans = scans
         self.frame_ids = tuple(f"scan {number}" for number in range(len(scans)))
-        self.scene_ids = ("",) * len(scans)
+        self.drive_ids = ("",) * len(scans)
         self.label_map = LabelMap(name="arrays", class_names=(), raw_to_train={}, raw_names={})
         self.has_intensity = all(intensity is not None for _, intensity in scans)
 

@@ -57,7 +57,7 @@ class ScanFiles:
         intensity: str | None = None,
     ) -> None:
         self._files, self._intensity = tuple(files), intensity
-        self.frame_ids, self.scene_ids = tuple(names), tuple(drives)
+        self.frame_ids, self.drive_ids = tuple(names), tuple(drives)
         self.label_map = LabelMap(name="scans", class_names=(), raw_to_train={}, raw_names={})
 
     @property
@@ -159,7 +159,7 @@ def choose_frames(
         UnknownNameError: If there is no such drive or frame.
         DatasetNotFoundError: If there is no frame at all.
     """
-    names, scenes = list(dataset.frame_ids), dataset.scene_ids
+    names, scenes = list(dataset.frame_ids), dataset.drive_ids
     if drive is not None and drive not in scenes:
         raise unknown_name("drive", drive, set(scenes))
     unknown = [one for one in ids if one not in names]
