@@ -5,7 +5,7 @@ from multiprocessing import get_context
 
 import pytest
 
-from lidistill.reading import apart
+from lidistill.reading import child_process
 from lidistill.reading.child_process import run_in_child
 
 
@@ -50,10 +50,10 @@ def test_however_it_ends_is_one_short_line(tmp_path, text, said):
 def test_memory_and_time_are_bounded(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="MemoryError"):
         run_in_child(script(tmp_path, "bytearray(2**30)"))
-    monkeypatch.setattr(apart, "_CPU", 1)
+    monkeypatch.setattr(child_process, "_CPU", 1)
     with pytest.raises(ValueError, match="ended by signal"):
         run_in_child(script(tmp_path, "while True: pass"))
-    monkeypatch.setattr(apart, "_CLOCK", 0.3)
+    monkeypatch.setattr(child_process, "_CLOCK", 0.3)
     start = time.monotonic()
     with pytest.raises(ValueError, match=r"had not finished after 0\.3 s"):
         run_in_child(script(tmp_path, "import time; time.sleep(100)"))
