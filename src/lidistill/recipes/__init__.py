@@ -21,6 +21,7 @@ from lidistill.reading.files import read_file
 from lidistill.reading.names import shown
 from lidistill.reading.yaml_text import MAX_BYTES, parse_yaml
 from lidistill.recipes.explain import explain
+from lidistill.recipes.kinds import change_kind
 from lidistill.segment.recipe import FinetuneRecipe, ProbeRecipe
 from lidistill.training.config import RunRecipe
 
@@ -173,16 +174,29 @@ def apply_overrides(values: dict[str, Any], overrides: tuple[str, ...], *, sourc
     Raises:
         ConfigError: One line about the first thing that is wrong.
     """
+    changes: list[str] = []
     try:
-        return _ADAPTER.validate_python(_overridden(values, overrides))
+        recipe = _ADAPTER.validate_python(_overridden(values, overrides, changes))
     except ValidationError as error:
         raise ConfigError(f"{source}: {explain(error, _RECIPES)}") from error
+    for change in changes:
+        logger.info("%s", change)
+    return recipe
 
 
-def _overridden(values: dict[str, Any], overrides: tuple[str, ...]) -> dict[str, Any]:
+def _overridden(
+    values: dict[str, Any], overrides: tuple[str, ...], changes: list[str] | None = None
+) -> dict[str, Any]:
+    """The values with overrides; what these leave out beside a changed ``kind`` is noted."""
     values = _copy(values)
+    given = [override.partition("=")[0] for override in overrides]
     for override in overrides:
-        _apply(values, override)
+        key, value = _parsed(override)
+        if key.endswith(".kind"):
+            change = change_kind(values, key, value, kinds=_RECIPES, given=given)
+            if change and changes is not None:
+                changes.append(change)
+        _set(values, key, value)
     return values
 
 
@@ -205,7 +219,8 @@ def _copy(node: Any) -> Any:
     return [_copy(value) for value in node] if isinstance(node, list) else node
 
 
-def _apply(values: dict[str, Any], override: str) -> None:
+def _parsed(override: str) -> tuple[str, Any]:
+    """Key and value of an override."""
     key, equals, text = override.partition("=")
     if key.count(".") > _MAX_KEYS:
         msg = f"{shown(override)} names {key.count('.') + 1} keys below one another."
@@ -218,7 +233,7 @@ def _apply(values: dict[str, Any], override: str) -> None:
     except ValueError as error:
         msg = f"the value of {shown(override)} is not valid YAML: {error}."
         raise ConfigError(msg) from error
-    _set(values, key, value)
+    return key, value
 
 
 def _merge(values: dict[str, Any], key: str, value: Any) -> None:
