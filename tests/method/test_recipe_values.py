@@ -12,7 +12,7 @@ NO_METHOD = {  # where a run happens and what it leaves, not what is learned
     "kind", "name", "output", "device", "workers", "checkpoint", "samples", "seed", "votes.seed",
     "train.checkpoint_every", "train.keep_checkpoints", "train.max_bad_steps",
 }  # fmt: skip
-ELSEWHERE = ("data.", "evaluation.", "images.")  # the sets have a test of their own
+ELSEWHERE = ("data.", "evaluation.", "figures.")  # the sets have a test of their own
 OFF = (None, False, 0)
 
 
