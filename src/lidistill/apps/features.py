@@ -144,6 +144,17 @@ class FeatureModel:
         Raises:
             CheckpointError: If the run has learned no classes.
         """
+        return self.classify(points, intensity)[0]
+
+    def classify(
+        self, points: ArrayLike, intensity: ArrayLike | None
+    ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+        """(N,) class of every point as ``predict`` gives it, and (N,) its probability.
+
+        The probability is the network's own and as far from the share of right answers as its
+        training left it; 0 where a point has no class. Arguments and errors are those of
+        ``predict``.
+        """
         if self.head is None or not self.class_names:
             msg = (
                 f"{self.checkpoint} has learned no classes; give a run of `lidistill probe` or "
@@ -152,8 +163,11 @@ class FeatureModel:
             raise CheckpointError(msg)
         features_MC, row = self._encode(points, intensity)
         with _exactly(self.device):
-            classes_M = self.head(features_MC).argmax(1).cpu().numpy().astype(np.uint8)
-        return _spread(classes_M, row, IGNORE)
+            scores_MC = self.head(features_MC)
+            classes_M = scores_MC.argmax(1)
+            sure_M = scores_MC.float().softmax(1).gather(1, classes_M[:, None])[:, 0]
+        classes = _spread(classes_M.cpu().numpy().astype(np.uint8), row, IGNORE)
+        return classes, _spread(sure_M.cpu().numpy(), row, 0.0)
 
     def encode(self, points: ArrayLike, intensity: ArrayLike | None) -> PointFeatures:
         """Features as the network gives them: one row for each point that it sees.

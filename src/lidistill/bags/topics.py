@@ -33,7 +33,7 @@ class Topics:
     ) -> None:
         self._kinds = {points: _CLOUD} | dict.fromkeys(images, _IMAGES)
         for topic, kinds in self._kinds.items():
-            _check_topic(topic, kinds, channels, where)
+            check_topic(topic, kinds, channels, where)
         kinds_of = {c.topic: c.kind for c in channels if c.encoding in ENCODINGS}
         self.infos: dict[str, list[str]] = {}
         """Topics of images by that of their camera_info."""
@@ -49,9 +49,14 @@ class Topics:
         return channel.encoding in ENCODINGS and channel.kind in self._kinds[channel.topic]
 
 
-def _check_topic(
+def check_topic(
     topic: str, kinds: tuple[str, ...], channels: Sequence[Channel], where: str
 ) -> None:
+    """Refuse a topic that is not there, or of none of some kinds.
+
+    Raises:
+        ConfigError: With the nearest fitting name.
+    """
     mine = [channel for channel in channels if channel.topic == topic]
     if any(channel.kind in kinds and channel.encoding in ENCODINGS for channel in mine):
         return

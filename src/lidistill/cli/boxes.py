@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import tyro
 
 from lidistill.instances.boxes import InstanceConfig, chosen_boxes
+from lidistill.instances.find import InstanceFinder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,5 +26,21 @@ class BoxOptions:
         return chosen_boxes(self.boxes, class_names, neighbors=self.neighbors, split=self.split)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectOptions(BoxOptions):
+    """Whether objects are told apart, and how."""
+
+    instances: bool = False
+    """Tell objects apart: their numbers are the upper 16 bits of a label, or a field of a bag."""
+
+    def finder(self, class_names: Sequence[str]) -> InstanceFinder | None:
+        """What tells them apart; None where that is not wanted. Raises as ``config``."""
+        if not self.instances:
+            return None
+        return InstanceFinder(self.config(class_names), class_names)
+
+
 Boxes = Annotated[BoxOptions, tyro.conf.arg(name="")]
 DEFAULT_BOXES = BoxOptions()
+Objects = Annotated[ObjectOptions, tyro.conf.arg(name="")]
+NO_OBJECTS = ObjectOptions()

@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
@@ -19,77 +18,20 @@ from lidistill.apps.feature_files import (
     write_outputs,
 )
 from lidistill.apps.features import FeatureModel
-from lidistill.apps.few_shot import with_few_shot_head
 from lidistill.apps.instances import WithObjects, object_colour
-from lidistill.apps.load_features import load
-from lidistill.apps.scan_jobs import Existing, Jobs, check_free, plan_jobs
-from lidistill.cli.boxes import DEFAULT_BOXES, Boxes
+from lidistill.apps.recordings import ClassFields, ComponentFields
+from lidistill.apps.scan_jobs import Jobs, check_free, plan_jobs
+from lidistill.cli.boxes import NO_OBJECTS, Objects
 from lidistill.cli.output import OUT, print_json
-from lidistill.config import FrozenPrecision
-from lidistill.datasets.own.files import read_statistics
+from lidistill.cli.recordings import run_recording
+from lidistill.cli.scan_options import PredictOptions, ScanOptions
 from lidistill.datasets.own.label_files import CLASS_TABLE, write_class_table
 from lidistill.errors import CheckpointError, ConfigError, FileFormatError
 from lidistill.figures.colors import label_colors
-from lidistill.instances.find import InstanceFinder
 from lidistill.training.progress import track
 
 _Run = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
 _Scans = Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="SCAN...")]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ScanOptions:
-    """How scans are read and where they are computed; the same for every output."""
-
-    sensor: str | None = None
-    """Lidar that the scans come from; needed where the run was trained on several."""
-    statistics: Path | None = None
-    """File of `lidistill data stats` with the intensity statistics of another lidar."""
-    intensity: str | None = None
-    """Column to take as intensity; none: there is none. Default: the usual names."""
-    device: str = "auto"
-    """auto, cpu, cuda or cuda:1."""
-    precision: FrozenPrecision = "fp32"
-    """bf16: matrix products in 16 bits."""
-    overwrite: bool = False
-    """Replace outputs that are there already; scans are never replaced."""
-    skip_existing: bool = False
-    """Leave outputs that are there as they are, and write only what is missing."""
-    ply: bool = False
-    """Write a coloured .ply beside every output, for any viewer of point clouds."""
-
-    @property
-    def existing(self) -> Existing:
-        """What happens to outputs that are there already."""
-        if self.overwrite and self.skip_existing:
-            msg = "--overwrite and --skip-existing contradict each other; give one of them."
-            raise ConfigError(msg)
-        return "overwrite" if self.overwrite else "skip" if self.skip_existing else "refuse"
-
-    def load(self, run: Path) -> FeatureModel:
-        """The network of a run."""
-        mean, std = (None, None) if self.statistics is None else read_statistics(self.statistics)
-        return load(
-            run,
-            self.device,
-            sensor=self.sensor,
-            intensity_mean=mean,
-            intensity_std=std,
-            precision=self.precision,
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PredictOptions(ScanOptions):
-    """The same, and classes that somebody has marked in the viewer."""
-
-    head: Path | None = None
-    """File NAME.head.json with classes that were marked in `lidistill view` of the same run."""
-
-    def load(self, run: Path) -> FeatureModel:
-        """See ``ScanOptions.load``."""
-        model = ScanOptions.load(self, run)
-        return model if self.head is None else with_few_shot_head(model, self.head)
 
 
 _Options = Annotated[ScanOptions, tyro.conf.arg(name="")]
@@ -105,6 +47,7 @@ def features(
     output: Path,
     head: bool = False,
     dtype: Literal["float16", "float32"] = "float16",
+    components: int = 3,
     options: _Options = _DEFAULT,
     json: bool = False,
 ) -> None:
@@ -117,13 +60,26 @@ def features(
 
     Args:
         run: Run folder of a distillation, a probe or a fine-tuning, or one of its checkpoints.
-        scans: Scan files, folders of scans, drives with a folder scans, and folders of drives.
-        output: Folder for the outputs, which have the names (and drives) of their scans.
+        scans: Scan files, folders of scans, drives with a folder scans, and folders of drives; or
+            a ROS bag or mcap; or - for mcap from standard input.
+        output: Folder for the outputs, which have the names (and drives) of their scans; of a bag
+            an .mcap file.
         head: Write the head's output, to compare with features of the teacher.
         dtype: Number format of the files.
+        components: Of a bag: principal components of the features that every point gets.
         options: How scans are read.
         json: Print one JSON object instead of text.
     """
+    plan = options.recording(scans, output, name="features")
+    if plan is not None:
+        if head:
+            msg = "--head is for scan files; a bag gets principal components of the features."
+            raise ConfigError(msg)
+        model = options.load(run)
+        run_recording(
+            options.for_model(plan, model), ComponentFields(model, components), as_json=json
+        )
+        return
     jobs = plan_jobs(scans, output, suffix=".npy", existing=options.existing)
     model = options.load(run)
     extract = model.project if head else model.features
@@ -143,8 +99,7 @@ def predict(
     *,
     output: Path,
     format: Literal["npy", "label"] | None = None,  # noqa: A002  the option's name
-    instances: bool = False,
-    boxes: Boxes = DEFAULT_BOXES,
+    objects: Objects = NO_OBJECTS,
     options: _PredictOptions = _PREDICT,
     json: bool = False,
 ) -> None:
@@ -158,42 +113,53 @@ def predict(
     Args:
         run: Run folder of a probe or a fine-tuning, or one of its checkpoints; of a distillation,
             too, with --head.
-        scans: Scan files, folders of scans, drives with a folder scans, and folders of drives.
-        output: Folder for the outputs, which have the names (and drives) of their scans.
+        scans: Scan files, folders of scans, drives with a folder scans, and folders of drives; or
+            a ROS bag or mcap; or - for mcap from standard input.
+        output: Folder for the outputs, which have the names (and drives) of their scans; of a bag
+            an .mcap file.
         format: npy: uint8; label: uint32 without a header, as in SemanticKITTI. Default: npy, or
             label with --instances.
-        instances: Tell objects apart, and write their numbers in the upper 16 bits of each label.
-        boxes: How objects are told apart.
+        objects: How objects are told apart.
         options: How scans are read.
         json: Print one JSON object instead of text.
     """
+    plan = options.recording(scans, output, name="classes")
+    if plan is not None:
+        model = options.load(run)
+        _check_classes(model, run)
+        work = ClassFields(model=model, finder=objects.finder(model.class_names))
+        run_recording(options.for_model(plan, model), work, as_json=json)
+        return
     jobs = plan_jobs(
         scans,
         output,
-        suffix=f".{_label_format(format, instances=instances)}",
+        suffix=f".{_label_format(format, instances=objects.instances)}",
         existing=options.existing,
     )
     check_free([output / CLASS_TABLE], existing=options.existing)
     model = options.load(run)
+    _check_classes(model, run)
+    names = model.class_names
+    palette = label_colors(names)
+    compute: Compute = model.predict
+    colour: Colour = lambda ids: palette[ids]  # noqa: E731
+    about: dict[str, object] = {"classes": list(names)}
+    if (finder := objects.finder(names)) is not None:
+        compute = WithObjects(classes=compute, finder=finder)
+        colour = object_colour(names)
+        about["instances"] = finder.config.model_dump(mode="json")
+    written = _write_all(model, compute, jobs, options, colour if options.ply else None)
+    write_class_table(names, output / CLASS_TABLE)
+    _report(written, output, f"{len(names)} classes", about, as_json=json)
+
+
+def _check_classes(model: FeatureModel, run: Path) -> None:
     if not model.class_names:
         msg = (
             f"{run} has learned no classes; give a run of `lidistill probe` or `finetune`, or "
             "classes of your own: --head FILE, from `lidistill view`."
         )
         raise CheckpointError(msg)
-    names = model.class_names
-    palette = label_colors(names)
-    compute: Compute = model.predict
-    colour: Colour = lambda ids: palette[ids]  # noqa: E731
-    about: dict[str, object] = {"classes": list(names)}
-    if instances:
-        config = boxes.config(names)
-        compute = WithObjects(classes=compute, finder=InstanceFinder(config, names))
-        colour = object_colour(names)
-        about["instances"] = config.model_dump(mode="json")
-    written = _write_all(model, compute, jobs, options, colour if options.ply else None)
-    write_class_table(names, output / CLASS_TABLE)
-    _report(written, output, f"{len(names)} classes", about, as_json=json)
 
 
 def _label_format(chosen: str | None, *, instances: bool) -> str:

@@ -19,20 +19,24 @@ _WEAKEST = 1e-6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PcaBasis:
-    """Where the first three principal components lie, and which values are dark and bright."""
+    """Where the first principal components lie, and which values are dark and bright."""
 
     mean: NDArray[np.float64]
     """(C,) mean of the unit features."""
     axes: NDArray[np.float64]
-    """(3, C) orthonormal rows, the largest entry of each positive; zero where there is none."""
+    """(K, C) orthonormal rows, the largest entry of each positive; zero where there is none. K is 3
+    for colours."""
     low: NDArray[np.float64]
-    """(3,) components shown as 0."""
+    """(K,) components shown as 0."""
     high: NDArray[np.float64]
-    """(3,) components shown as 255."""
+    """(K,) components shown as 255."""
 
 
 def fit_pca(
-    features: NDArray[np.floating], *, without: NDArray[np.floating] | None = None
+    features: NDArray[np.floating],
+    *,
+    count: int = 3,
+    without: NDArray[np.floating] | None = None,
 ) -> PcaBasis:
     """Principal components of the directions of features.
 
@@ -41,6 +45,7 @@ def fit_pca(
 
     Args:
         features: (N, C), of any length each.
+        count: Components to keep.
         without: (N, K) quantities, such as coordinates, that no component may vary with: components
             are taken from what is orthogonal to every direction that is correlated with one of
             them, and so have no linear correlation with any.
@@ -56,15 +61,28 @@ def fit_pca(
     centred = unit - mean.astype(np.float32)
     kept = centred if without is None else _regressed_out(centred, without)
     strengths, vectors = np.linalg.eigh((kept.T @ kept).astype(np.float64))
-    found = vectors[:, ::-1].T[:3]
+    found = vectors[:, ::-1].T[:count]
     if without is not None:  # what was taken out must not come back as a component of no strength
-        found = found[strengths[::-1][:3] > _WEAKEST * max(strengths[-1], _SHORTEST)]
+        found = found[strengths[::-1][:count] > _WEAKEST * max(strengths[-1], _SHORTEST)]
     largest = np.take_along_axis(found, np.abs(found).argmax(axis=1)[:, None], axis=1)
-    axes = np.zeros((3, features.shape[1]))
+    axes = np.zeros((count, features.shape[1]))
     axes[: len(found)] = found * np.sign(largest)
     components = centred @ axes.T
     low, high = np.percentile(components, [_CLIPPED_PERCENT, 100 - _CLIPPED_PERCENT], axis=0)
     return PcaBasis(mean=mean, axes=axes, low=low, high=high)
+
+
+def pca_components(features: NDArray[np.floating], basis: PcaBasis) -> NDArray[np.float32]:
+    """(N, K) principal components of the directions of (N, C) features.
+
+    Raises:
+        ValueError: If the basis is of another number of channels.
+    """
+    if features.shape[1:] != basis.mean.shape:
+        msg = f"features of {features.shape[1:]} channels, but a basis of {basis.mean.shape}"
+        raise ValueError(msg)
+    offset = (basis.axes @ basis.mean).astype(np.float32)
+    return _per_length(features, basis.axes) - offset
 
 
 def pca_colors(
@@ -81,10 +99,7 @@ def pca_colors(
         ValueError: If the basis is of another number of channels.
     """
     basis = fit_pca(features) if basis is None else basis
-    if features.shape[1:] != basis.mean.shape:
-        msg = f"features of {features.shape[1:]} channels, but a basis of {basis.mean.shape}"
-        raise ValueError(msg)
-    components = _per_length(features, basis.axes) - basis.axes @ basis.mean
+    components = pca_components(features, basis)
     span = basis.high - basis.low
     flat = span < _SHORTEST
     shade = (components - basis.low) / np.where(flat, 1.0, span)

@@ -50,6 +50,7 @@ class InstanceFinder:
     """
 
     def __init__(self, config: InstanceConfig, class_names: Sequence[str]) -> None:
+        self.config = config
         boxes = config.by_id(class_names)
         self.things = tuple(boxes)
         """Training ids of the classes whose points are told apart."""

@@ -80,7 +80,22 @@ def read_scan(path: Path, *, intensity: str | None = None) -> Scan:
             f"scan {path}: unknown format; expected a name that ends in {', '.join(SCAN_SUFFIXES)}."
         )
         raise FileFormatError(msg)
-    table = _READERS[suffix](path)
+    return scan_of_columns(_READERS[suffix](path), path, intensity=intensity)
+
+
+def scan_of_columns(
+    table: Mapping[str, Array], path: Path, *, intensity: str | None = None
+) -> Scan:
+    """A scan from columns by their names, whatever they were read from; see ``read_scan``.
+
+    Args:
+        table: (N,) columns.
+        path: What to call it in errors.
+        intensity: Name of the column to take as intensity; None: one of the usual names.
+
+    Raises:
+        FileFormatError: If x, y or z is missing, or a column holds what no lidar measures.
+    """
     names = _plain_names(table)
     points = _points(table, names, path)
     if intensity is not None and intensity not in table:

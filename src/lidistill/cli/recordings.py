@@ -1,0 +1,69 @@
+"""Recordings in, recordings out: what `features` and `predict` do with a bag."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from lidistill.apps.recordings import (
+    Recorded,
+    RecordingPlan,
+    Work,
+    process_recording,
+    report_json,
+)
+from lidistill.cli.output import OUT, print_json
+from lidistill.errors import ConfigError, FileFormatError
+from lidistill.streams.sources import is_recording
+from lidistill.training.progress import ProgressBar
+
+
+def only_recording(scans: Sequence[Path]) -> Path | None:
+    """The recording that is given in place of scan files; None where those are.
+
+    Raises:
+        ConfigError: If there is more beside it.
+    """
+    recordings = [path for path in scans if is_recording(path)]
+    if recordings and len(scans) > 1:
+        msg = f"{len(scans)} inputs with the recording {recordings[0]}; call once for each."
+        raise ConfigError(msg)
+    return recordings[0] if recordings else None
+
+
+def run_recording(plan: RecordingPlan, work: Work, *, as_json: bool) -> None:
+    """Write the recording and say what became of it.
+
+    Raises:
+        FileFormatError: After that, where a scan could not be used.
+    """
+    with ProgressBar("scans", total=None) as bar:
+        recorded = process_recording(plan, work, on_scan=bar.advance)
+    if as_json:
+        print_json(report_json(recorded, plan.output))
+    else:
+        _print(recorded, plan)
+    pace = recorded.pace
+    if pace.num_failed:
+        msg = (
+            f"{pace.num_failed} of {pace.num_received} scans could not be used, first: "
+            f"{pace.first_failure}"
+        )
+        raise FileFormatError(msg)
+
+
+def _print(recorded: Recorded, plan: RecordingPlan) -> None:
+    pace = recorded.pace
+    p50, p99, largest = (1000 * value for value in pace.latency)
+    rate = pace.num_done / max(pace.seconds, 1e-9)
+    OUT.print(
+        f"{pace.num_received} scans in, {pace.num_done} out, {pace.num_dropped} dropped, "
+        f"{pace.num_failed} not usable; {recorded.num_points:,} points"
+    )
+    if pace.num_done:
+        OUT.print(
+            f"latency     median {p50:.0f} ms, 99 % within {p99:.0f} ms, largest {largest:.0f} ms; "
+            f"{rate:.1f} scans/s"
+        )
+    for note in recorded.notes:
+        OUT.print(f"note        {note}")
+    OUT.print(f"topic       {recorded.topic}")
+    OUT.print(f"output      {plan.output}")

@@ -1,0 +1,105 @@
+"""How scans of one's own are read and where they are computed: options of several commands."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from lidistill.apps.feature_files import NO_INTENSITY
+from lidistill.apps.features import FeatureModel
+from lidistill.apps.few_shot import with_few_shot_head
+from lidistill.apps.load_features import load
+from lidistill.apps.recordings import RecordingPlan
+from lidistill.apps.scan_jobs import Existing, check_free
+from lidistill.cli.recordings import only_recording
+from lidistill.config import FrozenPrecision
+from lidistill.datasets.own.files import read_statistics
+from lidistill.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScanOptions:
+    """How scans are read and where they are computed; the same for every output."""
+
+    sensor: str | None = None
+    """Lidar that the scans come from; needed where the run was trained on several."""
+    statistics: Path | None = None
+    """File of `lidistill data stats` with the intensity statistics of another lidar."""
+    intensity: str | None = None
+    """Column to take as intensity; none: there is none. Default: the usual names."""
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:1."""
+    precision: FrozenPrecision = "fp32"
+    """bf16: matrix products in 16 bits."""
+    overwrite: bool = False
+    """Replace outputs that are there already; scans are never replaced."""
+    skip_existing: bool = False
+    """Leave outputs that are there as they are, and write only what is missing."""
+    ply: bool = False
+    """Write a coloured .ply beside every output, for any viewer of point clouds."""
+
+    points: str | None = None
+    """Of a bag: topic of the lidar, where it has several."""
+    realtime: bool = False
+    """Of a bag: play it as fast as it was recorded, and drop what comes while one is worked on."""
+
+    @property
+    def existing(self) -> Existing:
+        """What happens to outputs that are there already."""
+        if self.overwrite and self.skip_existing:
+            msg = "--overwrite and --skip-existing contradict each other; give one of them."
+            raise ConfigError(msg)
+        return "overwrite" if self.overwrite else "skip" if self.skip_existing else "refuse"
+
+    def recording(self, scans: Sequence[Path], output: Path, *, name: str) -> RecordingPlan | None:
+        """What to do with a recording; None where scan files are given.
+
+        Raises:
+            ConfigError: If there are both, the output is there, or an option is for the other.
+        """
+        source = only_recording(scans)
+        if source is None:
+            if self.points is not None or self.realtime:
+                msg = "--points and --realtime are for bags, and none is given."
+                raise ConfigError(msg)
+            return None
+        if self.ply or self.skip_existing:
+            msg = "--ply and --skip-existing are for scan files, not for a recording."
+            raise ConfigError(msg)
+        check_free([output], existing=self.existing)
+        return RecordingPlan(
+            source=source,
+            output=output,
+            name=name,
+            topic=self.points,
+            intensity=self.intensity,
+            realtime=self.realtime,
+        )
+
+    def for_model(self, plan: RecordingPlan, model: FeatureModel) -> RecordingPlan:
+        """The plan without intensity where the network takes none."""
+        return plan if model.takes_intensity else replace(plan, intensity=NO_INTENSITY)
+
+    def load(self, run: Path) -> FeatureModel:
+        """The network of a run."""
+        mean, std = (None, None) if self.statistics is None else read_statistics(self.statistics)
+        return load(
+            run,
+            self.device,
+            sensor=self.sensor,
+            intensity_mean=mean,
+            intensity_std=std,
+            precision=self.precision,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PredictOptions(ScanOptions):
+    """The same, and classes that somebody has marked in the viewer."""
+
+    head: Path | None = None
+    """File NAME.head.json with classes that were marked in `lidistill view` of the same run."""
+
+    def load(self, run: Path) -> FeatureModel:
+        """See ``ScanOptions.load``."""
+        model = ScanOptions.load(self, run)
+        return model if self.head is None else with_few_shot_head(model, self.head)

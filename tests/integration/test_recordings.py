@@ -1,0 +1,231 @@
+"""A recording in, a recording out, whatever bag it is; and a lidar that is running."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fakes.bag import POINTS, BagMaker, cloud
+from fakes.command import run
+from fakes.live_lidar import scan
+from fakes.runs import pretrain_values, probe_values, write_world
+from mcap.reader import SeekingReader
+from rosbags.highlevel import AnyReader
+
+import lidistill
+from lidistill.distill.run import pretrain
+from lidistill.recipes import apply_overrides
+from lidistill.segment.report import train_and_score
+
+START = 1_700_000_000_000_000_000
+NUMBERS = {7: "<f4", 2: "|u1", 4: "<u2"}
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("recordings")
+    write_world(folder)
+    pretrain(apply_overrides(pretrain_values(folder), ("train.steps=2",), source="tiny"))
+    train_and_score(apply_overrides(probe_values(folder), ("train.steps=2",), source="tiny"))
+    return folder
+
+
+def table(seed):
+    found = cloud(seed=seed)
+    found["z"] /= 5
+    return found
+
+
+def xyz_of(points):
+    return np.stack([points[axis] for axis in "xyz"], axis=1)
+
+
+def write_bag(path, version, *, mcap=False, scans=3, topics=(POINTS,)):
+    maker = BagMaker(version)
+    times = [START + number * 100_000_000 for number in range(scans)]
+    messages = [
+        (topic, ns, maker.points(ns, table(number)))
+        for number, ns in enumerate(times)
+        for topic in topics
+    ]
+    return maker.write(path, mcap=mcap, messages=messages)
+
+
+def read(path):
+    """Topic, time, message and structured points of every cloud."""
+    found = []
+    with AnyReader([path]) as reader:
+        for connection, time, raw in reader.messages():
+            message: Any = reader.deserialize(raw, connection.msgtype)
+            layout = {
+                "names": [field.name for field in message.fields],
+                "formats": [NUMBERS[field.datatype] for field in message.fields],
+                "offsets": [field.offset for field in message.fields],
+                "itemsize": message.point_step,
+            }
+            found.append((connection.topic, time, message, message.data.view(np.dtype(layout))))
+    return found
+
+
+def metadata_of(path):
+    with path.open("rb") as file:
+        (metadata,) = SeekingReader(file).iter_metadata()
+    return {key: json.loads(value) for key, value in metadata.metadata.items()}
+
+
+KINDS = {"ros1.bag": (1, False), "ros2": (2, False), "ros2-mcap": (2, True)}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_point_of_any_bag_gets_class_and_confidence(world, tmp_path, capsys, kind):
+    version, mcap = KINDS[kind]
+    bag, out = write_bag(tmp_path / kind, version, mcap=mcap), tmp_path / "out.mcap"
+    probe = world / "probe-backbone"
+    status, text, err = run(capsys, "predict", probe, bag, "--output", out)
+    assert status == 0, err
+    assert "3 scans in, 3 out, 0 dropped, 0 not usable; 120 points" in text
+    assert "latency     median" in text
+    model = lidistill.load(probe, "cpu")
+    assert metadata_of(out)["classes"] == list(model.class_names)
+    for number, (topic, time, message, points) in enumerate(read(out)):
+        expected = table(number)
+        assert (topic, time) == (f"{POINTS}/classes", START + number * 100_000_000)
+        assert message.header.stamp.nanosec == number * 100_000_000
+        assert message.header.frame_id == "lidar_link"
+        assert (message.height, message.width) == (2, 20)
+        np.testing.assert_array_equal(xyz_of(points), xyz_of(expected))
+        np.testing.assert_array_equal(points["intensity"], expected["intensity"])
+        classes, confidence = model.classify(xyz_of(expected), expected["intensity"])
+        np.testing.assert_array_equal(points["class"], classes)
+        np.testing.assert_allclose(points["confidence"], confidence, rtol=1e-5)
+        assert (confidence > 1 / 17).all()
+
+
+def test_objects_are_a_field_of_their_own(world, tmp_path, capsys):
+    bag, out = write_bag(tmp_path / "a.bag", 1, scans=1), tmp_path / "out.mcap"
+    boxes = tmp_path / "boxes.yaml"
+    model = lidistill.load(world / "probe-backbone", "cpu")
+    boxes.write_text("".join(f"{name}: [9, 7]\n" for name in model.class_names))
+    command = ("predict", world / "probe-backbone", bag, "--output", out, "--instances")
+    status, _, err = run(capsys, *command, "--boxes", boxes)
+    assert status == 0, err
+    ((_, _, _, points),) = read(out)
+    assert points["instance"].min() == 1
+    assert points["instance"].max() > 1
+
+
+def test_features_are_the_first_components_of_the_first_scan(world, tmp_path, capsys):
+    bag, out = write_bag(tmp_path / "a.bag", 1), tmp_path / "out.mcap"
+    command = ("features", world / "pretrain", bag, "--output", out, "--components", "4", "--json")
+    status, text, err = run(capsys, *command)
+    assert status == 0, err
+    record = json.loads(text)
+    assert (record["received"], record["written"], record["topic"]) == (3, 3, f"{POINTS}/features")
+    basis = metadata_of(out)
+    mean, axes = np.array(basis["mean"]), np.array(basis["axes"])
+    assert axes.shape == (4, 8)
+    model = lidistill.load(world / "pretrain", "cpu")
+    for number, (_, _, _, points) in enumerate(read(out)):
+        expected = table(number)
+        features = model.features(xyz_of(expected), expected["intensity"])
+        unit = features / np.linalg.norm(features, axis=1, keepdims=True)
+        found = np.stack([points[f"f{i}"] for i in range(4)], axis=1)
+        np.testing.assert_allclose(found, (unit - mean) @ axes.T, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("a.bag", "--output", "out"), "NAME.mcap"),
+        (("a.bag", "a.bag2.bag", "--output", "out.mcap"), "call once for each"),
+        (("a.bag", "--output", "out.mcap", "--points", "/lidar/point"), "did you mean"),
+        (("two.bag", "--output", "out.mcap"), "--points TOPIC"),
+        (("no.bag", "--output", "out.mcap"), "does not exist"),
+        (("scan.bin", "--output", "out", "--realtime"), "are for bags"),
+        (("a.bag", "--output", "out.mcap", "--ply"), "not for a recording"),
+        (("a.bag", "--output", "there.mcap"), "--overwrite"),
+        (("a.bag", "--output", "out.mcap", "--intensity", "power"), "'power'"),
+    ],
+)
+def test_bad_input_is_one_line_and_leaves_nothing(
+    world, tmp_path, capsys, monkeypatch, arguments, expected
+):
+    monkeypatch.chdir(tmp_path)
+    write_bag(tmp_path / "a.bag", 1, scans=1)
+    write_bag(tmp_path / "two.bag", 1, scans=1, topics=(POINTS, "/rear/points"))
+    (tmp_path / "there.mcap").write_bytes(b"mine")
+    status, _, err = run(capsys, "predict", world / "probe-backbone", *arguments)
+    assert status == 2
+    assert err.splitlines()[-1].startswith("error: ")
+    assert expected in err
+    left = {"a.bag", "two.bag", "there.mcap"}
+    # A scan that cannot be used ends nothing, so its recording is written, without it.
+    written = {"out.mcap"} if "--intensity" in arguments else set()
+    assert {path.name for path in tmp_path.iterdir()} == left | written
+    assert (tmp_path / "there.mcap").read_bytes() == b"mine"
+
+
+def test_a_cut_recording_gives_its_whole_scans(world, tmp_path, capsys):
+    first, cut = tmp_path / "first.mcap", tmp_path / "cut.mcap"
+    bag, probe = write_bag(tmp_path / "a.bag", 1), world / "probe-backbone"
+    assert run(capsys, "predict", probe, bag, "--output", first)[0] == 0
+    whole = first.read_bytes()  # every scan a chunk of its own
+    cut.write_bytes(whole[: len(whole) // 2])
+    status, text, err = run(
+        capsys, "predict", probe, cut, "--output", tmp_path / "out.mcap", "--json"
+    )
+    assert status == 0, err
+    record = json.loads(text)
+    assert 0 < record["written"] < 3
+    assert any("cut off" in note for note in record["notes"])
+
+
+@pytest.fixture
+def environment():
+    return os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+
+
+def test_a_running_lidar_is_followed(world, tmp_path, environment):
+    # Loading the network takes seconds; what the lidar measures meanwhile waits in the pipe.
+    out = tmp_path / "out.mcap"
+    lidar_file = Path(__file__).parents[1] / "fakes" / "live_lidar.py"
+    predict = [sys.executable, "-m", "lidistill", "predict", world / "probe-backbone", "-"]
+    with subprocess.Popen(
+        [sys.executable, lidar_file, "30", "10", "300"], stdout=subprocess.PIPE, env=environment
+    ) as lidar:
+        done = subprocess.run(
+            [*predict, "--output", out, "--device", "cpu", "--json"],
+            stdin=lidar.stdout,
+            capture_output=True,
+            text=True,
+            env=environment,
+            check=False,
+        )
+    assert done.returncode == 0, done.stderr
+    record, found = json.loads(done.stdout), read(out)
+    assert record["received"] == 30
+    assert record["written"] + record["dropped"] == 30
+    assert record["written"] == len(found) > 1
+    assert record["failed"] == 0
+    assert 0 < record["latency"]["p50"] <= record["latency"]["p99"] <= record["latency"]["max"]
+    times = [time for _, time, _, _ in found]
+    assert times == sorted(times)
+    last = scan(29 % 3, 300)
+    np.testing.assert_array_equal(found[-1][3]["x"], last["x"])  # the newest is never dropped
+
+
+def test_standard_input_of_something_else_is_one_line(world, tmp_path, capsys, monkeypatch):
+    class Input:
+        buffer = io.BytesIO(b"nothing of the kind")
+
+    monkeypatch.setattr("sys.stdin", Input())
+    command = ("predict", world / "probe-backbone", "-", "--output", tmp_path / "out.mcap")
+    status, _, err = run(capsys, *command)
+    assert status == 2
+    assert "standard input begins with" in err
+    assert list(tmp_path.iterdir()) == []
