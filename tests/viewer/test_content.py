@@ -9,6 +9,7 @@ from lidistill.errors import FileFormatError
 from lidistill.figures.features import fit_pca
 from lidistill.viewer.container import unpack
 from lidistill.viewer.content import Content
+from lidistill.viewer.shown_frames import ShownFrames
 from lidistill.viewer.sources import ScanFiles
 
 
@@ -19,7 +20,7 @@ def arrays(content, name):
 def test_the_manifest_says_what_there_is(content):
     told = json.loads(content.get("manifest").content)
     assert told["title"] == "<b>tiny</b>"
-    assert [frame["id"] for frame in told["frames"]] == list(content.dataset.frame_ids)
+    assert [frame["id"] for frame in told["frames"]] == list(content.frames.dataset.frame_ids)
     first = told["frames"][0]
     assert (first["num_points"], first["num_rows"], first["drive"]) == (900, 900, "001")
     assert first["columns"] == ["intensity", "class"]
@@ -55,7 +56,7 @@ def test_every_name_is_there_and_nothing_else(content):
 
 def test_points_have_the_features_of_the_network(content, world):
     model = content.models[0]
-    frame = content.frame(1).frame
+    frame = content.frames[1].frame
     plain = {
         "backbone": model.model.features(frame.points, frame.intensity),
         "head": model.model.project(frame.points, frame.intensity),
@@ -88,7 +89,7 @@ def test_a_point_without_a_feature_points_to_none(content, monkeypatch):
 
 
 def test_predictions_are_those_of_the_probe(content):
-    frame = content.frame(2).frame
+    frame = content.frames[2].frame
     found = arrays(content, "predictions/1/2")
     predicted = content.models[1].model.predict(frame.points, frame.intensity)
     assert (found["prediction"].array == predicted).mean() > 0.999
@@ -108,7 +109,7 @@ def test_images_have_a_grid_in_the_space_of_the_head(content):
     np.testing.assert_allclose(lengths, 1, atol=0.03)
     # The teacher at the middle of the upper left patch, centred, in the head's basis.
     teacher = content.models[0].teacher
-    view = content.frame(0).frame.views[0]
+    view = content.frames[0].frame.views[0]
     plain = teacher.grid(view.image_path)[0, 0] @ content.models[0].spaces["head"].basis.T
     np.testing.assert_allclose(grid[0, 0] / 127, plain / np.linalg.norm(plain), atol=0.005)
 
@@ -140,7 +141,7 @@ def write_scan(folder, columns):
 def test_scan_files_show_all_their_columns(tmp_path):
     points = {axis: np.array([1.0, 2, 0], np.float32) for axis in "xyz"}
     file = write_scan(tmp_path, points | {"intensity": np.ones(3), "ring": np.array([5, 6, 7])})
-    shown = Content(ScanFiles([file], ["a"], ["d"]), [0], title="t", image_width=10)
+    shown = Content(ShownFrames(ScanFiles([file], ["a"], ["d"]), [0], image_width=10), title="t")
     told = shown.manifest()
     assert told["frames"][0] == {
         "index": 0, "id": "a", "drive": "d", "timestamp_s": None, "num_points": 2, "num_rows": 3,
@@ -150,7 +151,7 @@ def test_scan_files_show_all_their_columns(tmp_path):
     assert arrays(shown, "frame/0")["ring"].array.tolist() == [5, 6]
     bare = write_scan(tmp_path / "bare", points)
     with pytest.raises(FileFormatError, match="--intensity"):
-        Content(ScanFiles([bare], ["a"], ["d"]), [0], title="t", image_width=10)
+        ShownFrames(ScanFiles([bare], ["a"], ["d"]), [0], image_width=10)
     without = ScanFiles([bare], ["a"], ["d"], intensity="none")
-    shown = Content(without, [0], title="t", image_width=10)
+    shown = Content(ShownFrames(without, [0], image_width=10), title="t")
     assert "intensity" not in arrays(shown, "frame/0")

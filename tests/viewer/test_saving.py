@@ -39,7 +39,7 @@ def test_labels_add_up_in_files_that_the_house_reads(saver, content, tmp_path):
 
 def test_a_frame_name_never_leads_out_of_the_folder(saver, content, tmp_path, monkeypatch):
     names = ("../../../etc/passwd", "/etc/passwd", "..", "a\x00b", "", "x" * 999)
-    monkeypatch.setattr(type(content.dataset), "frame_ids", (*names, *"abc"), raising=False)
+    monkeypatch.setattr(type(content.frames.dataset), "frame_ids", (*names, *"abc"), raising=False)
     for number, name in enumerate(names[:4]):
         path = saver.save_labels(labels(number))["path"]
         assert (tmp_path / "out" / "labels") in Path(path).resolve().parents, name
@@ -86,7 +86,7 @@ def head_for(content, space, number=0):
 def test_predict_gives_the_classes_that_the_page_shows(saver, content, number, space):
     path = saver.save_head(head_for(content, space, number))["path"]
     model = with_few_shot_head(content.models[number].model, Path(path))
-    frame = content.frame(0).frame
+    frame = content.frames[0].frame
     found = model.predict(frame.points, frame.intensity)
     stored = unpack(content.get(f"features/{number}/{space}/0").content)
     codes = stored["f"].array[stored["of_point"].array]

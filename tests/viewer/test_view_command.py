@@ -2,6 +2,7 @@ import base64
 import gzip
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,8 +11,10 @@ import urllib.request
 
 import numpy as np
 import pytest
+from fakes.folder import write_folder
 
 from lidistill.cli import main
+from lidistill.cli.demo import _write_page
 
 
 def manifest_of(page):
@@ -74,10 +77,71 @@ def test_a_data_set_is_shown_without_any_network(world, tmp_path, capsys):
     assert told["classes"] is not None
 
 
+def test_two_runs_are_shown_where_they_differ_most(world, tmp_path, capsys):
+    page = tmp_path / "a.html"
+    runs = (world / "pretrain", world / "probe-backbone")
+    run(capsys, *runs, "--export", page, "--most-different", "--max-frames", 2)
+    assert len(manifest_of(page)["frames"]) == 2
+    assert "give two" in refused(capsys, runs[0], "--most-different")
+
+
+def test_a_checked_data_set_is_shown_with_what_was_found(world, tmp_path, capsys):
+    page = tmp_path / "a.html"
+    root = shutil.copytree(world / "set", tmp_path / "set")
+    broken = root / "001" / "camera" / "front_camera" / "02.jpg"
+    broken.write_bytes(broken.read_bytes()[:-200])
+    words = ("data", "check", root, "--output", tmp_path / "out", "--export", page)
+    with pytest.raises(SystemExit) as end:
+        main([str(word) for word in words])
+    assert end.value.code == 2  # an image cannot be read
+    assert f"page        {page}" in capsys.readouterr().out
+    told = manifest_of(page)
+    texts = [(one["severity"], one["text"]) for one in told["findings"]]
+    assert any(severity == "warning" and "02.jpg" in text for severity, text in texts)
+    assert told["title"].startswith("set, ")
+    names = re.findall('data-name="(image/[^"]*)"', page.read_text())
+    assert names == ["image/0/0", "image/1/0", "image/3/0"]
+
+
+def test_frames_that_cannot_be_read_are_left_out_and_named(scans, tmp_path, capsys, caplog):
+    (scans / "a" / "scans" / "001.bin").write_bytes(b"abc")
+    page = tmp_path / "a.html"
+    run(capsys, scans, "--export", page)
+    ids = [one["id"] for one in manifest_of(page)["frames"]]
+    assert ids == ["a/000", "a/002", "b/000", "b/001", "b/002"]
+    for file in scans.rglob("*.bin"):
+        file.write_bytes(b"abc")
+    assert "001.bin" in refused(capsys, scans / "a" / "scans" / "001.bin")
+
+
+def test_own_recordings_show_the_columns_of_their_scans(tmp_path, capsys):
+    root = tmp_path / "mine"
+    write_folder(root)
+    page = tmp_path / "a.html"
+    run(capsys, root, "--export", page)
+    told = manifest_of(page)["frames"][0]
+    assert told["columns"] == ["intensity", "ring", "time", "class"]
+    assert [image["view"] for image in told["images"]] == ["back", "front"]
+
+
+def test_the_demo_ends_with_a_page_of_three_networks(world, tmp_path):
+    for name, source in {
+        "pretrain": "pretrain", "distilled": "probe-backbone", "random": "probe-backbone"
+    }.items():  # fmt: skip
+        shutil.copytree(world / source, tmp_path / name)
+    page = _write_page(tmp_path)
+    assert page == tmp_path / "view.html"
+    told = manifest_of(page)
+    assert [one["name"] for one in told["models"]] == ["distilled", "probe", "random"]
+    assert _write_page(tmp_path) == page
+
+
 def test_what_cannot_be_shown_is_one_line(world, scans, tmp_path, capsys):
     assert "nothing to look at" in refused(capsys)
     assert "does not exist" in refused(capsys, tmp_path / "none")
-    assert "no scan" in refused(capsys, world / "vit")
+    (tmp_path / "empty").mkdir()
+    assert "no scan" in refused(capsys, tmp_path / "empty")
+    assert "knows no data" in refused(capsys, world / "vit")
     assert "did you mean '001'" in refused(capsys, world / "set", "--drive", "01")
     assert "unknown frame" in refused(capsys, scans, "--frames", "x")
     assert "--max-frames" in refused(capsys, scans, "--max-frames", "-1")

@@ -1,7 +1,7 @@
 """``lidistill data …``: look at what lies on disk."""
 
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -10,14 +10,37 @@ import tyro
 from lidistill.cli.data_tables import print_check, statistics_table
 from lidistill.cli.output import OUT, Folder, print_json
 from lidistill.cli.terminal import grouped
+from lidistill.cli.view import Showing, show
 from lidistill.data_check.check import check_root
 from lidistill.data_check.contents import read_all
+from lidistill.data_check.report import CheckReport
 from lidistill.data_check.statistics import sensor_statistics, write_statistics
 from lidistill.datasets import SensorFrames
 from lidistill.datasets.own.unpack import unpack_bag
 from lidistill.recipes import load_recipe
 from lidistill.training.progress import ProgressBar
+from lidistill.viewer.build import EXPORT_WIDTH, SERVER_WIDTH, build_content
+from lidistill.viewer.findings import frames_to_show, shown_findings
+from lidistill.viewer.sources import open_source
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """How a data set that was checked is shown in a browser."""
+
+    view: bool = False
+    """Show it with `lidistill view`, until Ctrl-C."""
+    export: Path | None = None
+    """Write it as a page that opens without a server: a folder, or one file NAME.html."""
+    overwrite: bool = False
+    """Replace a page that is there."""
+    open: bool = False
+    """Open the page in this machine's browser."""
+    sensor: str | None = None
+    """Which lidar to show, where there are several."""
+
+
+_Look = Annotated[Look, tyro.conf.arg(name="")]
 _LEFT_OUT = "mean 0 and deviation 1, which the statistics file gets, leave it out"
 
 
@@ -27,6 +50,7 @@ def check(
     *,
     output: Path = Path("runs/data-check"),
     strict: bool = False,
+    look: _Look = Look(),
     json: bool = False,
 ) -> None:
     """Look at a data set: what is there, what is missing, and does it fit together.
@@ -37,6 +61,7 @@ def check(
         root: Folder of the data set, of any format that `lidistill` reads.
         output: Folder for the overlays: one of every camera and drive.
         strict: End with exit status 1 where something looks wrong, for scripts.
+        look: The same in a browser: points on images, labels, and the findings as a list.
         json: Print one JSON object instead of text.
 
     Reads every frame, draws the points on one image of each camera and drive, and says in plain
@@ -49,10 +74,29 @@ def check(
         print_json(report.to_json())
     else:
         print_check(report)
+    if look.view or look.export is not None:
+        _look_at(report, look, beside=output)
     if not report.sound:
         sys.exit(2)
     if strict and report.suspicious:
         sys.exit(1)
+
+
+def _look_at(report: CheckReport, look: Look, *, beside: Path) -> None:
+    """Show a data set that was checked, with what was found."""
+    source = open_source((report.root,), sensor=look.sensor)
+    found = next(one for one in report.datasets if one.sensor == source.sensor_name)
+    exported = look.export is not None
+    indices = frames_to_show(source.dataset, found, most=10 if exported else 60)
+    content = build_content(
+        source.dataset,
+        indices,
+        title=f"{report.root.resolve().name}, {found.title}",
+        image_width=EXPORT_WIDTH if exported else SERVER_WIDTH,
+    )
+    content.findings = shown_findings(found, content.frames)
+    showing = Showing(export=look.export, overwrite=look.overwrite, open=look.open)
+    show(content, showing, beside=beside, as_json=False)
 
 
 def stats(

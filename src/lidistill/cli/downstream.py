@@ -1,6 +1,7 @@
 """Commands about finished runs: compare baselines, domain gap, published weights, submissions."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +15,7 @@ from lidistill.apps.gap import domain_gap
 from lidistill.apps.import_checkpoint import import_checkpoint as run_import
 from lidistill.cli.boxes import DEFAULT_BOXES, Boxes
 from lidistill.cli.output import OUT, Output, Overrides, Run, print_figures, print_json
+from lidistill.cli.terminal import command
 from lidistill.instances.find import InstanceFinder
 from lidistill.recipes import apply_overrides
 from lidistill.segment.recipe import FinetuneRecipe, ProbeRecipe
@@ -83,6 +85,8 @@ def compare(
     if gap := gap_sentence(lines):
         OUT.print(gap)
     OUT.print(f"results     {output / 'comparison.json'}")
+    wanted = [row for row in ("distilled", "random", "scratch", "finetuned") if row in rows]
+    _offer_view([output / f"{row}-all-{seeds[0]}" for row in wanted[:2]])
 
 
 def gap(runs: _Runs, /, *, output: Path = Path("runs/domain-gap"), json: bool = False) -> None:
@@ -107,6 +111,13 @@ def gap(runs: _Runs, /, *, output: Path = Path("runs/domain-gap"), json: bool = 
     OUT.print(table)
     OUT.print(f"results     {result.results}")
     print_figures((result.figure,))
+    _offer_view(runs[:2])
+
+
+def _offer_view(runs: Sequence[Path]) -> None:
+    """How to look at two runs, on the frames where they differ most."""
+    if len(runs) == 2:
+        OUT.print(f"look        {command('lidistill', 'view', *runs, '--most-different')}")
 
 
 def import_checkpoint(

@@ -2,7 +2,9 @@
 
 import math
 import webbrowser
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -13,11 +15,13 @@ from lidistill.apps.load_features import load
 from lidistill.cli.output import OUT, positive, print_json
 from lidistill.config import FrozenPrecision
 from lidistill.datasets.own.files import read_statistics
+from lidistill.deploy.model_config import is_model_folder
 from lidistill.errors import CheckpointError, ConfigError
 from lidistill.training.checkpoint import load_checkpoint, newest_checkpoint
 from lidistill.training.progress import ProgressBar
 from lidistill.viewer.build import EXPORT_WIDTH, SERVER_WIDTH, Network, build_content, names_of
 from lidistill.viewer.content import Content
+from lidistill.viewer.differences import most_different
 from lidistill.viewer.export import export as write_page
 from lidistill.viewer.page import built_page, with_source
 from lidistill.viewer.saving import Saver
@@ -28,7 +32,7 @@ from lidistill.viewer.teacher_images import teacher_of
 
 _Paths = Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="PATH...")]
 _Names = Annotated[tuple[str, ...], tyro.conf.arg(metavar="ID ...")]
-_MOST_SERVED, _MOST_EXPORTED = 60, 10
+_MOST_SERVED, _MOST_EXPORTED, _MOST_COMPARED = 60, 10, 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,8 +51,10 @@ class ViewOptions:
     """File of `lidistill data stats` with the intensity statistics of another lidar."""
     intensity: str | None = None
     """Column of own scans to take as intensity; none: there is none. Default: the usual names."""
-    teacher: bool = True
-    """Where a distillation's teacher is at hand: show what it says about the images, too."""
+    most_different: bool = False
+    """With two runs: show the frames on which they differ most, the most different one first."""
+    no_teacher: bool = False
+    """Leave out what a distillation's teacher says about the images."""
     device: str = "auto"
     """auto, cpu, cuda or cuda:1."""
     precision: FrozenPrecision = "fp32"
@@ -102,11 +108,7 @@ def view(
         raise ConfigError(msg)
     runs = [path for path in paths if _is_run(path)]
     scans = [path for path in paths if path not in runs]
-    source = (
-        open_source(scans, sensor=options.sensor, intensity=options.intensity)
-        if scans
-        else source_of_run(load_checkpoint(runs[0]), sensor=options.sensor)
-    )
+    source = _source(runs, scans, options)
     most = options.max_frames or (_MOST_SERVED if showing.export is None else _MOST_EXPORTED)
     indices = choose_frames(
         source.dataset,
@@ -114,16 +116,17 @@ def view(
         drive=options.drive,
         ids=options.frames,
     )
-    networks = [
-        _network(run, name, source, options) for run, name in zip(runs, names_of(runs), strict=True)
-    ]
-    content = build_content(
+    networks = networks_of(runs, names_of(runs), source, options)
+    build = partial(
+        build_content,
         source.dataset,
-        indices,
-        networks,
+        networks=networks,
         title=", ".join(path.resolve().name for path in paths),
         image_width=SERVER_WIDTH if showing.export is None else EXPORT_WIDTH,
     )
+    if options.most_different:
+        indices = most_different(build(_candidates(source, options, networks)), most)
+    content = build(indices)
     beside = runs[0] / "view" if runs else Path("runs/view")
     show(content, showing, beside=beside, as_json=json)
 
@@ -175,6 +178,8 @@ def _size(target: Path) -> int:
 
 
 def _is_run(path: Path) -> bool:
+    if is_model_folder(path):
+        return True
     try:
         newest_checkpoint(path)
     except CheckpointError:
@@ -182,10 +187,46 @@ def _is_run(path: Path) -> bool:
     return True
 
 
-def _network(run: Path, name: str, source: Source, options: ViewOptions) -> Network:
-    model = _load(run, source, options)
-    teacher = teacher_of(load_checkpoint(run), options.device) if options.teacher else None
-    return Network(name=name, model=model, teacher=teacher)
+def _source(runs: Sequence[Path], scans: Sequence[Path], options: ViewOptions) -> Source:
+    """What is given, or the data of the first run."""
+    if scans:
+        return open_source(scans, sensor=options.sensor, intensity=options.intensity)
+    if is_model_folder(runs[0]):
+        msg = (
+            f"{runs[0]} is a model folder, which knows no data; give scans or the folder of a data "
+            "set after it."
+        )
+        raise ConfigError(msg)
+    return source_of_run(load_checkpoint(runs[0]), sensor=options.sensor)
+
+
+def networks_of(
+    runs: Sequence[Path], names: Sequence[str], source: Source, options: ViewOptions
+) -> list[Network]:
+    """The networks of some runs, for the lidar of what is shown.
+
+    Args:
+        runs: Run folders, checkpoints or model folders.
+        names: What to call them.
+        source: What is shown.
+        options: How they compute.
+    """
+    networks = []
+    for run, name in zip(runs, names, strict=True):
+        has_teacher = not (options.no_teacher or is_model_folder(run))
+        teacher = teacher_of(load_checkpoint(run), options.device) if has_teacher else None
+        networks.append(Network(name=name, model=_load(run, source, options), teacher=teacher))
+    return networks
+
+
+def _candidates(source: Source, options: ViewOptions, networks: Sequence[Network]) -> list[int]:
+    """Frames among which the most different ones are looked for."""
+    if len(networks) != 2:
+        msg = f"--most-different compares two runs, found {len(networks)}; give two."
+        raise ConfigError(msg)
+    return choose_frames(
+        source.dataset, most=_MOST_COMPARED, drive=options.drive, ids=options.frames
+    )
 
 
 def _load(run: Path, source: Source, options: ViewOptions) -> FeatureModel:

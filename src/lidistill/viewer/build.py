@@ -12,6 +12,7 @@ from lidistill.datasets import FrameDataset
 from lidistill.training.progress import ProgressBar
 from lidistill.viewer.content import Content, ShownFinding
 from lidistill.viewer.models import ImageFeatures, PointModel, ViewedModel
+from lidistill.viewer.shown_frames import ShownFrames
 
 logger = logging.getLogger(__name__)
 SERVER_WIDTH: Final = 1280
@@ -53,18 +54,17 @@ def build_content(
         LidistillError: If a frame cannot be read.
     """
     with ProgressBar("reading frames", total=len(indices)) as bar:
-        content = Content(
-            dataset, indices, title=title, image_width=image_width, on_frame=bar.advance
-        )
+        frames = ShownFrames(dataset, indices, image_width=image_width, on_frame=bar.advance)
+    content = Content(frames, title=title)
     content.findings = findings
-    spread = np.linspace(0, len(content) - 1, min(_FITTED_ON, len(content))).round().astype(int)
+    spread = np.linspace(0, len(frames) - 1, min(_FITTED_ON, len(frames))).round().astype(int)
     fitted_on = list(dict.fromkeys(spread.tolist()))
     for network in networks:
         with ProgressBar(f"features of {network.name}", total=len(fitted_on)) as bar:
             model = ViewedModel(
                 network.name,
                 network.model,
-                content.frame,
+                frames.__getitem__,
                 fitted_on=fitted_on,
                 teacher=network.teacher,
                 on_frame=bar.advance,

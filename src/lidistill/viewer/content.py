@@ -5,35 +5,25 @@ Shape letters: N points of a frame, K classes.
 
 import base64
 import datetime
-import io
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from PIL import Image
 
 from lidistill import __version__
-from lidistill.datasets import FrameDataset
 from lidistill.figures.colors import label_colors
-from lidistill.images.files import read_image, resize
 from lidistill.segment.few_shot_head import weights_digest
 from lidistill.viewer.cache import RecentlyUsed
-from lidistill.viewer.frames import ViewedFrame, frame_columns, pack_frame, view_frame
 from lidistill.viewer.models import TITLES, ViewedModel
+from lidistill.viewer.shown_frames import ShownFrames
 from lidistill.viewer.spaces import colours_json
 
 FORMAT: Final = 1
-_FRAME_BYTES: Final = 1 << 28
 _BLOCK_BYTES: Final = 1 << 28
-_SAMPLED: Final = 4096  # points of a frame that a column's usual range is taken from
-_USUAL: Final = (1.0, 99.0)  # per cent
-_QUALITY: Final = 82  # of JPEG
-_UNITS: Final = {"height": "m", "range": "m"}
 _LEARNED: Final = {
     "prediction": {"kind": "class", "unit": None, "low": None, "high": None},
     "error": {"kind": "number", "unit": None, "low": 0.0, "high": 1.0},
@@ -71,45 +61,22 @@ class Content:
     """Frames of a data set, and what networks say about them, as a page shows them.
 
     Args:
-        dataset: What is shown.
-        indices: Frames of it, in the order in which they come.
+        frames: What is shown.
         title: What the page is called.
-        image_width: Images wider than this are made smaller, pixels.
-        on_frame: Called after each frame that is read, for a progress bar.
     """
 
-    def __init__(
-        self,
-        dataset: FrameDataset,
-        indices: Sequence[int],
-        *,
-        title: str,
-        image_width: int,
-        on_frame: Callable[[], None] = lambda: None,
-    ) -> None:
-        self.dataset, self.indices, self.title = dataset, tuple(indices), title
+    def __init__(self, frames: ShownFrames, *, title: str) -> None:
+        self.frames, self.title = frames, title
         self.models: list[ViewedModel] = []
         self.findings: tuple[ShownFinding, ...] | None = None
         self.can_save = False
-        self._image_width = image_width
-        self._frames: RecentlyUsed[ViewedFrame] = RecentlyUsed(_FRAME_BYTES, _bytes_of)
         self._blocks: RecentlyUsed[bytes] = RecentlyUsed(_BLOCK_BYTES, len)
-        self._class_names = list(dataset.label_map.class_names)
-        self._has_classes = False
-        self._told, self._columns = self._look_at_frames(on_frame)
-
-    def __len__(self) -> int:
-        """Number of frames."""
-        return len(self.indices)
+        self._class_names = list(frames.dataset.label_map.class_names)
 
     @property
     def class_names(self) -> tuple[str, ...]:
         """Classes of the data set, then those that only a network has learned."""
         return tuple(self._class_names)
-
-    def frame(self, number: int) -> ViewedFrame:
-        """One of the frames; kept for a while."""
-        return self._frames.get(number, lambda: view_frame(self.dataset, self.indices[number]))
 
     def add(self, model: ViewedModel) -> None:
         """Show a network's features, too."""
@@ -121,15 +88,15 @@ class Content:
     def manifest(self) -> dict[str, Any]:
         """What there is, as docs/viewer-format.md describes it."""
         palette = label_colors(self._class_names)
-        shown = self._has_classes or any(m.model.class_names for m in self.models)
+        shown = self.frames.has_labels or any(m.model.class_names for m in self.models)
         learned = {name: _LEARNED[name] for one in self.models for name in self._predictions(one)}
         return {
             "format": FORMAT,
             "title": self.title,
             "lidistill": __version__,
             "made": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            "frames": self._told,
-            "columns": self._columns | learned,
+            "frames": self.frames.told,
+            "columns": self.frames.columns | learned,
             "classes": [
                 {"name": name, "color": "#{:02x}{:02x}{:02x}".format(*palette[number])}
                 for number, name in enumerate(self._class_names)
@@ -154,7 +121,7 @@ class Content:
         yield "manifest"
         for number, model in enumerate(self.models):
             yield from (f"head/{number}/{space}" for space in model.spaces)
-        for index, told in enumerate(self._told):
+        for index, told in enumerate(self.frames.told):
             yield f"frame/{index}"
             yield from (f"image/{index}/{view}" for view in range(len(told["images"])))
             for number, model in enumerate(self.models):
@@ -171,9 +138,11 @@ class Content:
             case ["manifest"]:
                 return _json(self.manifest())
             case ["frame", index] if self._is_frame(index):
-                return self._block(name, lambda: self._pack_frame(int(index)))
+                return self._block(name, lambda: self.frames.pack(int(index)))
             case ["image", index, view] if self._is_frame(index):
-                return self._image(int(index), view)
+                if _is_below(view, len(self.frames.told[int(index)]["images"])):
+                    make = partial(self.frames.image, int(index), int(view))
+                    return Block(content=self._blocks.get(name, make), media_type="image/jpeg")
             case [kind, number, *rest] if _is_below(number, len(self.models)):
                 return self._of_model(name, kind, int(number), rest)
         return None
@@ -209,14 +178,14 @@ class Content:
         return Block(content=self._blocks.get(name, make))
 
     def _is_frame(self, index: str) -> bool:
-        return _is_below(index, len(self.indices))
+        return _is_below(index, len(self.frames))
 
     @staticmethod
     def _spaces(model: ViewedModel) -> tuple[str, ...]:
         return (*model.spaces, *(("teacher",) if model.teacher is not None else ()))
 
     def _predictions(self, model: ViewedModel) -> tuple[str, ...]:
-        wrong = ("error",) if model.model.class_names and self._has_classes else ()
+        wrong = ("error",) if model.model.class_names and self.frames.has_labels else ()
         return (*model.predictions, *wrong)
 
     def _class_ids(self, model: ViewedModel) -> NDArray[np.uint8]:
@@ -239,84 +208,6 @@ class Content:
             )
         return {"name": model.name, "spaces": spaces, "predictions": self._predictions(model)}
 
-    def _look_at_frames(
-        self, on_frame: Callable[[], None]
-    ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-        """What the manifest says about every frame, and about every column."""
-        told: list[dict[str, Any]] = []
-        samples: dict[str, list[NDArray[np.float64]]] = {"height": [], "range": []}
-        scenes, ids = self.dataset.drive_ids, self.dataset.frame_ids
-        for number, index in enumerate(self.indices):
-            viewed = self.frame(number)
-            frame, columns = viewed.frame, frame_columns(viewed)
-            step = max(1, len(frame.points) // _SAMPLED)
-            samples["height"].append(frame.points[::step, 2].astype(np.float64))
-            samples["range"].append(np.linalg.norm(frame.points[::step], axis=1))
-            for name, values in columns.items():
-                samples.setdefault(name, []).append(values[::step].astype(np.float64))
-            self._has_classes |= frame.labels is not None
-            classes = ["class"] if frame.labels is not None else []
-            told.append(
-                {
-                    "index": number,
-                    "id": ids[index],
-                    "drive": scenes[index],
-                    "timestamp_s": None,
-                    "num_points": len(frame.points),
-                    "num_rows": viewed.num_rows,
-                    "columns": [*columns, *classes],
-                    "images": [
-                        _tell_image(view.name, self._size_of(view.size_hw)) for view in frame.views
-                    ],
-                }
-            )
-            on_frame()
-        ranges = {name: _usual_range(name, values) for name, values in samples.items()}
-        none = {"kind": "class", "unit": None, "low": None, "high": None}
-        return told, ranges | ({"class": none} if self._has_classes else {})
-
-    def _size_of(self, size_hw: tuple[int, int]) -> tuple[int, int]:
-        """Height and width in which the page gets an image."""
-        height, width = size_hw
-        if width <= self._image_width:
-            return size_hw
-        return max(1, round(height * self._image_width / width)), self._image_width
-
-    def _pack_frame(self, number: int) -> bytes:
-        viewed = self.frame(number)
-        return pack_frame(viewed, [self._size_of(view.size_hw) for view in viewed.frame.views])
-
-    def _image(self, number: int, view: str) -> Block | None:
-        views = self.frame(number).frame.views
-        if not _is_below(view, len(views)):
-            return None
-        path, size_hw = views[int(view)].image_path, self._size_of(views[int(view)].size_hw)
-        content = self._blocks.get((path, size_hw), lambda: _jpeg(path, size_hw))
-        return Block(content=content, media_type="image/jpeg")
-
-
-def _jpeg(path: Path, size_hw: tuple[int, int]) -> bytes:
-    """An image in the size of the page; never the file itself, whatever it holds besides."""
-    image = torch.from_numpy(read_image(path)).permute(2, 0, 1)
-    if tuple(image.shape[1:]) != size_hw:
-        image = resize(image, size_hw, antialias=True)
-    file = io.BytesIO()
-    array = np.ascontiguousarray(image.permute(1, 2, 0).numpy())
-    Image.fromarray(array).save(file, "JPEG", quality=_QUALITY, optimize=True)
-    return file.getvalue()
-
-
-def _tell_image(view: str, size_hw: tuple[int, int]) -> dict[str, Any]:
-    height, width = size_hw
-    return {"view": view, "width": width, "height": height, "media_type": "image/jpeg"}
-
-
-def _usual_range(name: str, samples: list[NDArray[np.float64]]) -> dict[str, Any]:
-    values = np.concatenate(samples)
-    values = values[np.isfinite(values)]
-    low, high = np.percentile(values, _USUAL).tolist() if len(values) else (0.0, 1.0)
-    return {"kind": "number", "unit": _UNITS.get(name), "low": low, "high": high}
-
 
 def _json(value: dict[str, Any]) -> Block:
     text = json.dumps(value, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
@@ -326,9 +217,3 @@ def _json(value: dict[str, Any]) -> Block:
 def _is_below(text: str, limit: int) -> bool:
     """Whether a text is a plain number in digits, below a limit."""
     return text.isascii() and text.isdigit() and len(text) < 7 and int(text) < limit
-
-
-def _bytes_of(viewed: ViewedFrame) -> int:
-    frame = viewed.frame
-    own = frame.points.nbytes + frame.intensity.nbytes
-    return own + sum(values.nbytes for values in viewed.columns.values())

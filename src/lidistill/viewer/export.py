@@ -1,14 +1,16 @@
 """Pages that open without a server: a folder, or a single file."""
 
+import logging
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from lidistill.atomic_write import replacing, side_of
-from lidistill.errors import ConfigError
+from lidistill.errors import ConfigError, LidistillError
 from lidistill.viewer.content import Content
 from lidistill.viewer.page import built_page, transport, with_inline_data, with_source
 
+logger = logging.getLogger(__name__)
 _MARK = "lidistill-page"
 """File in an exported folder that says that it may be replaced."""
 
@@ -76,7 +78,13 @@ def _export_folder(content: Content, target: Path, on_part: Callable[[], None]) 
 
 def _parts(content: Content, on_part: Callable[[], None]) -> Iterator[tuple[str, bytes]]:
     for name in content.names():
-        block = content.get(name)
+        try:
+            block = content.get(name)
+        except LidistillError as error:
+            if not name.startswith("image/"):
+                raise
+            logger.warning("left out: %s", error)
+            continue
         assert block is not None  # noqa: S101  what names() gives is there
         yield name, transport(block.content, packed=block.is_packed)
         on_part()

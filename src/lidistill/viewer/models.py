@@ -4,6 +4,7 @@ Shape letters: N points of a frame, M of them that the network sees, C channels,
 teacher, D dimensions on the page, K classes.
 """
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,14 +13,16 @@ from typing import Final, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from lidistill.errors import LidistillError
 from lidistill.figures.features import PcaBasis, fit_pca
 from lidistill.labels import IGNORE
 from lidistill.viewer.cache import RecentlyUsed
 from lidistill.viewer.clusters import fit_clusters, nearest_cluster
 from lidistill.viewer.container import Stored, pack
 from lidistill.viewer.frames import ViewedFrame
-from lidistill.viewer.spaces import Features, fit_basis, sampled, to_codes
+from lidistill.viewer.spaces import STEPS, Features, fit_basis, sampled, to_codes
 
+logger = logging.getLogger(__name__)
 _CACHE_BYTES: Final = 1 << 28  # of features in full width
 NO_FEATURE_16: Final = 65535
 """Row of a point without a feature, where rows are counted in 16 bits; -1 where in 32."""
@@ -139,6 +142,23 @@ class ViewedModel:
         learned = ("prediction", "confidence") if self.model.class_names else ()
         return (*learned, "cluster")
 
+    def class_of_points(self, index: int) -> list[str] | None:
+        """Name of the class of every point; None where no classes were learned."""
+        if not self.model.class_names:
+            return None
+        encoded = self._encode(index)
+        best = self.model.after_head(encoded.values).argmax(axis=1)
+        names = self.model.class_names
+        return [names[best[row]] if row >= 0 else "" for row in encoded.row.tolist()]
+
+    def likeness(self, index: int, points: NDArray[np.int64]) -> Features:
+        """(P, P) cosines between some points, in the last of the spaces; 0 without a feature."""
+        last = list(self.spaces)[-1]
+        codes = to_codes(self._values(index, last), self.spaces[last].basis)
+        row = self._encode(index).row[points]
+        unit = np.where(row[:, None] < 0, 0, codes[row]).astype(np.float32) / STEPS
+        return np.asarray(unit @ unit.T)
+
     def pack_features(self, space: str, index: int) -> bytes:
         """The block ``features/<m>/<space>/<i>`` of the page."""
         if space == "teacher":
@@ -149,7 +169,7 @@ class ViewedModel:
         of_point = np.where(row < 0, NO_FEATURE_16, row).astype(np.uint16) if narrow else row
         return pack(
             {
-                "f": Stored(array=codes, scale=1 / 127, by_columns=True),
+                "f": Stored(array=codes, scale=1 / STEPS, by_columns=True),
                 "of_point": Stored(array=of_point if narrow else row.astype(np.int32)),
             }
         )
@@ -203,10 +223,14 @@ class ViewedModel:
         assert self.teacher is not None  # noqa: S101  the space is only there with a teacher
         grids = {}
         for number, view in enumerate(self._frames(index).frame.views):
-            grid = self.teacher.grid(view.image_path)
+            try:
+                grid = self.teacher.grid(view.image_path)
+            except LidistillError as error:
+                logger.warning("left out: %s", error)
+                continue
             codes = to_codes(grid.reshape(-1, grid.shape[2]), self.spaces["head"].basis)
             array = codes.reshape(*grid.shape[:2], -1)
-            grids[f"grid{number}"] = Stored(array=array, scale=1 / 127)
+            grids[f"grid{number}"] = Stored(array=array, scale=1 / STEPS)
         return grids
 
 

@@ -73,16 +73,16 @@ class Saver:
             FileFormatError: If what was saved before is damaged.
         """
         asked = _validated(_Labels, values)
-        if asked.frame >= len(self._content):
-            msg = f"frame {asked.frame} is none of the {len(self._content)} that are shown."
+        if asked.frame >= len(self._content.frames):
+            msg = f"frame {asked.frame} is none of the {len(self._content.frames)} that are shown."
             raise ConfigError(msg)
-        viewed = self._content.frame(asked.frame)
+        viewed = self._content.frames[asked.frame]
         points = np.array(asked.points, dtype=np.int64)
         if len(points) and points.max() >= len(viewed.frame.points):
             msg = f"point {points.max()} is none of the {len(viewed.frame.points)} of the frame."
             raise ConfigError(msg)
         rows = points if viewed.rows is None else viewed.rows[points]
-        name = self._content.dataset.frame_ids[self._content.indices[asked.frame]]
+        name = self._content.frames.frame_id(asked.frame)
         with self._lock:
             folder = self._folder / "labels"
             folder.mkdir(parents=True, exist_ok=True)

@@ -36,6 +36,8 @@ class Source:
     dataset: FrameDataset
     sensor: Sensor | None = None
     """With its intensity statistics, where the data set knows them."""
+    sensor_name: str | None = None
+    """The lidar of a data set, also where its statistics are unknown."""
 
 
 class ScanFiles:
@@ -159,15 +161,15 @@ def choose_frames(
         UnknownNameError: If there is no such drive or frame.
         DatasetNotFoundError: If there is no frame at all.
     """
-    names, scenes = list(dataset.frame_ids), dataset.drive_ids
-    if drive is not None and drive not in scenes:
-        raise unknown_name("drive", drive, set(scenes))
+    names, drives = list(dataset.frame_ids), dataset.drive_ids
+    if drive is not None and drive not in drives:
+        raise unknown_name("drive", drive, set(drives))
     unknown = [one for one in ids if one not in names]
     if unknown:
         raise unknown_name("frame", unknown[0], names)
     if ids:
         return [names.index(one) for one in ids]
-    kept = [i for i in range(len(names)) if drive is None or scenes[i] == drive]
+    kept = [i for i in range(len(names)) if drive is None or drives[i] == drive]
     if not kept:
         msg = "there is no frame to show; check the folder, or the data of the run."
         raise DatasetNotFoundError(msg)
@@ -198,7 +200,9 @@ def _open_set(configs: tuple[DatasetConfig, ...], sensor: str | None) -> Source:
         others = ", ".join(known[1:])
         logger.info("showing the lidar %s; --sensor shows another (%s)", chosen, others)
     config = next(one for one in configs if one.sensor == chosen)
-    return Source(dataset=config.build(), sensor=config.sensor_statistics())
+    return Source(
+        dataset=config.build(), sensor=config.sensor_statistics(), sensor_name=config.sensor
+    )
 
 
 def _scan_files(paths: Sequence[Path], intensity: str | None) -> ScanFiles:

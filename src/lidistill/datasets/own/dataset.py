@@ -1,5 +1,6 @@
 """A user's own recordings: scans, images, one calibration file, in a folder."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, ClassVar, Final, Literal, Self
 
@@ -26,7 +27,7 @@ from lidistill.datasets.sensors import SENSORS, Sensor, without_intensity
 from lidistill.errors import DatasetNotFoundError, FileFormatError
 from lidistill.labels import LabelMap
 from lidistill.reading.names import listed
-from lidistill.records import Frame
+from lidistill.records import Array, Frame
 from lidistill.scan_formats.scan_file import Scan, read_scan
 
 _CALIBRATION: Final = "calibration.yaml"
@@ -157,7 +158,8 @@ class Folder:
     @property
     def drive_ids(self) -> tuple[str, ...]:
         """Drive of every frame; of a root that is a drive itself, its name."""
-        return tuple(drive.name or self._own_name for drive, _ in self._frames)
+        own = self.config.root.resolve().name or "."
+        return tuple(drive.name or own for drive, _ in self._frames)
 
     @property
     def parts(self) -> Parts:
@@ -172,10 +174,6 @@ class Folder:
 
     def submission_format(self) -> None:
         """There is no server for one's own recordings."""
-
-    @property
-    def _own_name(self) -> str:
-        return self.config.root.resolve().name or "."
 
     def __len__(self) -> int:
         """Number of frames."""
@@ -215,6 +213,11 @@ class Folder:
             ),
             T_world_lidar=drive.poses.get(name),
         )
+
+    def columns(self, index: int) -> Mapping[str, Array]:
+        """(N,) further numbers of a scan, by name."""
+        drive, name = self._frames[index]
+        return read_scan(drive.scans[name]).columns
 
     def _labels(self, drive: Drive, name: str, scan: Scan) -> NDArray[np.uint8] | None:
         if self._table is None or self.config.labels == "none":
