@@ -22,7 +22,7 @@ def frames_to_show(dataset: FrameDataset, report: DatasetReport, *, most: int) -
     shown = {drives[index] for index in chosen}
     named = {drive for finding in report.findings for drive in finding.drives} - shown
     for drive in sorted(named & set(drives)):
-        own = [index for index, own_drive in enumerate(drives) if own_drive == drive]
+        own = [index for index, one in enumerate(drives) if one == drive]
         chosen.add(own[len(own) // 2])
     return sorted(chosen)
 

@@ -158,8 +158,7 @@ class Folder:
     @property
     def drive_ids(self) -> tuple[str, ...]:
         """Drive of every frame; of a root that is a drive itself, its name."""
-        own = self.config.root.resolve().name or "."
-        return tuple(drive.name or own for drive, _ in self._frames)
+        return tuple(d.name or self.config.root.resolve().name or "." for d, _ in self._frames)
 
     @property
     def parts(self) -> Parts:
@@ -187,8 +186,7 @@ class Folder:
         """
         drive, name = self._frames[index]
         wanted = drive.calibration.intensity
-        column = None if wanted == _NO_INTENSITY else wanted
-        scan = read_scan(drive.scans[name], intensity=column)
+        scan = read_scan(drive.scans[name], intensity=None if wanted == _NO_INTENSITY else wanted)
         intensity = scan.intensity
         if wanted == _NO_INTENSITY:
             intensity = np.zeros(len(scan.points), dtype=np.float32)
