@@ -1,6 +1,7 @@
 # From an empty machine with Python to a result: `make demo`, `make test`; `make gpu-check` on a GPU.
 # The page of `lidistill view`: `make page` builds it from viewer/web (Node.js), `make browser` runs its tests.
 #
+#   make docs                            the documentation as a site in site/
 #   make demo PYTHON=python3.12            another Python than python3
 #   make test TORCH=torch==2.8.0           another PyTorch than the one below, whatever pip takes
 #   make test VENV=/tmp/elsewhere          another place for the environment
@@ -14,7 +15,7 @@ made := $(VENV)/made-with
 wanted := $(or $(TORCH),$(shell cat "$(made)" 2>/dev/null),torch==2.13.0)
 enter := . "$(VENV)/bin/activate" &&
 
-.PHONY: help demo test browser page gpu-check environment again
+.PHONY: help demo test browser page docs gpu-check environment again
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
 
@@ -36,6 +37,10 @@ page: viewer/web/node_modules/.package-lock.json
 
 viewer/web/node_modules/.package-lock.json: viewer/web/package-lock.json
 	cd viewer/web && npm ci --no-audit --no-fund
+
+docs: $(made)
+	$(enter) python -m pip install --quiet --group docs
+	$(enter) zensical build --clean --strict
 
 gpu-check: $(made)
 	$(enter) python benchmarks/gpu_check.py
