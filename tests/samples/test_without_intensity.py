@@ -1,0 +1,82 @@
+"""A lidar without intensity: nothing is put in its place but where a network asks for it."""
+
+import logging
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from fakes.batches import waffle
+from fakes.scan import scan_frame
+
+from lidistill.backbones.waffleiron.config import WaffleIronConfig
+from lidistill.datasets.returns import present
+from lidistill.datasets.sensors import sensor_of
+from lidistill.samples import intensity
+from lidistill.samples.distillation import SamplingConfig, distillation_sample, sample_rng
+from lidistill.samples.labelled import scan_sample
+from lidistill.samples.on_device import build_sample, raw_sample
+
+CONFIG = SamplingConfig(image_size_hw=(24, 48), voxel_size=0.5)
+SPATIAL = WaffleIronConfig(channels=("x", "y", "z", "radius")).inputs()
+
+
+@pytest.fixture
+def frame(tmp_path, monkeypatch):
+    monkeypatch.setattr(intensity, "_said", set())
+    return replace(
+        scan_frame(tmp_path), sensor="own", intensity=None, intensity_statistics=None
+    )
+
+
+def on_device(frame, preparer):
+    raw = raw_sample(frame, CONFIG, preparer, sample_rng(0, 0, 0))
+    return build_sample(raw, CONFIG, preparer, torch.device("cpu"))
+
+
+def in_worker(frame, preparer):
+    return distillation_sample(frame, CONFIG, preparer, sample_rng(0, 0, 0))
+
+
+@pytest.mark.parametrize("make", [on_device, in_worker])
+def test_a_network_that_asks_for_it_is_given_the_mean_and_this_is_said_once(frame, make, caplog):
+    with caplog.at_level(logging.INFO):
+        sample = make(frame, waffle())
+        make(frame, waffle())
+    assert (sample.features[:, 0] == 0).all()
+    assert (sample.features[:, 1:] != 0).any(0).all()
+    (said,) = [line for line in caplog.messages if "no intensity" in line]
+    assert said.startswith("own has no intensity: this network's input for it is 0")
+    assert "backbone.channels=[x, y, z, radius]" in said
+
+
+@pytest.mark.parametrize("make", [on_device, in_worker])
+def test_a_network_that_does_not_ask_for_it_sees_the_rest(frame, make, caplog):
+    with caplog.at_level(logging.INFO):
+        found = make(frame, SPATIAL)
+    assert torch.equal(found.features, make(frame, waffle()).features[:, 1:])
+    assert not [line for line in caplog.messages if "no intensity" in line][1:]
+
+
+def test_inputs_are_those_of_the_zeros_that_older_versions_put_there(frame):
+    """Runs of those versions go on with the same numbers."""
+    zeros = np.zeros(len(frame.points), np.float32)
+    before = replace(frame, intensity=zeros, intensity_statistics=(0.0, 1.0))
+    found, expected = (scan_sample(one, CONFIG, waffle()) for one in (frame, before))
+    assert torch.equal(found.features, expected.features)
+    assert torch.equal(found.source, expected.source)
+
+
+def test_points_that_are_not_finite_are_left_out_all_the_same(frame):
+    points = frame.points.copy()
+    points[::3] = np.nan
+    lost = replace(frame, points=points)
+    assert present(lost).intensity is None
+    assert not set(scan_sample(lost, CONFIG, waffle()).source.tolist()) & set(
+        range(0, len(points), 3)
+    )
+
+
+def test_its_sensor_needs_no_statistics(frame):
+    assert sensor_of(frame).name == "own"
+    assert np.isinf(sensor_of(frame).intensity_std)
