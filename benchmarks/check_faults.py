@@ -244,7 +244,8 @@ def write_drive(frames: Sequence[Frame], folder: Path) -> None:
     (folder / "scans").mkdir(parents=True)
     poses, cameras = [], {}
     for number, frame in enumerate(frames):
-        scan = np.column_stack([frame.points, frame.intensity])
+        columns = [frame.points] if frame.intensity is None else [frame.points, frame.intensity]
+        scan = np.column_stack(columns)
         np.save(folder / "scans" / f"{number:06d}.npy", scan.astype(np.float32))
         if frame.T_world_lidar is not None:
             poses.append(frame.T_world_lidar)

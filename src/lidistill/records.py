@@ -82,8 +82,8 @@ class Frame:
     """Key of ``data.sensors.SENSORS``, or a name of the user's own with statistics beside it."""
     points: NDArray[np.float32]
     """(N, 3) metres, in the lidar frame of the data set (its page in docs says where x points)."""
-    intensity: NDArray[np.float32]
-    """(N,) in the sensor's own scale."""
+    intensity: NDArray[np.float32] | None = None
+    """(N,) in the sensor's own scale; None: the lidar has none."""
     labels: NDArray[np.uint8] | None = None
     """(N,) training ids, 255 = ignore."""
     segments: NDArray[np.uint32] | None = None
@@ -100,7 +100,8 @@ class Frame:
     def __post_init__(self) -> None:
         _check_shape("points", self.points, (None, 3))
         num_points = len(self.points)
-        _check_shape("intensity", self.intensity, (num_points,))
+        if self.intensity is not None:
+            _check_shape("intensity", self.intensity, (num_points,))
         if self.labels is not None:
             _check_shape("labels", self.labels, (num_points,))
         if self.segments is not None:

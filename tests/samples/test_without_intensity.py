@@ -9,13 +9,13 @@ import torch
 from fakes.batches import waffle
 from fakes.scan import scan_frame
 
-from lidistill.backbones.waffleiron.config import WaffleIronConfig
-from lidistill.datasets.returns import present
+from lidistill.backbones import WaffleIronConfig
 from lidistill.datasets.sensors import sensor_of
 from lidistill.samples import intensity
 from lidistill.samples.distillation import SamplingConfig, distillation_sample, sample_rng
 from lidistill.samples.labelled import scan_sample
 from lidistill.samples.on_device import build_sample, raw_sample
+from lidistill.scan_formats.returns import present
 
 CONFIG = SamplingConfig(image_size_hw=(24, 48), voxel_size=0.5)
 SPATIAL = WaffleIronConfig(channels=("x", "y", "z", "radius")).inputs()
@@ -24,9 +24,7 @@ SPATIAL = WaffleIronConfig(channels=("x", "y", "z", "radius")).inputs()
 @pytest.fixture
 def frame(tmp_path, monkeypatch):
     monkeypatch.setattr(intensity, "_said", set())
-    return replace(
-        scan_frame(tmp_path), sensor="own", intensity=None, intensity_statistics=None
-    )
+    return replace(scan_frame(tmp_path), sensor="own", intensity=None, intensity_statistics=None)
 
 
 def on_device(frame, preparer):

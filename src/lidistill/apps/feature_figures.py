@@ -155,9 +155,10 @@ def _from_above(colored: _Colored, names: tuple[str, ...]) -> NDArray[np.uint8]:
     ]
     below = [panel(pca_colors(frame.backbone), "backbone, in colours of its own")]
     if frame.labels is None:
-        brightest = max(float(np.percentile(frame.intensity, 98)), 1e-6)
-        shades = scale_colors(frame.intensity, 0.0, brightest, name="inferno")
-        below.append(panel(shades, "intensity (this frame has no labels)"))
+        if frame.intensity is not None:
+            brightest = max(float(np.percentile(frame.intensity, 98)), 1e-6)
+            shades = scale_colors(frame.intensity, 0.0, brightest, name="inferno")
+            below.append(panel(shades, "intensity (this frame has no labels)"))
     else:
         palette = label_colors(names)
         below.append(panel(palette[frame.labels], "labels (never seen in distillation)"))

@@ -7,7 +7,7 @@ of the teacher.
 import contextlib
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -228,25 +228,24 @@ class FeatureModel:
         """The finite points as a frame, and (N,) which points those are."""
         with np.errstate(over="ignore"):
             xyz = np.asarray(points).astype(np.float32)
-        sensor = self.sensor
-        statistics = (sensor.intensity_mean, sensor.intensity_std)
-        if intensity is None or not self.takes_intensity:
-            values, statistics = np.zeros(len(xyz), np.float32), (0.0, 1.0)
-        else:
+        values = None
+        if intensity is not None and self.takes_intensity:
             with np.errstate(over="ignore"):
                 values = np.asarray(intensity).astype(np.float32)
-        whole = Frame(frame_id="scan", sensor=sensor.name, points=xyz, intensity=values)
-        finite = has_return(whole.points) & np.isfinite(whole.intensity)
-        frame = Frame(
-            frame_id=whole.frame_id,
-            sensor=whole.sensor,
-            points=xyz[finite],
-            intensity=values[finite],
-            intensity_statistics=statistics,
+        sensor = self.sensor
+        whole = Frame(
+            frame_id="scan",
+            sensor=sensor.name,
+            points=xyz,
+            intensity=values,
+            intensity_statistics=(sensor.intensity_mean, sensor.intensity_std),
         )
-        if intensity is not None:
-            self._watch.look_at(frame.intensity)
-        return frame, finite
+        finite = has_return(xyz)
+        if values is not None:
+            finite &= np.isfinite(values)
+            self._watch.look_at(values[finite])
+            values = values[finite]
+        return replace(whole, points=xyz[finite], intensity=values), finite
 
 
 @contextlib.contextmanager

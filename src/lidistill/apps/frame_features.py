@@ -40,8 +40,8 @@ class FrameFeatures:
     teacher_label: str
     points: NDArray[np.float32]
     """(N, 3) metres, lidar frame."""
-    intensity: NDArray[np.float32]
-    """(N,) in the sensor's own scale."""
+    intensity: NDArray[np.float32] | None
+    """(N,) in the sensor's own scale; None: the lidar has none."""
     labels: NDArray[np.int64] | None
     """(N,) training ids."""
     views: tuple[CameraView, ...]
@@ -105,7 +105,8 @@ class FeatureReader:
             FileFormatError: If no image shows a point, so that there is nothing of the teacher.
         """
         sample = scan_sample(frame, self._sampling, self._preparer)
-        points = frame.points[sample.source.numpy()]
+        source = sample.source.numpy()
+        points = frame.points[source]
         views = _views_with_points(frame, points)
         backbone = self._read_backbone(frame, sample).features
         student = self._distiller.head(backbone.to(self._device)).float()
@@ -114,7 +115,7 @@ class FeatureReader:
             frame_id=frame.frame_id,
             teacher_label=self._label,
             points=points,
-            intensity=frame.intensity[sample.source.numpy()],
+            intensity=None if frame.intensity is None else frame.intensity[source],
             labels=None if sample.labels is None else sample.labels.numpy(),
             views=views,
             student=self._distiller.matching.comparable(student).cpu().numpy(),

@@ -41,7 +41,6 @@ class Look:
 
 
 _Look = Annotated[Look, tyro.conf.arg(name="")]
-_LEFT_OUT = "mean 0 and deviation 1, which the statistics file gets, leave it out"
 
 
 def check(
@@ -128,7 +127,7 @@ def stats(
     OUT.print(statistics_table(statistics))
     for one in statistics:
         if one.without_intensity:
-            OUT.print(f"intensity   {one.sensor} has none, as calibration.yaml says; {_LEFT_OUT}")
+            OUT.print(f"intensity   {one.sensor} has none{_as_written(output)}")
         for line in grouped(one.problems):
             OUT.print(f"problem     {line}")
     if output is not None:
@@ -175,3 +174,7 @@ def unpack(
 
 def _sets_of_recipe(name: str) -> tuple[SensorFrames, ...]:
     return tuple(config.build() for config in load_recipe(name).data.sets)
+
+
+def _as_written(output: Path | None) -> str:
+    return "" if output is None else "; mean 0 and deviation 1 in the file stand for that"

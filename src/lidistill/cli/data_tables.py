@@ -16,10 +16,11 @@ def statistics_table(statistics: tuple[SensorStatistics, ...]) -> Table:
         "frames": [f"{one.num_frames:,}" for one in statistics],
         "points": [f"{one.num_points:,}" for one in statistics],
         "without return, left out": [f"{one.num_missing:,}" for one in statistics],
-        "intensity, mean": [f"{one.intensity_mean:.6g}" for one in statistics],
-        "intensity, deviation": [f"{one.intensity_std:.6g}" for one in statistics],
+        "intensity, mean": [_number(one.intensity_mean, 6) for one in statistics],
+        "intensity, deviation": [_number(one.intensity_std, 6) for one in statistics],
         "intensity, range": [
-            f"{one.intensity_min:.4g} to {one.intensity_max:.4g}" for one in statistics
+            f"{_number(one.intensity_min, 4)} to {_number(one.intensity_max, 4)}"
+            for one in statistics
         ],
         "distance, mean and most": [
             f"{one.range_mean:.1f} m, {one.range_max:.1f} m" for one in statistics
@@ -48,7 +49,10 @@ def print_check(report: CheckReport) -> None:
         ),
         (
             "intensity, mean ± std",
-            [f"{d.intensity_mean:.4g} ± {d.intensity_std:.4g}" for d in report.datasets],
+            [
+                f"{_number(d.intensity_mean, 4)} ± {_number(d.intensity_std, 4)}"
+                for d in report.datasets
+            ],
         ),
     ]
     for camera in sorted({c for d in report.datasets for c in d.camera_share}):
@@ -110,3 +114,7 @@ def _contrast(dataset: DatasetReport, camera: str) -> str:
 
 def _range(numbers: tuple[int, ...]) -> str:
     return f"{min(numbers):,} to {max(numbers):,}" if numbers else "–"
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "–" if value is None else f"{value:.{digits}g}"

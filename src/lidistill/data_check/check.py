@@ -129,9 +129,10 @@ def _report(
 ) -> DatasetReport:
     total = DriveTally.total(dataset.label_map, tallies.values())
     counts = dict(zip((*dataset.label_map.class_names, "ignore"), total.counts(), strict=True))
-    mean, std = total.intensity()
+    mean, std = total.intensity() or (None, None)
     findings = merged({drive: one.findings for drive, one in diagnoses.items()})
-    apart = intensity_differs({drive: one.intensity()[0] for drive, one in tallies.items()})
+    found = {drive: one.intensity() for drive, one in tallies.items()}
+    apart = intensity_differs({drive: one[0] for drive, one in found.items() if one is not None})
     return DatasetReport(
         title=title,
         sensor=dataset.sensor,

@@ -34,7 +34,8 @@ class DriveTally:
     num_labelled: int = 0
     num_missing: int = 0
     """Points without return."""
-    moments: NDArray[np.float64] = field(default_factory=lambda: np.zeros(2))
+    moments: NDArray[np.float64] = field(default_factory=lambda: np.zeros(3))
+    """Number of intensities, their sum and that of their squares."""
     histogram: NDArray[np.int64] = field(default_factory=lambda: np.zeros(256, dtype=np.int64))
     shares: dict[str, list[float]] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
@@ -74,8 +75,9 @@ class DriveTally:
         """
         frame = present(whole)
         self.num_missing += len(whole.points) - len(frame.points)
-        intensity = frame.intensity.astype(np.float64)
-        self.moments += intensity.sum(), (intensity**2).sum()
+        if frame.intensity is not None:
+            intensity = frame.intensity.astype(np.float64)
+            self.moments += len(intensity), intensity.sum(), (intensity**2).sum()
         if frame.labels is not None:
             self.num_labelled += 1
             self.histogram += np.bincount(frame.labels, minlength=256)
@@ -96,11 +98,13 @@ class DriveTally:
         if keep:
             self.kept[position] = frame
 
-    def intensity(self) -> tuple[float, float]:
-        """Mean and standard deviation over all points, zeros where there is none."""
-        num = sum(self.num_points) - self.num_missing
-        mean, square = (self.moments / max(1, num)).tolist()
-        return mean, max(0.0, square - mean**2) ** 0.5
+    def intensity(self) -> tuple[float, float] | None:
+        """Mean and standard deviation over all points that have one; None where none has."""
+        count, total, squares = self.moments.tolist()
+        if not count:
+            return None
+        mean = total / count
+        return mean, max(0.0, squares / count - mean**2) ** 0.5
 
     def counts(self) -> list[int]:
         """Points of every class, and of none."""
@@ -111,7 +115,9 @@ class DriveTally:
         """What looks wrong with the frames that were kept."""
         first = next(iter(self.kept.values()), None)
         known = first is not None and (
-            first.sensor in SENSORS or first.intensity_statistics is not None
+            first.sensor in SENSORS
+            or first.intensity_statistics is not None
+            or first.intensity is None
         )
         sensor = sensor_of(first) if first is not None and known else None
         return examine(self.kept, sensor, self.images)

@@ -22,8 +22,9 @@ class DatasetReport:
     num_missing: int
     """Points at (0, 0, 0) or not finite, in all frames: beams that did not come back. They count
     nowhere below."""
-    intensity_mean: float
-    intensity_std: float
+    intensity_mean: float | None
+    """None, as the deviation: the lidar has no intensity."""
+    intensity_std: float | None
     class_counts: dict[str, int]
     """Points of every class over all labelled frames; the last entry is ``"ignore"``."""
     camera_share: dict[str, float]

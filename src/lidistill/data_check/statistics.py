@@ -19,7 +19,7 @@ from lidistill.records import Frame
 from lidistill.scan_formats.returns import present
 
 _NONE: Final = (0.0, 1.0)
-"""Mean and deviation that ``folder`` gives scans without intensity: they leave its 0 as it is."""
+"""What a file says of a lidar without intensity: numbers that would leave it as it is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,10 +70,11 @@ class SensorStatistics:
     """Points where a beam came back; all else is counted over them."""
     num_missing: int
     """Points at (0, 0, 0) or not finite."""
-    intensity_mean: float
-    intensity_std: float
-    intensity_min: float
-    intensity_max: float
+    intensity_mean: float | None
+    """None, as the next three, where the lidar has no intensity."""
+    intensity_std: float | None
+    intensity_min: float | None
+    intensity_max: float | None
     range_mean: float
     """Metres from the sensor."""
     range_max: float
@@ -82,7 +83,7 @@ class SensorStatistics:
     """Mean in ``data.sensors.SENSORS``, or None for a lidar that is not there."""
     shipped_std: float | None
     without_intensity: bool
-    """Whether the calibration says that scans have none; then all are 0."""
+    """Whether the lidar has none."""
     problems: tuple[str, ...]
     """One line for every frame that could not be read; it counts nowhere."""
 
@@ -119,7 +120,6 @@ def _statistics(
 ) -> SensorStatistics:
     intensity, distance, num_frames, num_missing = Moments(), Moments(), 0, 0
     problems: list[str] = []
-    without_intensity = True
     for dataset in datasets:
         for index in range(len(dataset)):
             try:
@@ -130,30 +130,30 @@ def _statistics(
             num_missing += len(frame.points)
             frame = present(frame)
             num_missing -= len(frame.points)
-            without_intensity &= frame.intensity_statistics == _NONE
-            intensity = intensity.with_values(frame.intensity)
+            if frame.intensity is not None:
+                intensity = intensity.with_values(frame.intensity)
             distance = distance.with_values(np.linalg.norm(frame.points, axis=1))
             num_frames += 1
             on_frame()
-    if not intensity.count:
+    if not distance.count:
         first = problems[0] if problems else "there is none"
         msg = f"no frame of {sensor} can be read, so it has no statistics ({first})"
         raise DatasetNotFoundError(msg)
-    shipped = SENSORS.get(sensor)
+    shipped, measured = SENSORS.get(sensor), intensity.count > 0
     return SensorStatistics(
         sensor=sensor,
         num_frames=num_frames,
-        num_points=intensity.count,
+        num_points=distance.count,
         num_missing=num_missing,
-        intensity_mean=intensity.mean,
-        intensity_std=intensity.std,
-        intensity_min=intensity.low,
-        intensity_max=intensity.high,
+        intensity_mean=intensity.mean if measured else None,
+        intensity_std=intensity.std if measured else None,
+        intensity_min=intensity.low if measured else None,
+        intensity_max=intensity.high if measured else None,
         range_mean=distance.mean,
         range_max=distance.high,
         shipped_mean=None if shipped is None else shipped.intensity_mean,
         shipped_std=None if shipped is None else shipped.intensity_std,
-        without_intensity=without_intensity and intensity.low == intensity.high == 0,
+        without_intensity=not measured,
         problems=tuple(problems),
     )
 
@@ -173,9 +173,9 @@ def write_statistics(statistics: tuple[SensorStatistics, ...], path: Path) -> No
         msg = f"{path} is a folder; name the file to write, for example {path / 'statistics.yaml'}."
         raise ConfigError(msg)
     mean, std = _NONE if one.without_intensity else (one.intensity_mean, one.intensity_std)
-    if std == 0:
+    if mean is not None and std == 0:
         msg = (
-            f"every intensity of {one.sensor} is {one.intensity_mean:g}, so it cannot be "
+            f"every intensity of {one.sensor} is {mean:g}, so it cannot be "
             "standardised; write `intensity: none` into calibration.yaml."
         )
         raise ConfigError(msg)

@@ -37,6 +37,8 @@ def sensor_of(frame: Frame) -> Sensor:
     Raises:
         UnknownNameError: If it is none of ``SENSORS`` and the frame carries no statistics.
     """
+    if frame.intensity is None:
+        return without_intensity(frame.sensor)
     if frame.intensity_statistics is not None:
         mean, std = frame.intensity_statistics
         return Sensor(name=frame.sensor, intensity_mean=mean, intensity_std=std)

@@ -83,7 +83,7 @@ def corrupted(frame: Frame, label_map: LabelMap, config: CorruptionConfig) -> Fr
     return replace(
         frame,
         points=scan.points,
-        intensity=scan.intensity,
+        intensity=None if frame.intensity is None else scan.intensity,
         labels=None if frame.labels is None else scan.labels_from(frame.labels),
         segments=None if frame.segments is None else frame.segments[scan.source],
         ring=None if frame.ring is None else frame.ring[scan.source],

@@ -95,10 +95,12 @@ def clean_scan(frame: Frame, label_map: LabelMap) -> CleanScan:
         frame: The frame.
         label_map: The classes of its labels.
     """
-    traits = lidar_traits(frame)
+    traits, intensity = lidar_traits(frame), frame.intensity
+    if intensity is None:  # nothing reflects: what a corruption makes of it is not kept
+        intensity = np.zeros(len(frame.points), np.float32)
     return CleanScan(
         points=frame.points,
-        intensity=frame.intensity,
+        intensity=intensity,
         labels=frame.labels,
         ring=rings_of(frame, traits),
         traits=with_classes(traits, label_map),

@@ -14,7 +14,6 @@ from pydantic import Field
 from torch import Tensor
 
 from lidistill.config import Config, Size
-from lidistill.datasets.sensors import sensor_of
 from lidistill.errors import FileFormatError
 from lidistill.images.files import read_image, resize_all
 from lidistill.records import CameraView, Frame, Sample
@@ -27,6 +26,7 @@ from lidistill.samples.augmentation import (
     stack_channels,
     wants_intensity,
 )
+from lidistill.samples.intensity import standardised
 from lidistill.samples.pairing import PixelPairs, gather_pairs, pair_view
 from lidistill.samples.preparer import Preparer
 from lidistill.samples.voxels import VoxelFrame, finite_points, voxel_subset
@@ -209,10 +209,7 @@ def crop_and_describe(
     augmented = augmentation.apply(frame.points.take(chosen, axis=0))
     places = np.flatnonzero(inside := crop_mask(augmented.coords, preparer.field_of_view))
     source, coords = chosen[places], augmented.coords.take(places, axis=0)
-    intensity = None
-    if wants_intensity(preparer.channels):
-        sensor = sensor_of(frame)
-        intensity = (frame.intensity[source] - sensor.intensity_mean) / sensor.intensity_std
+    intensity = standardised(frame, source) if wants_intensity(preparer.channels) else None
     spatial = augmented.channels.take(places, axis=0)
     features = stack_channels(preparer.channels, intensity, spatial)
     labels = None if frame.labels is None else torch.from_numpy(frame.labels[source]).long()

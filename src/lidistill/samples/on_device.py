@@ -15,10 +15,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lidistill.datasets.sensors import sensor_of
 from lidistill.records import CameraView, Frame, Sample
 from lidistill.samples.augmentation import centres, wants_intensity
 from lidistill.samples.distillation import Draws, SamplingConfig, draw, nothing_paired
+from lidistill.samples.intensity import statistics_of
 from lidistill.samples.preparer import Preparer
 from lidistill.samples.tensor_geometry import (
     augmented,
@@ -38,10 +38,11 @@ class RawSample:
     frame_id: str
     points: Tensor
     """(N, 3) float32 metres, lidar frame."""
-    intensity: Tensor
-    """(N,) float32, in the sensor's own scale."""
+    intensity: Tensor | None
+    """(N,) float32, in the sensor's own scale; None: the lidar has none."""
     statistics: tuple[float, float] | None
-    """Mean and standard deviation of the sensor's intensity; None: the backbone has no use."""
+    """Mean and standard deviation of the sensor's intensity; None: it has none, or the
+    backbone has no use for it."""
     source: Tensor
     """(N,) int64 index of each point in the frame."""
     labels: Tensor | None
@@ -69,17 +70,18 @@ def raw_sample(
     """
     draws, finite, statistics = draw(frame, config, rng), finite_points(frame), None
     if wants_intensity(preparer.channels):
-        sensor = sensor_of(frame)
-        statistics = (sensor.intensity_mean, sensor.intensity_std)
+        statistics = statistics_of(frame)
     images = None
     if load_images:
         first = [frame.views[view] for view in next(iter(draws.camera_choices(config)), ())]
         images = {view.image_path: config.read_images([view])[0] for view in first}
     labels = None if frame.labels is None else torch.from_numpy(frame.labels[finite]).long()
+    measured = frame.intensity
+    intensity = None if measured is None else torch.from_numpy(measured[finite])
     return RawSample(
         frame_id=frame.frame_id,
         points=torch.from_numpy(frame.points[finite]),
-        intensity=torch.from_numpy(frame.intensity[finite]),
+        intensity=intensity,
         statistics=statistics,
         source=torch.from_numpy(finite),
         labels=labels,
@@ -176,9 +178,10 @@ def _crop_and_describe(
     source, coords = chosen[inside], coords[inside]
     intensity = None
     if wants_intensity(preparer.channels):
-        assert raw.statistics is not None  # noqa: S101  read for the same preparer
-        mean, std = coords.new_tensor(raw.statistics)
-        intensity = (raw.intensity.to(points.device)[source] - mean) / std
+        intensity = coords.new_zeros(len(source))  # the mean, where the lidar has none
+        if raw.intensity is not None and raw.statistics is not None:
+            mean, std = coords.new_tensor(raw.statistics)
+            intensity = (raw.intensity.to(points.device)[source] - mean) / std
     features = stack_tensors(preparer.channels, intensity, channels[inside])
     sample = Sample(
         frame_id=raw.frame_id,

@@ -79,10 +79,11 @@ def voxel_pose(frame: Frame, voxel_frame: VoxelFrame) -> NDArray[np.float64] | N
 
 
 def finite_points(frame: Frame) -> NDArray[np.int64]:
-    """(at most N,) points whose coordinates and intensity are finite."""
-    if np.isfinite(frame.points).all() and np.isfinite(frame.intensity).all():
+    """(at most N,) points whose coordinates and intensity, where there is one, are finite."""
+    measured = () if frame.intensity is None else (frame.intensity,)
+    if all(np.isfinite(array).all() for array in (frame.points, *measured)):
         return np.arange(len(frame.points))
-    columns = (*frame.points.T, frame.intensity)
+    columns = (*frame.points.T, *measured)
     finite = np.flatnonzero(np.logical_and.reduce([np.isfinite(column) for column in columns]))
     _say_dropped(frame, len(frame.points) - len(finite))
     return finite

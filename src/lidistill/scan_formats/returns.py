@@ -51,7 +51,7 @@ def present(frame: Frame) -> Frame:
     return replace(
         frame,
         points=frame.points[returned],
-        intensity=frame.intensity[returned],
+        intensity=None if frame.intensity is None else frame.intensity[returned],
         labels=None if frame.labels is None else frame.labels[returned],
         segments=None if frame.segments is None else frame.segments[returned],
         ring=None if frame.ring is None else frame.ring[returned],

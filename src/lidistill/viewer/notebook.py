@@ -105,12 +105,11 @@ class _Arrays:
     def __getitem__(self, index: int) -> Frame:
         points, intensity = self._scans[index]
         xyz = np.asarray(points, dtype=np.float32)
-        values = np.zeros(len(xyz)) if intensity is None else intensity
         return Frame(
             frame_id=self.frame_ids[index],
             sensor="own",
             points=xyz,
-            intensity=np.asarray(values, dtype=np.float32),
+            intensity=None if intensity is None else np.asarray(intensity, dtype=np.float32),
             intensity_statistics=(0.0, 1.0),
         )
 

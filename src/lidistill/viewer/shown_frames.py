@@ -180,5 +180,5 @@ def _usual_range(name: str, samples: list[NDArray[np.float64]]) -> dict[str, Any
 
 def _bytes_of(viewed: ViewedFrame) -> int:
     frame = viewed.frame
-    own = frame.points.nbytes + frame.intensity.nbytes
+    own = frame.points.nbytes + (0 if frame.intensity is None else frame.intensity.nbytes)
     return own + sum(values.nbytes for values in viewed.columns.values())

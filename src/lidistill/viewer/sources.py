@@ -74,10 +74,8 @@ class ScanFiles:
     def __getitem__(self, index: int) -> Frame:
         """Read one scan."""
         scan = self._scan(index)
-        intensity = scan.intensity
-        if not self.has_intensity:
-            intensity = np.zeros(len(scan.points), np.float32)
-        if intensity is None:
+        intensity = scan.intensity if self.has_intensity else None
+        if intensity is None and self.has_intensity:
             msg = (
                 f"scan {self._files[index]} has no intensity among x, y, z, "
                 f"{listed(scan.columns)}; name the column (--intensity NAME), or go without "

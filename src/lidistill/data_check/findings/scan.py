@@ -113,7 +113,8 @@ def range_unit(frames: Sequence[Frame]) -> tuple[Finding, float] | None:
 
 def intensity(frames: Sequence[Frame], sensor: Sensor | None) -> Finding | None:
     """Intensity that is constant, cut off, or of another scale than the sensor's statistics."""
-    values = np.concatenate([frame.intensity for frame in frames]).astype(np.float64)
+    measured = [frame.intensity for frame in frames if frame.intensity is not None]
+    values = np.concatenate([np.zeros(0), *measured])
     if not len(values) or (sensor is not None and sensor.intensity_mean == 0):
         return None  # the recording says itself that it has none
     low, high, mean = float(values.min()), float(values.max()), float(values.mean())

@@ -213,6 +213,4 @@ def _by_place(frames: Sequence[Frame]) -> tuple[str, dict[str, float]] | None:
 
 def _thinned(frame: Frame) -> Frame:
     step = max(1, len(frame.points) // _MOST)
-    return replace(
-        frame, points=frame.points[::step], intensity=frame.intensity[::step], labels=None
-    )
+    return replace(frame, points=frame.points[::step], intensity=None, labels=None)

@@ -187,10 +187,8 @@ class Folder:
         drive, name = self._frames[index]
         wanted = drive.calibration.intensity
         scan = read_scan(drive.scans[name], intensity=None if wanted == _NO_INTENSITY else wanted)
-        intensity = scan.intensity
-        if wanted == _NO_INTENSITY:
-            intensity = np.zeros(len(scan.points), dtype=np.float32)
-        if intensity is None:
+        intensity = None if wanted == _NO_INTENSITY else scan.intensity
+        if intensity is None and wanted != _NO_INTENSITY:
             msg = (
                 f"scan {drive.scans[name]} has no intensity among x, y, z, "
                 f"{listed(scan.columns)}; name the column in {_CALIBRATION} (intensity: NAME), "
@@ -200,7 +198,7 @@ class Folder:
         return Frame(
             frame_id=drive.frame_id(name),
             sensor=self.sensor,
-            intensity_statistics=(0.0, 1.0) if wanted == _NO_INTENSITY else self._statistics,
+            intensity_statistics=None if intensity is None else self._statistics,
             points=scan.points,
             intensity=intensity,
             labels=self._labels(drive, name, scan),

@@ -93,7 +93,7 @@ class Calibration(Config):
     """name: scan and image have the same name; time: the image nearest in time."""
     tolerance: Annotated[FiniteFloat, Field(gt=0, le=1)] = 0.05  # seconds, between the two
     intensity: str | None = None
-    """Column to take as intensity; none: scans have none, and zero is taken."""
+    """Column to take as intensity; none: scans have none, or none that is to be taken."""
     pose_quaternions: QuaternionOrder | None = None
     """Order of the rotations in ``poses.txt``; None: its header says it, or they do."""
     mounting_height: Annotated[FiniteFloat, Field(gt=0, lt=20)] | None = (
