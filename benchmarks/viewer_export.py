@@ -42,7 +42,7 @@ class Thinned:
             frame_id=frame.frame_id,
             sensor=frame.sensor,
             points=frame.points[kept],
-            intensity=frame.intensity[kept],
+            intensity=None if frame.intensity is None else frame.intensity[kept],
             labels=None if frame.labels is None else frame.labels[kept],
             views=frame.views,
             intensity_statistics=frame.intensity_statistics,
