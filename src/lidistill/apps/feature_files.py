@@ -75,8 +75,7 @@ def write_outputs(
 def _write_one(
     compute: Compute, job: Job, *, intensity: str | None, colour: Colour | None
 ) -> Written:
-    scan = read_scan(job.scan, intensity=None if intensity == NO_INTENSITY else intensity)
-    values = None if intensity == NO_INTENSITY else _intensity(scan, job.scan)
+    scan, values = intensity_of(job.scan, intensity)
     try:
         output = compute(scan.points, values)
     except FileFormatError as error:
@@ -136,14 +135,27 @@ def _read_features(file: Path) -> Output:
     return features[np.isfinite(features).all(axis=1)]
 
 
-def _intensity(scan: Scan, path: Path) -> NDArray[np.float32]:
+def intensity_of(path: Path, column: str | None) -> tuple[Scan, NDArray[np.float32] | None]:
+    """A scan, and its intensity as a network takes it.
+
+    Args:
+        path: The scan's file.
+        column: To take as intensity; ``none``: there is none; None: the usual names.
+
+    Raises:
+        DatasetNotFoundError: If there is no such file.
+        FileFormatError: If it cannot be used, or has no intensity.
+    """
+    if column == NO_INTENSITY:
+        return read_scan(path), None
+    scan = read_scan(path, intensity=column)
     if scan.intensity is None:
         msg = (
             f"scan {path} has no intensity among x, y, z, {listed(scan.columns)}; name "
             "the column (--intensity NAME), or go without (--intensity none)."
         )
         raise FileFormatError(msg)
-    return scan.intensity
+    return scan, scan.intensity
 
 
 def _is_without(output: Output) -> NDArray[np.bool_]:

@@ -12,13 +12,12 @@ from numpy.typing import NDArray
 
 from lidistill.apps.feature_files import Colour, Compute
 from lidistill.errors import FileFormatError
-from lidistill.figures.colors import label_colors, scale_colors
+from lidistill.figures.colors import label_colors, number_colors
 from lidistill.instances.find import InstanceFinder
 
 CLASS_BITS: Final = 16
 """Of a label, the lower half; the upper one counts objects, as in SemanticKITTI."""
 _MAX_OBJECTS: Final = (1 << 16) - 1
-_GOLDEN: Final = 0.6180339887498949  # neighbouring numbers get colours far apart
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,8 +60,7 @@ def object_colour(class_names: Sequence[str]) -> Colour:
     palette = label_colors(class_names)
 
     def colour(labels: NDArray[np.uint32]) -> NDArray[np.uint8]:
-        objects = (labels >> CLASS_BITS).astype(np.float64)
-        own = scale_colors(objects * _GOLDEN % 1.0, 0.0, 1.0)
-        return np.where(objects[:, None] > 0, own, palette[labels & 0xFF])
+        objects = labels >> CLASS_BITS
+        return np.where(objects[:, None] > 0, number_colors(objects), palette[labels & 0xFF])
 
     return colour

@@ -46,6 +46,7 @@ COMMANDS = {
     "features": Command(module="features", summary="features of your own scans"),
     "predict": Command(module="features", summary="classes of your own scans"),
     "view": Command(module="view", summary="look at scans and features in a browser"),
+    "discover": Command(module="discover", summary="objects of your own scans, without labels"),
     "compare": Command(
         module="downstream", summary="all baselines on one budget, in one table", goes_on=True
     ),

@@ -7,6 +7,7 @@ from matplotlib import colormaps
 from numpy.typing import NDArray
 
 _GREY = (110, 110, 110)
+_GOLDEN = 0.6180339887498949
 _ROAD, _BUILDING, _PERSON = (160, 70, 160), (200, 170, 130), (230, 30, 60)
 _EXPECTED = {
     "road": _ROAD,
@@ -47,6 +48,12 @@ def scale_colors(
     position = np.clip((values.astype(np.float64) - low) / (high - low), 0, 1)
     colors = colormaps[name](np.nan_to_num(position), bytes=True)[:, :3]
     return np.where(np.isnan(position)[:, None], 0, colors).astype(np.uint8)
+
+
+def number_colors(numbers: NDArray[np.integer]) -> NDArray[np.uint8]:
+    """(P, 3) colours of (P,) numbers of objects, neighbouring ones far apart; grey for 0."""
+    own = scale_colors(numbers * _GOLDEN % 1.0, 0.0, 1.0)
+    return np.where(numbers[:, None] > 0, own, np.array(_GREY, np.uint8))
 
 
 def depth_colors(
