@@ -23,6 +23,11 @@ describe("a container", () => {
     expect([...decode(arrays.get("b")!)].slice(0, 5).map((x) => Number(x.toFixed(4)))).toEqual([1, 0, 0, 0, -2]);
   });
 
+  it("gives rows one after the other, however they are stored", () => {
+    const rows = container({ a: { values: Int16Array.of(1, 3, 5, 2, 4, 6), dtype: "int16", shape: [3, 2], layout: "columns" } });
+    expect([...readContainer(rows, "x").get("a")!.values]).toEqual([1, 2, 3, 4, 5, 6]);
+  });
+
   it.each([
     ["nothing", () => new ArrayBuffer(3), "too short"],
     ["another file", () => new TextEncoder().encode("PNG and so on").buffer, "expected LDVIEW01"],

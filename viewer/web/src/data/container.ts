@@ -22,8 +22,6 @@ export interface Stored {
   readonly shape: readonly number[];
   readonly scale: number;
   readonly zero: number;
-  /** Whether rows of a table are stored one column after the other. */
-  readonly byColumns: boolean;
 }
 
 export class FormatError extends Error {}
@@ -59,13 +57,22 @@ function readArray(bytes: ArrayBuffer, start: number, entry: unknown, name: stri
   const first = start + (offset as number);
   if (first % 8 !== 0) throw new FormatError(`${name} begins at byte ${first}, expected a multiple of 8`);
   if (first + count * kind.BYTES_PER_ELEMENT > bytes.byteLength) throw new FormatError(`${name} ends beyond the file`);
+  const values = new kind(bytes, first, count);
   return {
-    values: new kind(bytes, first, count),
+    values: entry.layout === "columns" ? byRows(values, shape as number[]) : values,
     shape: shape as number[],
     scale: numberOr(entry.scale, 1),
     zero: numberOr(entry.zero, 0),
-    byColumns: entry.layout === "columns",
   };
+}
+
+/** Rows one after the other, of a table stored column by column (which packs better). */
+function byRows(values: Values, shape: readonly number[]): Values {
+  const width = shape[shape.length - 1];
+  const count = values.length / width;
+  const out = values.slice();
+  for (let k = 0, at = 0; k < width; k++) for (let i = 0; i < count; i++, at++) out[i * width + k] = values[at];
+  return out;
 }
 
 /** The code of a column that means "no value": the largest of unsigned ones; null where every code is a value. */

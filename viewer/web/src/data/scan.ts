@@ -98,18 +98,17 @@ export function readFeatures(bytes: ArrayBuffer, info: FrameInfo, numPoints: num
   return { rows, ofPoint, grids, bytes: grids.reduce((sum, grid) => sum + (grid?.values.byteLength ?? 0), own) };
 }
 
-/** Rows of 64 numbers, whatever their stored order and number of dimensions. */
+/** Rows of 64 numbers, whatever their number of dimensions. */
 function unitRows(stored: Stored, name: string): Int8Array {
   const dims = stored.shape[stored.shape.length - 1];
-  const { values, byColumns } = stored;
+  const { values } = stored;
   if (!(values instanceof Int8Array) || stored.shape.length < 2 || dims > DIMS) {
     throw new FormatError(`${name} are ${stored.shape.join(" x ")}, expected rows of at most ${DIMS} int8 numbers`);
   }
-  if (dims === DIMS && !byColumns) return values;
+  if (dims === DIMS) return values;
   const count = values.length / dims;
-  const [perRow, perDim] = byColumns ? [1, count] : [dims, 1];
   const out = new Int8Array(count * DIMS);
-  for (let k = 0; k < dims; k++) for (let i = 0; i < count; i++) out[i * DIMS + k] = values[i * perRow + k * perDim];
+  for (let i = 0; i < count; i++) out.set(values.subarray(i * dims, (i + 1) * dims), i * DIMS);
   return out;
 }
 

@@ -3,7 +3,7 @@
 import type { Session } from "../state/session";
 import { button, el } from "./dom";
 import { ImageView } from "./image-view";
-import { clickPixel, followPointer, overlayOf, pointAtPixel, showCross } from "./images";
+import { clickPixel, followPointer, imageOrNone, overlayOf, pointAtPixel, showCross } from "./images";
 
 const STEP = 0.01; // of the image's width
 const STEPS: Readonly<Record<string, readonly [number, number]>> = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
@@ -49,14 +49,14 @@ export class Enlarged {
   }
 
   private async draw(): Promise<void> {
-    const { shown, store } = this.session;
+    const { shown } = this.session;
     const view = this.view;
     if (shown === null || view === null) return;
     if (this.number >= shown.scan.projections.length) {
       this.element.close();
       return;
     }
-    const [bitmap, overlay] = await Promise.all([store.image(shown.state.frame, this.number), overlayOf(this.session, shown, this.number)]);
+    const [bitmap, overlay] = await Promise.all([imageOrNone(this.session, shown.state.frame, this.number), overlayOf(this.session, shown, this.number)]);
     view.show(bitmap, Math.round(Math.max(320, this.place.clientWidth) * Math.min(2, window.devicePixelRatio)));
     view.overlay(overlay);
   }

@@ -37,7 +37,7 @@ export class ImageView {
   /** Draws the image at `width` device pixels. */
   show(bitmap: ImageBitmap | null, width: number): void {
     const height = Math.round((width * this.size.height) / this.size.width);
-    if (this.base.width === width && this.drawn === bitmap) return;
+    if (this.base.width === width && this.drawn === bitmap && bitmap !== null) return;
     for (const canvas of [this.base, this.over]) [canvas.width, canvas.height] = [width, height];
     this.drawn = bitmap;
     if (bitmap !== null) this.base.getContext("2d")?.drawImage(bitmap, 0, 0, width, height);

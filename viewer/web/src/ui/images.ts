@@ -41,7 +41,7 @@ export class ImageStrip {
     const width = Math.round((this.element.clientWidth - 16) * Math.min(2, window.devicePixelRatio));
     if (width <= 0) return;
     for (const [v, view] of this.views.entries()) {
-      const [bitmap, overlay] = await Promise.all([this.session.store.image(shown.state.frame, v), overlayOf(this.session, shown, v)]);
+      const [bitmap, overlay] = await Promise.all([imageOrNone(this.session, shown.state.frame, v), overlayOf(this.session, shown, v)]);
       if (run !== this.overlays) return;
       view.show(bitmap, width);
       view.overlay(overlay);
@@ -99,6 +99,16 @@ export function showCross(session: Session, views: readonly ImageView[]): void {
     if (hovered === null || projection === null || u === OUTSIDE) view.cross(null);
     else view.cross({ u: u / 4 / view.size.width, v: projection.uv[2 * hovered + 1] / 4 / view.size.height });
   });
+}
+
+/** The image; null, and a message, where it cannot be read: its points are shown all the same. */
+export async function imageOrNone(session: Session, frame: number, view: number): Promise<ImageBitmap | null> {
+  try {
+    return await session.store.image(frame, view);
+  } catch (error) {
+    session.say(`${session.manifest.frames[frame].images[view].view}: ${error instanceof Error ? error.message : String(error)}`);
+    return null;
+  }
 }
 
 export async function overlayOf(session: Session, shown: Shown, view: number): Promise<Overlay> {
