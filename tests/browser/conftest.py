@@ -45,7 +45,11 @@ class Page:
 
     def open(self, address: str):
         self.tab.goto(address)
-        self.tab.wait_for_function("window.lidistill !== undefined")
+        alert = self.tab.get_by_role("alert")
+        self.tab.wait_for_function(
+            "window.lidistill !== undefined || document.querySelector('[role=alert]') !== null"
+        )
+        assert alert.count() == 0, alert.inner_text()
         self.js("lidistill.ready")
         return self
 

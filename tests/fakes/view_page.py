@@ -103,9 +103,9 @@ def payloads(view: View) -> tuple[dict[str, bytes], dict[str, bytes]]:
 
 def manifest(view: View) -> dict[str, Any]:
     """What the page reads first."""
-    directions = class_directions(len(view.class_names), 0)
+    directions = class_directions(3, 0)
     pca = {
-        "mean": [0.0] * DIMS, "axes": directions[:3].tolist(), "low": [0.0] * 3, "high": [1.0] * 3,
+        "mean": [0.0] * DIMS, "axes": directions.tolist(), "low": [0.0] * 3, "high": [1.0] * 3,
     }  # fmt: skip
     spaces = [
         {"name": name, "title": title, "dims": DIMS, "of_points": name != "teacher",

@@ -43,9 +43,10 @@ describe("similarity", () => {
     expect(split).toBeGreaterThan(0.3);
     expect(split).toBeLessThanOrEqual(0.8);
     expect(countAbove(heat, split)).toBe(200);
-    expect(low).toBeCloseTo(0.14, 1);
+    expect(low).toBeCloseTo(0.14, 2);
     expect(high).toBeCloseTo(0.8995, 3);
-    expect(spread(new Float32Array(3).fill(NaN))).toEqual({ low: -1, high: 1, split: 0.5 });
+    expect(spread(new Float32Array(3).fill(NaN))).toEqual({ low: 0, high: 1, split: 0.5 });
+    expect(spread(Float32Array.of(-0.9, -0.5, 0.1, 0.9)).low).toBe(0);
   });
 });
 

@@ -47,15 +47,16 @@ function isZero(features: Int8Array, from: number): boolean {
 }
 
 export interface Spread {
+  /** Cosine of the coldest colour: 0, what has nothing in common, where cosines go below it. */
   readonly low: number;
   readonly high: number;
-  /** The cosine that parts the scan best into two kinds (Otsu: largest variance between them). */
+  /** The cosine that parts what is above `low` best into two kinds (Otsu: largest variance between them). */
   readonly split: number;
 }
 
 const BINS = 256;
 
-/** How the cosines of a scan are spread: 2 % of them lie below `low`. */
+/** How the cosines of a scan are spread. */
 export function spread(heat: Float32Array): Spread {
   let lowest = Infinity;
   let highest = -Infinity;
@@ -63,19 +64,17 @@ export function spread(heat: Float32Array): Spread {
     if (x < lowest) lowest = x;
     if (x > highest) highest = x;
   }
-  if (!(highest > lowest)) return { low: -1, high: 1, split: 0.5 };
+  if (!(highest > lowest)) return { low: 0, high: 1, split: 0.5 };
+  const low = highest > 0 ? Math.max(0, lowest) : lowest;
   const counts = new Float64Array(BINS);
-  const step = (highest - lowest) / BINS;
+  const step = (highest - low) / BINS;
   let total = 0;
   for (const x of heat) {
     if (Number.isNaN(x)) continue;
-    counts[Math.min(BINS - 1, Math.floor((x - lowest) / step))]++;
+    counts[Math.max(0, Math.min(BINS - 1, Math.floor((x - low) / step)))]++;
     total++;
   }
-  let below = 0;
-  let bin = 0;
-  while (below + counts[bin] < 0.02 * total) below += counts[bin++];
-  return { low: lowest + bin * step, high: highest, split: lowest + otsu(counts, total) * step };
+  return { low, high: highest, split: low + otsu(counts, total) * step };
 }
 
 function otsu(counts: Float64Array, total: number): number {

@@ -22,6 +22,27 @@ export const MODE_KEYS: readonly { readonly mode: Mode; readonly key: string; re
   { mode: "column", key: "o", name: "Another column" },
 ];
 
+/** Whether these data can have something to show in a mode. */
+function isPossible(session: Session, mode: Mode): boolean {
+  const { columns, models } = session.manifest;
+  switch (mode) {
+    case "similarity":
+    case "pca":
+    case "pca-without-position":
+    case "probability":
+      return models.length > 0;
+    case "height":
+    case "range":
+      return true;
+    case "error":
+      return columns.has("error") || (columns.has("class") && columns.has("prediction"));
+    case "column":
+      return otherColumns(session).length > 0;
+    default:
+      return columns.has(mode);
+  }
+}
+
 /** Columns that have no mode of their own. */
 export function otherColumns(session: Session): string[] {
   const own = new Set<string>(MODE_KEYS.map(({ mode }) => mode));
@@ -43,7 +64,7 @@ export function modesPart(session: Session): HTMLElement {
   const choose = (mode: Mode): void => (mode === "column" ? nextColumn(session) : void session.change({ mode }));
   const buttons = MODE_KEYS.map(({ mode, key, name }) => ({
     mode,
-    element: button(name, `${name} (key ${key})`, () => choose(mode), { "aria-keyshortcuts": key }),
+    element: button(name, `${name} (key ${key})`, () => choose(mode), { "aria-keyshortcuts": key, class: isPossible(session, mode) ? null : "absent" }),
   }));
   for (const [i, { element }] of buttons.entries()) element.append(el("kbd", { "aria-hidden": "true" }, MODE_KEYS[i].key));
   const columns = select("Column", (column) => void session.change({ mode: "column", column }));
