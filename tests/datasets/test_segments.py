@@ -50,6 +50,11 @@ def test_nuscenes_has_the_whole_panoptic_label(nuscenes):
     assert {names[i] for i in frame.labels[1:]} == {"car", "driveable_surface"}
 
 
+def test_the_official_scripts_count_segments_of_so_many_points():
+    assert NuScenesConfig.MIN_SEGMENT_POINTS == 15
+    assert SemanticKittiConfig.MIN_SEGMENT_POINTS == 50
+
+
 def test_nuscenes_without_panoptic_labels_says_so(nuscenes):
     with pytest.raises(DatasetNotFoundError, match="lack a label file"):
         read_nuscenes(nuscenes, labels="required")

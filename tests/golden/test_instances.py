@@ -9,6 +9,7 @@ import pytest
 from golden_cases import DATA, golden_files, needs_data
 
 from lidistill.datasets.pandaset.tables import _numbers
+from lidistill.instances.boxes import shipped_boxes
 from lidistill.instances.find import Rule, find_instances
 from lidistill.instances.panoptic_quality import (
     PanopticCounts,
@@ -81,6 +82,19 @@ def test_semantic_kitti_clusters_equal_the_authors(file):
     for name in record["variants"]:
         points, raw = scans[name.partition(".")[0]]
         check(record, arrays, name, points[:, :3], mapped(raw, record["class_map"]))
+
+
+@pytest.mark.parametrize("file", golden_files("alpine/kitti*.json"))
+def test_the_shipped_boxes_are_the_authors(file):
+    record = json.loads(file.read_text())
+    names = load_label_map("semantic_kitti").class_names
+    for table, key in (("auto", "boxes_web"), ("semantic_kitti-dataset", "boxes_dataset")):
+        config = shipped_boxes(table, names).changed(neighbors="as-released")
+        boxes = config.by_id(names)
+        reference = {int(c) - 1: tuple(box) for c, box in record[key].items()}
+        assert boxes == reference
+        released = {v["k"] for name, v in record["variants"].items() if "released" in name}
+        assert released == {config.num_neighbors(boxes)}
 
 
 @needs_data

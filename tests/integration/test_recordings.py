@@ -3,8 +3,11 @@
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
+import threading
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,7 @@ from mcap.reader import SeekingReader
 from rosbags.highlevel import AnyReader
 
 import lidistill
+from lidistill.apps.recordings import RecordingPlan, process_recording
 from lidistill.distill.run import pretrain
 from lidistill.recipes import apply_overrides
 from lidistill.segment.report import train_and_score
@@ -185,6 +189,49 @@ def test_a_cut_recording_gives_its_whole_scans(world, tmp_path, capsys):
     assert any("cut off" in note for note in record["notes"])
 
 
+def test_a_bag_that_is_played_too_fast_loses_scans_but_never_the_newest(world, tmp_path, capsys):
+    maker = BagMaker(2)
+    times = [START + number * 100_000 for number in range(60)]  # 10,000 scans a second
+    messages = [(POINTS, ns, maker.points(ns, table(ns % 7))) for ns in times]
+    bag = maker.write(tmp_path / "bag", messages=messages)
+    out = tmp_path / "out.mcap"
+    command = ("predict", world / "probe-backbone", bag, "--output", out, "--realtime", "--json")
+    status, text, err = run(capsys, *command)
+    assert status == 0, err
+    record = json.loads(text)
+    assert record["received"] == record["written"] + record["dropped"] == 60
+    assert record["dropped"] > 30
+    written = [time for _, time, _, _ in read(out)]
+    assert written == sorted(written)
+    assert written[-1] == times[-1]
+
+
+class Copy:
+    """In place of a network."""
+
+    def __call__(self, points, _intensity):
+        return {"class": np.zeros(len(points), np.uint8)}
+
+    def about(self):
+        return {}
+
+
+def test_memory_does_not_grow_with_the_recording(tmp_path):
+    large = np.tile(table(0), 500)
+    peaks = {}
+    for scans in (5, 40):
+        maker, times = BagMaker(1), [START + number * 100_000_000 for number in range(scans)]
+        messages = ((POINTS, ns, maker.points(ns, large)) for ns in times)
+        bag = maker.write(tmp_path / f"{scans}.bag", messages=messages)
+        plan = RecordingPlan(source=bag, output=tmp_path / f"{scans}.mcap", name="classes")
+        tracemalloc.start()
+        recorded = process_recording(plan, Copy())
+        peaks[scans] = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert recorded.pace.num_done == scans
+    assert peaks[40] < 1.2 * peaks[5]
+
+
 @pytest.fixture
 def environment():
     return os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
@@ -217,6 +264,41 @@ def test_a_running_lidar_is_followed(world, tmp_path, environment):
     assert times == sorted(times)
     last = scan(29 % 3, 300)
     np.testing.assert_array_equal(found[-1][3]["x"], last["x"])  # the newest is never dropped
+
+
+def test_control_c_ends_a_running_lidar_with_a_whole_recording(world, tmp_path, environment):
+    out = tmp_path / "out" / "out.mcap"
+    lidar_file = Path(__file__).parents[1] / "fakes" / "live_lidar.py"
+    predict = [sys.executable, "-m", "lidistill", "predict", world / "probe-backbone", "-"]
+    with (
+        subprocess.Popen(
+            [sys.executable, lidar_file, "100000", "20", "300"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=environment,
+        ) as lidar,
+        subprocess.Popen(
+            [*predict, "--output", out, "--device", "cpu", "--json"],
+            stdin=lidar.stdout,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment,
+        ) as process,
+    ):
+        lidar.stdout.close()  # the other process has it
+        pause = threading.Event()
+        while process.poll() is None and not any(
+            path.stat().st_size > 20_000 for path in out.parent.glob(".writing-*")
+        ):
+            pause.wait(0.05)
+        process.send_signal(signal.SIGINT)
+        text, err = process.communicate(timeout=60)
+        lidar.kill()
+    assert process.returncode == 0, err
+    record = json.loads(text)
+    assert record["written"] == len(read(out)) > 0
+    assert {path.name for path in out.parent.iterdir()} == {"out.mcap"}
 
 
 def test_standard_input_of_something_else_is_one_line(world, tmp_path, capsys, monkeypatch):

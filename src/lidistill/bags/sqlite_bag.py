@@ -27,7 +27,8 @@ class SqliteFile:
     def __init__(self, path: Path) -> None:
         # Nothing is written beside it, and nothing is waited for.
         uri = f"{path.resolve().as_uri()}?mode=ro&immutable=1"
-        self._connection = sqlite3.connect(uri, uri=True)
+        # A stream opens it here and reads it in a thread of its own, never both at once.
+        self._connection = sqlite3.connect(uri, uri=True, check_same_thread=False)
         self._connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_BYTES)
         self._connection.execute("PRAGMA trusted_schema=OFF")
         self._steps = 0

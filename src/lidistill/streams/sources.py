@@ -55,7 +55,9 @@ def clouds_of(path: Path, *, topic: str | None, scratch: Path) -> Iterator[Cloud
         MissingPackageError: If the package that unpacks it is not installed.
     """
     if path == STANDARD_INPUT:
-        messages = stream_messages(sys.stdin.buffer, where="standard input")
+        # Without the buffer, whose lock a waiting thread would hold when Python ends.
+        pipe = getattr(sys.stdin.buffer, "raw", sys.stdin.buffer)
+        messages = stream_messages(pipe, where="standard input")
         chosen, fitting = _first_topic(messages, topic)
         yield Clouds(topic=chosen, messages=fitting, losses=list)
         return
