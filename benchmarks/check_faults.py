@@ -229,8 +229,8 @@ FAULTS = {
 def write_folder(dataset: FrameDataset, root: Path) -> None:
     """Write a data set as own recordings, every drive cut in two if there is but one."""
     drives: dict[str, list[int]] = {}
-    for index, scene in enumerate(dataset.drive_ids):
-        drives.setdefault(scene, []).append(index)
+    for index, name in enumerate(dataset.drive_ids):
+        drives.setdefault(name, []).append(index)
     parts = list(drives.values())[:2]
     if len(parts) == 1 and len(parts[0]) > 3:
         middle = len(parts[0]) // 2

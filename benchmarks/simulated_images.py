@@ -24,7 +24,7 @@ from lidistill.figures.features import fit_pca, pca_colors
 from lidistill.figures.sheet import Panel, sheet
 from lidistill.sim.camera import Rendering, render
 from lidistill.sim.classes import Kind
-from lidistill.sim.raycast import RayScene
+from lidistill.sim.raycast import RayWorld
 from lidistill.sim.rigs import NUSCENES
 from lidistill.sim.street import build_street
 from lidistill.teachers import PyramidTeacherConfig, Teacher
@@ -64,15 +64,15 @@ def renderings(district: str, num_drives: int) -> Iterator[Rendering]:
     """Two moments of each drive, seen by all six cameras."""
     for drive in range(num_drives):
         street = build_street(district, seconds=8.0, seed=(drive, 77))
-        fixed = RayScene(street.static)
+        fixed = RayWorld(street.static)
         rng = np.random.default_rng((drive, 78))
         for time_s in (1.0, 5.0):
-            scene = RayScene(street.moving(time_s), base=fixed)
+            world = RayWorld(street.moving(time_s), base=fixed)
             T_street_body = street.T_street_ego(time_s) @ NUSCENES.T_ego_body
             for camera in NUSCENES.cameras:
                 T_street_camera = T_street_body @ camera.T_body_camera
                 yield render(
-                    scene, camera.resized(SIZE_HW), T_street_camera, sky=street.sky, rng=rng
+                    world, camera.resized(SIZE_HW), T_street_camera, sky=street.sky, rng=rng
                 )
 
 

@@ -8,7 +8,7 @@ from lidistill.sim.daylight import shade_of
 from lidistill.sim.layout import Sky
 from lidistill.sim.mesh import Look, merge, quads
 from lidistill.sim.raster import draw_from_above
-from lidistill.sim.raycast import Layer, RayScene
+from lidistill.sim.raycast import Layer, RayWorld
 from lidistill.sim.rig import CameraModel
 from lidistill.sim.solids import boxes, ellipsoid
 
@@ -37,14 +37,14 @@ def clutter(seed, num=40):
 
 @pytest.mark.parametrize("seed", range(3))
 def test_drawn_pixels_show_what_rays_meet(seed):
-    scene = RayScene(clutter(seed), base=RayScene(GROUND))
+    world = RayWorld(clutter(seed), base=RayWorld(GROUND))
     T_street_camera = CAMERA.T_body_camera
-    rendering = render(scene, CAMERA, T_street_camera, sky=SKY, rng=np.random.default_rng(0))
+    rendering = render(world, CAMERA, T_street_camera, sky=SKY, rng=np.random.default_rng(0))
     rays = (pixel_rays(CAMERA) @ T_street_camera[:3, :3].T).astype(np.float32)
     eye = np.broadcast_to(T_street_camera[:3, 3].astype(np.float32), rays.shape)
-    hits = scene.cast(eye, rays)
+    hits = world.cast(eye, rays)
     label, depth = np.zeros(len(rays), dtype=np.uint8), np.full(len(rays), np.inf)
-    label[hits.ray], depth[hits.ray] = scene.label[hits.face], hits.distance
+    label[hits.ray], depth[hits.ray] = world.label[hits.face], hits.distance
     near = depth < 0.2  # the drawn image starts a little in front of the lens
     same = (rendering.label.ravel() == label)[~near]
     assert len(np.unique(label)) > 8
@@ -60,7 +60,7 @@ def test_layers_meet_rays_like_one_scene():
         [[0, -1, 0], [0, 0, -1], [1, 0, 0]], dtype=np.float32
     )
     eye = np.broadcast_to(np.array([0, 0.3, 1.6], dtype=np.float32), rays.shape)
-    whole, layered = RayScene(GROUND, things), RayScene(things, base=RayScene(GROUND))
+    whole, layered = RayWorld(GROUND, things), RayWorld(things, base=RayWorld(GROUND))
     one, two = whole.cast(eye, rays), layered.cast(eye, rays)
     np.testing.assert_array_equal(one.ray, two.ray)
     np.testing.assert_array_equal(one.distance, two.distance)
@@ -68,7 +68,7 @@ def test_layers_meet_rays_like_one_scene():
 
 
 def test_a_surface_that_reaches_behind_the_camera_fills_the_image_below_the_horizon():
-    seen = look(RayScene(GROUND), CAMERA, CAMERA.T_body_camera)
+    seen = look(RayWorld(GROUND), CAMERA, CAMERA.T_body_camera)
     horizon = CAMERA.K[1, 2]
     below = np.arange(60) > horizon + 3
     assert (seen.face[below] >= 0).all()
@@ -95,10 +95,10 @@ def test_round_bodies_have_smooth_normals_and_boxes_flat_ones():
 
 def test_what_moves_throws_shadows_on_what_stands():
     tall = boxes([8, 0, 3], [1, 1, 6], Look(color=GREY, label=30))
-    base, rng = RayScene(GROUND), np.random.default_rng(0)
+    base, rng = RayWorld(GROUND), np.random.default_rng(0)
     empty, full = (
-        render(scene, CAMERA, CAMERA.T_body_camera, sky=SKY, rng=rng)
-        for scene in (base, RayScene(tall, base=base))
+        render(world, CAMERA, CAMERA.T_body_camera, sky=SKY, rng=rng)
+        for world in (base, RayWorld(tall, base=base))
     )
     ground = (full.label == 7) & (empty.label == 7)
     darker = full.image.astype(int).mean(axis=2) < 0.75 * empty.image.astype(int).mean(axis=2)
@@ -113,9 +113,9 @@ def test_under_a_car_less_of_the_sky_is_free():
 
 
 def test_the_same_generator_gives_the_same_image_and_another_one_other_grain():
-    scene = RayScene(clutter(1), base=RayScene(GROUND))
+    world = RayWorld(clutter(1), base=RayWorld(GROUND))
     first, again, other = (
-        render(scene, CAMERA, CAMERA.T_body_camera, sky=SKY, rng=np.random.default_rng(seed)).image
+        render(world, CAMERA, CAMERA.T_body_camera, sky=SKY, rng=np.random.default_rng(seed)).image
         for seed in (0, 0, 1)
     )
     np.testing.assert_array_equal(first, again)

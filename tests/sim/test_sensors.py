@@ -9,7 +9,7 @@ from lidistill.sim.camera import render
 from lidistill.sim.files import quaternion
 from lidistill.sim.layout import Sky
 from lidistill.sim.mesh import Look, quads
-from lidistill.sim.raycast import RayScene
+from lidistill.sim.raycast import RayWorld
 from lidistill.sim.rig import CameraModel
 from lidistill.sim.rigs import KITTI, NUSCENES, PANDASET
 from lidistill.sim.solids import boxes
@@ -51,8 +51,8 @@ def test_the_six_cameras_look_all_around():
 def test_a_image_shows_a_thing_where_it_lies():
     red = boxes([2.0, 1.0, 0.5], [1, 1, 1], Look(color=(0.9, 0.05, 0.05), label=13))
     camera = down_camera(10.0)
-    scene = RayScene(GROUND, red)
-    rendering = render(scene, camera, camera.T_body_camera, sky=SKY, rng=np.random.default_rng(0))
+    world = RayWorld(GROUND, red)
+    rendering = render(world, camera, camera.T_body_camera, sky=SKY, rng=np.random.default_rng(0))
     top_uv = 50 * np.array([2.0, -1.0]) / 9.0 + [50, 40]
     u, v = top_uv.astype(int)
     assert rendering.label[v, u] == 13
@@ -65,8 +65,8 @@ def test_a_image_shows_a_thing_where_it_lies():
 
 def test_a_box_throws_its_shadow_away_from_the_sun():
     camera = down_camera(20.0)
-    scene = RayScene(GROUND, boxes([0, 0, 1.5], [2, 2, 3], Look(color=(0.5, 0.5, 0.5), label=41)))
-    rendering = render(scene, camera, camera.T_body_camera, sky=SKY, rng=np.random.default_rng(0))
+    world = RayWorld(GROUND, boxes([0, 0, 1.5], [2, 2, 3], Look(color=(0.5, 0.5, 0.5), label=41)))
+    rendering = render(world, camera, camera.T_body_camera, sky=SKY, rng=np.random.default_rng(0))
     south = rendering.image[44:46, 48:52].mean()  # the sun stands in the north, y > 0
     north = rendering.image[34:36, 48:52].mean()
     assert south < 0.7 * north
@@ -75,7 +75,7 @@ def test_a_box_throws_its_shadow_away_from_the_sun():
 def test_the_sky_has_label_zero_and_no_depth():
     camera = dataclasses.replace(down_camera(1.0), T_body_camera=rigid(np.eye(3), (0, 0, 1)))
     rendering = render(
-        RayScene(GROUND), camera, camera.T_body_camera, sky=SKY, rng=np.random.default_rng(0)
+        RayWorld(GROUND), camera, camera.T_body_camera, sky=SKY, rng=np.random.default_rng(0)
     )
     assert (rendering.label == 0).all()
     assert np.isinf(rendering.depth).all()

@@ -128,9 +128,9 @@ def test_points_fall_on_pixels_that_show_the_same_thing(root, dataset):
         view = views.pop(camera.name)
         exposed_at = 0.5 + camera.delay_s
         T_street_camera = vehicle.T_street_body(exposed_at) @ camera.T_body_camera
-        scene = vehicle.stage.seen(view_of(camera, T_street_camera, exposed_at))
+        world = vehicle.stage.seen(view_of(camera, T_street_camera, exposed_at))
         rendering = render(
-            scene, camera, T_street_camera,
+            world, camera, T_street_camera,
             sky=vehicle.stage.street.sky, rng=np.random.default_rng(0),
         )  # fmt: skip
         seen = project(frame.points, K=view.K, T_cam_lidar=view.T_cam_lidar, size_hw=view.size_hw)

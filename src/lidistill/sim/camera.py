@@ -16,7 +16,7 @@ from lidistill.sim.layout import Sky
 from lidistill.sim.materials import material_table, pattern_numbers
 from lidistill.sim.pixels import Seen
 from lidistill.sim.raster import draw_view
-from lidistill.sim.raycast import Layer, RayScene
+from lidistill.sim.raycast import Layer, RayWorld
 from lidistill.sim.rig import CameraModel
 from lidistill.sim.shading import Daylight, light_sky, light_surfaces
 from lidistill.sim.surfaces import Paints, Surfaces
@@ -37,12 +37,12 @@ class Rendering:
     image: NDArray[np.uint8]
     """(H, W, 3) sRGB."""
     seen: Seen
-    scene: RayScene
+    world: RayWorld
 
     @property
     def label(self) -> NDArray[np.uint8]:
         """(H, W) values of ``classes.Kind``; 0 is sky."""
-        return np.append(self.scene.label, np.uint8(0))[self.seen.face]
+        return np.append(self.world.label, np.uint8(0))[self.seen.face]
 
     @property
     def depth(self) -> Float32:
@@ -57,13 +57,13 @@ class Rendering:
 
 
 def render(
-    scene: RayScene, camera: CameraModel, T_street_camera: Float64, *, sky: Sky,
+    world: RayWorld, camera: CameraModel, T_street_camera: Float64, *, sky: Sky,
     rng: np.random.Generator,
 ) -> Rendering:  # fmt: skip
     """Take one image.
 
     Args:
-        scene: The street: what is fixed, and on top of it what moves.
+        world: The street: what is fixed, and on top of it what moves.
         camera: Intrinsics and size.
         T_street_camera: (4, 4) camera to street.
         sky: The light.
@@ -72,25 +72,25 @@ def render(
     Raises:
         MissingPackageError: If the extra ``sim`` is not installed.
     """
-    seen = look(scene, camera, T_street_camera)
+    seen = look(world, camera, T_street_camera)
     light = np.empty((*camera.size_hw, 3), dtype=np.float32)
     day = _daylight(sky)
     light_sky(seen, day, light)
-    fixed, *moving = (shade_of(layer, sky) for layer in scene.layers)
+    fixed, *moving = (shade_of(layer, sky) for layer in world.layers)
     assert len(moving) <= 1  # noqa: S101  what stands, and what moves
     shades = (fixed, moving[0] if moving else no_shade())
     first = 0
-    for layer in scene.layers:
+    for layer in world.layers:
         light_surfaces(_surfaces(layer), first, seen, _paints(), day, shades, light)
         first += len(layer)
     height, width, channels = light.shape
     begin = rng.integers(_GRAIN_SIZE - width * channels, size=height)
     image = np.empty(light.shape, dtype=np.uint8)
     _expose(light.reshape(height, -1), _grain(), begin, _film(), image.reshape(height, -1))
-    return Rendering(image=image, seen=seen, scene=scene)
+    return Rendering(image=image, seen=seen, world=world)
 
 
-def look(scene: RayScene, camera: CameraModel, T_street_camera: Float64) -> Seen:
+def look(world: RayWorld, camera: CameraModel, T_street_camera: Float64) -> Seen:
     """Which surface every pixel shows."""
     rotation, eye = T_street_camera[:3, :3], T_street_camera[:3, 3]
     view = np.concatenate([rotation.T, -(rotation.T @ eye)[:, None]], axis=1)
@@ -98,7 +98,7 @@ def look(scene: RayScene, camera: CameraModel, T_street_camera: Float64) -> Seen
     closeness = np.zeros(camera.size_hw, dtype=np.float32)
     face = np.full(camera.size_hw, -1, dtype=np.int32)
     first = 0
-    for layer in scene.layers:
+    for layer in world.layers:
         draw_view(layer.vertices, layer.mesh.faces, layer.boxes, view, lens, first, closeness, face)
         first += len(layer)
     pose = np.ascontiguousarray(T_street_camera[:3])

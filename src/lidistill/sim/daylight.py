@@ -38,7 +38,7 @@ class HeightMap(NamedTuple):
 
 
 class Shade(NamedTuple):
-    """What one layer of a scene keeps away from surfaces."""
+    """What one layer of a world keeps away from surfaces."""
 
     sun: HeightMap
     """Seen from the sun."""

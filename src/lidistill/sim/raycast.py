@@ -102,7 +102,7 @@ class Layer:
         return Nearest(face=found["primID"], distance=found["tfar"], normal=found["Ng"])
 
 
-class RayScene:
+class RayWorld:
     """Meshes that rays can be cast at.
 
     Args:
@@ -110,15 +110,15 @@ class RayScene:
         base: What does not change from moment to moment, prepared already; its faces come first.
     """
 
-    def __init__(self, *meshes: Mesh, base: "RayScene | None" = None) -> None:
+    def __init__(self, *meshes: Mesh, base: "RayWorld | None" = None) -> None:
         above = (Layer(merge(meshes)),) if meshes else ()
         self.layers: tuple[Layer, ...] = (base.layers if base else ()) + above
 
-    def under(self, layer: Layer) -> "RayScene":
-        """The same scene with another layer on top."""
-        scene = RayScene(base=self)
-        scene.layers += (layer,)
-        return scene
+    def under(self, layer: Layer) -> "RayWorld":
+        """The same world with another layer on top."""
+        world = RayWorld(base=self)
+        world.layers += (layer,)
+        return world
 
     @cached_property
     def brightness(self) -> Float32:

@@ -13,7 +13,7 @@ from lidistill.compiled import compiled_exactly
 from lidistill.geometry import transform_points
 from lidistill.sim.layout import Street, mover_poses
 from lidistill.sim.mesh import merge
-from lidistill.sim.raycast import Layer, RayScene, hits_of, overlay
+from lidistill.sim.raycast import Layer, RayWorld, hits_of, overlay
 
 Float32: TypeAlias = NDArray[np.float32]
 Float64: TypeAlias = NDArray[np.float64]
@@ -70,7 +70,7 @@ class Stage:
 
     def __init__(self, street: Street) -> None:
         self.street = street
-        self._standing = RayScene(street.static)
+        self._standing = RayWorld(street.static)
         meshes = [street.static, *(mover.mesh for mover in street.movers)]
         self._starts = np.cumsum([0, *map(len, meshes)])  # first face of each mesh
         self._material = np.concatenate([mesh.material for mesh in meshes])
@@ -82,7 +82,7 @@ class Stage:
         self._radius = np.array([np.hypot(*corner[:, :2].T).max() for corner in corners])
         self._around = np.array([np.linalg.norm(corner, axis=1).max() for corner in corners])
 
-    def seen(self, sector: Sector) -> RayScene:
+    def seen(self, sector: Sector) -> RayWorld:
         """All that stands, and what moves within the sector."""
         chosen = self._movers_in(sector)
         if not len(chosen):
