@@ -5,13 +5,12 @@ from lidistill.geometry import (
     check_pinhole,
     check_rigid,
     check_unit,
-    distort,
     invert_rigid,
-    project,
     quaternion_to_matrix,
     rigid,
     transform_points,
 )
+from lidistill.projection import distort, project
 
 K = np.array([[100.0, 0.0, 50.0], [0.0, 120.0, 40.0], [0.0, 0.0, 1.0]])
 FACING = np.array([[0.0, -1, 0, 0], [0, 0, -1, 0], [1, 0, 0, 0], [0, 0, 0, 1]])  # looks along x

@@ -20,8 +20,9 @@ from pydantic import ValidationError
 from lidistill.data_check.contents import detect_format
 from lidistill.datasets.pandaset.dataset import PandaSet, PandaSetConfig
 from lidistill.errors import DatasetNotFoundError, FileFormatError
-from lidistill.geometry import project, transform_points
+from lidistill.geometry import transform_points
 from lidistill.images.files import read_image
+from lidistill.projection import project
 
 YAW_90 = {"w": 0.5**0.5, "x": 0.0, "y": 0.0, "z": 0.5**0.5}
 

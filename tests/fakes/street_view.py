@@ -7,7 +7,7 @@ from fakes.view_page import Scan
 from numpy.typing import NDArray
 from PIL import Image
 
-from lidistill.geometry import project
+from lidistill.projection import project
 from lidistill.records import CameraView, Frame
 
 NEAREST = 6

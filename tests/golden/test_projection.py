@@ -14,14 +14,9 @@ from fakes.batches import waffle
 from golden_cases import golden_files, read_tensors
 
 from lidistill.backbones.waffleiron.grid import GridConfig
-from lidistill.geometry import (
-    invert_rigid,
-    project,
-    quaternion_to_matrix,
-    rigid,
-    transform_points,
-)
+from lidistill.geometry import invert_rigid, quaternion_to_matrix, rigid, transform_points
 from lidistill.images.files import read_image, resize
+from lidistill.projection import project
 from lidistill.records import CameraView, Frame
 from lidistill.samples.augmentation import Augmentation
 from lidistill.samples.distillation import Draws, SamplingConfig, sample_from_pairs

@@ -9,7 +9,8 @@ from fakes.pandaset import Camera, Drive, write_drive
 from golden_cases import golden_files, read_tensors
 
 from lidistill.datasets.pandaset.dataset import DEVICE, PandaSetConfig
-from lidistill.geometry import invert_rigid, project, transform_points
+from lidistill.geometry import invert_rigid, transform_points
+from lidistill.projection import project
 
 
 @pytest.mark.parametrize("file", golden_files("projection/*pandar*.safetensors"))

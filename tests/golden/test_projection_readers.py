@@ -11,7 +11,7 @@ from golden_cases import golden_files, read_tensors
 
 from lidistill.datasets.kitti.semantic import SemanticKittiConfig
 from lidistill.datasets.nuscenes.dataset import NuScenesConfig
-from lidistill.geometry import project
+from lidistill.projection import project
 
 ROUNDING_PX = 0.15
 

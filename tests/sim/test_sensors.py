@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from fakes.rays import pixel_rays
 
-from lidistill.geometry import project, quaternion_to_matrix, rigid
+from lidistill.geometry import quaternion_to_matrix, rigid
+from lidistill.projection import project
 from lidistill.sim.camera import render
 from lidistill.sim.files import quaternion
 from lidistill.sim.layout import Sky

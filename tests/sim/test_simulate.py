@@ -16,7 +16,7 @@ from lidistill.errors import (
     MissingPackageError,
     UnknownNameError,
 )
-from lidistill.geometry import project
+from lidistill.projection import project
 from lidistill.sim import SimulationConfig, simulate
 from lidistill.sim.camera import render
 from lidistill.sim.classes import raw_ids

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from lidistill.compiled import compiled_exactly, compiling
-from lidistill.geometry import Projection, project
+from lidistill.projection import Projection, project
 from lidistill.records import CameraView, Pairs
 
 

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lidistill.geometry import bend
+from lidistill.projection import bend
 from lidistill.records import CameraView, FieldOfView, Pairs
 from lidistill.samples.augmentation import CROP_MARGIN, SPATIAL, Augmentation
 from lidistill.samples.preparer import Channel

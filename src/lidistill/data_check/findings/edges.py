@@ -17,7 +17,7 @@ from PIL import Image
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
-from lidistill.geometry import project
+from lidistill.projection import project
 from lidistill.records import CameraView
 
 WIDTH: Final = 640
