@@ -124,7 +124,7 @@ def test_what_is_no_head_is_not_written(saver, content, tmp_path, change):
 @pytest.mark.parametrize(
     "change",
     [
-        {"basis": "AAAA"}, {"basis": "!" * 256}, {"dims": 65}, {"dims": 7}, {"num_channels": 7},
+        {"basis": "AAAA"}, {"basis": "!" * 256}, {"dims": 65}, {"dims": 9}, {"num_channels": 7},
         {"lidistill_head": 2}, {"checkpoint_sha256": "x"}, {"bias": None}, {"more": 1},
     ],
 )  # fmt: skip

@@ -119,7 +119,8 @@ def test_labels_and_heads_are_saved_below_the_folder(running):
     assert (status, saved.parent.parent) == (200, running.folder)
     assert np.load(saved)[3] == 0
     head = {"model": 1, "space": "backbone", "classes": ["other", "car"], "bias": [0, 0]}
-    status, _, body = running.post("head", head | {"weights": [[0] * 8, [1] * 8]})
+    dims = json.loads(running.ask("/{T}/manifest")[2])["models"][1]["spaces"][0]["dims"]
+    status, _, body = running.post("head", head | {"weights": [[0] * dims, [1] * dims]})
     assert (status, Path(json.loads(body)["path"]).name) == (200, "car.head.json")
     status, _, body = running.post("labels", {"frame": 99, "class": "car", "points": []})
     assert (status, list(json.loads(body))) == (422, ["error"])

@@ -21,14 +21,29 @@ def test_products_of_codes_are_the_cosines_of_features():
     features = directions()
     basis = fit_basis([features[:300], features[300:]])
     codes = to_codes(features, basis)
-    assert basis.shape == (64, 96)
-    np.testing.assert_allclose(basis @ basis.T, np.eye(64), atol=1e-5)
+    assert 15 < len(basis) <= 21  # of rank 20, and the mean
+    np.testing.assert_allclose(basis @ basis.T, np.eye(len(basis)), atol=1e-5)
     found = codes.astype(np.int32) @ codes.T.astype(np.int32) / 127**2
     assert np.abs(found - cosines(features.astype(np.float64))).max() < 0.02
 
 
+def test_there_are_at_most_64_dimensions_and_they_hold_the_most():
+    rng = np.random.default_rng(0)
+    features = (rng.normal(size=(4000, 200)) * np.linspace(3, 0.5, 200)).astype(np.float32)
+    basis = fit_basis([features])
+    assert basis.shape == (64, 200)
+    assert (np.abs(basis) ** 2)[:, :80].sum() > 60
+
+
+def test_dimensions_that_hold_next_to_nothing_are_left_out():
+    rng = np.random.default_rng(0)
+    features = np.column_stack([rng.normal(size=(600, 3)), 0.005 * rng.normal(size=(600, 9))])
+    basis = fit_basis([features.astype(np.float32)])
+    assert len(basis) == 3
+
+
 def test_few_channels_are_only_turned():
-    features = directions(channels=8, rank=8)
+    features = np.random.default_rng(0).normal(size=(600, 8)).astype(np.float32)
     codes = to_codes(features, fit_basis([features]))
     assert codes.shape == (600, 8)
     found = codes.astype(np.int32) @ codes.T.astype(np.int32) / 127**2

@@ -14,6 +14,9 @@ from lidistill.figures.features import PcaBasis
 MAX_DIMS: Final = 64
 STEPS: Final = 127
 """Codes of the number 1: a unit vector is stored as whole numbers from -127 to 127."""
+LEFT_OUT: Final = 0.002
+"""Share of the squared lengths that dimensions may hold together and be left out; cosines change
+by as much as by storing them in eight bits."""
 _SAMPLED: Final = 8192  # points of a frame that a basis is fitted on
 _SHORTEST: Final = 1e-12
 
@@ -32,7 +35,7 @@ def fit_basis(samples: Sequence[Features]) -> NDArray[np.float32]:
     """(D, C) orthonormal rows: the directions that hold most of some unit features.
 
     The mean is not subtracted, so that products of projected features are those of the features,
-    as far as 64 dimensions hold them. Fewer than 64 channels are only turned.
+    as far as 64 dimensions hold them. What holds next to nothing is left out: see ``LEFT_OUT``.
 
     Args:
         samples: (M, C) of every frame; one basis for all.
@@ -42,8 +45,10 @@ def fit_basis(samples: Sequence[Features]) -> NDArray[np.float32]:
     for sample in samples:
         unit = unit_rows(sample)
         moments += (unit.T @ unit).astype(np.float64)
-    _, vectors = np.linalg.eigh(moments)
-    return vectors[:, ::-1].T[:MAX_DIMS].astype(np.float32)
+    strengths, vectors = np.linalg.eigh(moments)
+    held = np.cumsum(strengths[::-1]) / max(float(strengths.sum()), _SHORTEST)
+    enough = int(np.searchsorted(held, 1 - LEFT_OUT)) + 1
+    return vectors[:, ::-1].T[: min(enough, MAX_DIMS)].astype(np.float32)
 
 
 def to_codes(features_MC: Features, basis_DC: NDArray[np.float32]) -> NDArray[np.int8]:
