@@ -49,7 +49,6 @@ class ViewedFrame:
     """R."""
     rows: NDArray[np.int32] | None
     """(N,) row in the file of each point; None where all points came back."""
-    has_intensity: bool
     columns: dict[str, Array]
     """(N,) further numbers of the file."""
 
@@ -65,12 +64,10 @@ def view_frame(dataset: FrameDataset, index: int) -> ViewedFrame:
     returned = has_return(whole.points)
     kept = np.flatnonzero(returned).astype(np.int32)
     num_rows = len(whole.points)
-    asked = bool(getattr(dataset, "has_intensity", True))
     return ViewedFrame(
         frame=present(whole),
         num_rows=num_rows,
         rows=None if len(kept) == num_rows else kept,
-        has_intensity=asked and whole.intensity is not None,
         columns={
             _column_name(name): np.asarray(values)[kept]
             for name, values in list(further.items())[:_MAX_COLUMNS]
@@ -82,9 +79,7 @@ def view_frame(dataset: FrameDataset, index: int) -> ViewedFrame:
 def frame_columns(viewed: ViewedFrame) -> dict[str, Array]:
     """(N,) numbers of the points by name, with intensity; classes apart."""
     intensity = viewed.frame.intensity
-    if intensity is None or not viewed.has_intensity:
-        return viewed.columns
-    return {"intensity": intensity, **viewed.columns}
+    return viewed.columns if intensity is None else {"intensity": intensity, **viewed.columns}
 
 
 def pack_frame(viewed: ViewedFrame, sizes_hw: list[tuple[int, int]]) -> bytes:

@@ -201,9 +201,8 @@ class ViewedModel:
 
     def _encode(self, index: int) -> PointFeatures:
         def compute() -> PointFeatures:
-            viewed = self._frames(index)
-            intensity = viewed.frame.intensity if viewed.has_intensity else None
-            return self.model.encode(viewed.frame.points, intensity)
+            frame = self._frames(index).frame
+            return self.model.encode(frame.points, frame.intensity)
 
         return self._encoded.get(index, compute)
 

@@ -97,7 +97,6 @@ class _Arrays:
         self.frame_ids = tuple(f"scan {number}" for number in range(len(scans)))
         self.drive_ids = ("",) * len(scans)
         self.label_map = LabelMap(name="arrays", class_names=(), raw_to_train={}, raw_names={})
-        self.has_intensity = all(intensity is not None for _, intensity in scans)
 
     def __len__(self) -> int:
         return len(self._scans)

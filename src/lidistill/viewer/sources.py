@@ -62,11 +62,6 @@ class ScanFiles:
         self.frame_ids, self.drive_ids = tuple(names), tuple(drives)
         self.label_map = LabelMap(name="scans", class_names=(), raw_to_train={}, raw_names={})
 
-    @property
-    def has_intensity(self) -> bool:
-        """Whether intensities mean anything."""
-        return self._intensity != NO_INTENSITY
-
     def __len__(self) -> int:
         """Number of scans."""
         return len(self._files)
@@ -74,8 +69,9 @@ class ScanFiles:
     def __getitem__(self, index: int) -> Frame:
         """Read one scan."""
         scan = self._scan(index)
-        intensity = scan.intensity if self.has_intensity else None
-        if intensity is None and self.has_intensity:
+        without = self._intensity == NO_INTENSITY
+        intensity = None if without else scan.intensity
+        if intensity is None and not without:
             msg = (
                 f"scan {self._files[index]} has no intensity among x, y, z, "
                 f"{listed(scan.columns)}; name the column (--intensity NAME), or go without "
@@ -95,7 +91,7 @@ class ScanFiles:
         return self._scan(index).columns
 
     def _scan(self, index: int) -> Scan:
-        column = self._intensity if self.has_intensity else None
+        column = None if self._intensity == NO_INTENSITY else self._intensity
         return read_scan(self._files[index], intensity=column)
 
 
