@@ -5,7 +5,7 @@ B scans of a batch, H x W image size.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Protocol, Self, TypeAlias
 
@@ -96,6 +96,8 @@ class Frame:
     """Mean and standard deviation of the sensor's intensity; None: those of ``SENSORS``."""
     ring: NDArray[np.int16] | None = None
     """(N,) the beam that each point is from, -1 where unknown; None where no file says it."""
+    added: NDArray[np.bool_] | None = None
+    """(N,) whether a corruption put the point there, so that no image shows it; None: none is."""
 
     def __post_init__(self) -> None:
         _check_shape("points", self.points, (None, 3))
@@ -108,8 +110,26 @@ class Frame:
             _check_shape("segments", self.segments, (num_points,))
         if self.ring is not None:
             _check_shape("ring", self.ring, (num_points,))
+        if self.added is not None:
+            _check_shape("added", self.added, (num_points,))
         if self.T_world_lidar is not None:
             _check_shape("T_world_lidar", self.T_world_lidar, (4, 4))
+
+    def take(self, rows: NDArray[np.bool_] | NDArray[np.int64]) -> "Frame":
+        """The frame with some of its points, and all that belongs to them.
+
+        Args:
+            rows: (N,) which to keep, or (M,) their indices, in the order in which they come.
+        """
+        return replace(
+            self,
+            points=self.points[rows],
+            intensity=None if self.intensity is None else self.intensity[rows],
+            labels=None if self.labels is None else self.labels[rows],
+            segments=None if self.segments is None else self.segments[rows],
+            ring=None if self.ring is None else self.ring[rows],
+            added=None if self.added is None else self.added[rows],
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

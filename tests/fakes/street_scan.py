@@ -54,7 +54,8 @@ def street_frame(
 
 def bytes_of(frame):
     """What a frame holds."""
-    return [a.tobytes() for a in (frame.points, frame.intensity, frame.labels, frame.ring)]
+    arrays = (frame.points, frame.intensity, frame.labels, frame.ring)
+    return [None if array is None else array.tobytes() for array in arrays]
 
 
 def corrupted_bytes(kind_and_frame):

@@ -113,3 +113,16 @@ def test_a_scan_with_one_point_in_view_is_a_sample_of_one(tmp_path):
     expected, found = both(frame, PLAIN)
     assert len(found) == 1
     assert_same(expected, found)
+
+
+@pytest.mark.parametrize("points", ["paired", "all"])
+def test_points_that_a_corruption_added_have_no_pixel(tmp_path, points):
+    frame = scan_frame(tmp_path)
+    added = np.arange(len(frame.points)) % 3 == 0
+    config = PLAIN.model_copy(update={"points": points, "cameras": "all"})
+    expected, found = both(dataclasses.replace(frame, added=added), config)
+    assert_same(expected, found)
+    assert not added[expected.source[expected.pairs.point].numpy()].any()
+    plain, _ = both(frame, config)
+    assert 0 < len(expected.pairs) < len(plain.pairs)
+    assert added[expected.source.numpy()].any() == (points == "all")

@@ -9,7 +9,7 @@ from lidistill.datasets import FrameDataset
 from lidistill.distributed.all_reduce import gather_items
 from lidistill.loading.bad_frames import BadFrame, BadFrameCount, first_made
 from lidistill.loading.collate import collate
-from lidistill.loading.config import Batches, DataConfig, sample_batches
+from lidistill.loading.config import Batches, DataConfig, TrainingFrames, sample_batches
 from lidistill.loading.order import Key, StepPlan
 from lidistill.records import Batch, Sample
 from lidistill.samples.distillation import sample_rng
@@ -35,7 +35,7 @@ class DeviceSamples:
     def read(self, epoch: int, index: int) -> tuple[Key, RawSample]:
         """What is read and drawn of a frame, with its key."""
         raw = raw_sample(
-            self.dataset[index],
+            TrainingFrames(self.dataset, self.data.corruption, self.seed)(epoch, index),
             self.data.sampling,
             self.preparer,
             sample_rng(self.seed, epoch, index),

@@ -135,7 +135,7 @@ def training_batches(run: Ingredients) -> Batches:
         load_images=load_images,
     )
     return sample_batches(
-        SampleMaker(run.dataset, make, recipe.seed),
+        SampleMaker(run.dataset, make, recipe.seed, recipe.data.corruption),
         run.plan,
         workers=recipe.data.workers,
         bad_frames=recipe.data.bad_frames,

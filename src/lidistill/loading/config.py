@@ -16,6 +16,8 @@ from lidistill.loading.loader import step_batches
 from lidistill.loading.mixture import Concatenation, InMemory, Subset
 from lidistill.loading.order import FrameOrder, StepPlan
 from lidistill.records import Frame
+from lidistill.robustness.changed import Changed, FrameChange, TrainingCorruption
+from lidistill.robustness.miscalibration import Miscalibrated, Miscalibration
 from lidistill.samples.distillation import SamplingConfig, sample_rng
 
 T_co = TypeVar("T_co", covariant=True)
@@ -76,6 +78,20 @@ class SetsConfig(Config):
         return Subset(dataset, np.sort(chosen).tolist())
 
 
+class ScoredSetsConfig(SetsConfig):
+    """Data sets to be scored, as they are, or with all frames corrupted or shifted alike."""
+
+    corruption: FrameChange | None = None
+    """For example ``{kind: fog, severity: moderate}``, or ``{kind: shift, shift: height_up}``."""
+
+    def build(self) -> Concatenation:
+        """See ``SetsConfig.build``."""
+        clean, change = super().build(), self.corruption
+        if change is None:
+            return clean
+        return Concatenation([Changed(one, change) for one in clean.datasets])
+
+
 class TrainSetsConfig(SetsConfig):
     """Data sets to train on: one after the other and shuffled, or mixed by weights."""
 
@@ -83,6 +99,8 @@ class TrainSetsConfig(SetsConfig):
     """Share of each set in what is seen, up to a factor; None: every frame once an epoch."""
     bad_frames: MayChange[BadFrames] = BadFrames()
     """What to do about frames that cannot be read."""
+    corruption: TrainingCorruption | None = None
+    """Corruptions as augmentation; None: frames as they are."""
 
     @model_validator(mode="after")
     def _one_weight_a_set(self) -> Self:
@@ -109,6 +127,8 @@ class DataConfig(TrainSetsConfig):
 
     sampling: SamplingConfig = SamplingConfig()
     workers: MayChange[Workers] = 0  # changes no result
+    miscalibration: Miscalibration | None = None
+    """Wrong extrinsics, or late cameras, to see what they cost; None: as calibrated."""
 
     def build(self) -> Concatenation:
         """All sets as one; where images are optional, a frame must have one all the same.
@@ -118,7 +138,13 @@ class DataConfig(TrainSetsConfig):
             ConfigError: If a set is to be read without images.
         """
         seen = tuple(_with_an_image(number, config) for number, config in enumerate(self.sets))
-        return SetsConfig.build(self.model_copy(update={"sets": seen}))
+        exact, errors = (
+            SetsConfig.build(self.model_copy(update={"sets": seen})),
+            self.miscalibration,
+        )
+        if errors is None:
+            return exact
+        return Concatenation([Miscalibrated(one, errors) for one in exact.datasets])
 
 
 def _check_root(number: int, config: DatasetConfig) -> None:
@@ -141,6 +167,31 @@ def _with_an_image(number: int, config: DatasetConfig) -> DatasetConfig:
     return config.model_copy(update={"images": "any"})
 
 
+class TrainingFrames:
+    """Frames to learn from, by epoch: the same ones, corrupted anew each time where wanted.
+
+    Args:
+        dataset: Reads the frames.
+        corruption: What may happen to them.
+        seed: Seed of the run.
+    """
+
+    def __init__(
+        self, dataset: FrameDataset, corruption: TrainingCorruption | None, seed: int
+    ) -> None:
+        self._dataset, self._corruption, self._seed = dataset, corruption, seed
+
+    def __call__(self, epoch: int, index: int) -> Frame:
+        """Frame ``index`` in an epoch."""
+        frame = self._dataset[index]
+        if self._corruption is None:
+            return frame
+        owner = self._dataset
+        if isinstance(owner, Concatenation):  # whose sets may have different label tables
+            owner, _ = owner.place(index)
+        return self._corruption.apply(frame, owner.label_map, seed=self._seed, epoch=epoch)
+
+
 class SampleMaker(Generic[T_co]):
     """Prepares the sample of an epoch and a frame; a function of these and the seed alone.
 
@@ -148,14 +199,21 @@ class SampleMaker(Generic[T_co]):
         dataset: Reads the frames.
         make: Turns a frame into a sample, with its own random generator.
         seed: Seed of the run.
+        corruption: Of the frames, as augmentation.
     """
 
-    def __init__(self, dataset: FrameDataset, make: MakeSample[T_co], seed: int) -> None:
-        self._dataset, self._make, self._seed = dataset, make, seed
+    def __init__(
+        self,
+        dataset: FrameDataset,
+        make: MakeSample[T_co],
+        seed: int,
+        corruption: TrainingCorruption | None = None,
+    ) -> None:
+        self._frames, self._make, self._seed = TrainingFrames(dataset, corruption, seed), make, seed
 
     def __call__(self, epoch: int, index: int) -> T_co:
         """The sample of frame ``index`` in an epoch."""
-        return self._make(self._dataset[index], rng=sample_rng(self._seed, epoch, index))
+        return self._make(self._frames(epoch, index), rng=sample_rng(self._seed, epoch, index))
 
 
 def step_plan(order: FrameOrder, batch_size: int, micro_batch: int | None) -> StepPlan:

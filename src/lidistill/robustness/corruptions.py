@@ -3,6 +3,8 @@
 from dataclasses import replace
 from typing import Final, Literal, TypeAlias, get_args
 
+import numpy as np
+
 from lidistill.config import Config, Seed
 from lidistill.labels import LabelMap
 from lidistill.records import Frame
@@ -55,6 +57,15 @@ class CorruptionConfig(Config):
     severity: Severity = "moderate"
     seed: Seed = 0  # another one gives another, equally likely set
 
+    @property
+    def name(self) -> str:
+        """What it is called in tables."""
+        return f"{self.kind}/{self.severity}"
+
+    def apply(self, frame: Frame, label_map: LabelMap) -> Frame:
+        """See ``corrupted``."""
+        return corrupted(frame, label_map, self)
+
 
 def corrupted_scan(frame: Frame, label_map: LabelMap, config: CorruptionConfig) -> CorruptedScan:
     """A frame's scan as a corruption leaves it; a function of the frame and the configuration.
@@ -67,8 +78,8 @@ def corrupted_scan(frame: Frame, label_map: LabelMap, config: CorruptionConfig) 
     Raises:
         ConfigError: If the corruption needs labels, and there are none.
     """
-    rng = corruption_rng(frame.frame_id, config.kind, config.severity, seed=config.seed)
-    return CORRUPTIONS[config.kind](clean_scan(frame, label_map), config.severity, rng)
+    scan = clean_scan(frame, label_map)
+    return CORRUPTIONS[config.kind](scan, config.severity, _rng_of(frame, config))
 
 
 def corrupted(frame: Frame, label_map: LabelMap, config: CorruptionConfig) -> Frame:
@@ -78,13 +89,31 @@ def corrupted(frame: Frame, label_map: LabelMap, config: CorruptionConfig) -> Fr
         frame: The frame; left as it is.
         label_map: The classes of its labels.
         config: What happens to it.
+
+    Raises:
+        ConfigError: If the corruption needs labels, and there are none.
     """
-    scan = corrupted_scan(frame, label_map, config)
+    rng = _rng_of(frame, config)
+    return corrupted_by(CORRUPTIONS[config.kind], frame, label_map, config.severity, rng)
+
+
+def corrupted_by(
+    corruption: Corruption,
+    frame: Frame,
+    label_map: LabelMap,
+    severity: Severity,
+    rng: np.random.Generator,
+) -> Frame:
+    """A frame as a corruption leaves it, with chance from anywhere."""
+    scan = corruption(clean_scan(frame, label_map), severity, rng)
     return replace(
-        frame,
+        frame.take(scan.source),
         points=scan.points,
         intensity=None if frame.intensity is None else scan.intensity,
         labels=None if frame.labels is None else scan.labels_from(frame.labels),
-        segments=None if frame.segments is None else frame.segments[scan.source],
-        ring=None if frame.ring is None else frame.ring[scan.source],
+        added=scan.added,
     )
+
+
+def _rng_of(frame: Frame, config: CorruptionConfig) -> np.random.Generator:
+    return corruption_rng(frame.frame_id, config.kind, config.severity, seed=config.seed)

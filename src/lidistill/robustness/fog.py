@@ -33,6 +33,7 @@ _REACH: Final = 200.0  # metres
 _TENTH: Final = 10  # steps of the table a metre
 _LEVEL: Final = 80  # steps of the table, from which on it does not change
 _NOISE: Final = 10.0  # metres
+_LEAST: Final = 0.1  # metres
 
 
 @functools.cache
@@ -91,7 +92,8 @@ def fog(scan: CleanScan, severity: Severity, rng: np.random.Generator) -> Corrup
 
     Intensities of points of fog leave the sensor's scale, as in the published sets: they reach
     thousands where it ends at 255. As there, points whose noise is near or beyond their own range
-    land far away or behind the lidar, a few in a scan.
+    land far away or behind the lidar, a few in a scan; here none lands farther than 50 times its
+    own range.
 
     References:
         Hahner et al., ICCV 2021; values of Robo3D (ICCV 2023).
@@ -123,4 +125,6 @@ def nearer(distance: Float64, noise: Float64, *, alpha: float) -> Float64:
     """
     place, _ = fog_table(alpha)
     step = np.minimum(np.rint(distance * _TENTH).astype(np.int64), len(place) - 1)
-    return np.asarray(place[step] / (distance + noise))
+    taken = distance + noise
+    taken = np.where(np.abs(taken) < _LEAST, np.copysign(_LEAST, taken), taken)
+    return np.asarray(place[step] / taken)

@@ -52,6 +52,8 @@ class Traits:
     """Snow: what says which laser a beam is."""
     ring_from: Literal["file", "turns", "elevation"]
     """What says which beam a point is from."""
+    forward: Literal["x", "y"]
+    """Axis of the lidar's frame that points where the vehicle drives."""
     ground: tuple[int, ...]
     """Training ids that water lies on."""
     objects: tuple[int, ...]

@@ -31,6 +31,7 @@ _NUSCENES: Final = Traits(
     wet_divisor=255.0,
     snow_channel="ring",
     ring_from="file",
+    forward="y",
     ground=(),
     objects=(),
     added_ids=(41, 42, 43),
@@ -49,6 +50,7 @@ _SEMANTIC_KITTI: Final = Traits(
     wet_divisor=1.0,
     snow_channel="pitch",
     ring_from="turns",
+    forward="x",
     ground=(),
     objects=(),
     added_ids=(21, 22, 23),
@@ -69,8 +71,8 @@ LIDARS: Final[dict[str, Traits]] = {
     "nuscenes": _NUSCENES,
     "semantic_kitti": _SEMANTIC_KITTI,
     "kitti_raw": replace(_SEMANTIC_KITTI, name="kitti_raw", benchmark=None),
-    "pandar64": replace(_OTHER, name="pandar64"),
-    "pandargt": replace(_OTHER, name="pandargt"),
+    "pandar64": replace(_OTHER, name="pandar64", forward="y"),
+    "pandargt": replace(_OTHER, name="pandargt", forward="y"),
     "argoverse2": replace(_OTHER, name="argoverse2"),
 }
 """By the name of the lidar; others are like Pandar64, but for the scale of their intensities."""

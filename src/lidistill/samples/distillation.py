@@ -27,7 +27,7 @@ from lidistill.samples.augmentation import (
     wants_intensity,
 )
 from lidistill.samples.intensity import standardised
-from lidistill.samples.pairing import PixelPairs, gather_pairs, pair_view
+from lidistill.samples.pairing import PixelPairs, gather_pairs, pair_view, without
 from lidistill.samples.preparer import Preparer
 from lidistill.samples.voxels import VoxelFrame, finite_points, voxel_subset
 
@@ -118,9 +118,10 @@ def distillation_sample(
     draws = draw(frame, config, rng)
     kept = config.voxels(frame, draws.permutation)
     points = frame.points.take(kept, axis=0)  # faster than brackets
+    hidden = None if frame.added is None else frame.added[kept]
     for choice in draws.camera_choices(config):
         views = tuple(frame.views[view] for view in choice)
-        pixels = [pair_view(points, view, config.image_size_hw) for view in views]
+        pixels = [without(pair_view(points, v, config.image_size_hw), hidden) for v in views]
         sample = sample_from_pairs(
             frame, kept, pixels, views, config=config, preparer=preparer, draws=draws
         )

@@ -47,6 +47,8 @@ class RawSample:
     """(N,) int64 index of each point in the frame."""
     labels: Tensor | None
     """(N,) int64 training ids."""
+    added: Tensor | None
+    """(N,) points that no image shows; None: each is shown."""
     voxel_pose: NDArray[np.float64] | None
     """(4, 4) lidar coordinates to those that voxels are counted in; None where they are these."""
     draws: Draws
@@ -85,6 +87,7 @@ def raw_sample(
         statistics=statistics,
         source=torch.from_numpy(finite),
         labels=labels,
+        added=None if frame.added is None else torch.from_numpy(frame.added[finite]),
         voxel_pose=voxel_pose(frame, config.voxel_frame),
         draws=draws,
         views=frame.views,
@@ -116,6 +119,9 @@ def build_sample(
     for choice in raw.draws.camera_choices(config):
         views = [raw.views[view] for view in choice]
         pixels = [pair_on_device(points[kept], view, config.image_size_hw) for view in views]
+        if raw.added is not None:
+            shown = ~raw.added.to(device)[kept]
+            pixels = [(index[shown[index]], uv[shown[index]]) for index, uv in pixels]
         sample = _sample_from_pairs(raw, points, kept, pixels, views, config, preparer)
         if sample is not None:
             return sample

@@ -39,6 +39,14 @@ def pair_view(
     return pair_by_numpy(points, view, size_hw)
 
 
+def without(pairs: PixelPairs, hidden: NDArray[np.bool_] | None) -> PixelPairs:
+    """Pairs but for those of points that no image shows; (N,) which, None: each is shown."""
+    if hidden is None:
+        return pairs
+    shown = ~hidden[pairs.index]
+    return PixelPairs(index=pairs.index[shown], uv=pairs.uv[shown])
+
+
 def pair_by_numpy(
     points: NDArray[np.floating], view: CameraView, size_hw: tuple[int, int]
 ) -> PixelPairs:

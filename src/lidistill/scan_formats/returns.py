@@ -7,7 +7,6 @@ part in anything else.
 Shape letters: N points.
 """
 
-from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
@@ -48,11 +47,4 @@ def present(frame: Frame) -> Frame:
     returned = has_return(frame.points)
     if returned.all():
         return frame
-    return replace(
-        frame,
-        points=frame.points[returned],
-        intensity=None if frame.intensity is None else frame.intensity[returned],
-        labels=None if frame.labels is None else frame.labels[returned],
-        segments=None if frame.segments is None else frame.segments[returned],
-        ring=None if frame.ring is None else frame.ring[returned],
-    )
+    return frame.take(returned)

@@ -9,7 +9,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from lidistill.backbones import FORMER_KEYS, BackboneConfig, network_changes, said_by_habit
 from lidistill.config import MayChange, MayMove, Workers, with_moved_keys
 from lidistill.loading.config import FORMER_KEYS as FORMER_DATA_KEYS
-from lidistill.loading.config import SetsConfig, TrainSetsConfig
+from lidistill.loading.config import ScoredSetsConfig, TrainSetsConfig
 from lidistill.samples.distillation import SamplingConfig
 from lidistill.segment.test_time_augmentation import VotesConfig
 from lidistill.teachers import TeacherConfig
@@ -30,7 +30,7 @@ class _LabelRecipe(RunRecipe):
     """Keys of the network's configuration in place of its own, for example another field of view;
     its weights must fit. null: as the network has it."""
     data: TrainSetsConfig
-    evaluation: MayChange[SetsConfig]
+    evaluation: MayChange[ScoredSetsConfig]
     votes: MayChange[VotesConfig] = VotesConfig()
     sampling: SamplingConfig = SamplingConfig()
     workers: MayChange[Workers] = 0
@@ -87,6 +87,14 @@ class ProbeRecipe(_LabelRecipe):
     def _check(self) -> Self:
         if self.cache_features and self.sampling.augmentation.kind != "none":
             msg = "cache_features=true leaves no room for sampling.augmentation; set its kind: none"
+            raise ValueError(msg)
+        if self.data.corruption is not None and (
+            self.cache_features or self.features in {"input", "teacher"}
+        ):
+            msg = (
+                "data.corruption needs samples that are made anew at each step: set "
+                "cache_features=false and features=backbone or random, or leave it out"
+            )
             raise ValueError(msg)
         return self
 

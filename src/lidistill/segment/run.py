@@ -233,7 +233,7 @@ def _point_batches(
 ) -> Callable[[int, int], Generator[list[Any], None, None]]:
     make = functools.partial(labelled_sample, config=recipe.sampling, preparer=preparer)
     return sample_batches(
-        SampleMaker(dataset, make, recipe.seed),
+        SampleMaker(dataset, make, recipe.seed, recipe.data.corruption),
         plan,
         workers=recipe.workers,
         bad_frames=recipe.data.bad_frames,
