@@ -305,6 +305,16 @@ def test_the_gap_between_two_lidars_is_a_matrix(world, tmp_path, capsys):
     assert record["evaluations"][0][1]["num_points"][classes.index("car")] > 0
     assert (tmp_path / "gap" / "gap.png").is_file()
     assert "| pandar64 |" in (tmp_path / "gap" / "gap.md").read_text()
+    lost = ("1.evaluation.sets.0.root=nowhere", "votes.num_votes=2")
+    status, out, _ = run(capsys, "gap", *runs, *lost, "--output", tmp_path / "again", "--json")
+    assert status == 0
+    recipes = json.loads((tmp_path / "again" / "gap.json").read_text())["recipes"]
+    assert [r["votes"]["num_votes"] for r in recipes] == [2, 2]
+    roots = [r["evaluation"]["sets"][0]["root"] for r in recipes]
+    assert roots[0] == roots[1] != "nowhere"
+    status, _, err = run(capsys, "gap", *runs, "2.votes.num_votes=2")
+    assert status == 2
+    assert "counted from 0" in err
     status, _, err = run(capsys, "gap", runs[0], "--output", tmp_path / "one")
     assert status == 2
     assert "two runs or more" in err

@@ -8,17 +8,15 @@ from pathlib import Path
 
 import torch
 
+from lidistill.apps.learned_runs import LearnedRun, load_runs
 from lidistill.errors import ConfigError
 from lidistill.figures.charts import matrix_figure
 from lidistill.labels import LabelMap
-from lidistill.recipes import apply_overrides
 from lidistill.segment.common_classes import InCommonClasses, in_common_classes
 from lidistill.segment.evaluate import Evaluation, evaluate
-from lidistill.segment.recipe import FinetuneRecipe, LabelRecipe, ProbeRecipe
-from lidistill.segment.report import check_learned, restored
 from lidistill.segment.run import Segmentation
 from lidistill.segment.test_time_augmentation import predict_by_votes
-from lidistill.training.checkpoint import load_checkpoint, versions
+from lidistill.training.checkpoint import versions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,14 +45,13 @@ class Gap:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Run:
-    name: str
-    recipe: LabelRecipe
+    learned: LearnedRun
     segmentation: Segmentation
     label_map: LabelMap
     frames: InCommonClasses
 
 
-def domain_gap(runs: Sequence[Path], output: Path) -> Gap:
+def domain_gap(runs: Sequence[Path], output: Path, overrides: Sequence[str] = ()) -> Gap:
     """Score every run on the evaluation frames of all of them.
 
     Classes are brought to ``segment/common_classes.yaml``. A network is not told where it is: it
@@ -63,16 +60,19 @@ def domain_gap(runs: Sequence[Path], output: Path) -> Gap:
     Args:
         runs: Run folders of probes or fine-tunings, at least two.
         output: Folder for ``gap.json``, ``gap.md`` and the figure.
+        overrides: Changes to the recipes, see ``learned_runs.load_runs``.
 
     Raises:
-        ConfigError: If there are fewer than two, or two of one name.
+        ConfigError: If there are fewer than two, or one is given twice.
         CheckpointError: If a run is not one that learned from labels.
     """
-    loaded = [_load(run) for run in runs]
-    names = tuple(run.name for run in loaded)
-    if len(set(names)) < 2 or len(set(names)) < len(names):
-        msg = f"a gap needs two runs or more with names of their own, found {', '.join(names)}."
+    distinct = {run.resolve() for run in runs}
+    if len(runs) < 2 or len(distinct) < len(runs):
+        found = ", ".join(map(str, runs)) or "none"
+        msg = f"a gap needs two runs or more, each once; found {found}."
         raise ConfigError(msg)
+    loaded = [_load(run) for run in load_runs(runs, overrides, command="gap")]
+    names = tuple(run.learned.name for run in loaded)
     evaluations = tuple(tuple(_score(learned, scored) for scored in loaded) for learned in loaded)
     gap = Gap(
         names=names,
@@ -85,7 +85,7 @@ def domain_gap(runs: Sequence[Path], output: Path) -> Gap:
         "names": names,
         "mean_iou_of_truth": gap.percent,
         "evaluations": [[e.to_json() for e in row] for row in evaluations],
-        "recipes": [run.recipe.model_dump(mode="json") for run in loaded],
+        "recipes": [run.learned.recipe.model_dump(mode="json") for run in loaded],
         "versions": versions(),
     }
     gap.results.write_text(json.dumps(record, indent=1), encoding="utf-8")
@@ -103,25 +103,20 @@ def markdown(gap: Gap) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _load(run: Path) -> _Run:
-    checkpoint = load_checkpoint(run)
-    check_learned(checkpoint, run, command="gap")
-    recipe = apply_overrides(checkpoint.recipe, (), source=f"recipe of {run}")
-    assert isinstance(recipe, ProbeRecipe | FinetuneRecipe)  # noqa: S101  checked above
-    dataset = recipe.evaluation.build()
+def _load(run: LearnedRun) -> _Run:
+    dataset = run.recipe.evaluation.build()
     return _Run(
-        name=recipe.name,
-        recipe=recipe,
-        segmentation=restored(recipe, checkpoint),
+        learned=run,
+        segmentation=run.segmentation(),
         label_map=dataset.label_map,
         frames=InCommonClasses(dataset),
     )
 
 
 @torch.no_grad()
-def _score(learned: _Run, scored: _Run) -> Evaluation:
+def _score(run: _Run, scored: _Run) -> Evaluation:
     """One run on the evaluation frames of another, or on its own."""
-    sampling, preparer = learned.recipe.sampling, learned.segmentation.preparer
-    class_scores = in_common_classes(learned.segmentation.class_scores, learned.label_map)
-    predict = predict_by_votes(class_scores, learned.recipe.votes, sampling, preparer)
-    return evaluate(predict, scored.frames, sampling, preparer)
+    recipe, preparer = run.learned.recipe, run.segmentation.preparer
+    class_scores = in_common_classes(run.segmentation.class_scores, run.label_map)
+    predict = predict_by_votes(class_scores, recipe.votes, recipe.sampling, preparer)
+    return evaluate(predict, scored.frames, recipe.sampling, preparer)

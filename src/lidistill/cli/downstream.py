@@ -13,6 +13,7 @@ from lidistill.apps.comparison_plan import Plan
 from lidistill.apps.comparison_table import gap_sentence, table_rows
 from lidistill.apps.gap import domain_gap
 from lidistill.apps.import_checkpoint import import_checkpoint as run_import
+from lidistill.apps.learned_runs import runs_and_overrides
 from lidistill.cli.boxes import DEFAULT_BOXES, Boxes
 from lidistill.cli.output import OUT, Output, Overrides, Run, print_figures, print_json
 from lidistill.cli.terminal import command
@@ -30,7 +31,9 @@ from lidistill.segment.test_time_augmentation import predict_by_votes
 from lidistill.training.checkpoint import load_checkpoint
 
 _File = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FILE")]
-_Runs = Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+_RunsAndOverrides = Annotated[
+    tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN ... [KEY=VALUE ...]")
+]
 _Recipes = Annotated[tuple[str, str, str], tyro.conf.arg(metavar="PRETRAIN PROBE FINETUNE")]
 _Rows = Annotated[tuple[str, ...], tyro.conf.arg(metavar="ROW ...")]
 _Numbers = Annotated[tuple[int, ...], tyro.conf.arg(metavar="N ...")]
@@ -89,17 +92,22 @@ def compare(
     _offer_view([output / f"{row}-all-{seeds[0]}" for row in wanted[:2]])
 
 
-def gap(runs: _Runs, /, *, output: Path = Path("runs/domain-gap"), json: bool = False) -> None:
+def gap(
+    runs: _RunsAndOverrides, /, *, output: Path = Path("runs/domain-gap"), json: bool = False
+) -> None:
     """Score every run on the frames of every other, in the classes that their sets share.
 
-    Example: lidistill gap runs/probe/pandar64 runs/probe/pandargt
+    Example: lidistill gap runs/probe/pandar64 runs/published
+        1.evaluation.sets.0.root=/data/nuscenes
 
     Args:
-        runs: Run folders of probes or fine-tunings.
+        runs: Run folders of probes or fine-tunings; then changes to their recipes, key=value for
+            all or 1.key=value for the second run.
         output: Folder for matrix, table and figure.
         json: Print one JSON object instead of text.
     """
-    result = domain_gap(runs, output)
+    folders, overrides = runs_and_overrides(runs)
+    result = domain_gap(folders, output, overrides)
     if json:
         print_json({"names": result.names, "mean_iou_of_truth": result.percent})
         return

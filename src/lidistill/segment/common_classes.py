@@ -6,10 +6,8 @@ Shape letters: N points of a frame, M points of its sample, C classes of a set, 
 import dataclasses
 from importlib import resources
 
-import numpy as np
 import torch
 import yaml
-from numpy.typing import NDArray
 from torch import Tensor
 
 from lidistill.datasets import FrameDataset
@@ -78,26 +76,24 @@ class InCommonClasses:
 
 
 def in_common_classes(class_scores: ClassScores, label_map: LabelMap) -> ClassScores:
-    """Probabilities of the common classes: the sum over the classes that each is made of.
+    """Scores of the common classes: of the likeliest class that each is made of.
+
+    Their sum would favour common classes with many parts: where a network is unsure, each part
+    brings its share. So the prediction is that common class which the likeliest class is part of;
+    classes without a common one are left out.
 
     Args:
         class_scores: Probabilities of a set's own classes.
         label_map: The set's own classes.
     """
-    matrix_CD = torch.from_numpy(_membership(common_map(label_map)))
+    to_common = common_map(label_map)
+    common = torch.tensor([to_common.raw_to_train[i] for i in range(label_map.num_classes)])
+    has_common = common != IGNORE
 
     def scores(frame: Frame, sample: Sample) -> tuple[Tensor, Tensor]:
         scores_MC, valid = class_scores(frame, sample)
-        return scores_MC @ matrix_CD, valid
+        best_MD = scores_MC.new_zeros(len(scores_MC), to_common.num_classes)
+        index = common[has_common].expand(len(scores_MC), -1)
+        return best_MD.scatter_reduce(1, index, scores_MC[:, has_common], "amax"), valid
 
     return scores
-
-
-def _membership(to_common: LabelMap) -> NDArray[np.float32]:
-    """(C, D) 1 where a class belongs to a common class; a row of zeros for an ignored one."""
-    ids = [to_common.raw_to_train[i] for i in range(len(to_common.raw_names) - 1)]
-    matrix = np.zeros((len(ids), to_common.num_classes), np.float32)
-    for row, common in enumerate(ids):
-        if common != IGNORE:
-            matrix[row, common] = 1
-    return matrix
