@@ -66,6 +66,21 @@ def test_what_is_complete_lacks_nothing_and_a_served_set_has_a_format(kind, tmp_
     assert (dataset.submission_format() is not None) == bool(DATASETS[kind].TEST_SET)
 
 
+def test_raw_scans_are_the_files_that_frames_are_read_from(dataset):
+    raw = dataset.raw_scans()
+    if raw is None:
+        return
+    for index in range(len(dataset)):
+        frame = dataset[index]
+        numbers = np.fromfile(raw.root / raw.scan_file(index), "<f4").reshape(-1, raw.num_columns)
+        np.testing.assert_array_equal(numbers[:, :3], frame.points)
+        if frame.labels is not None:
+            ids = np.fromfile(raw.root / raw.label_file(index), raw.label_dtype)
+            assert len(ids) == len(frame.labels)
+    assert raw.tables
+    assert all((raw.root / table).is_file() for table in raw.tables)
+
+
 def test_frames_are_read_the_same_twice(dataset):
     first, again = dataset[0], dataset[0]
     np.testing.assert_array_equal(first.points, again.points)

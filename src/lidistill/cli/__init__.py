@@ -51,6 +51,12 @@ COMMANDS = {
         module="downstream", summary="all baselines on one budget, in one table", goes_on=True
     ),
     "gap": Command(module="downstream", summary="every run on every other's sensor"),
+    "corrupt": Command(
+        module="corrupt", summary="corrupted copies of a data set, in its layout", goes_on=True
+    ),
+    "robustness": Command(
+        module="robustness", summary="fog, snow, lost beams …: what they cost", goes_on=True
+    ),
     "import-checkpoint": Command(
         module="downstream", summary="convert the authors' published weights"
     ),

@@ -17,6 +17,7 @@ from pydantic import model_validator
 
 from lidistill.config import MayChange
 from lidistill.datasets.completeness import CompletenessConfig
+from lidistill.datasets.raw_scans import RawScans
 from lidistill.datasets.sensors import SENSORS, Sensor
 from lidistill.datasets.submission_format import SubmissionFormat
 from lidistill.labels import LabelMap
@@ -84,6 +85,10 @@ class SensorFrames(FrameDataset, Protocol):
 
     def submission_format(self) -> SubmissionFormat | None:
         """How its benchmark's server wants predictions; None where there is no server."""
+        ...
+
+    def raw_scans(self) -> RawScans | None:
+        """Its files, where scans are plain numbers that can be written; else None."""
         ...
 
 

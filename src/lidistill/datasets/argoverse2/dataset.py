@@ -162,6 +162,9 @@ class Argoverse2:
     def submission_format(self) -> None:
         """There is no server for its points."""
 
+    def raw_scans(self) -> None:
+        """Its scans are tables."""
+
     def __len__(self) -> int:
         """Number of frames."""
         return len(self._frames)

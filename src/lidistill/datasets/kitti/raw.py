@@ -135,6 +135,9 @@ class KittiRaw:
     def submission_format(self) -> None:
         """There is no server for its points."""
 
+    def raw_scans(self) -> None:
+        """Nothing about its frames is labelled."""
+
     def __len__(self) -> int:
         """Number of frames."""
         return len(self._frames)

@@ -18,6 +18,7 @@ from lidistill.datasets.kitti.sequences import (
     folder_of_sequences,
     official_sequences,
 )
+from lidistill.datasets.raw_scans import RawScans
 from lidistill.datasets.sensors import Sensor
 from lidistill.datasets.submission_format import SubmissionFormat
 from lidistill.errors import DatasetNotFoundError, FileFormatError
@@ -164,6 +165,20 @@ class SemanticKitti:
             meta=None,
             num_frames=20_351,
             objects="upper half" if self.config.instances else "none",
+        )
+
+    def raw_scans(self) -> RawScans:
+        """See ``SensorFrames.raw_scans``."""
+        names = ["calib/{0}/calib.txt", "calib/{0}.txt"]
+        names += [f"sequences/{{0}}/{what}.txt" for what in ("calib", "poses", "times")]
+        files = [name.format(one) for one in distinct(self.drive_ids) for name in names]
+        return RawScans(
+            root=self.root,
+            num_columns=_NUM_COLUMNS,
+            label_dtype="<u4",
+            scan_file=lambda i: "sequences/{}/velodyne/{}.bin".format(*self._frames[i]),
+            label_file=lambda i: "sequences/{}/labels/{}.label".format(*self._frames[i]),
+            tables=tuple(file for file in files if (self.root / file).is_file()),
         )
 
     def __len__(self) -> int:

@@ -13,11 +13,12 @@ from lidistill.datasets.base import DatasetConfig, LabelsAndSegments, Parts, dis
 from lidistill.datasets.completeness import FileListing, OnDisk, missing_files, usable_frames
 from lidistill.datasets.nuscenes.index import KeyFrames
 from lidistill.datasets.nuscenes.label_files import label_file, read_labels
-from lidistill.datasets.nuscenes.scan import read_key_scan
+from lidistill.datasets.nuscenes.scan import NUM_COLUMNS, read_key_scan
 from lidistill.datasets.nuscenes.scenes import official_scenes
 from lidistill.datasets.nuscenes.share import Share, frames_of_share, scenes_of_share
 from lidistill.datasets.nuscenes.submission import lidar_format
 from lidistill.datasets.nuscenes.tables import CAMERAS, CHANNELS, IndexCache, read_key_frames
+from lidistill.datasets.raw_scans import RawScans
 from lidistill.datasets.sensors import Sensor
 from lidistill.datasets.submission_format import SubmissionFormat
 from lidistill.errors import DatasetNotFoundError, suggestion
@@ -176,6 +177,18 @@ class NuScenes:
         """See ``SensorFrames.submission_format``."""
         number, panoptic = self.label_map.num_classes, self.config.instances
         return lidar_format(number, self.scan_token, panoptic=panoptic)
+
+    def raw_scans(self) -> RawScans:
+        """See ``SensorFrames.raw_scans``."""
+        tables = (self.config.root / self.config.version).glob("*.json")
+        return RawScans(
+            root=self.config.root,
+            num_columns=NUM_COLUMNS,
+            label_dtype="u1",
+            scan_file=lambda i: self._index.filename[int(self._frames[i]), _LIDAR].decode(),
+            label_file=lambda i: self._label_file(int(self._frames[i])),
+            tables=tuple(f"{self.config.version}/{path.name}" for path in sorted(tables)),
+        )
 
     def __len__(self) -> int:
         """Number of frames."""

@@ -10,7 +10,7 @@ from lidistill.errors import FileFormatError
 from lidistill.scan_formats.binary import check_intensity, read_scan
 from lidistill.scan_formats.returns import has_return
 
-_NUM_COLUMNS: Final = 5  # x, y, z, intensity, ring
+NUM_COLUMNS: Final = 5  # x, y, z, intensity, ring
 _NO_RING: Final = -1  # of other lidars in this layout, which may have any number of rings
 _MAX_RINGS: Final = 4096
 
@@ -22,7 +22,7 @@ def read_key_scan(path: Path) -> NDArray[np.float32]:
         DatasetNotFoundError: If there is no such file.
         FileFormatError: If it is damaged or of another format.
     """
-    scan = read_scan(path, _NUM_COLUMNS)
+    scan = read_scan(path, NUM_COLUMNS)
     ring = scan[has_return(scan[:, :3]), 4]
     if not ((ring >= _NO_RING) & (ring < _MAX_RINGS) & (ring == np.floor(ring))).all():
         msg = (

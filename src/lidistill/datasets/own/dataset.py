@@ -174,6 +174,9 @@ class Folder:
     def submission_format(self) -> None:
         """There is no server for one's own recordings."""
 
+    def raw_scans(self) -> None:
+        """Its scans come in many formats."""
+
     def __len__(self) -> int:
         """Number of frames."""
         return len(self._frames)

@@ -190,6 +190,9 @@ class PandaSet:
     def submission_format(self) -> None:
         """There is no server for it."""
 
+    def raw_scans(self) -> None:
+        """Its scans are pickled tables of both lidars."""
+
     def __len__(self) -> int:
         """Number of frames."""
         return len(self._frames)
