@@ -119,7 +119,7 @@ def gap(
     OUT.print(table)
     OUT.print(f"results     {result.results}")
     print_figures((result.figure,))
-    _offer_view(runs[:2])
+    _offer_view(folders[:2])
 
 
 def _offer_view(runs: Sequence[Path]) -> None:
