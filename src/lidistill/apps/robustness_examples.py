@@ -11,9 +11,9 @@ from lidistill.figures.colors import label_colors, scale_colors
 from lidistill.figures.from_above import from_above
 from lidistill.figures.overlay import draw_points
 from lidistill.figures.sheet import Panel, sheet, write_png
-from lidistill.geometry import project
 from lidistill.images.files import read_image
 from lidistill.labels import LabelMap
+from lidistill.projection import project
 from lidistill.records import Frame
 from lidistill.robustness.corruptions import KINDS, NEED_LABELS, CorruptionConfig
 from lidistill.robustness.scan import Severity
