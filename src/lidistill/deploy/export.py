@@ -11,6 +11,7 @@ from lidistill.atomic_write import side_of, sync
 from lidistill.deploy.card import CARD, FIGURE, write_card
 from lidistill.deploy.model import Model, model_of_run, read_model_folder, write_model_folder
 from lidistill.deploy.model_config import ModelConfig, is_model_folder, read_config
+from lidistill.deploy.robot_package import RobotOptions, RobotPackage, write_robot_package
 from lidistill.deploy.scores import Score, scores_of
 from lidistill.errors import ConfigError
 from lidistill.figures.charts import confusion_figure, loss_curve
@@ -26,6 +27,8 @@ class Exported:
     scores: tuple[Score, ...]
     figure: str
     """What the figure shows; "" where there is none."""
+    robot: RobotPackage | None = None
+    """The network as ONNX, where it was wanted."""
 
 
 def export(
@@ -35,6 +38,7 @@ def export(
     name: str = "",
     scores: Sequence[Path] = (),
     overwrite: bool = False,
+    robot: RobotOptions | None = None,
 ) -> Exported:
     """Write the network of a run as a folder that loads anywhere.
 
@@ -44,6 +48,7 @@ def export(
         name: What the card calls the model; the folder's name where "".
         scores: Results of probes on these weights, besides the run's own.
         overwrite: Whether an earlier export there is replaced.
+        robot: How the network also becomes ONNX; None: it does not.
 
     Raises:
         CheckpointError: If the run has no 3D network.
@@ -53,19 +58,23 @@ def export(
     model = read_model_folder(run) if is_model_folder(run) else model_of_run(run)
     found = scores_of(model, run, scores)
     backbone = model.build_backbone()
-    model.build_head(backbone.num_channels)  # which fits, or is one clear line
+    head = model.build_head(backbone.num_channels)
     folder.parent.mkdir(parents=True, exist_ok=True)
     side = side_of(folder)
     side.mkdir()
     try:
         config = write_model_folder(model, side)
         figure = _draw(model, run, found, side / FIGURE)
-        card = write_card(config, backbone, found, name=name or folder.name, figure=figure)
+        name = name or folder.resolve().name
+        card = write_card(config, backbone, found, name=name, figure=figure)
         (side / CARD).write_text(card, encoding="utf-8")
+        package = None
+        if robot is not None:
+            package = write_robot_package(model, backbone, head, side, robot, name=name)
         put_in_place(side, folder)
     finally:
         shutil.rmtree(side, ignore_errors=True)
-    return Exported(folder=folder, config=config, scores=found, figure=figure)
+    return Exported(folder=folder, config=config, scores=found, figure=figure, robot=package)
 
 
 def check_free(folder: Path, *, overwrite: bool) -> None:

@@ -80,7 +80,7 @@ class LayerGraph(nn.Module):
         kernels = layer.get_buffer("kernels").transpose(1, 2).reshape(2, channels, 1, 3, 3)
         self.register_buffer("kernels", kernels.to(dtype))
         self.register_buffer("zeros", torch.zeros(1, channels, dtype=torch.int64))
-        self.register_buffer("blank", torch.zeros(1, channels, dtype=dtype))
+        self.register_buffer("blank", torch.zeros(1, channels))
 
     def forward(self, tokens_NC: Tensor, cells_GN: Tensor, inverse_count_AG: Tensor) -> Tensor:
         """(N, C) points after the layer."""
@@ -90,8 +90,11 @@ class LayerGraph(nn.Module):
         # Broadcasting makes what scatter wants without a shape that depends on N.
         index_NC = cells_GN[self.plane].reshape(-1, 1) + get("zeros")
         empty_AC = share_A1 * get("blank")
-        sums_AC = empty_AC.scatter_add(0, index_NC, self._norm(tokens_NC, affine=True))
-        grid = (sums_AC * share_A1).t().reshape(1, channels, height, width)
+        # Sums are float32 in every format: a cell may hold a thousand points, and onnxruntime's
+        # CPU adds no others.
+        spread_NC = self._norm(tokens_NC, affine=True).float()
+        cells_AC = (empty_AC.scatter_add(0, index_NC, spread_NC) * share_A1).to(tokens_NC.dtype)
+        grid = cells_AC.t().reshape(1, channels, height, width)
         kernels, biases = get("kernels"), get("biases")
         grid = F.conv2d(grid, kernels[0], biases[0], padding=1, groups=channels)
         grid = F.conv2d(self._activate(grid), kernels[1], biases[1], padding=1, groups=channels)
@@ -122,7 +125,6 @@ class WaffleGraph(nn.Module):
     def __init__(self, folded: FoldedWaffleIron, dtype: torch.dtype) -> None:
         super().__init__()
         planes = folded.grid.planes
-        self.dtype = dtype
         self.embed = EmbeddingGraph(folded.embed, dtype)
         self.layers = nn.ModuleList()
         for number, layer in enumerate(folded.layers):
@@ -144,7 +146,7 @@ class WaffleGraph(nn.Module):
                 0 where there is none, and behind the end of a smaller grid.
         """
         tokens_NC = self.embed(points, neighbors)
-        inverse_count_AG = inverse_count.t().to(self.dtype)
+        inverse_count_AG = inverse_count.t()
         for layer in self.layers:
             tokens_NC = layer(tokens_NC, cells, inverse_count_AG)
         return tokens_NC.float()
@@ -162,7 +164,7 @@ def graph_feed(batch: Batch, grid: GridConfig, flatten: Flatten) -> tuple[Tensor
     inputs = waffle_inputs(batch)
     largest = max(height * width for height, width in grid.planes)
     count = torch.stack([torch.bincount(cells, minlength=largest) for cells in inputs.cells.t()])
-    divisor = count.clamp(min=1) if flatten == "mean" else count + COUNT_EPS
+    divisor = count.clamp(min=1).double() if flatten == "mean" else count.double() + COUNT_EPS
     inverse = (count > 0) / divisor
     return batch.features, inputs.neighbors[:, 1:], inputs.cells.t().contiguous(), inverse.float()
 
