@@ -21,6 +21,8 @@ from lidistill.deploy.onnx_graph import OPERATORS, OPSET, check_operators, write
 from lidistill.deploy.robot_package import RobotOptions
 from lidistill.errors import CheckpointError, MissingPackageError
 
+pytestmark = pytest.mark.slow  # PyTorch's exporter takes seconds for a network
+
 
 @pytest.fixture(scope="module")
 def folder(runs, tmp_path_factory):

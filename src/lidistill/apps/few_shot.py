@@ -41,7 +41,7 @@ def with_few_shot_head(model: FeatureModel, file: Path) -> FeatureModel:
         raise CheckpointError(msg)
     if projected:
         assert model.head is not None  # noqa: S101  as was just looked at
-        head = nn.Sequential(model.head, _Comparable(model.head_widths), head)
+        head = nn.Sequential(model.head, Comparable(model.head_widths), head)
     channels = sum(model.head_widths) if projected else model.num_channels
     if fitted.num_channels != channels:
         msg = f"{file} is for {fitted.num_channels} channels, {model.checkpoint} has {channels}."
@@ -49,7 +49,7 @@ def with_few_shot_head(model: FeatureModel, file: Path) -> FeatureModel:
     return replace(model, head=head, class_names=fitted.class_names)
 
 
-class _Comparable(nn.Module):
+class Comparable(nn.Module):
     """See ``comparable``."""
 
     def __init__(self, widths: tuple[int, ...]) -> None:

@@ -8,6 +8,7 @@ from lidistill.apps.feature_files import NO_INTENSITY
 from lidistill.apps.features import FeatureModel
 from lidistill.apps.few_shot import with_few_shot_head
 from lidistill.apps.load_features import load
+from lidistill.apps.open_vocabulary import with_examples
 from lidistill.apps.recordings import RecordingPlan
 from lidistill.apps.scan_jobs import Existing, check_free
 from lidistill.cli.recordings import only_recording
@@ -98,8 +99,16 @@ class PredictOptions(ScanOptions):
 
     head: Path | None = None
     """File NAME.head.json with classes that were marked in `lidistill view` of the same run."""
+    examples: Path | None = None
+    """Folder with a folder of example images for each class: classes that nobody has labelled in a
+    scan. For a distillation, whose teacher's weights are needed."""
 
     def load(self, run: Path) -> FeatureModel:
         """See ``ScanOptions.load``."""
+        if self.head is not None and self.examples is not None:
+            msg = "--head and --examples each name classes; give one of them."
+            raise ConfigError(msg)
         model = ScanOptions.load(self, run)
+        if self.examples is not None:
+            return with_examples(model, run, self.examples)
         return model if self.head is None else with_few_shot_head(model, self.head)

@@ -138,6 +138,7 @@ def model_of_run(run: Path) -> Model:
         "voxel_size": sampling.voxel_size,
         "sensors": tuple(meta["sensors"]),
         "intensity": meta["intensity"] if stated else (),
+        "teacher": checkpoint.recipe.get("teacher") if isinstance(head, TeacherHead) else None,
         "provenance": _provenance(recipe, checkpoint),
         "versions": {key: str(value) for key, value in meta["versions"].items()},
     }

@@ -82,6 +82,8 @@ class ModelConfig(Config):
     sensors: Annotated[tuple[str, ...], Field(min_length=1)] = ("any",)
     """Lidars that it was trained on."""
     intensity: tuple[IntensityStatistics, ...] = ()
+    teacher: dict[str, Any] | None = None
+    """Configuration of the teacher that the head answers in the space of, where it is known."""
     provenance: Provenance = Provenance()
     versions: dict[str, str] = Field(default_factory=dict)
     """Of what trained the weights."""

@@ -119,11 +119,21 @@ def write_graph(
     for node in model.graph.node:
         del node.metadata_props[:]  # where in the exporter's source it came from
         node.doc_string = ""
+    _name_points(model.graph)
     model.producer_name = "lidistill"
     onnx.checker.check_model(model, full_check=True)
     check_operators(model)
     onnx.save(model, file)
     return outputs
+
+
+def _name_points(graph: Any) -> None:
+    """Call the number of points N, whatever symbol the exporter has drawn for it."""
+    (symbol,) = [d.dim_param for d in graph.input[0].type.tensor_type.shape.dim if d.dim_param]
+    for value in (*graph.input, *graph.output, *graph.value_info):
+        for dim in value.type.tensor_type.shape.dim:
+            if dim.dim_param:
+                dim.dim_param = dim.dim_param.replace(symbol, "N")
 
 
 def check_operators(model: Any) -> None:
