@@ -40,8 +40,12 @@ class Page:
         self.errors: list[str] = []
         self.requests: list[str] = []
         self.tab.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.tab.on("console", lambda m: m.type == "error" and self.errors.append(m.text))
+        self.tab.on("console", self._note_error)
         self.tab.on("request", lambda request: self.requests.append(request.url))
+
+    def _note_error(self, message):
+        if message.type == "error":
+            self.errors.append(message.text)
 
     def open(self, address: str):
         self.tab.goto(address)

@@ -23,6 +23,7 @@ def _scan(frame: Frame, width: int, full_scale: float) -> Scan:
     views = [_project(frame.points, view, width) for view in frame.views]
     labels = frame.labels
     assert labels is not None
+    assert frame.intensity is not None
     return Scan(
         xyz=frame.points,
         columns={"intensity": frame.intensity / full_scale},

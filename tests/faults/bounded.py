@@ -1,6 +1,7 @@
 """A function in a process of its own that may take no more than what hostile files are allowed."""
 
 import multiprocessing
+import os
 import resource
 import time
 from pathlib import Path
@@ -38,3 +39,9 @@ def bounded(function, *arguments):
     assert grown < _MEBIBYTES, f"{grown} MB"
     assert seconds < _SECONDS, f"{seconds} s"
     return answer
+
+
+def write_sparse(file: Path) -> None:
+    """A file of 20 GiB that takes no space on the disk."""
+    file.touch()
+    os.truncate(file, 20 * 2**30)

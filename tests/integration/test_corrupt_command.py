@@ -84,7 +84,12 @@ def test_the_original_is_left_alone_and_a_cut_call_goes_on(world, tmp_path, caps
     lost.unlink()
     written = []
     plain = job._write
-    monkeypatch.setattr(job, "_write", lambda path, v: (written.append(path), plain(path, v)))
+
+    def noted(path, values):
+        written.append(path)
+        return plain(path, values)
+
+    monkeypatch.setattr(job, "_write", noted)
     assert run(capsys, *call)[0] == 0
     assert lost in written
     assert all("fog/heavy" in str(path) for path in written)

@@ -275,7 +275,8 @@ def _implausible(reading: Reading) -> Iterator[str]:
 def _rigid(T: np.ndarray, reach: float) -> bool:
     rotation = T[:3, :3]
     straight = np.allclose(rotation @ rotation.T, np.eye(3), atol=2e-3)
-    return straight and np.linalg.det(rotation) > 0 and np.linalg.norm(T[:3, 3]) <= reach
+    turns = straight and np.linalg.det(rotation) > 0
+    return bool(turns and np.linalg.norm(T[:3, 3]) <= reach)
 
 
 def clear(root: Path) -> None:

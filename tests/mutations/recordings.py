@@ -187,8 +187,8 @@ def nested_yaml(spot: Spot, rng: random.Random) -> None:
 
 
 YAML_FILE = {"billion laughs": laughs, "python tag": tagged, "nested 50,000 deep": nested_yaml}
-ARRAY_FILE = {"pickled array": pickled_array}
-ARCHIVE_FILE = {"zip bomb": zip_bomb}
+ARRAY_FILE: dict[str, Mutation] = {"pickled array": pickled_array}
+ARCHIVE_FILE: dict[str, Mutation] = {"zip bomb": zip_bomb}
 KINDS: dict[str, dict[str, Mutation]] = {
     "_ascii.pcd": HEADER_FILE,
     "_binary.pcd": HEADER_FILE,

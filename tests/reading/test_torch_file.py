@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from faults.bounded import bounded
+from faults.bounded import bounded, write_sparse
 from faults.torch_files import Calls, legacy_with_count, saved, write_zip
 
 from lidistill.reading.plain_pickle import ForeignError, HostileError, Inert
@@ -211,7 +211,7 @@ HOSTILE = {
     "huge count": lambda p: p.write_bytes(legacy_with_count({"w": torch.zeros(4)}, 10**12)),
     "negative": lambda p: p.write_bytes(legacy_with_count({"w": torch.zeros(4)}, -(10**12))),
     "long line": lambda p: p.write_bytes(b"\x80\x02c" + b"a" * 10**8),
-    "sparse": lambda p: p.touch() or os.truncate(p, 20 * 2**30),
+    "sparse": write_sparse,
     "device": lambda p: p.symlink_to("/dev/zero"),
     "pipe": os.mkfifo,
 }

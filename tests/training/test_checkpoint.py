@@ -2,11 +2,12 @@ import json
 import os
 import shutil
 import struct
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
-from faults.bounded import bounded
+from faults.bounded import bounded, write_sparse
 from torch import nn
 
 from lidistill.errors import CheckpointError, TrainingError
@@ -329,10 +330,10 @@ def test_what_a_record_does_not_say_is_named(tmp_path):
 def test_files_without_an_end_cost_nothing(tmp_path, name, kind):
     path = save(tmp_path, 1)
     (path / name).unlink()
-    make = {
+    make: dict[str, Callable[[Path], object]] = {
         "pipe": os.mkfifo,
         "device": lambda file: file.symlink_to("/dev/zero"),
-        "sparse": lambda file: file.touch() or os.truncate(file, 20 * 2**30),
+        "sparse": write_sparse,
     }
     make[kind](path / name)
     answer = bounded(lambda: load_checkpoint(tmp_path).training_state())
