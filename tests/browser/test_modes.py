@@ -13,7 +13,7 @@ KEYS = {
     "k": "cluster", "b": "probability",
 }  # fmt: skip
 GREY = [112, 112, 116]
-VIRIDIS_ENDS = ([68, 1, 84], [253, 231, 37])
+VIRIDIS_ENDS = ([65, 68, 135], [253, 231, 37])
 
 
 def colors(page):

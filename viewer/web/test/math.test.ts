@@ -119,8 +119,8 @@ describe("the screen", () => {
 describe("colours", () => {
   it("of numbers run from one end of the palette to the other, grey for none", () => {
     const colors = numberColors(Float32Array.of(-5, 0, 10, 99, NaN), { low: 0, high: 10 }, NUMBERS);
-    expect([...colors.slice(0, 3)]).toEqual([68, 1, 84]);
-    expect([...colors.slice(4, 7)]).toEqual([68, 1, 84]);
+    expect([...colors.slice(0, 3)]).toEqual([65, 68, 135]);
+    expect([...colors.slice(4, 7)]).toEqual([65, 68, 135]);
     expect([...colors.slice(8, 11)]).toEqual([253, 231, 37]);
     expect([...colors.slice(12, 15)]).toEqual([253, 231, 37]);
     expect([...colors.slice(16, 20)]).toEqual([112, 112, 116, 0]);

@@ -11,8 +11,8 @@ type Stops = readonly Rgb[];
 const BLUE_RED: Stops = [[38, 52, 148], [54, 97, 196], [112, 142, 214], [168, 160, 190], [222, 150, 122], [236, 98, 60], [255, 36, 16]];
 /** Dark blue to yellow, by lightness: looks alike to all eyes (Nunez, Anderton, Renslow, PLOS ONE 2018). */
 const CIVIDIS: Stops = [[0, 34, 78], [31, 57, 108], [66, 78, 108], [97, 101, 111], [124, 123, 120], [155, 146, 118], [188, 171, 108], [222, 198, 88], [254, 232, 56]];
-/** Plain numbers (van der Walt and Smith's viridis). */
-const VIRIDIS: Stops = [[68, 1, 84], [71, 44, 122], [59, 81, 139], [44, 113, 142], [33, 144, 141], [39, 173, 129], [92, 200, 99], [170, 220, 50], [253, 231, 37]];
+/** Plain numbers: van der Walt and Smith's viridis without its darkest fifth, which a dark page would swallow. */
+const VIRIDIS: Stops = [[65, 68, 135], [53, 95, 141], [42, 120, 142], [33, 145, 140], [34, 168, 132], [68, 191, 112], [122, 209, 81], [189, 223, 38], [253, 231, 37]];
 
 const STEPS = 256;
 

@@ -28,6 +28,9 @@ export interface Picture {
   readonly count: number | null;
 }
 
+/** Gamma of the range: most points are near. */
+const NEAR_FIRST = 0.5;
+
 export interface Sources {
   readonly manifest: Manifest;
   readonly store: Store;
@@ -47,7 +50,7 @@ export async function picture(state: State, choice: Choice | null, scan: Scan, s
     case "height":
       return byNumber("height", heights(scan), { ...sources.manifest.columns.get("height"), unit: "m" }, 1);
     case "range":
-      return byNumber("range", ranges(scan), { ...sources.manifest.columns.get("range"), unit: "m" }, 1);
+      return byNumber("range", ranges(scan), { ...sources.manifest.columns.get("range"), unit: "m" }, NEAR_FIRST);
     case "error":
       return byError(state, choice, scan, sources);
     default:

@@ -11,7 +11,10 @@ const STEPS: Readonly<Record<string, readonly [number, number]>> = { ArrowLeft: 
 export class Enlarged {
   readonly element: HTMLDialogElement;
   private readonly title = el("h2", {});
-  private readonly place = el("div", { class: "large" });
+  private readonly place = el("div", {
+    class: "large", tabindex: 0, autofocus: true, role: "application",
+    "aria-label": "The image. Arrow keys move a crosshair, Enter sets a seed there, Page Up and Page Down change the image.",
+  });
   private readonly box = el("div", { class: "box", hidden: true });
   private view: ImageView | null = null;
   private number = 0;
