@@ -266,7 +266,8 @@ def test_a_running_lidar_is_followed(world, tmp_path, environment):
     np.testing.assert_array_equal(found[-1][3]["x"], last["x"])  # the newest is never dropped
 
 
-def test_control_c_ends_a_running_lidar_with_a_whole_recording(world, tmp_path, environment):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_running_lidar_with_a_whole_recording(world, tmp_path, environment, number):
     out = tmp_path / "out" / "out.mcap"
     lidar_file = Path(__file__).parents[1] / "fakes" / "live_lidar.py"
     predict = [sys.executable, "-m", "lidistill", "predict", world / "probe-backbone", "-"]
@@ -292,7 +293,7 @@ def test_control_c_ends_a_running_lidar_with_a_whole_recording(world, tmp_path, 
             path.stat().st_size > 20_000 for path in out.parent.glob(".writing-*")
         ):
             pause.wait(0.05)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         text, err = process.communicate(timeout=60)
         lidar.kill()
     assert process.returncode == 0, err

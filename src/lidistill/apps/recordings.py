@@ -123,6 +123,11 @@ class RecordingPlan:
     realtime: bool = False
     """Play a bag as fast as it was recorded, and drop what comes while another is worked on."""
 
+    @property
+    def drops(self) -> bool:
+        """Whether scans come by themselves, so that some may have to be left out."""
+        return self.realtime or self.source == STANDARD_INPUT
+
     def __post_init__(self) -> None:
         if self.output.suffix.lower() != _SUFFIX:
             msg = f"--output {self.output}: a recording is written as one file, NAME{_SUFFIX}."
@@ -171,7 +176,7 @@ def process_recording(
     ):
         writer = McapWriter(file)
         scans = _Scans(plan, work, writer, topic=f"{clouds.topic}/{plan.name}", on_scan=on_scan)
-        if live or plan.realtime:
+        if plan.drops:
             source = clouds.messages if live else at_its_own_pace(clouds.messages)
             pace = newest_first(source, scans.handle)
         else:

@@ -1,7 +1,10 @@
 """Recordings in, recordings out: what `features` and `predict` do with a bag."""
 
-from collections.abc import Sequence
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
 from lidistill.apps.recordings import (
     Recorded,
@@ -35,7 +38,7 @@ def run_recording(plan: RecordingPlan, work: Work, *, as_json: bool) -> None:
     Raises:
         FileFormatError: After that, where a scan could not be used.
     """
-    with ProgressBar("scans", total=None) as bar:
+    with ProgressBar("scans", total=None) as bar, _ended_in_order(wanted=plan.drops):
         recorded = process_recording(plan, work, on_scan=bar.advance)
     if as_json:
         print_json(report_json(recorded, plan.output))
@@ -48,6 +51,21 @@ def run_recording(plan: RecordingPlan, work: Work, *, as_json: bool) -> None:
             f"{pace.first_failure}"
         )
         raise FileFormatError(msg)
+
+
+@contextmanager
+def _ended_in_order(*, wanted: bool) -> Iterator[None]:
+    """SIGTERM, with which a robot's services are ended, works like Ctrl-C."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt) if wanted else None
+    try:
+        yield
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGTERM, before)
 
 
 def _print(recorded: Recorded, plan: RecordingPlan) -> None:
