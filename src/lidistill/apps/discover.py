@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from lidistill.apps.feature_files import Compute, Failed, intensity_of
+from lidistill.apps.feature_files import Compute, Failed, computed
 from lidistill.apps.scan_jobs import Job
 from lidistill.atomic_write import replace_text, replacing
 from lidistill.errors import DatasetNotFoundError, FileFormatError
@@ -69,12 +69,7 @@ def discover_objects(
 def _discover(
     compute: Compute, job: Job, config: DiscoveryConfig, *, intensity: str | None, ply: bool
 ) -> Discovered:
-    scan, values = intensity_of(job.scan, intensity)
-    try:
-        features = compute(scan.points, values)
-    except FileFormatError as error:
-        msg = f"scan {job.scan}: {error}"
-        raise FileFormatError(msg) from error
+    scan, features = computed(compute, job.scan, intensity)
     label, objects = find_objects(scan.points, config)
     if ply:
         write_ply(scan.points, number_colors(label), job.file.with_suffix(".ply"))

@@ -4,7 +4,7 @@ Shape letters: N points of a scan.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -50,6 +50,23 @@ class Failed:
     reason: str
 
 
+def as_record(result: Written | Failed) -> dict[str, Any]:
+    """The same for JSON."""
+    return {
+        key: str(value) if isinstance(value, Path) else value
+        for key, value in asdict(result).items()
+    }
+
+
+def from_record(record: dict[str, Any]) -> Written | Failed:
+    """What ``as_record`` was made of."""
+    scan = Path(record["scan"])
+    if "file" not in record:
+        return Failed(scan=scan, reason=record["reason"])
+    counts = {key: value for key, value in record.items() if key.startswith("num_")}
+    return Written(scan=scan, file=Path(record["file"]), **counts)
+
+
 Colour: TypeAlias = Callable[[Output], NDArray[np.uint8]]
 """From (N, …) outputs to (N, 3) red, green and blue."""
 
@@ -75,24 +92,51 @@ def write_outputs(
 def _write_one(
     compute: Compute, job: Job, *, intensity: str | None, colour: Colour | None
 ) -> Written:
-    scan, values = intensity_of(job.scan, intensity)
-    try:
-        output = compute(scan.points, values)
-    except FileFormatError as error:
-        msg = f"scan {job.scan}: {error}"
-        raise FileFormatError(msg) from error
-    without = _is_without(output)
+    scan, output = computed(compute, job.scan, intensity)
     if colour is not None:
         # Before the numbers: with --skip-existing these say that a scan is done.
+        without = _is_without(output)
         colors = np.full((len(output), 3), _GREY, np.uint8)
         colors[~without] = colour(output[~without])
         write_ply(scan.points, colors, job.file.with_suffix(".ply"))
     _write(output, job.file)
+    return written(job, job.file, scan, output)
+
+
+def computed(compute: Compute, path: Path, column: str | None) -> tuple[Scan, Output]:
+    """A scan and what is computed of it.
+
+    Args:
+        compute: From points and intensities.
+        path: The scan's file.
+        column: To take as intensity; see ``intensity_of``.
+
+    Raises:
+        DatasetNotFoundError: If there is no such file.
+        FileFormatError: If it cannot be used; the message names the scan.
+    """
+    scan, values = intensity_of(path, column)
+    try:
+        return scan, compute(scan.points, values)
+    except FileFormatError as error:
+        msg = f"scan {path}: {error}"
+        raise FileFormatError(msg) from error
+
+
+def written(job: Job, file: Path, scan: Scan, output: Output) -> Written:
+    """The account of an output.
+
+    Args:
+        job: What was done.
+        file: Where the output is.
+        scan: Of the job.
+        output: Of the scan.
+    """
     return Written(
         scan=job.scan,
-        file=job.file,
+        file=file,
         num_points=len(output),
-        num_without=int(np.count_nonzero(without)),
+        num_without=int(np.count_nonzero(_is_without(output))),
         num_missing=int(np.count_nonzero(np.isnan(scan.points[:, 0]))),
     )
 

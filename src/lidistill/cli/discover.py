@@ -7,7 +7,7 @@ import tyro
 from pydantic import ValidationError
 
 from lidistill.apps.discover import OUTPUTS, Discovered, discover_objects, table_rows, write_objects
-from lidistill.apps.feature_files import NO_INTENSITY, Failed
+from lidistill.apps.feature_files import Failed
 from lidistill.apps.scan_jobs import check_free, plan_jobs
 from lidistill.cli.output import OUT, print_json
 from lidistill.cli.recordings import only_recording
@@ -65,9 +65,8 @@ def discover(
         msg = f"the objects of {clash[0]} would be written over {OUTPUTS[-1]}; rename the scan."
         raise ConfigError(msg)
     model = options.load(run)
-    intensity = options.intensity if model.takes_intensity else NO_INTENSITY
     steps = discover_objects(
-        model.features, jobs.to_do, config, intensity=intensity, ply=options.ply
+        model.features, jobs.to_do, config, intensity=options.column(model), ply=options.ply
     )
     results = list(track(steps, "scans", total=len(jobs.to_do)))
     found = [one for one in results if isinstance(one, Discovered)]

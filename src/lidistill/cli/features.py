@@ -1,19 +1,14 @@
 """Commands for scans of one's own: their features, their classes."""
 
-import dataclasses
-from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
 
 from lidistill.apps.feature_files import (
-    NO_INTENSITY,
     Colour,
     Compute,
     Failed,
-    FeatureColours,
     Written,
     write_outputs,
 )
@@ -22,11 +17,13 @@ from lidistill.apps.instances import WithObjects, object_colour
 from lidistill.apps.recordings import ClassFields, ComponentFields
 from lidistill.apps.scan_jobs import Jobs, check_free, plan_jobs
 from lidistill.cli.boxes import NO_OBJECTS, Objects
-from lidistill.cli.output import OUT, print_json
+from lidistill.cli.many_scans import ManyScans, write_features
+from lidistill.cli.output import OUT
 from lidistill.cli.recordings import run_recording
 from lidistill.cli.scan_options import PredictOptions, ScanOptions
+from lidistill.cli.scan_report import report
 from lidistill.datasets.own.label_files import CLASS_TABLE, write_class_table
-from lidistill.errors import CheckpointError, ConfigError, FileFormatError
+from lidistill.errors import CheckpointError, ConfigError
 from lidistill.figures.colors import label_colors
 from lidistill.training.progress import track
 
@@ -36,7 +33,8 @@ _Scans = Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar
 
 _Options = Annotated[ScanOptions, tyro.conf.arg(name="")]
 _PredictOptions = Annotated[PredictOptions, tyro.conf.arg(name="")]
-_DEFAULT, _PREDICT = ScanOptions(), PredictOptions()
+_Many = Annotated[ManyScans, tyro.conf.arg(name="")]
+_DEFAULT, _PREDICT, _ONE = ScanOptions(), PredictOptions(), ManyScans()
 
 
 def features(
@@ -46,8 +44,8 @@ def features(
     *,
     output: Path,
     head: bool = False,
-    dtype: Literal["float16", "float32"] = "float16",
     components: int = 3,
+    many: _Many = _ONE,
     options: _Options = _DEFAULT,
     json: bool = False,
 ) -> None:
@@ -56,7 +54,8 @@ def features(
     Example: lidistill features runs/pretrain/pandaset-002 /data/mine --ply --output features
 
     Rows of points outside the field of view or not finite are NaN. Scans are in the sensor's own
-    frame, z up. Formats: bin, pcd.bin, npy, npz, pcd, ply, las, laz, e57.
+    frame, z up. Formats: bin, pcd.bin, npy, npz, pcd, ply, las, laz, e57. Under torchrun several
+    processes share the scans.
 
     Args:
         run: Run folder of a distillation, a probe or a fine-tuning, or one of its checkpoints.
@@ -65,31 +64,27 @@ def features(
         output: Folder for the outputs, which have the names (and drives) of their scans; of a bag
             an .mcap file.
         head: Write the head's output, to compare with features of the teacher.
-        dtype: Number format of the files.
         components: Of a bag: principal components of the features that every point gets.
+        many: What features are written into, and how many scans are dealt out.
         options: How scans are read.
         json: Print one JSON object instead of text.
     """
     plan = options.recording(scans, output, name="features")
     if plan is not None:
-        if head:
-            msg = "--head is for scan files; a bag gets principal components of the features."
+        if head or many != _ONE:
+            msg = (
+                "--head, --dtype, --format and --part are for scan files; a bag gets principal "
+                "components of the features."
+            )
             raise ConfigError(msg)
         model = options.load(run)
         run_recording(
             options.for_model(plan, model), ComponentFields(model, components), as_json=json
         )
         return
-    jobs = plan_jobs(scans, output, suffix=".npy", existing=options.existing)
-    model = options.load(run)
-    extract = model.project if head else model.features
-    compute: Compute = partial(extract, dtype=dtype)
-    colour = FeatureColours(jobs.done) if options.ply else None
-    written = _write_all(model, compute, jobs, options, colour)
-    channels = sum(model.head_widths) if head else model.num_channels
-    _report(
-        written, output, f"features of {channels} channels", {"channels": channels}, as_json=json
-    )
+    channels, results = write_features(run, scans, output, options, many, head=head)
+    about: dict[str, object] = {"channels": channels}
+    report(results, output, f"features of {channels} channels", about, as_json=json)
 
 
 def predict(
@@ -150,7 +145,7 @@ def predict(
         about["instances"] = finder.config.model_dump(mode="json")
     written = _write_all(model, compute, jobs, options, colour if options.ply else None)
     write_class_table(names, output / CLASS_TABLE)
-    _report(written, output, f"{len(names)} classes", about, as_json=json)
+    report(written, output, f"{len(names)} classes", about, as_json=json)
 
 
 def _check_classes(model: FeatureModel, run: Path) -> None:
@@ -175,42 +170,5 @@ def _write_all(
 ) -> list[Written | Failed]:
     if jobs.done:
         OUT.print(f"skipped     {len(jobs.done)} scans whose outputs are there already")
-    intensity = options.intensity if model.takes_intensity else NO_INTENSITY
-    steps = write_outputs(compute, jobs.to_do, intensity=intensity, colour=colour)
+    steps = write_outputs(compute, jobs.to_do, intensity=options.column(model), colour=colour)
     return list(track(steps, "scans", total=len(jobs.to_do)))
-
-
-def _report(
-    results: Sequence[Written | Failed],
-    output: Path,
-    what: str,
-    about: dict[str, object],
-    *,
-    as_json: bool,
-) -> None:
-    """Say what was written, and end with an error where a scan could not be used."""
-    written = [one for one in results if isinstance(one, Written)]
-    failed = [one for one in results if isinstance(one, Failed)]
-    if as_json:
-        files = [
-            dataclasses.asdict(one) | {"scan": str(one.scan), "file": str(one.file)}
-            for one in written
-        ]
-        reasons = [{"scan": str(one.scan), "reason": one.reason} for one in failed]
-        print_json({"output": str(output)} | about | {"scans": files, "failed": reasons})
-    elif written or not failed:
-        points = sum(one.num_points for one in written)
-        without = sum(one.num_without for one in written)
-        OUT.print(f"{len(written)} scans, {points:,} points, {what}")
-        if without:
-            lost = sum(one.num_missing for one in written)
-            OUT.print(
-                f"without     {without:,} points, outside the field of view, or without return "
-                f"({lost:,}: at (0, 0, 0) or not finite)"
-            )
-        OUT.print(f"output      {output}")
-    if failed:
-        msg = failed[0].reason
-        if len(results) > 1:
-            msg = f"{len(failed)} of {len(results)} scans could not be used, first: {msg}"
-        raise FileFormatError(msg)

@@ -80,6 +80,10 @@ class ScanOptions:
         """The plan without intensity where the network takes none."""
         return plan if model.takes_intensity else replace(plan, intensity=NO_INTENSITY)
 
+    def column(self, model: FeatureModel) -> str | None:
+        """What is taken as intensity; see ``write_outputs``."""
+        return self.intensity if model.takes_intensity else NO_INTENSITY
+
     def load(self, run: Path) -> FeatureModel:
         """The network of a run."""
         mean, std = (None, None) if self.statistics is None else read_statistics(self.statistics)

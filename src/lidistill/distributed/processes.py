@@ -38,7 +38,7 @@ def join_group(device: torch.device) -> None:
     Args:
         device: Where this process computes; GPUs talk over NCCL, processors over gloo.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1 or dist.is_initialized():
+    if launched_world_size() == 1 or dist.is_initialized():
         return
     if device.type == "cuda":
         torch.cuda.set_device(device)
@@ -65,6 +65,11 @@ def leave_group() -> None:
 def launched_rank() -> int:
     """Number that torchrun gave this process, before and after it has joined the others."""
     return int(os.environ.get("RANK", "0"))
+
+
+def launched_world_size() -> int:
+    """How many processes torchrun started."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def is_first() -> bool:
