@@ -2,8 +2,6 @@ import json
 import subprocess
 
 import numpy as np
-import pyarrow.dataset
-import pyarrow.parquet
 import pytest
 from fakes.command import run
 from fakes.runs import pretrain_values, write_world
@@ -12,7 +10,10 @@ from faults.ranks import environment, torchrun
 
 from lidistill.apps import feature_units
 from lidistill.distill.run import pretrain
+from lidistill.errors import require
 from lidistill.recipes import apply_overrides
+
+datasets, parquet = (require(f"pyarrow.{name}", extra="fleet") for name in ("dataset", "parquet"))
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +65,7 @@ def test_a_table_holds_what_files_of_their_own_hold(world, tmp_path, capsys):
         "drive1/part-00000.parquet",
         "drive1/part-00001.parquet",
     ]
-    table = pyarrow.dataset.dataset(tmp_path / "tables").to_table()
+    table = datasets.dataset(tmp_path / "tables").to_table()
     scans, points = np.array(table["scan"].to_pylist()), table["point"].to_numpy()
     rows = table["feature"].combine_chunks().flatten().to_numpy().reshape(len(points), -1)
     for file in (tmp_path / "npy").rglob("*.npy"):
@@ -80,7 +81,7 @@ def test_a_table_holds_what_files_of_their_own_hold(world, tmp_path, capsys):
 
 def test_one_scan_is_one_row_group(world, tmp_path, capsys):
     features(world, tmp_path / "out", capsys, "--format", "parquet")
-    file = pyarrow.parquet.ParquetFile(tmp_path / "out" / "drive0" / "part-00000.parquet")
+    file = parquet.ParquetFile(tmp_path / "out" / "drive0" / "part-00000.parquet")
     groups = [file.read_row_group(i, columns=["scan"]) for i in range(file.num_row_groups)]
     names = [group["scan"].to_pylist() for group in groups]
     assert [set(own) for own in names] == [{f"drive0/00{i}"} for i in range(3)]
