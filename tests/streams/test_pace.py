@@ -6,7 +6,7 @@ import pytest
 from lidistill.bags.records import Channel, RawMessage
 from lidistill.errors import FileFormatError
 from lidistill.streams.pace import all_in_turn, newest_first
-from lidistill.streams.sources import at_its_own_pace
+from lidistill.streams.sources import at_its_own_pace, is_recording
 
 
 def test_all_is_handled_in_turn():
@@ -102,3 +102,13 @@ def test_messages_are_played_as_far_apart_as_they_were_recorded(monkeypatch):
         times.append(clock[0])
         clock[0] += 0.2 if number == 1 else 0.0  # the second is late; nobody waits for it
     assert times == pytest.approx([100.0, 100.1, 100.3])
+
+
+def test_a_folder_is_a_recording_where_files_of_a_bag_lie_beside_its_metadata(tmp_path):
+    (tmp_path / "metadata.yaml").write_text("")
+    (tmp_path / "0.bin").write_bytes(b"")
+    assert not is_recording(tmp_path)  # scans, and notes about them
+    assert not is_recording(tmp_path / "0.bin")
+    (tmp_path / "bag_0.db3").write_bytes(b"")
+    assert is_recording(tmp_path)
+    assert is_recording(tmp_path / "absent.MCAP")

@@ -35,7 +35,9 @@ def is_recording(path: Path) -> bool:
     """Whether a path is a bag, or standard input, and not a scan or a folder of scans."""
     if path == STANDARD_INPUT or path.name.lower().endswith(_ENDINGS):
         return True
-    return (path / "metadata.yaml").is_file()
+    if not (path / "metadata.yaml").is_file():
+        return False
+    return any(entry.name.lower().endswith(_ENDINGS) for entry in path.iterdir())
 
 
 @contextmanager
