@@ -227,6 +227,8 @@ def test_compare_runs_every_row_once_and_tells_means_and_spread(world, tmp_path,
     status, out, _ = run(capsys, *command)
     assert status == 0
     assert "scratch, 1 frame" in out
+    pair = (tmp_path / f"{row}-all-0" for row in ("distilled", "random"))
+    assert f"lidistill view {' '.join(map(str, pair))} --most-different" in out
     assert times == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("results.json")}
 
 
@@ -296,6 +298,7 @@ def test_the_gap_between_two_lidars_is_a_matrix(world, tmp_path, capsys):
     status, out, _ = run(capsys, "gap", *runs, "--output", tmp_path / "gap")
     assert status == 0
     assert "pandargt" in out
+    assert "lidistill view" not in out  # neither has a network
     record = json.loads((tmp_path / "gap" / "gap.json").read_text())
     assert record["names"] == ["pandar64", "pandargt"]
     matrix = record["mean_iou_of_truth"]

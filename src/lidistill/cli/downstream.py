@@ -119,7 +119,12 @@ def gap(
     OUT.print(table)
     OUT.print(f"results     {result.results}")
     print_figures((result.figure,))
-    _offer_view(folders[:2])
+    _offer_view([run for run in folders if _has_network(run)][:2])
+
+
+def _has_network(run: Path) -> bool:
+    """Whether a run learned on features of a 3D network, which can be looked at."""
+    return load_checkpoint(run).recipe.get("features") not in {"input", "teacher"}
 
 
 def _offer_view(runs: Sequence[Path]) -> None:
