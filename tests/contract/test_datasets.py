@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from lidistill.config import resume_rule
 from lidistill.datasets import DATASETS
+from lidistill.datasets.raw_scans import ChangedPoints
 from lidistill.datasets.sensors import sensor_of
 from lidistill.labels import IGNORE
 from lidistill.samples.distillation import SamplingConfig
@@ -66,19 +67,31 @@ def test_what_is_complete_lacks_nothing_and_a_served_set_has_a_format(kind, tmp_
     assert (dataset.submission_format() is not None) == bool(DATASETS[kind].TEST_SET)
 
 
-def test_raw_scans_are_the_files_that_frames_are_read_from(dataset):
+def test_files_with_the_same_points_read_the_same(dataset, tmp_path):
     raw = dataset.raw_scans()
     if raw is None:
         return
-    for index in range(len(dataset)):
-        frame = dataset[index]
-        numbers = np.fromfile(raw.root / raw.scan_file(index), "<f4").reshape(-1, raw.num_columns)
-        np.testing.assert_array_equal(numbers[:, :3], frame.points)
-        if frame.labels is not None:
-            ids = np.fromfile(raw.root / raw.label_file(index), raw.label_dtype)
-            assert len(ids) == len(frame.labels)
     assert raw.tables
     assert all((raw.root / table).is_file() for table in raw.tables)
+    for index in range(len(dataset)):
+        before = dataset[index]
+        same = ChangedPoints(
+            points=before.points,
+            intensity=before.intensity,
+            source=np.arange(len(before.points)),
+            added=np.zeros(len(before.points), dtype=bool),
+            added_id=0,
+        )
+        scan, labels = raw.encode(index, before, same)
+        (raw.root / raw.scan_file(index)).write_bytes(scan)
+        assert (labels is None) == (before.labels is None)
+        if labels is not None:
+            (raw.root / raw.label_file(index)).write_bytes(labels)
+        after = dataset[index]
+        np.testing.assert_array_equal(after.points, before.points)
+        np.testing.assert_array_equal(after.intensity, before.intensity)
+        if labels is not None:
+            np.testing.assert_array_equal(after.labels, before.labels)
 
 
 def test_frames_are_read_the_same_twice(dataset):

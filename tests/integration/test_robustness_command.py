@@ -1,9 +1,11 @@
 import json
+import subprocess
 
 import numpy as np
 import pytest
 from fakes.command import run
-from fakes.runs import probe_values, write_world
+from fakes.runs import pretrain_values, probe_values, write_world
+from faults.ranks import environment, torchrun
 
 from lidistill.apps.robustness import mean_iou_by_condition
 from lidistill.recipes import apply_overrides
@@ -35,8 +37,6 @@ def probes(tmp_path_factory):
 
 def with_network(folder):
     """A probe that needs no distillation before it."""
-    from fakes.runs import pretrain_values  # noqa: PLC0415
-
     values = probe_values(folder)
     del values["checkpoint"]
     return values | {"backbone": pretrain_values(folder)["backbone"]}
@@ -102,6 +102,21 @@ def test_a_second_call_counts_only_what_is_left(probes, tmp_path, capsys):
     status, _, err = run(capsys, "robustness", long, "--output", tmp_path)
     assert status == 2
     assert "delete it, and count anew" in " ".join(err.split())
+
+
+@pytest.mark.slow
+def test_two_processes_count_as_one_does(probes, tmp_path, capsys):
+    _, long = probes
+    assert run(capsys, "robustness", long, "--output", tmp_path / "one")[0] == 0
+    command = torchrun(["robustness", str(long), "--output", str(tmp_path / "two")], ranks=2)
+    done = subprocess.run(command, env=environment("robust"), capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr.decode(errors="replace")[-2000:]
+    one, two = (
+        json.loads((tmp_path / name / "robustness.json").read_text())["confusion"]
+        for name in ("one", "two")
+    )
+    assert one == two
+    assert len([*(tmp_path / "two" / "counts").glob("*/*.npz")]) == 2
 
 
 def test_bad_calls_end_in_one_line(probes, tmp_path, capsys):

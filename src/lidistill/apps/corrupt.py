@@ -1,7 +1,4 @@
-"""Corrupted copies of a data set, in its own layout: a folder for each corruption and severity.
-
-Shape letters: N points before, M points after, C columns of a file.
-"""
+"""Corrupted copies of a data set, in its own layout: a folder for each corruption and severity."""
 
 import errno
 import functools
@@ -15,17 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import numpy as np
-from numpy.typing import NDArray
-
 from lidistill.atomic_write import replace_text, replacing
 from lidistill.datasets import DATASETS, DatasetConfig, SensorFrames
-from lidistill.datasets.raw_scans import RawScans
+from lidistill.datasets.raw_scans import ChangedPoints, RawScans
 from lidistill.errors import ConfigError, DatasetNotFoundError
-from lidistill.reading.files import read_file
 from lidistill.reading.names import relative_path
 from lidistill.robustness.corruptions import CorruptionConfig, Kind, corrupted_scan
-from lidistill.robustness.scan import CorruptedScan, Severity
+from lidistill.robustness.scan import Severity
 from lidistill.robustness.traits import lidar_traits
 
 _RECORD: Final = "corruptions.json"
@@ -69,14 +62,16 @@ def dataset_at(root: Path, changes: dict[str, object]) -> DatasetConfig:
         raise DatasetNotFoundError(msg)
     for config in DATASETS.values():
         if config.detect(root):
-            found = config.everything(root)
-            if len(found) > 1 and not changes:
+            found = [one.model_dump() for one in config.everything(root)]
+            open_keys = {k for one in found for k in one if one[k] != found[0][k]} - {*changes}
+            if open_keys:
+                key = min(open_keys)
                 msg = (
-                    f"{root} holds several parts: {', '.join(one.title for one in found)}; say "
-                    "which, for example version=v1.0-mini or sensor=pandar64."
+                    f"{root} holds several parts; say which: {key}= one of "
+                    f"{', '.join(dict.fromkeys(str(one[key]) for one in found))}."
                 )
                 raise ConfigError(msg)
-            return config.model_validate(found[0].model_dump() | changes)
+            return config.model_validate(found[0] | changes)
     msg = f"{root} looks like none of {', '.join(DATASETS)}; give the root of a data set."
     raise DatasetNotFoundError(msg)
 
@@ -130,7 +125,7 @@ def _raw_scans(dataset: SensorFrames) -> RawScans:
     if raw is None:
         msg = (
             f"scans of {dataset.sensor} cannot be written in their own format, only those of "
-            "nuScenes and SemanticKITTI; corrupt others as they are read: "
+            "nuScenes, SemanticKITTI and PandaSet; corrupt others as they are read: "
             "evaluation.corruption={kind: fog}, data.corruption, `lidistill robustness`."
         )
         raise ConfigError(msg)
@@ -182,44 +177,31 @@ def _write_frame(plan: CorruptPlan, dataset: SensorFrames, index: int) -> None:
     if not missing:
         return
     frame = dataset[index]
-    rows = np.frombuffer(read_file(raw.root / scan_file), "<f4").reshape(-1, raw.num_columns)
-    ids = None
     label_file = relative_path(raw.label_file(index), "file of labels")
-    if frame.labels is not None:
-        ids = np.frombuffer(read_file(raw.root / label_file), raw.label_dtype)
     images = [view.image_path.relative_to(raw.root) for view in frame.views]
     for condition in missing:
         folder = plan.folder(condition)
         scan = corrupted_scan(frame, dataset.label_map, condition)
+        place = _WITH_ADDED.get(condition.kind)
+        changed = ChangedPoints(
+            points=scan.points,
+            intensity=scan.intensity,
+            source=scan.source,
+            added=scan.added,
+            added_id=0 if place is None else lidar_traits(frame).added_ids[place],
+        )
+        points, labels = raw.encode(index, frame, changed)
         for image in images:
             _link(raw.root / image, folder / image)
-        if ids is not None:
-            place = _WITH_ADDED.get(condition.kind)
-            new_id = 0 if place is None else lidar_traits(frame).added_ids[place]
-            _write(folder / label_file, _raw_labels(ids, scan, new_id))
-        _write(folder / scan_file, _raw_rows(rows, scan))
+        if labels is not None:
+            _write(folder / label_file, labels)
+        _write(folder / scan_file, points)
 
 
-def _raw_rows(rows: NDArray[np.float32], scan: CorruptedScan) -> NDArray[np.float32]:
-    """(M, C) rows of a corrupted scan; what is missing in the clean one stays as it was stored."""
-    changed = rows[scan.source]
-    seen = np.isfinite(scan.points[:, 0])
-    changed[seen, :3] = scan.points[seen]
-    changed[:, 3] = scan.intensity
-    return changed
-
-
-def _raw_labels(ids: NDArray[np.integer], scan: CorruptedScan, new_id: int) -> NDArray[np.integer]:
-    """(M,) raw ids, instances and all; those of added points are the benchmark's."""
-    changed = ids[scan.source]
-    changed[scan.added] = new_id
-    return changed
-
-
-def _write(path: Path, values: NDArray[np.generic]) -> None:
+def _write(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as side:
-        side.write_bytes(np.ascontiguousarray(values).tobytes())
+        side.write_bytes(content)
 
 
 def _link(source: Path, target: Path) -> None:

@@ -67,7 +67,7 @@ def load_runs(
         for i, (checkpoint, run) in enumerate(zip(checkpoints, runs, strict=True))
     ]
     recipes = [
-        _recipe(checkpoint.recipe, (*_found_roots(recipe, recipes, str(run)), *changes[i]), run)
+        _recipe(checkpoint.recipe, (*changes[i], *_found_roots(recipe, recipes, str(run))), run)
         for i, (checkpoint, recipe, run) in enumerate(zip(checkpoints, recipes, runs, strict=True))
     ]
     names = [recipe.name for recipe in recipes]

@@ -33,7 +33,7 @@ def corrupt(
     workers: int = 2,
     json: bool = False,
 ) -> None:
-    """Write corrupted copies of nuScenes or SemanticKITTI, as Robo3D has them.
+    """Write corrupted copies of nuScenes, SemanticKITTI or PandaSet, as Robo3D has them.
 
     Example: lidistill corrupt /data/semantic_kitti /data/semantic_kitti_c split=val --workers 8
 
@@ -43,7 +43,7 @@ def corrupt(
     Args:
         data: Root of the data set; it is left as it is.
         output: New folder, or that of a call that was cut: complete frames stay.
-        part: What of it, as recipes say it: split=val, sequences=[8], version=v1.0-mini.
+        part: What of it, as recipes say it: split=val, version=v1.0-mini, sensor=pandar64.
         kinds: Corruptions; all eight by default.
         severities: light, moderate, heavy; all by default.
         seed: Another one gives another, equally likely set.

@@ -88,7 +88,7 @@ class SensorFrames(FrameDataset, Protocol):
         ...
 
     def raw_scans(self) -> RawScans | None:
-        """Its files, where scans are plain numbers that can be written; else None."""
+        """Its files, where these can be written with other points; else None."""
         ...
 
 

@@ -1,22 +1,77 @@
-"""Where the files of a data set lie whose scans are nothing but numbers, and what is in them."""
+"""Files of a data set with other points in them: its own format, written again.
+
+Shape letters: N points before, M points after, C columns of a file.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
+from lidistill.reading.files import read_file
+from lidistill.records import Frame
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangedPoints:
+    """What takes the place of the points of a frame."""
+
+    points: NDArray[np.float32]
+    """(M, 3) metres in the lidar's frame."""
+    intensity: NDArray[np.float32]
+    """(M,) in the sensor's own scale."""
+    source: NDArray[np.int64]
+    """(M,) the point of the frame that each was."""
+    added: NDArray[np.bool_]
+    """(M,) whether a point shows no class any more."""
+    added_id: int
+    """Raw id of those."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RawScans:
-    """Files of frames, so that changed scans can be written in the set's own layout."""
+    """Where the files of frames lie, and what is in them when points change."""
 
     root: Path
-    num_columns: int
-    """float32 numbers of a point: x, y, z, intensity, and perhaps more."""
-    label_dtype: str
-    """Type of a raw id on disk, for example ``"<u4"``."""
     scan_file: Callable[[int], str]
     """Path of a frame's scan below the root, by its position in the data set."""
     label_file: Callable[[int], str]
     """Path of a frame's labels below the root, whether it is there or not."""
     tables: tuple[str, ...]
     """Paths below the root of all that is not about one frame alone."""
+    encode: Callable[[int, Frame, ChangedPoints], tuple[bytes, bytes | None]]
+    """Content of both files with other points; no labels where the frame has none."""
+
+
+def encode_plain(
+    files: tuple[Path, Path],
+    frame: Frame,
+    changed: ChangedPoints,
+    *,
+    num_columns: int,
+    label_dtype: str,
+) -> tuple[bytes, bytes | None]:
+    """Both files of a set whose scans and labels are nothing but numbers.
+
+    Other columns, and raw ids with whatever they say of instances, go with their points. What has
+    no place in the lidar's frame stays as it was stored.
+
+    Args:
+        files: The scan and the labels that the frame was read from.
+        frame: What was read.
+        changed: What takes the place of its points.
+        num_columns: C, float32 of a point: x, y, z, intensity, and perhaps more.
+        label_dtype: Type of a raw id, for example ``"<u4"``.
+    """
+    scan, labels = files
+    rows = np.frombuffer(read_file(scan), "<f4").reshape(-1, num_columns)[changed.source]
+    seen = np.isfinite(changed.points[:, 0])
+    rows[seen, :3] = changed.points[seen]
+    rows[:, 3] = changed.intensity
+    if frame.labels is None:
+        return rows.tobytes(), None
+    ids = np.frombuffer(read_file(labels), label_dtype)[changed.source]
+    ids[changed.added] = changed.added_id
+    return rows.tobytes(), ids.tobytes()

@@ -66,6 +66,7 @@ _OTHER: Final = replace(
     wet_divisor=255.0,
     snow_channel="ring",
     ring_from="elevation",
+    added_ids=(0, 0, 0),
 )
 LIDARS: Final[dict[str, Traits]] = {
     "nuscenes": _NUSCENES,

@@ -1,5 +1,6 @@
 """SemanticKITTI: the KITTI odometry drives, labelled; one 64-beam lidar, one colour camera used."""
 
+import functools
 import logging
 import os
 from pathlib import Path
@@ -18,7 +19,7 @@ from lidistill.datasets.kitti.sequences import (
     folder_of_sequences,
     official_sequences,
 )
-from lidistill.datasets.raw_scans import RawScans
+from lidistill.datasets.raw_scans import RawScans, encode_plain
 from lidistill.datasets.sensors import Sensor
 from lidistill.datasets.submission_format import SubmissionFormat
 from lidistill.errors import DatasetNotFoundError, FileFormatError
@@ -172,13 +173,25 @@ class SemanticKitti:
         names = ["calib/{0}/calib.txt", "calib/{0}.txt"]
         names += [f"sequences/{{0}}/{what}.txt" for what in ("calib", "poses", "times")]
         files = [name.format(one) for one in distinct(self.drive_ids) for name in names]
+
+        def file(what: str, i: int) -> str:
+            folder, ending = what.split(".")
+            sequence, name = self._frames[i]
+            return f"sequences/{sequence}/{folder}/{name}.{ending}"
+
+        scans, labels = (functools.partial(file, w) for w in ("velodyne.bin", "labels.label"))
         return RawScans(
             root=self.root,
-            num_columns=_NUM_COLUMNS,
-            label_dtype="<u4",
-            scan_file=lambda i: "sequences/{}/velodyne/{}.bin".format(*self._frames[i]),
-            label_file=lambda i: "sequences/{}/labels/{}.label".format(*self._frames[i]),
-            tables=tuple(file for file in files if (self.root / file).is_file()),
+            scan_file=scans,
+            label_file=labels,
+            tables=tuple(one for one in files if (self.root / one).is_file()),
+            encode=lambda i, frame, changed: encode_plain(
+                (self.root / scans(i), self.root / labels(i)),
+                frame,
+                changed,
+                num_columns=_NUM_COLUMNS,
+                label_dtype="<u4",
+            ),
         )
 
     def __len__(self) -> int:

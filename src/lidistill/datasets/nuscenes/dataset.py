@@ -18,7 +18,7 @@ from lidistill.datasets.nuscenes.scenes import official_scenes
 from lidistill.datasets.nuscenes.share import Share, frames_of_share, scenes_of_share
 from lidistill.datasets.nuscenes.submission import lidar_format
 from lidistill.datasets.nuscenes.tables import CAMERAS, CHANNELS, IndexCache, read_key_frames
-from lidistill.datasets.raw_scans import RawScans
+from lidistill.datasets.raw_scans import RawScans, encode_plain
 from lidistill.datasets.sensors import Sensor
 from lidistill.datasets.submission_format import SubmissionFormat
 from lidistill.errors import DatasetNotFoundError, suggestion
@@ -180,14 +180,27 @@ class NuScenes:
 
     def raw_scans(self) -> RawScans:
         """See ``SensorFrames.raw_scans``."""
-        tables = (self.config.root / self.config.version).glob("*.json")
+        root = self.config.root
+        tables = (root / self.config.version).glob("*.json")
+
+        def scan_file(i: int) -> str:
+            return self._index.filename[int(self._frames[i]), _LIDAR].decode()
+
+        def label_file(i: int) -> str:
+            return self._label_file(int(self._frames[i]))
+
         return RawScans(
-            root=self.config.root,
-            num_columns=NUM_COLUMNS,
-            label_dtype="u1",
-            scan_file=lambda i: self._index.filename[int(self._frames[i]), _LIDAR].decode(),
-            label_file=lambda i: self._label_file(int(self._frames[i])),
+            root=root,
+            scan_file=scan_file,
+            label_file=label_file,
             tables=tuple(f"{self.config.version}/{path.name}" for path in sorted(tables)),
+            encode=lambda i, frame, changed: encode_plain(
+                (root / scan_file(i), root / label_file(i)),
+                frame,
+                changed,
+                num_columns=NUM_COLUMNS,
+                label_dtype="u1",
+            ),
         )
 
     def __len__(self) -> int:

@@ -9,12 +9,14 @@ from pydantic import Field, field_validator, model_validator
 from lidistill.config import MayChange
 from lidistill.datasets.base import DatasetConfig, LabelsAndSegments, Parts, distinct
 from lidistill.datasets.completeness import usable_frames
+from lidistill.datasets.pandaset.changed_scan import changed_tables
 from lidistill.datasets.pandaset.cuboids import cuboid_file, objects_of, read_cuboids
 from lidistill.datasets.pandaset.drive import DriveFiles, is_drive, read_drive
 from lidistill.datasets.pandaset.frame_numbers import frame_numbers
 from lidistill.datasets.pandaset.missing import missing_from, on_disk
 from lidistill.datasets.pandaset.tables import PointTable, read_classes, read_points
 from lidistill.datasets.pandaset.view import view_of
+from lidistill.datasets.raw_scans import RawScans
 from lidistill.datasets.sensors import Sensor
 from lidistill.errors import DatasetNotFoundError, FileFormatError
 from lidistill.geometry import invert_rigid, rigid, transform_points
@@ -190,8 +192,24 @@ class PandaSet:
     def submission_format(self) -> None:
         """There is no server for it."""
 
-    def raw_scans(self) -> None:
-        """Its scans are pickled tables of both lidars."""
+    def raw_scans(self) -> RawScans:
+        """See ``SensorFrames.raw_scans``; the other lidar's points stay in the tables."""
+        root = self.config.root
+        tables = [path for drive in self.drives for path in (root / drive.name).rglob("*.json")]
+
+        def files(index: int) -> tuple[Path, Path]:
+            drive, frame = self._frames[index]
+            absent = root / drive.name / "annotations" / "semseg" / f"{frame}.pkl.gz"
+            return drive.scans[frame], drive.labels.get(frame, absent)
+
+        device = DEVICE[self.config.sensor]
+        return RawScans(
+            root=root,
+            scan_file=lambda i: files(i)[0].relative_to(root).as_posix(),
+            label_file=lambda i: files(i)[1].relative_to(root).as_posix(),
+            tables=tuple(sorted(path.relative_to(root).as_posix() for path in tables)),
+            encode=lambda i, frame, new: changed_tables(*files(i), frame, new, device=device),
+        )
 
     def __len__(self) -> int:
         """Number of frames."""

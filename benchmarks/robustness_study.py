@@ -1,0 +1,194 @@
+"""Does distillation make a network more robust, and does corruption as augmentation help?
+
+On a simulated street (SemanticKITTI's lidar, scored in a district of its own) and on PandaSet 002:
+random weights, from scratch, and a distilled backbone probed and fine-tuned, distilled with and
+without corruptions; all under 24 conditions and the shifts, with from-scratch as the baseline. On
+PandaSet 002 also distilled with wrong extrinsics and late cameras, and probed.
+
+    python benchmarks/robustness_study.py --output runs/robustness-study --seeds 0 1 2
+
+Writes ``table.md`` and ``table.json``; a second call runs only what is not done.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from jobs import Job, run_jobs
+
+from lidistill.sim import SimulationConfig, simulate
+from lidistill.training.checkpoint import versions
+
+AUGMENTED = "data.corruption={probability: 0.5}"
+ERRORS = {
+    "0.5deg": "{angle_deg: 0.5}",
+    "1deg": "{angle_deg: 1}",
+    "2deg": "{angle_deg: 2}",
+    "5cm": "{offset_m: 0.05}",
+    "10cm": "{offset_m: 0.1}",
+    "50ms": "{camera_delay_s: 0.05, frame_rate: 5}",
+    "100ms": "{camera_delay_s: 0.1, frame_rate: 5}",
+}
+ROWS = ("random", "scratch", "distilled", "augmented", "finetuned", "augmented-finetuned")
+SUMMARY = ("clean", "mRR", "mCE")
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """Data to learn on and to score on, and the recipes."""
+
+    name: str
+    recipe: str
+    """Second part of the names of the three recipes."""
+    data: tuple[str, ...]
+    """Overrides that say which frames a distillation sees."""
+    labelled: tuple[str, ...]
+    """Overrides that say which labels are learned, and which are scored."""
+
+
+def worlds(root: Path, pandaset: Path | None) -> list[World]:
+    """The simulated street, and PandaSet 002 where it is at hand."""
+    street = {"kind": "semantic_kitti", "root": str(root / "street"), "missing": "skip"}
+    found = [
+        World(
+            name="street",
+            recipe="sim-street",
+            data=(f"data.sets={json.dumps([street | {'split': 'train'}])}",),
+            labelled=tuple(
+                f"{part}.sets={json.dumps([street | {'split': split, 'labels': 'required'}])}"
+                for part, split in (("data", "train"), ("evaluation", "val"))
+            ),
+        )
+    ]
+    if pandaset is not None:
+        where = f"data.sets.0.root={pandaset}"
+        scored = f"evaluation.sets.0.root={pandaset}"
+        found.append(
+            World(name="pandaset", recipe="pandaset-002", data=(where,), labelled=(where, scored))
+        )
+    return found
+
+
+def jobs(
+    root: Path, world: World, seed: int, *, errors: bool, steps: int | None = None
+) -> list[Job]:
+    """All runs of a seed, each after what it needs."""
+    found: list[Job] = []
+    length = () if steps is None else (f"train.steps={steps}", "train.epochs=null")
+
+    def add(name: str, *command: str, needs: str | None = None) -> None:
+        full = f"{world.name}-{name}-{seed}"
+        before = () if needs is None else (f"{world.name}-{needs}-{seed}",)
+        start = [f"checkpoint={root / one}" for one in before]
+        common = (f"output={root / full}", f"name={full}", f"seed={seed}", *start, *length)
+        if command[0] != "finetune":
+            common += (f"teacher_cache={root / f'teacher-{world.name}'}",)
+        found.append(Job(name=full, command=(*command, *common), output=root / full, needs=before))
+
+    pretrain = ("pretrain", f"pretrain/{world.recipe}", *world.data)
+    probe = ("probe", f"probe/{world.recipe}", *world.labelled)
+    finetune = ("finetune", f"finetune/{world.recipe}", *world.labelled)
+    add("teach", *pretrain)
+    add("teach-augmented", *pretrain, AUGMENTED)
+    add("random", *probe, "features=random", needs="teach")
+    add("scratch", *finetune, "features=random", needs="teach")
+    for name, teach in (("distilled", "teach"), ("augmented", "teach-augmented")):
+        add(name, *probe, needs=teach)
+    add("finetuned", *finetune, needs="teach")
+    add("augmented-finetuned", *finetune, needs="teach-augmented")
+    for name, error in ERRORS.items() if errors else ():
+        add(f"teach-{name}", *pretrain, f"data.miscalibration={error}")
+        add(f"probe-{name}", *probe, needs=f"teach-{name}")
+    return found
+
+
+def score(root: Path, world: World, seed: int) -> dict[str, dict[str, float]]:
+    """Clean score, mRR, mCE over from-scratch, and all conditions, of each row."""
+    runs = [root / f"{world.name}-{row}-{seed}" for row in ROWS]
+    baseline = root / f"{world.name}-scratch-{seed}"
+    output = root / f"{world.name}-robustness-{seed}"
+    command = [sys.executable, "-m", "lidistill", "robustness", *map(str, runs), "--shifts"]
+    subprocess.run(  # noqa: S603
+        [*command, "--baseline", str(baseline), "--output", str(output)], check=True
+    )
+    record = json.loads((output / "robustness.json").read_text("utf-8"))["runs"]
+    return {
+        row: {
+            "clean": record[run.name]["clean"],
+            "mRR": record[run.name]["mRR"],
+            "mCE": record[run.name]["against"][baseline.name]["mCE"],
+            **record[run.name]["mean_iou"],
+        }
+        for row, run in zip(ROWS, runs, strict=True)
+    }
+
+
+def probes(root: Path, world: World, seed: int) -> dict[str, float]:
+    """Clean score of the probe after each wrong calibration."""
+    return {
+        name: json.loads(
+            (root / f"{world.name}-probe-{name}-{seed}" / "results.json").read_text("utf-8")
+        )["all_points"]["mean_iou"]
+        for name in ERRORS
+    }
+
+
+def markdown(name: str, seeds: list[dict[str, dict[str, float]]]) -> str:
+    """One row a network: means over the seeds, and their spread."""
+    lines = [f"| {name} | " + " | ".join(SUMMARY) + " |", "|---" * (1 + len(SUMMARY)) + "|"]
+    for row in ROWS:
+        cells = []
+        for key in SUMMARY:
+            values = [seed[row][key] for seed in seeds]
+            spread = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
+            cells.append(f"{statistics.mean(values):.1f}{spread}")
+        lines.append(f"| {row} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Simulate, run everything and write the tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--output", type=Path, default=Path("runs/robustness-study"))
+    parser.add_argument("--pandaset", type=Path, help="root of PandaSet; left out where not given")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--parallel", type=int, default=2, help="processes of one thread each")
+    parser.add_argument("--steps", type=int, help="of every run, in place of the recipes'")
+    parser.add_argument("--frames", type=int, default=10, help="of every simulated drive")
+    arguments = parser.parse_args()
+    root: Path = arguments.output
+    config = SimulationConfig.model_validate(
+        {
+            "format": "semantic_kitti",
+            "train_drives": 3,
+            "val_drives": 1,
+            "frames": arguments.frames,
+        }
+    )
+    simulate(root / "street", config, workers=arguments.parallel)
+    record: dict[str, object] = {"versions": versions()}
+    tables = []
+    for world in worlds(root, arguments.pandaset):
+        errors = world.name == "pandaset"
+        todo = [
+            job
+            for seed in arguments.seeds
+            for job in jobs(root, world, seed, errors=errors, steps=arguments.steps)
+        ]
+        run_jobs(todo, parallel=arguments.parallel)
+        seeds = [score(root, world, seed) for seed in arguments.seeds]
+        record[world.name] = seeds
+        tables.append(markdown(world.name, seeds))
+        if errors:
+            record["calibration"] = [probes(root, world, seed) for seed in arguments.seeds]
+    (root / "table.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
+    (root / "table.md").write_text("\n\n".join(tables) + "\n", encoding="utf-8")
+    print("\n\n".join(tables))
+
+
+if __name__ == "__main__":
+    main()
