@@ -1,5 +1,6 @@
 import io
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -157,3 +158,12 @@ def test_scan_files_show_all_their_columns(tmp_path):
     without = ScanFiles([bare], ["a"], ["d"], intensity="none")
     shown = Content(ShownFrames(without, [0], image_width=10), title="t")
     assert "intensity" not in arrays(shown, "frame/0")
+
+
+def test_frames_and_images_do_not_wait_for_a_network(content):
+    def compute():
+        with ThreadPoolExecutor(1) as other:
+            names = ("frame/1", "image/1/0", "manifest")
+            return b"".join(other.submit(content.get, n).result(10).content for n in names)
+
+    assert len(content._block("features/waits", compute).content) > 1000

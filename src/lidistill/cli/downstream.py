@@ -1,7 +1,6 @@
 """Commands about finished runs: compare baselines, domain gap, published weights, submissions."""
 
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -15,8 +14,8 @@ from lidistill.apps.gap import domain_gap
 from lidistill.apps.import_checkpoint import import_checkpoint as run_import
 from lidistill.apps.learned_runs import runs_and_overrides
 from lidistill.cli.boxes import DEFAULT_BOXES, Boxes
+from lidistill.cli.offer_view import offer_view
 from lidistill.cli.output import OUT, Output, Overrides, Run, print_figures, print_json
-from lidistill.cli.terminal import command
 from lidistill.instances.find import InstanceFinder
 from lidistill.recipes import apply_overrides
 from lidistill.segment.recipe import FinetuneRecipe, ProbeRecipe
@@ -89,7 +88,7 @@ def compare(
         OUT.print(gap)
     OUT.print(f"results     {output / 'comparison.json'}")
     wanted = [row for row in ("distilled", "random", "scratch", "finetuned") if row in rows]
-    _offer_view([output / f"{row}-all-{seeds[0]}" for row in wanted[:2]])
+    offer_view([output / f"{row}-all-{seeds[0]}" for row in wanted[:2]])
 
 
 def gap(
@@ -119,18 +118,7 @@ def gap(
     OUT.print(table)
     OUT.print(f"results     {result.results}")
     print_figures((result.figure,))
-    _offer_view([run for run in folders if _has_network(run)][:2])
-
-
-def _has_network(run: Path) -> bool:
-    """Whether a run learned on features of a 3D network, which can be looked at."""
-    return load_checkpoint(run).recipe.get("features") not in {"input", "teacher"}
-
-
-def _offer_view(runs: Sequence[Path]) -> None:
-    """How to look at two runs, on the frames where they differ most."""
-    if len(runs) == 2:
-        OUT.print(f"look        {command('lidistill', 'view', *runs, '--most-different')}")
+    offer_view(folders)
 
 
 def import_checkpoint(

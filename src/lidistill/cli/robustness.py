@@ -8,6 +8,7 @@ from rich.table import Table
 
 from lidistill.apps.learned_runs import runs_and_overrides
 from lidistill.apps.robustness import measure_robustness, shift_rows, table_rows
+from lidistill.cli.offer_view import offer_view
 from lidistill.cli.output import OUT, print_figures, print_json
 
 _RunsAndOverrides = Annotated[
@@ -58,3 +59,4 @@ def robustness(
         OUT.print(table)
     OUT.print(f"results     {result.results}")
     print_figures(result.figures)
+    offer_view([*folders, *(() if baseline is None else (baseline,))])

@@ -23,7 +23,8 @@ from lidistill.viewer.shown_frames import ShownFrames
 from lidistill.viewer.spaces import colours_json
 
 FORMAT: Final = 1
-_BLOCK_BYTES: Final = 1 << 28
+_BLOCK_BYTES: Final = 1 << 27  # of each kind of block
+_PLAIN: Final = "application/octet-stream"
 _LEARNED: Final = {
     "prediction": {"kind": "class", "unit": None, "low": None, "high": None},
     "error": {"kind": "number", "unit": None, "low": 0.0, "high": 1.0},
@@ -49,7 +50,7 @@ class Block:
     """Some bytes for the page."""
 
     content: bytes
-    media_type: str = "application/octet-stream"
+    media_type: str = _PLAIN
 
     @property
     def is_packed(self) -> bool:
@@ -70,7 +71,11 @@ class Content:
         self.models: list[ViewedModel] = []
         self.findings: tuple[ShownFinding, ...] | None = None
         self.can_save = False
-        self._blocks: RecentlyUsed[bytes] = RecentlyUsed(_BLOCK_BYTES, len)
+        # Apart, so that frames and images do not wait for a network.
+        self._made = {
+            kind: RecentlyUsed[bytes](_BLOCK_BYTES, len)
+            for kind in ("frame", "image", "features", "predictions")
+        }
         self._class_names = list(frames.dataset.label_map.class_names)
 
     @property
@@ -142,7 +147,7 @@ class Content:
             case ["image", index, view] if self._is_frame(index):
                 if _is_below(view, len(self.frames.told[int(index)]["images"])):
                     make = partial(self.frames.image, int(index), int(view))
-                    return Block(content=self._blocks.get(name, make), media_type="image/jpeg")
+                    return self._block(name, make, "image/jpeg")
             case [kind, number, *rest] if _is_below(number, len(self.models)):
                 return self._of_model(name, kind, int(number), rest)
         return None
@@ -174,8 +179,9 @@ class Content:
             "basis": base64.b64encode(basis.astype("<f4").tobytes()).decode(),
         }
 
-    def _block(self, name: str, make: Callable[[], bytes]) -> Block:
-        return Block(content=self._blocks.get(name, make))
+    def _block(self, name: str, make: Callable[[], bytes], media_type: str = _PLAIN) -> Block:
+        kind = name.partition("/")[0]
+        return Block(content=self._made[kind].get(name, make), media_type=media_type)
 
     def _is_frame(self, index: str) -> bool:
         return _is_below(index, len(self.frames))
