@@ -30,7 +30,7 @@ from lidistill.segment.recipe import ProbeRecipe
 from lidistill.training.checkpoint import load_checkpoint
 
 _SIDES: Final = (48, 80, 128)  # pixels of windows
-_WINDOWS: Final = 200  # looked at in each image and size
+_WINDOWS: Final = 60  # looked at in each image and size
 _PURITY: Final = 0.85  # share of a window's points that have its class
 _LEAST: Final = 8  # points
 
@@ -44,13 +44,14 @@ def main() -> None:
     parser.add_argument("--crops", type=Path, required=True)
     parser.add_argument("--shots", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--sensor")
     arguments = parser.parse_args()
     stored = load_checkpoint(arguments.probe)
     recipe = apply_overrides(stored.recipe, tuple(arguments.overrides), source="probe")
     assert isinstance(recipe, ProbeRecipe)  # noqa: S101  as the command says
     names = tuple(stored.meta["label_names"])
     found = cut_crops(recipe, names, arguments.crops, arguments.shots, arguments.seed)
-    model = load(arguments.run, "cpu")
+    model = load(arguments.run, "cpu", sensor=arguments.sensor)
     model = with_examples(model, arguments.run, arguments.crops)
     scored = recipe.evaluation.build()
     ids = torch.tensor([names.index(name) for name in model.class_names])

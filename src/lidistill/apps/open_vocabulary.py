@@ -4,6 +4,10 @@ A distilled network's head answers in the teacher's space, so what is learned th
 applies to points: teacher features of the examples, a small logistic regression on them, and the
 same on the head's output. No label of a lidar point is used.
 
+A student gives the mean of what is possible where it cannot know, so its directions are spread less
+than the teacher's, and by how much differs between channels. Each channel is therefore brought to
+mean 0 and deviation 1: over the examples, and over the points of the scan that is classified.
+
 Shape letters: E examples (image and size), P positions in an image, T teacher channels, K classes.
 """
 
@@ -74,19 +78,23 @@ def with_examples(model: FeatureModel, run: str | Path, folder: Path) -> Feature
     teacher = _teacher(model, run)
     examples = read_examples(files, teacher, model)
     num_classes = len(examples.class_names)
-    strength = choose_strength(examples.features, examples.classes, examples.groups, num_classes)
-    weight_KT, bias_K = fit_logistic(
-        examples.features, examples.classes, num_classes, strength=strength
-    )
+    features = Standardised()(examples.features)
+    strength = choose_strength(features, examples.classes, examples.groups, num_classes)
+    weight_KT, bias_K = fit_logistic(features, examples.classes, num_classes, strength=strength)
     logger.info(
         "%d classes of %d example images, regularised by %g",
         *(num_classes, len(set(examples.groups)), strength),
     )
-    return with_directions(model, examples.class_names, weight_KT, bias_K)
+    return with_directions(model, examples.class_names, weight_KT, bias_K, standardised=True)
 
 
 def with_directions(
-    model: FeatureModel, class_names: tuple[str, ...], weight_KT: Tensor, bias_K: Tensor
+    model: FeatureModel,
+    class_names: tuple[str, ...],
+    weight_KT: Tensor,
+    bias_K: Tensor,
+    *,
+    standardised: bool,
 ) -> FeatureModel:
     """The same network under a linear head on the direction of its output in the teacher's space.
 
@@ -95,12 +103,14 @@ def with_directions(
         class_names: Names.
         weight_KT: Weights.
         bias_K: Biases.
+        standardised: Whether the weights are for channels of mean 0 and deviation 1 in a scan.
     """
     num_classes, channels = weight_KT.shape
     last = nn.Linear(channels, num_classes)
     last.load_state_dict({"weight": weight_KT.float(), "bias": bias_K.float()})
     assert model.head is not None  # noqa: S101  looked at before a teacher is asked
-    head = nn.Sequential(model.head, Comparable(model.head_widths), _Direction(), last)
+    between = Standardised() if standardised else _Direction()
+    head = nn.Sequential(model.head, Comparable(model.head_widths), between, last)
     head.requires_grad_(requires_grad=False)
     return replace(model, head=head.to(model.device).eval(), class_names=class_names)
 
@@ -235,3 +245,13 @@ class _Direction(nn.Module):
     def forward(self, features_PT: Tensor) -> Tensor:
         """(P, T)."""
         return F.normalize(features_PT, dim=1)
+
+
+class Standardised(nn.Module):
+    """Directions of a scan's points with each channel at mean 0 and deviation 1, at unit length."""
+
+    def forward(self, features_PT: Tensor) -> Tensor:
+        """(P, T)."""
+        unit_PT = F.normalize(features_PT, dim=1)
+        deviation_T = unit_PT.std(0, correction=0).clamp(min=1e-6)
+        return F.normalize((unit_PT - unit_PT.mean(0)) / deviation_T, dim=1)

@@ -11,6 +11,7 @@ from lidistill.apps.load_features import load
 from lidistill.apps.open_vocabulary import with_examples
 from lidistill.apps.recordings import RecordingPlan
 from lidistill.apps.scan_jobs import Existing, check_free
+from lidistill.apps.text_classes import class_names_of, with_text
 from lidistill.cli.recordings import only_recording
 from lidistill.config import FrozenPrecision
 from lidistill.datasets.own.files import read_statistics
@@ -106,13 +107,21 @@ class PredictOptions(ScanOptions):
     examples: Path | None = None
     """Folder with a folder of example images for each class: classes that nobody has labelled in a
     scan. For a distillation, whose teacher's weights are needed."""
+    classes: str | None = None
+    """Names of classes, as in 'car, tree', for a teacher with a text partner."""
+    text: Path | None = None
+    """Folder with that partner: text/ (encoder and tokenizer), and projection or adaptor beside."""
 
     def load(self, run: Path) -> FeatureModel:
         """See ``ScanOptions.load``."""
-        if self.head is not None and self.examples is not None:
-            msg = "--head and --examples each name classes; give one of them."
+        named = [value for value in (self.head, self.examples, self.classes) if value is not None]
+        if len(named) > 1 or (self.classes is None) != (self.text is None):
+            msg = "classes come from one of --head, --examples, or --classes together with --text."
             raise ConfigError(msg)
+        names = None if self.classes is None else class_names_of(self.classes)
         model = ScanOptions.load(self, run)
         if self.examples is not None:
             return with_examples(model, run, self.examples)
+        if names is not None and self.text is not None:
+            return with_text(model, names, self.text)
         return model if self.head is None else with_few_shot_head(model, self.head)
