@@ -15,6 +15,7 @@ from lidistill.apps.demo import run_demo
 from lidistill.cli import COMMANDS, main
 from lidistill.cli import simulate as cli_simulate
 from lidistill.cli.arguments import bind
+from lidistill.datasets import DATASETS
 from lidistill.distill.recipe import PretrainRecipe
 from lidistill.loading.config import SetsConfig
 from lidistill.recipes import apply_overrides, load_recipe
@@ -70,8 +71,12 @@ def test_recipes_and_keys_of_a_documented_command_exist(words, monkeypatch):
         )
         for kind, recipe in zip(LEARNERS, recipes, strict=True):
             load_recipe(recipe, tuple(Plan(output=Path(), changes=changes).changes_of(kind)))
-    elif name in {"evaluate", "submission"}:
-        load_recipe("finetune/scalr-plus/nuscenes", changes)
+    elif name in {"evaluate", "submission", "gap", "robustness"}:
+        of_a_run = tuple(re.sub(r"^\d+\.", "", change) for change in changes)
+        load_recipe("finetune/scalr-plus/nuscenes", of_a_run)
+    elif name == "corrupt":
+        parts = dict(change.split("=", 1) for change in changes)
+        DATASETS[Path(arguments[0]).name](root=Path(arguments[0]), **parts)
     elif name == "simulate" and changes:
         made = []
         monkeypatch.setattr(cli_simulate, "write_drives", lambda *given, **_: made.append(given))
