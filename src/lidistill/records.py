@@ -92,6 +92,8 @@ class Frame:
     views: tuple[CameraView, ...] = ()
     T_world_lidar: NDArray[np.float64] | None = None
     """(4, 4) lidar coordinates to the drive's world coordinates, metres."""
+    time: float | None = None
+    """Of the scan, seconds in its recording's own clock; None where the data set does not say."""
     intensity_statistics: tuple[float, float] | None = None
     """Mean and standard deviation of the sensor's intensity; None: those of ``SENSORS``."""
     ring: NDArray[np.int16] | None = None

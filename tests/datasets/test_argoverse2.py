@@ -60,6 +60,7 @@ def test_points_of_either_lidar_lie_in_the_frame_of_the_upper_one(tmp_path, lida
     assert frame.sensor == f"argoverse2-{lidars}"
     assert frame.frame_id == f"0a1b-log/{START + SWEEP}"
     assert frame.labels is None
+    assert frame.time == (START + SWEEP) / 1e9
     np.testing.assert_allclose(frame.T_world_lidar[:3, 3], [SPEED * 0.1 + UP[4], 0, UP[6]])
 
 

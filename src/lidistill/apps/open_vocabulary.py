@@ -166,6 +166,24 @@ def read_examples(files: dict[str, list[Path]], teacher: Teacher, model: Feature
     )
 
 
+def image_direction(model: FeatureModel, run: str | Path, file: Path) -> NDArray[np.float32]:
+    """(T,) what the teacher says of an image, in the form of the student's targets, of length one.
+
+    Args:
+        model: Of a distillation.
+        run: Where it was loaded from; says the teacher.
+        file: The image.
+
+    Raises:
+        CheckpointError: See ``with_examples``.
+        DatasetNotFoundError: If there is no such file.
+        FileFormatError: If it cannot be read.
+    """
+    image = read_image(file)
+    of_sizes = torch.stack(list(_features(image, _teacher(model, run), model)))
+    return np.asarray(F.normalize(of_sizes.mean(0), dim=0).numpy())
+
+
 @torch.no_grad()
 def _features(image: NDArray[np.uint8], teacher: Teacher, model: FeatureModel) -> Iterator[Tensor]:
     """(T,) of one image in each of its sizes."""

@@ -47,6 +47,13 @@ COMMANDS = {
     "predict": Command(module="features", summary="classes of your own scans"),
     "view": Command(module="view", summary="look at scans and features in a browser"),
     "discover": Command(module="discover", summary="objects of your own scans, without labels"),
+    "index": Command(
+        module="fleet_index",
+        summary="a table of all objects of many drives, to search",
+        goes_on=True,
+    ),
+    "search": Command(module="fleet", summary="the objects of all drives that are most alike"),
+    "select": Command(module="fleet", summary="which frames to label next"),
     "compare": Command(
         module="downstream", summary="all baselines on one budget, in one table", goes_on=True
     ),

@@ -215,7 +215,7 @@ def networks_of(
     for run, name in zip(runs, names, strict=True):
         has_teacher = not (options.no_teacher or is_model_folder(run))
         teacher = teacher_of(load_checkpoint(run), options.device) if has_teacher else None
-        networks.append(Network(name=name, model=_load(run, source, options), teacher=teacher))
+        networks.append(Network(name=name, model=load_for(run, source, options), teacher=teacher))
     return networks
 
 
@@ -229,7 +229,7 @@ def _candidates(source: Source, options: ViewOptions, networks: Sequence[Network
     )
 
 
-def _load(run: Path, source: Source, options: ViewOptions) -> FeatureModel:
+def load_for(run: Path, source: Source, options: ViewOptions) -> FeatureModel:
     """The network of a run, for the lidar of what is shown."""
     sensor, mean, std = options.sensor, None, None
     if options.statistics is not None:

@@ -183,6 +183,7 @@ class Argoverse2:
         points, intensity = self._read_scan(log.scan_path(sweep), calibration)
         return Frame(
             frame_id=_frame_id(log, sweep),
+            time=time_ns / 1e9,
             sensor=self.sensor,
             intensity_statistics=self._statistics,
             points=points,

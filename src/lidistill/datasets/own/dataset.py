@@ -211,6 +211,7 @@ class Folder:
                 if self.config.images != "none" and name in drive.images.get(camera, ())
             ),
             T_world_lidar=drive.poses.get(name),
+            time=drive.times_ns[name] / 1e9 if name in drive.times_ns else None,
         )
 
     def columns(self, index: int) -> Mapping[str, Array]:

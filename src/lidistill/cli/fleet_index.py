@@ -1,0 +1,131 @@
+"""``lidistill index``: a table of all objects of many drives."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from lidistill.apps.features import FeatureModel
+from lidistill.apps.fleet_index import (
+    EncodeFrame,
+    about_index,
+    by_class,
+    by_density,
+    frames_to_do,
+    has_teacher_head,
+    index_frames,
+)
+from lidistill.cli.boxes import DEFAULT_BOXES, Boxes, BoxOptions
+from lidistill.cli.output import OUT, print_json
+from lidistill.cli.view import ViewOptions, load_for
+from lidistill.errors import ConfigError, FileFormatError, require
+from lidistill.fleet.objects import Find
+from lidistill.fleet.table import FleetIndex
+from lidistill.instances.find import InstanceFinder
+from lidistill.training.progress import track
+from lidistill.viewer.sources import Source, open_source
+
+_Run = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+_Data = Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="DATA...")]
+_Index = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="INDEX")]
+_COLUMNS = ("similarity", "frame", "object", "label", "confidence", "x", "y", "z", "points")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexOptions:
+    """What is read, and how it is computed."""
+
+    objects: Literal["density", "class"] = "density"
+    """density: what `lidistill discover` finds; class: objects of the run's classes of things."""
+    no_head: bool = False
+    """Leave out vectors in the teacher's space, which --image needs: less than half the size."""
+    sensor: str | None = None
+    """Which lidar of a data set; of own scans: which of the run's lidars they are from."""
+    statistics: Path | None = None
+    """File of `lidistill data stats` with the intensity statistics of another lidar."""
+    intensity: str | None = None
+    """Column of own scans to take as intensity; none: there is none. Default: the usual names."""
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:1."""
+
+    def model(self, run: Path, source: Source) -> FeatureModel:
+        """The network of a run, for the lidar of what is read."""
+        options = ViewOptions(
+            sensor=self.sensor, statistics=self.statistics, no_teacher=True, device=self.device
+        )
+        return load_for(run, source, options)
+
+    def source(self, data: Sequence[Path]) -> Source:
+        """What is read."""
+        return open_source(data, sensor=self.sensor, intensity=self.intensity)
+
+
+_Options = Annotated[IndexOptions, tyro.conf.arg(name="")]
+
+
+def index(
+    run: _Run,
+    data: _Data,
+    /,
+    *,
+    output: str,
+    boxes: Boxes = DEFAULT_BOXES,
+    options: _Options = IndexOptions(),
+    json: bool = False,
+) -> None:
+    """A table of all objects of many drives, to search: features, classes, boxes, image crops.
+
+    Example: lidistill index runs/pretrain/pandaset-002 /data/pandaset --output index
+
+    The same command goes on where it was stopped, and takes in frames that were added since.
+
+    Args:
+        run: Run folder of a distillation, a probe or a fine-tuning, a checkpoint or model folder.
+        data: A data set; or scan files, folders of scans, drives.
+        output: Folder of the index; or on an object store, s3://bucket/index.
+        boxes: How objects of a class are told apart.
+        options: What is read.
+        json: Print one JSON object instead of text.
+    """
+    require("lancedb", extra="fleet")
+    source = options.source(data)
+    model = options.model(run, source)
+    find = _find(model, run, options, boxes)
+    head = has_teacher_head(model) and not options.no_head
+    about = about_index(
+        model,
+        run=str(run.resolve()),
+        data=[str(one.resolve()) for one in data],
+        sensor=options.sensor,
+        head=head,
+    )
+    table = FleetIndex.create(output, about)
+    total = len(frames_to_do(source.dataset, table))
+    skipped = len(source.dataset) - total
+    steps = index_frames(source.dataset, EncodeFrame(model=model, head=head), find, table)
+    results = list(track(steps, "frames", total=total))
+    table.build()
+    failed = [one for one in results if one.reason]
+    objects = sum(len(one.objects) for one in results)
+    if json:
+        reasons = [{"frame": one.frame, "reason": one.reason} for one in failed]
+        record = {"index": output, "frames": len(results), "objects": objects, "skipped": skipped}
+        print_json(record | {"all_objects": table.num_objects, "failed": reasons})
+    else:
+        OUT.print(f"{len(results)} frames, {objects:,} objects; {skipped} frames were there before")
+        OUT.print(f"index       {output} ({table.num_objects:,} objects)")
+    if failed:
+        msg = f"{len(failed)} of {len(results)} frames could not be used, first: {failed[0].reason}"
+        raise FileFormatError(msg)
+
+
+def _find(model: FeatureModel, run: Path, options: IndexOptions, boxes: BoxOptions) -> Find:
+    if options.objects == "density":
+        return by_density()
+    if not model.class_names:
+        msg = f"--objects class: {run} has learned no classes; give density, or another run."
+        raise ConfigError(msg)
+    names = model.class_names
+    return by_class(InstanceFinder(boxes.config(names), names))
