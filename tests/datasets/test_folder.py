@@ -45,6 +45,12 @@ def test_a_recording_without_drives_is_one_scene(tmp_path):
     assert alone.parts.drives == ("yard",)
 
 
+def test_a_frame_says_when_its_scan_was_taken_where_the_recording_does(root):
+    (root / "a" / "scans" / "times.csv").write_text("name,seconds\n000000,10\n000001,10.5\n")
+    dataset = read(root)
+    assert [dataset[i].time for i in range(4)] == [10.0, 10.5, None, None]
+
+
 def test_frames_come_in_order_with_the_stored_values(root):
     dataset = read(root)
     assert dataset.frame_ids == ("a/000000", "a/000001", "b/000000", "b/000001")
