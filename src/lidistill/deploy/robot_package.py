@@ -90,7 +90,7 @@ def write_robot_package(
     require("onnxruntime", extra="onnx")
     sensor = _sensor(model, options)
     scans = [read_scan(file) for file in options.scans] or _made_scans()
-    samples = [_sample(scan, model, sensor) for scan in scans]
+    samples = [sample_of(scan, model, sensor) for scan in scans]
     found: dict[torch.dtype, tuple[Comparison, ...]] = {}
     outputs: tuple[str, ...] = ()
     for dtype, file in ((torch.float32, NETWORK), (torch.float16, HALF)):
@@ -143,7 +143,7 @@ def _sensor(model: Model, options: RobotOptions) -> Sensor:
     return model.sensor(options.sensor, source=str(model.path))
 
 
-def _sample(scan: Scan, model: Model, sensor: Sensor) -> Sample:
+def sample_of(scan: Scan, model: Model, sensor: Sensor) -> Sample:
     """A scan as evaluation prepares it."""
     unknown = scan.intensity is None or not np.isfinite(sensor.intensity_std)
     values = np.zeros(len(scan.points), np.float32) if unknown else scan.intensity
