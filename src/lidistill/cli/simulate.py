@@ -25,7 +25,8 @@ def simulate(
     Args:
         root: Folder of the data set; a second call continues.
         settings: format=pandaset, nuscenes or semantic_kitti, seed, train_drives, val_drives,
-            frames, frame_rate, image_size_hw, column_step, wetness, train_districts, val_districts.
+            frames, frame_rate, image_size_hw, column_step, wetness, lidar_offset_m, lidar_turn_deg,
+            train_districts, val_districts.
         workers: Processes that simulate.
         json: Print one JSON object instead of text.
     """

@@ -27,7 +27,7 @@ def heat_map(
     if values.shape != (len(rows), len(columns)):
         msg = f"{values.shape} values for {len(rows)} rows and {len(columns)} columns"
         raise ValueError(msg)
-    size = (3.2 + 1.5 * len(columns), 1.4 + 0.27 * len(rows))
+    size = (3.2 + 1.6 * len(columns), 1.4 + 0.24 * len(rows))
     figure = Figure(figsize=size, dpi=120, layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
     axis = figure.subplots()
@@ -44,6 +44,6 @@ def heat_map(
     names = [name.replace("$", r"\$") for name in columns]
     axis.set_xticks(range(len(columns)), names, rotation=20, ha="right")
     axis.set_yticks(range(len(rows)), rows)
-    axis.set_title(f"mIoU, percent (difference to {rows[0]})")
+    axis.set_title(f"mIoU, percent\n(difference to {rows[0]})", fontsize=10)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, format="png")

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from importlib import resources
-from typing import Annotated, Final, Self
+from typing import Annotated, Any, Final, Self
 
 import yaml
 from pydantic import Field, model_validator
@@ -20,6 +20,10 @@ _MOST_DRIVES: Final[dict[Format, tuple[int, int]]] = {  # the official train and
 }
 
 
+_LATER: Final = frozenset({"lidar_offset_m", "lidar_turn_deg"})
+_FARTHEST_MOUNTING: Final = 1.0  # metres from where the data set's lidar is
+
+
 class SimulationConfig(Config):
     """What to simulate; the same configuration gives the same bytes."""
 
@@ -32,6 +36,8 @@ class SimulationConfig(Config):
     image_size_hw: Size | None = None  # None: PandaSet 270 480, nuScenes 450 800, KITTI 376 1241
     column_step: Annotated[int, Field(ge=1)] = 1  # 2: every second column of the lidars
     wetness: Annotated[float, Field(ge=0, le=1)] = 0.0  # of the ground, for the lidars only
+    lidar_offset_m: tuple[float, float, float] = (0.0, 0.0, 0.0)  # forward, left, up
+    lidar_turn_deg: tuple[float, float, float] = (0.0, 0.0, 0.0)  # roll, pitch, yaw
     train_districts: tuple[str, ...] = ("rowhouses", "industrial", "suburb")  # in turn
     val_districts: tuple[str, ...] = ("downtown",)
 
@@ -49,12 +55,25 @@ class SimulationConfig(Config):
                 raise ValueError(msg)
             for name in names:
                 district(name)
+        if max(map(abs, self.lidar_offset_m)) > _FARTHEST_MOUNTING:
+            msg = f"lidar_offset_m {self.lidar_offset_m} leaves the vehicle; at most 1 m each way"
+            raise ValueError(msg)
         return self
+
+    def recorded(self) -> dict[str, Any]:
+        """What a folder says about itself.
+
+        Settings that came later are in it only where they change something, so that folders of
+        earlier versions are still known.
+        """
+        values = self.model_dump(mode="json")
+        return {key: value for key, value in values.items() if key not in _LATER or any(value)}
 
     @property
     def rig(self) -> Rig:
-        """The vehicle, with cameras of the wanted size."""
-        return RIGS[self.format].with_images(self.image_size_hw)
+        """The vehicle, with cameras of the wanted size and lidars where they are wanted."""
+        rig = RIGS[self.format].with_images(self.image_size_hw)
+        return rig.with_lidars_moved(self.lidar_offset_m, self.lidar_turn_deg)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,9 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
+
+from lidistill.geometry import invert_rigid, rigid
 
 Float64: TypeAlias = NDArray[np.float64]
 
@@ -102,3 +105,29 @@ class Rig:
         size = size_hw or self.image_hw
         cameras = tuple(camera.resized(size) for camera in self.cameras)
         return dataclasses.replace(self, cameras=cameras)
+
+    def with_lidars_moved(
+        self, offset_m: tuple[float, float, float], turn_deg: tuple[float, float, float]
+    ) -> "Rig":
+        """The same rig with all lidars mounted elsewhere; its cameras stay.
+
+        Args:
+            offset_m: Forward, left and up.
+            turn_deg: Roll, pitch and yaw of each lidar about its own place, counter-clockwise about
+                the vehicle's forward, left and upward axes; yaw first.
+        """
+        if not any((*offset_m, *turn_deg)):
+            return self
+        turn = Rotation.from_euler("ZYX", turn_deg[::-1], degrees=True).as_matrix()
+        return dataclasses.replace(
+            self, lidars=tuple(self._moved(one, np.array(offset_m), turn) for one in self.lidars)
+        )
+
+    def _moved(self, lidar: LidarModel, offset_m: Float64, turn: Float64) -> LidarModel:
+        T_ego_lidar = self.T_ego_body @ lidar.T_body_lidar
+        T_ego_moved = rigid(turn @ T_ego_lidar[:3, :3], T_ego_lidar[:3, 3] + offset_m)
+        roof = lidar.roof
+        if roof is not None:
+            roof = dataclasses.replace(roof, below=roof.below + float(offset_m[2]))
+        T_body_lidar = invert_rigid(self.T_ego_body) @ T_ego_moved
+        return dataclasses.replace(lidar, T_body_lidar=T_body_lidar, roof=roof)

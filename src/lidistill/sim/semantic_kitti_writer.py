@@ -51,7 +51,8 @@ class SemanticKittiWriter:
             K = log.rig.cameras[0].K
             shifts = (np.eye(4), _GREY_RIGHT, T_COLOR_GREY, _COLOR_RIGHT)
             lines = [f"P{i}: {_numbers(K @ shift[:3])}" for i, shift in enumerate(shifts)]
-            lines.append(f"Tr: {_numbers(T_GREY_LIDAR[:3])}")
+            T_grey_lidar = T_GREY_LIDAR @ log.rig.lidars[0].T_body_lidar
+            lines.append(f"Tr: {_numbers(T_grey_lidar[:3])}")
             _write_lines(folder / "calib.txt", lines)
             T_world_grey = log.T_world_body @ invert_rigid(T_GREY_LIDAR)
             poses = invert_rigid(T_world_grey[0]) @ T_world_grey

@@ -99,7 +99,7 @@ def _silent(done: int, total: int) -> None:
 
 def _claim(root: Path, config: SimulationConfig) -> None:
     record = root / _RECORD
-    settings = json.dumps(config.model_dump(mode="json"), indent=1) + "\n"
+    settings = json.dumps(config.recorded(), indent=1) + "\n"
     if record.is_file():
         if record.read_text("utf-8") != settings:
             msg = (
