@@ -5,10 +5,12 @@ import pytest
 from fakes.command import run
 from fakes.pandaset import Camera, Drive, write_drive
 from fakes.runs import CAR, pretrain_values, probe_values, write_world
+from fakes.texts import write_adaptor, write_projection, write_text_encoder
 from PIL import Image
 
 from lidistill.apps import fleet_index
 from lidistill.apps.open_vocabulary import image_direction
+from lidistill.apps.text_classes import text_directions
 from lidistill.cli.fleet_index import IndexOptions
 from lidistill.distill.run import pretrain
 from lidistill.errors import require
@@ -188,6 +190,24 @@ def test_an_image_is_compared_in_the_teachers_space(world, index, tmp_path, caps
     assert best["similarity"] == pytest.approx(float(heads[best["object"] - 1] @ wanted), abs=1e-4)
 
 
+def test_words_are_compared_through_the_teachers_text_partner(world, index, tmp_path, capsys):
+    partner = tmp_path / "partner"
+    write_text_encoder(partner / "text", "clip")
+    options = ("--partner", partner, "--device", "cpu", "--json", "--count", 3)
+    write_adaptor(partner / "adaptor.safetensors", 32)
+    status, _, err = run(capsys, "search", index, "--text", "car", *options)
+    assert (status, "an adaptor leads the other way" in err.replace("\n", " ")) == (2, True)
+    write_projection(partner / "projection.safetensors", 32)
+    status, out, err = run(capsys, "search", index, "--text", "car", *options)
+    assert status == 0, err
+    rows = json.loads(out)["objects"]
+    model, _ = opened(world)
+    wanted = text_directions(model, ("car",), partner)[0].numpy()
+    direct = FleetIndex.open(str(index)).nearest(wanted, "head", 3)
+    assert [(r["frame"], r["object"]) for r in rows] == [(r["frame"], r["object"]) for r in direct]
+    assert rows[0]["similarity"] == pytest.approx(direct[0]["similarity"], abs=1e-5)
+
+
 def test_a_probe_gives_every_object_its_class(world, tmp_path, capsys):
     output = tmp_path / "index"
     status, _, err = run(
@@ -241,12 +261,12 @@ def test_frames_are_chosen(index, capsys, strategy):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ((), "give one of --point, --image, --label"),
+        ((), "give one of --point, --image, --label, --text"),
         (("--point", "a:1", "--label", "car"), "found 2"),
         (("--point", "a"), "expected FRAME:INDEX"),
         (("--point", "no/such:1"), "unknown frame"),
         (("--label", "car"), "predicts no classes"),
-        (("--text", "a red car"), "no partner that reads text"),
+        (("--text", "a red car"), "--text needs --partner FOLDER"),
         (("--image", "/no/such.jpg"), "--image: '/no/such.jpg' is no file"),
         (("--label", "car", "--count", 0), "--count 0"),
     ],

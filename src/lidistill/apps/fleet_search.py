@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from lidistill.apps.features import FeatureModel
 from lidistill.apps.fleet_index import EncodeFrame
 from lidistill.apps.open_vocabulary import image_direction
+from lidistill.apps.text_classes import text_directions
 from lidistill.datasets import FrameDataset
 from lidistill.errors import (
     ConfigError,
@@ -70,16 +71,48 @@ def image_query(index: FleetIndex, model: FeatureModel, file: Path) -> NDArray[n
     Raises:
         ConfigError: If the index has no vectors in the teacher's space.
     """
-    if not index.about.head_channels:
-        msg = (
-            "--image compares in the teacher's space, which this index lacks: index a run of "
-            "`lidistill pretrain`, without --no-head."
-        )
-        raise ConfigError(msg)
+    _check_head(index, "--image")
     if not file.is_file():
         msg = f"--image: {shown(str(file))} is no file; give an image of what you look for."
         raise ConfigError(msg)
     return image_direction(model, index.about.run, file)
+
+
+def text_query(
+    index: FleetIndex, model: FeatureModel, words: str, partner: Path
+) -> NDArray[np.floating]:
+    """(T,) where words lie in the teacher's space.
+
+    Args:
+        index: Of objects.
+        model: The network of the index.
+        words: What is looked for.
+        partner: Folder of the teacher's text partner; see ``text_classes``.
+
+    Raises:
+        CheckpointError: If partner and teacher do not fit.
+        ConfigError: If the index has no vectors in the teacher's space, or the partner leads from
+            there to texts, not back.
+        WeightsNotFoundError: If the folder holds no partner.
+    """
+    _check_head(index, "--text")
+    found = text_directions(model, (words,), partner)
+    if found is None:
+        msg = (
+            f"--text: {partner} holds no projection from texts into the teacher's space (an "
+            "adaptor leads the other way); classes by names: lidistill predict --classes."
+        )
+        raise ConfigError(msg)
+    return np.asarray(found[0].numpy())
+
+
+def _check_head(index: FleetIndex, option: str) -> None:
+    if not index.about.head_channels:
+        msg = (
+            f"{option} compares in the teacher's space, which this index lacks: index a run of "
+            "`lidistill pretrain`, without --no-head."
+        )
+        raise ConfigError(msg)
 
 
 def class_query(index: FleetIndex, name: str, count: int) -> list[dict[str, Any]]:

@@ -69,21 +69,11 @@ def with_text(model: FeatureModel, names: Sequence[str], folder: Path) -> Featur
         WeightsNotFoundError: If the folder holds no partner.
         CheckpointError: If partner and student do not fit.
     """
-    if model.head is None or model.class_names:
-        msg = f"{model.checkpoint} has no head into its teacher's space; give a distillation."
-        raise CheckpointError(msg)
-    texts_KS = encode_texts(names, folder / "text")
-    channels = sum(model.head_widths)
-    if (file := _weights(folder, "projection")) is not None:
-        projection = read_projection(file, texts_KS.shape[1], channels)
-        with torch.no_grad():
-            directions_KT = F.normalize(projection(texts_KS), dim=1)
-        if model.teacher_mean is not None:
-            # The student knows what differs from the mean; a text has the length of the mean.
-            mean_T = torch.from_numpy(model.teacher_mean).float()
-            directions_KT = F.normalize(directions_KT * mean_T.norm() - mean_T, dim=1)
+    if (directions_KT := text_directions(model, names, folder)) is not None:
         none_K = torch.zeros(len(names))
         return with_directions(model, tuple(names), directions_KT, none_K, standardised=False)
+    texts_KS = encode_texts(names, folder / "text")
+    channels = sum(model.head_widths)
     if (file := _weights(folder, "adaptor")) is None:
         msg = (
             f"{folder} holds neither projection nor adaptor ({', '.join(_ENDINGS)}); give a folder "
@@ -97,11 +87,34 @@ def with_text(model: FeatureModel, names: Sequence[str], folder: Path) -> Featur
         )
         raise CheckpointError(msg)
     adaptor = read_adaptor(file, channels, texts_KS.shape[1])
+    assert model.head is not None  # noqa: S101  looked at above
     head = nn.Sequential(
         model.head, Comparable(model.head_widths), _WithLength(channels), adaptor, _Cosine(texts_KS)
     )
     head.requires_grad_(requires_grad=False)
     return replace(model, head=head.to(model.device).eval(), class_names=tuple(names))
+
+
+@torch.no_grad()
+def text_directions(model: FeatureModel, names: Sequence[str], folder: Path) -> Tensor | None:
+    """(K, T) directions of texts in the teacher's space; None where nothing leads there.
+
+    A projection leads from texts to the teacher's patches; an adaptor goes the other way. Arguments
+    and errors are those of ``with_text``.
+    """
+    if model.head is None or model.class_names:
+        msg = f"{model.checkpoint} has no head into its teacher's space; give a distillation."
+        raise CheckpointError(msg)
+    if (file := _weights(folder, "projection")) is None:
+        return None
+    texts_KS = encode_texts(names, folder / "text")
+    projection = read_projection(file, texts_KS.shape[1], sum(model.head_widths))
+    directions_KT = F.normalize(projection(texts_KS), dim=1)
+    if model.teacher_mean is None:
+        return directions_KT
+    # The student knows what differs from the mean; a text has the length of the mean.
+    mean_T = torch.from_numpy(model.teacher_mean).float()
+    return F.normalize(directions_KT * mean_T.norm() - mean_T, dim=1)
 
 
 @torch.no_grad()

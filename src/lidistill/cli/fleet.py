@@ -11,7 +11,13 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from lidistill.apps.feature_tables import weights_digest
-from lidistill.apps.fleet_search import class_query, image_query, point_direction, write_sheet
+from lidistill.apps.fleet_search import (
+    class_query,
+    image_query,
+    point_direction,
+    text_query,
+    write_sheet,
+)
 from lidistill.apps.fleet_select import select_frames
 from lidistill.cli.fleet_index import IndexOptions
 from lidistill.cli.output import OUT, positive, print_json
@@ -37,7 +43,9 @@ class Query:
     label: str | None = None
     """Objects predicted to be of this class, the surest first."""
     text: str | None = None
-    """What is like these words; only where the run's teacher understands words."""
+    """What is like these words, for a teacher with a text partner."""
+    partner: Path | None = None
+    """Folder with that partner: text/ (encoder and tokenizer), and projection beside it."""
 
     def given(self) -> tuple[str, str]:
         """The one that is given, and its value.
@@ -45,16 +53,21 @@ class Query:
         Raises:
             ConfigError: If it is none, or several.
         """
-        if self.text is not None:
+        if self.text is not None and self.partner is None:
             msg = (
-                "--text: the teacher of this run has no partner that reads text; search by an "
-                "image of the thing (--image), a point of it (--point), or a class (--label)."
+                "--text needs --partner FOLDER, which reads text for the run's teacher; without "
+                "one search by an image of the thing (--image), a point of it, or a class."
             )
             raise ConfigError(msg)
-        every = {"point": self.point, "image": self.image, "label": self.label}
+        every = {
+            "point": self.point,
+            "image": self.image,
+            "label": self.label,
+            "text": self.text,
+        }
         found = [(name, str(value)) for name, value in every.items() if value is not None]
         if len(found) != 1:
-            msg = f"give one of --point, --image, --label; found {len(found)}."
+            msg = f"give one of --point, --image, --label, --text; found {len(found)}."
             raise ConfigError(msg)
         return found[0]
 
@@ -159,7 +172,9 @@ def _vector(table: FleetIndex, query: Query, device: str) -> tuple[NDArray[np.fl
         raise ConfigError(msg)
     if query.image is not None:
         return image_query(table, model, query.image), "head"
-    assert query.point is not None  # noqa: S101  one of the three is given
+    if query.text is not None and query.partner is not None:
+        return text_query(table, model, query.text, query.partner), "head"
+    assert query.point is not None  # noqa: S101  one of the four is given
     return point_direction(model, source.dataset, query.point), "vector"
 
 
