@@ -14,6 +14,7 @@ from fakes.command import run
 
 import lidistill
 from deploy.conftest import cloud
+from deploy.test_model_folder import write_format_1
 from lidistill.backbones import WaffleIronConfig
 from lidistill.deploy.export import export
 from lidistill.deploy.onnx_check import Comparison, check_agreement
@@ -212,3 +213,17 @@ def test_gelu_and_batch_norms_export_too(tmp_path):
     (session,) = sessions(tmp_path, "n.onnx")
     expected = network.for_inference()(other).numpy()
     np.testing.assert_allclose(session.run(None, feed)[0], expected, atol=1e-4)
+
+
+def test_a_folder_without_intensity_becomes_onnx_too(tmp_path, alone):
+    source = write_format_1(tmp_path / "old")
+    export(source, tmp_path / "new", robot=RobotOptions(repeats=1))
+    settings = json.loads((tmp_path / "new" / "network.json").read_text())
+    assert settings["intensity_std"] is None
+    assert settings["channels"] == ["x", "y", "z"]
+    points, intensity = cloud(200)
+    scan = alone.prepare(points, intensity, settings)
+    (session,) = sessions(tmp_path / "new", "network.onnx")
+    found = alone.classes_of(session.run(["logits"], scan.feed)[0], scan)
+    expected = lidistill.load(source, "cpu").predict(points, None)
+    np.testing.assert_array_equal(found, expected)
