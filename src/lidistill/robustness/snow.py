@@ -52,7 +52,7 @@ def snow(scan: CleanScan, severity: Severity, rng: np.random.Generator) -> Corru
         table=flake_table(step_of(severity)),
     )
     added = echoes.kind == SNOW
-    lost = echoes.intensity <= _drowned_below(scan, distance, intensity)
+    lost = echoes.intensity <= drowned_below(scan, distance, intensity)
     kept = np.flatnonzero(added | ~lost)
     points = scan.points[kept]
     moved = added[kept]
@@ -80,8 +80,14 @@ def snow_channel(scan: CleanScan) -> NDArray[np.int64]:
     return np.clip(channel, 0, NUM_PATTERNS - 1).astype(np.int64)
 
 
-def _drowned_below(scan: CleanScan, distance: Float64, intensity: Float64) -> Float64:
-    """(N,) intensity up to which an echo is lost: a parabola through the noise of the ground."""
+def drowned_below(scan: CleanScan, distance: Float64, intensity: Float64) -> Float64:
+    """(N,) intensity up to which an echo is lost: a parabola through the noise of the ground.
+
+    Args:
+        scan: Labelled points.
+        distance: (N,) their range, metres.
+        intensity: (N,) 0 to 255.
+    """
     where = np.flatnonzero(on_ground(scan, "snow"))
     if len(where) < MIN_GROUND:
         return np.full(len(scan), -np.inf)
