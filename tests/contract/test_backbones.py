@@ -13,7 +13,7 @@ from fakes.runs import finetune_values, pretrain_values, probe_values, write_wor
 
 from lidistill.apps.estimate import estimate
 from lidistill.apps.load_features import load
-from lidistill.backbones import BACKBONES
+from lidistill.backbones import BACKBONES, Backbone
 from lidistill.datasets.sensors import Sensor
 from lidistill.distill.run import pretrain
 from lidistill.errors import ConfigError
@@ -271,3 +271,19 @@ def test_changes_that_the_stored_network_does_not_know_are_one_clear_line(distil
     values = probe_values(world) | {"network": {"grid": {}}}
     with pytest.raises(ConfigError, match=r"network.grid: .*of the kind 'pointwise'"):
         train_and_score(recipe(values, f"output={json.dumps(str(world / 'refused'))}"))
+
+
+def test_a_form_for_other_runtimes_computes_the_same_or_there_is_none(config, backbone):
+    backbone.eval()
+    if type(backbone).export_form is Backbone.export_form:
+        with pytest.raises(ConfigError, match="--onnx"):
+            backbone.export_form()
+        return
+    form, batch = backbone.export_form(), batch_of(config, (40,))
+    feed = form.feed(batch)
+    assert len(feed) == len(form.inputs)
+    for name, axis in form.point_axes.items():
+        assert feed[form.inputs.index(name)].shape[axis] == 40
+    with torch.no_grad():
+        torch.testing.assert_close(form.network(*feed), backbone(batch), atol=1e-5, rtol=1e-4)
+    json.dumps(dict(form.settings))  # whoever has no lidistill reads them
