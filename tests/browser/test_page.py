@@ -9,6 +9,7 @@ import pytest
 from fakes.view_page import Scan, View, write_file, write_folder
 
 from browser.conftest import Page
+from lidistill.viewer.notebook import Page as Notebook
 
 HOSTILE = '<img src=x onerror="window.broken=1"><script>window.broken=1</script>\u202e"\'`</script>'
 AXE = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa")
@@ -42,6 +43,20 @@ def test_one_file_does_what_the_folder_does(new_page, small_page, tmp_path):
         page.js("lidistill.setFrame(1)")
         heats.append(page.numbers("lidistill.heat()"))
     assert heats[0] == heats[1]
+
+
+def test_a_page_inside_a_notebook_works_within_its_walls(browser, tmp_path):
+    shown = Notebook(write_file(tmp_path / "page.html", small_view()).read_text("utf-8"))
+    outer = tmp_path / "notebook.html"
+    outer.write_text(f"<!doctype html><title>notebook</title>{shown._repr_html_()}", "utf-8")
+    page = Page(browser)
+    page.tab.goto(outer.as_uri())
+    (frame,) = page.tab.main_frame.child_frames
+    frame.wait_for_function("window.lidistill !== undefined")
+    frame.evaluate("lidistill.ready.then(() => lidistill.pick(5))")
+    page.tab.wait_for_timeout(500)  # the time after which a page of its own writes its address
+    assert frame.evaluate("lidistill.heat().length") == 400
+    page.close()
 
 
 def test_a_link_restores_the_view(new_page, small_page):

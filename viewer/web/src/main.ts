@@ -76,7 +76,7 @@ function follow(session: Session, stage: Stage): void {
     clearTimeout(timer);
     timer = window.setTimeout(() => {
       written = toHash(session.state);
-      history.replaceState(null, "", written);
+      writeAddress(written);
     }, 250);
   });
   session.on("shown", () => {
@@ -98,6 +98,11 @@ function follow(session: Session, stage: Stage): void {
   const ready = new Promise<void>((done) => (resolve = done));
   session.on("shown", resolve);
   window.lidistill = hooksOf(session, stage, ready);
+}
+
+/** A page inside another one, as in a notebook, may have no address of its own to write to. */
+function writeAddress(hash: string): void {
+  if (location.protocol !== "about:") history.replaceState(null, "", hash);
 }
 
 async function open(): Promise<void> {

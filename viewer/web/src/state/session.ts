@@ -17,6 +17,8 @@ export interface Shown {
   readonly panels: readonly { readonly choice: Choice | null; readonly picture: Picture }[];
 }
 
+const PATIENCE = 500; // milliseconds until the page says that it is loading
+
 export class Session implements Sources {
   readonly store: Store;
   readonly heat: Heat;
@@ -72,7 +74,7 @@ export class Session implements Sources {
 
   refresh(): Promise<void> {
     const run = ++this.run;
-    this.working = this.load(run).catch((error: unknown) => {
+    this.working = this.tellIfSlow(this.load(run)).catch((error: unknown) => {
       if (run === this.run) this.say(error instanceof Error ? error.message : String(error));
     });
     return this.working;
@@ -120,6 +122,17 @@ export class Session implements Sources {
       run = this.run;
       await this.working;
     }
+  }
+
+  /** A server may have to run the network first. */
+  private async tellIfSlow(work: Promise<void>): Promise<void> {
+    let told = false;
+    const timer = setTimeout(() => {
+      told = true;
+      this.say("Loading");
+    }, PATIENCE);
+    await work.finally(() => clearTimeout(timer));
+    if (told) this.say("");
   }
 
   private async load(run: number): Promise<void> {

@@ -12,7 +12,7 @@ export class Enlarged {
   readonly element: HTMLDialogElement;
   private readonly title = el("h2", {});
   private readonly place = el("div", {
-    class: "large", tabindex: 0, autofocus: true, role: "application",
+    class: "large", tabindex: 0, role: "application",
     "aria-label": "The image. Arrow keys move a crosshair, Enter sets a seed there, Page Up and Page Down change the image.",
   });
   private readonly box = el("div", { class: "box", hidden: true });
@@ -47,7 +47,10 @@ export class Enlarged {
     this.place.style.setProperty("--shape", String(info.width / info.height));
     this.place.replaceChildren(this.view.element);
     this.view.element.append(this.box);
-    if (!this.element.open) this.element.showModal();
+    if (!this.element.open) {
+      this.element.showModal();
+      this.place.focus();
+    }
     void this.session.attempt(() => this.draw());
   }
 

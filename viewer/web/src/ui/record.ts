@@ -9,6 +9,7 @@ const SECONDS = 6;
 const RATE = 30;
 
 export async function copyLink(session: Session): Promise<void> {
+  if (location.protocol === "about:") throw new Error("This page stands inside another one and has no address: save it as a file first.");
   const address = `${location.href.split("#")[0]}${toHash(session.state)}`;
   await navigator.clipboard.writeText(address);
   session.say("The link is copied.");
