@@ -34,7 +34,7 @@ def make_index(run: Path, data: Path, drive: str, frames: str, folder: Path) -> 
     values = {"root": data, "sensor": "pandar64", "split": "all", "drives": (drive,)}
     config = PandaSetConfig.model_validate(values | {"frames": frames, "missing": "skip"})
     model = load(run, "cpu", sensor="pandar64")
-    about = about_index(model, run=str(run), data=[str(data)], sensor="pandar64", head=False)
+    about = about_index(model, run=run, data=[data], head=False, sensor="pandar64")
     index = FleetIndex.create(str(folder), about)
     encode = EncodeFrame(model=model, head=False)
     for _ in index_frames(config.build(), encode, by_density(), index):

@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from lidistill.fleet.table import FleetIndex
 from lidistill.instances.objects import find_objects, mean_features
 from lidistill.recipes import apply_overrides
 from lidistill.segment.report import train_and_score
+from lidistill.training.run_lock import RunLock
 
 
 @pytest.fixture(scope="module")
@@ -62,8 +64,8 @@ def make_index(world, output):
     model = options.model(world / "pretrain", source)
     about = fleet_index.about_index(
         model,
-        run=str(world / "pretrain"),
-        data=[str(world / "posts")],
+        run=world / "pretrain",
+        data=[world / "posts"],
         sensor="pandar64",
         head=True,
     )
@@ -133,6 +135,67 @@ def test_frames_that_come_later_are_taken_in(world, index, tmp_path, monkeypatch
     whole, grown = (FleetIndex.open(str(one)) for one in (index, tmp_path / "index"))
     assert grown.num_objects == whole.num_objects
     assert [r["frame"] for r in grown.frames()] == [r["frame"] for r in whole.frames()]
+
+
+def test_a_frame_that_cannot_be_read_ends_nothing_and_is_tried_again(world, tmp_path, capsys):
+    shutil.copytree(world / "posts", tmp_path / "data")
+    scan = tmp_path / "data" / "001" / "lidar" / "02.pkl.gz"
+    whole = scan.read_bytes()
+    scan.write_bytes(whole[:100])
+    command = ("index", world / "pretrain", tmp_path / "data", "--output", tmp_path / "index")
+    options = ("--sensor", "pandar64", "--device", "cpu", "--json")
+    status, out, err = run(capsys, *command, *options)
+    assert status == 2
+    assert "1 of 4 frames could not be used, first: " in err
+    assert "02.pkl.gz" in err
+    record = json.loads(out)
+    assert record["all_objects"] == 6
+    assert [one["frame"] for one in record["failed"]] == ["001/02/pandar64"]
+    scan.write_bytes(whole)
+    status, out, err = run(capsys, *command, *options)
+    assert status == 0, err
+    again = json.loads(out)
+    assert (again["frames"], again["skipped"], again["all_objects"]) == (1, 3, 8)
+    rows = FleetIndex.open(str(tmp_path / "index")).frames()
+    assert [(row["frame"], row["reason"]) for row in rows] == [
+        (f"001/0{number}/pandar64", "") for number in range(4)
+    ]
+
+
+def test_own_scans_are_asked_as_they_were_read(world, tmp_path, capsys):
+    scan = tmp_path / "scans" / "a.npz"
+    scan.parent.mkdir()
+    frame = opened(world)[1][0]
+    x, y, z = frame.points.T
+    np.savez(scan, x=x, y=y, z=z, echo=frame.intensity)
+    command = ("index", world / "pretrain", scan.parent, "--output", tmp_path / "index")
+    options = ("--sensor", "pandar64", "--intensity", "echo", "--device", "cpu", "--json")
+    status, out, err = run(capsys, *command, *options)
+    assert status == 0, err
+    assert json.loads(out)["objects"] == 2
+    point = int(np.flatnonzero(find_objects(frame.points)[0] == 1)[0])
+    question = ("--point", f"a:{point}", "--device", "cpu", "--json")
+    status, out, err = run(capsys, "search", tmp_path / "index", *question)
+    assert status == 0, err
+    rows = json.loads(out)["objects"]
+    assert {row["frame"] for row in rows} == {"a"}
+    assert rows[0]["image"] is None
+
+
+def test_one_process_writes_an_index(world, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    output = tmp_path / "index"
+    status, _, err = run(capsys, "index", world / "pretrain", world / "posts", "--output", output)
+    assert (status, "call it without torchrun" in err) == (2, True)
+    assert not output.exists()
+
+
+def test_two_calls_do_not_write_one_index_at_once(world, tmp_path, capsys):
+    command = ("index", world / "pretrain", world / "posts", "--output", tmp_path / "index")
+    with RunLock(tmp_path / "index"):
+        status, _, err = run(capsys, *command, "--sensor", "pandar64", "--device", "cpu")
+    assert status != 0
+    assert "is in use by another run" in err
 
 
 def test_a_point_finds_what_is_like_it(world, index, tmp_path, capsys):
@@ -240,6 +303,15 @@ def test_a_probe_gives_every_object_its_class(world, tmp_path, capsys):
     assert "look        lidistill view " in out
     status, _, err = run(capsys, "search", output, "--label", f"{name}x")
     assert (status, f"did you mean {name!r}?" in err) == (2, True)
+    rest = ("index", world / "probe-backbone", world / "posts", "--output", output)
+    status, _, err = run(
+        capsys, *rest, "--sensor", "pandar64", "--device", "cpu", "--objects", "class"
+    )
+    assert (status, "was made with objects 'density'" in err) == (2, True)
+    objects = ("--objects", "class", "--sensor", "pandar64", "--device", "cpu", "--json")
+    status, out, err = run(capsys, *rest[:-1], tmp_path / "things", *objects)
+    assert status == 0, err
+    assert json.loads(out)["frames"] == 4
     status, _, err = run(capsys, "search", output, "--image", world / "none.jpg")
     assert (status, "teacher's space, which this index lacks" in err) == (2, True)
     status, out, _ = run(capsys, "select", output, "--count", 2, "--strategy", "uncertain")

@@ -5,6 +5,8 @@ Shape letters: N points of a frame, C channels, T channels of the teacher, D cla
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -32,7 +34,7 @@ def has_teacher_head(model: FeatureModel) -> bool:
 
 
 def about_index(
-    model: FeatureModel, *, run: str, data: Sequence[str], sensor: str | None, head: bool
+    model: FeatureModel, *, run: Path, data: Sequence[Path], head: bool, **reading: Any
 ) -> AboutIndex:
     """What an index of a model's objects says about itself.
 
@@ -40,17 +42,17 @@ def about_index(
         model: The network.
         run: Where it is.
         data: What is read.
-        sensor: Which lidar of it.
         head: Whether vectors in the teacher's space are wanted, where there are some.
+        reading: How data are read: ``objects``, ``sensor``, ``intensity``, ``statistics``.
     """
     return AboutIndex(
         weights=weights_digest(model),
         channels=model.num_channels,
         head_channels=sum(model.head_widths) if head and has_teacher_head(model) else 0,
         class_names=model.class_names,
-        run=run,
-        data=tuple(data),
-        sensor=sensor,
+        run=str(run.resolve()),
+        data=tuple(str(one.resolve()) for one in data),
+        **reading,
     )
 
 
@@ -125,8 +127,8 @@ def index_frames(
 
 
 def frames_to_do(dataset: FrameDataset, index: FleetIndex) -> list[int]:
-    """Frames of a data set that an index lacks."""
-    done = {row["frame"] for row in index.frames()}
+    """Frames of a data set that an index lacks, or that could not be used the last time."""
+    done = {row["frame"] for row in index.frames() if not row["reason"]}
     return [i for i, frame_id in enumerate(dataset.frame_ids) if frame_id not in done]
 
 

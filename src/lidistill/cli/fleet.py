@@ -161,7 +161,12 @@ def select(
 def _vector(table: FleetIndex, query: Query, device: str) -> tuple[NDArray[np.floating], Space]:
     """What is looked for, and in which space."""
     about = table.about
-    options = IndexOptions(sensor=about.sensor, device=device)
+    options = IndexOptions(
+        sensor=about.sensor,
+        intensity=about.intensity,
+        statistics=None if about.statistics is None else Path(about.statistics),
+        device=device,
+    )
     source = options.source([Path(one) for one in about.data])
     model = options.model(Path(about.run), source)
     if weights_digest(model) != about.weights:

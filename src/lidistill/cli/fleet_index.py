@@ -1,5 +1,6 @@
 """``lidistill index``: a table of all objects of many drives."""
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,11 +21,13 @@ from lidistill.apps.fleet_index import (
 from lidistill.cli.boxes import DEFAULT_BOXES, Boxes, BoxOptions
 from lidistill.cli.output import OUT, print_json
 from lidistill.cli.view import ViewOptions, load_for
+from lidistill.distributed.processes import launched_world_size
 from lidistill.errors import ConfigError, FileFormatError, require
 from lidistill.fleet.objects import Find
-from lidistill.fleet.table import FleetIndex
+from lidistill.fleet.table import FleetIndex, IndexedFrame
 from lidistill.instances.find import InstanceFinder
 from lidistill.training.progress import track
+from lidistill.training.run_lock import RunLock
 from lidistill.viewer.sources import Source, open_source
 
 _Run = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
@@ -90,26 +93,40 @@ def index(
         json: Print one JSON object instead of text.
     """
     require("lancedb", extra="fleet")
+    if launched_world_size() > 1:
+        msg = "an index is written by one process; call it without torchrun."
+        raise ConfigError(msg)
     source = options.source(data)
     model = options.model(run, source)
     find = _find(model, run, options, boxes)
     head = has_teacher_head(model) and not options.no_head
     about = about_index(
         model,
-        run=str(run.resolve()),
-        data=[str(one.resolve()) for one in data],
-        sensor=options.sensor,
+        run=run,
+        data=data,
         head=head,
+        objects=options.objects,
+        sensor=options.sensor,
+        intensity=options.intensity,
+        statistics=None if options.statistics is None else str(options.statistics.resolve()),
     )
-    table = FleetIndex.create(output, about)
-    total = len(frames_to_do(source.dataset, table))
-    skipped = len(source.dataset) - total
-    steps = index_frames(source.dataset, EncodeFrame(model=model, head=head), find, table)
-    results = list(track(steps, "frames", total=total))
-    table.build()
+    # On an object store there are no locks; there it is for the caller to write once at a time.
+    with contextlib.nullcontext() if "://" in output else RunLock(Path(output)):
+        table = FleetIndex.create(output, about)
+        total = len(frames_to_do(source.dataset, table))
+        steps = index_frames(source.dataset, EncodeFrame(model=model, head=head), find, table)
+        results = list(track(steps, "frames", total=total))
+        table.build()
+    _report(results, table, output, skipped=len(source.dataset) - total, as_json=json)
+
+
+def _report(
+    results: Sequence[IndexedFrame], table: FleetIndex, output: str, *, skipped: int, as_json: bool
+) -> None:
+    """Say what was written, and end with an error where a frame could not be used."""
     failed = [one for one in results if one.reason]
     objects = sum(len(one.objects) for one in results)
-    if json:
+    if as_json:
         reasons = [{"frame": one.frame, "reason": one.reason} for one in failed]
         record = {"index": output, "frames": len(results), "objects": objects, "skipped": skipped}
         print_json(record | {"all_objects": table.num_objects, "failed": reasons})

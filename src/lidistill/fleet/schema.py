@@ -28,8 +28,14 @@ class AboutIndex(Config):
     """Run folder, as it was given."""
     data: tuple[str, ...]
     """Data set or scans, as they were given."""
+    objects: Literal["density", "class"] = "density"
+    """How objects were found."""
     sensor: str | None = None
     """Lidar that was read, where the data set has several."""
+    intensity: str | None = None
+    """Column of own scans that was taken as intensity."""
+    statistics: str | None = None
+    """File with the intensity statistics of another lidar."""
 
 
 def object_schema(about: AboutIndex) -> Any:

@@ -128,7 +128,8 @@ class FleetIndex:
         return sorted(rows, key=lambda row: row["number"])
 
     def drop_unfinished(self) -> None:
-        """Forget objects of frames that a call had not finished when it ended."""
+        """Forget what a call had not finished when it ended, and frames that it could not use."""
+        self._frames.delete("reason != ''")
         self._objects.delete(f"batch >= {self._batch}")
 
     def add(self, frames: Sequence[IndexedFrame]) -> None:
