@@ -52,9 +52,11 @@ class Page:
         self.home = "file:" if address.startswith("file:") else address
         self.tab.goto(address)
         alert = self.tab.get_by_role("alert")
-        self.tab.wait_for_function(
-            "window.lidistill !== undefined || document.querySelector('[role=alert]') !== null"
-        )
+        begun = "window.lidistill !== undefined || document.querySelector('[role=alert]') !== null"
+        while not self.js(
+            begun
+        ):  # wait_for_function evaluates in the page, whose policy forbids it
+            self.tab.wait_for_timeout(20)
         assert alert.count() == 0, alert.inner_text()
         self.js("lidistill.ready")
         return self
