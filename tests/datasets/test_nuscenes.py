@@ -151,7 +151,7 @@ def test_a_missing_table_is_named(fake):
 def test_missing_files_are_an_error_or_leave_their_frame_out(fake, caplog, name, options, what):
     (fake.root / name if name else label_file(fake)).unlink()
     with pytest.raises(
-        DatasetNotFoundError, match=rf"1 of 4 frames lack a {what}, first {SCENES[0]}"
+        DatasetNotFoundError, match=rf"1 of 4 frames lack an? {what}, first {SCENES[0]}"
     ):
         read(fake, **options)
     with caplog.at_level(logging.WARNING):
