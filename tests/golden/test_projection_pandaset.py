@@ -8,7 +8,8 @@ import pytest
 from fakes.pandaset import Camera, Drive, write_drive
 from golden_cases import golden_files, read_tensors
 
-from lidistill.datasets.pandaset.dataset import DEVICE, PandaSetConfig
+from lidistill.datasets.pandaset.dataset import PandaSetConfig
+from lidistill.datasets.pandaset.vehicle_scan import DEVICE
 from lidistill.geometry import invert_rigid, transform_points
 from lidistill.projection import project
 

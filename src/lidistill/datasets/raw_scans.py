@@ -35,18 +35,32 @@ class RawScans:
     """Where the files of frames lie, and what is in them when points change."""
 
     root: Path
-    scan_file: Callable[[int], str]
-    """Path of a frame's scan below the root, by its position in the data set."""
-    label_file: Callable[[int], str]
-    """Path of a frame's labels below the root, whether it is there or not."""
+    files: Callable[[int], tuple[str, str]]
+    """Paths below the root of a frame's scan and labels, by its position in the data set."""
     tables: tuple[str, ...]
     """Paths below the root of all that is not about one frame alone."""
-    encode: Callable[[int, Frame, ChangedPoints], tuple[bytes, bytes | None]]
-    """Content of both files with other points; no labels where the frame has none."""
+    encode_files: Callable[[Path, Path, Frame, ChangedPoints], tuple[bytes, bytes | None]]
+    """Content of a scan and its labels with other points, from the paths of both as they are."""
+
+    def scan_file(self, index: int) -> str:
+        """Path of a frame's scan below the root."""
+        return self.files(index)[0]
+
+    def label_file(self, index: int) -> str:
+        """Path of a frame's labels below the root, whether it is there or not."""
+        return self.files(index)[1]
+
+    def encode(
+        self, index: int, frame: Frame, changed: ChangedPoints
+    ) -> tuple[bytes, bytes | None]:
+        """Content of both files with other points; no labels where the frame has none."""
+        scan, labels = self.files(index)
+        return self.encode_files(self.root / scan, self.root / labels, frame, changed)
 
 
 def encode_plain(
-    files: tuple[Path, Path],
+    scan: Path,
+    labels: Path,
     frame: Frame,
     changed: ChangedPoints,
     *,
@@ -59,13 +73,13 @@ def encode_plain(
     no place in the lidar's frame stays as it was stored.
 
     Args:
-        files: The scan and the labels that the frame was read from.
+        scan: File that the frame's points were read from.
+        labels: File of its labels, which need not be there where the frame has none.
         frame: What was read.
         changed: What takes the place of its points.
         num_columns: C, float32 of a point: x, y, z, intensity, and perhaps more.
         label_dtype: Type of a raw id, for example ``"<u4"``.
     """
-    scan, labels = files
     rows = np.frombuffer(read_file(scan), "<f4").reshape(-1, num_columns)[changed.source]
     seen = np.isfinite(changed.points[:, 0])
     rows[seen, :3] = changed.points[seen]

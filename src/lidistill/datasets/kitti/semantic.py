@@ -1,7 +1,6 @@
 """SemanticKITTI: the KITTI odometry drives, labelled; one 64-beam lidar, one colour camera used."""
 
 import functools
-import logging
 import os
 from pathlib import Path
 from typing import Annotated, ClassVar, Final, Literal, Self
@@ -12,33 +11,39 @@ from pydantic import Field
 
 from lidistill.config import MayChange
 from lidistill.datasets.base import DatasetConfig, LabelsAndSegments, Parts, distinct
-from lidistill.datasets.completeness import FileListing, OnDisk, missing_files, usable_frames
+from lidistill.datasets.completeness import missing_files, usable_frames
 from lidistill.datasets.kitti.calibration import read_calibration, read_poses
+from lidistill.datasets.kitti.frame_files import (
+    CAMERA,
+    frames_of,
+    image_file,
+    label_file,
+    on_disk,
+    scan_file,
+    tables_of,
+)
 from lidistill.datasets.kitti.sequences import (
+    NUM_SEQUENCES,
     calibration_file,
     folder_of_sequences,
-    official_sequences,
+    wanted_sequences,
 )
+from lidistill.datasets.kitti.submission import lidar_format
 from lidistill.datasets.raw_scans import RawScans, encode_plain
 from lidistill.datasets.sensors import Sensor
 from lidistill.datasets.submission_format import SubmissionFormat
-from lidistill.errors import DatasetNotFoundError, FileFormatError
+from lidistill.errors import FileFormatError
 from lidistill.geometry import check_pinhole
 from lidistill.images.files import a_few, size_of_view
 from lidistill.labels import LabelMap, load_label_map
 from lidistill.reading.files import blamed_on
-from lidistill.reading.names import in_order
 from lidistill.records import CameraView, Frame
 from lidistill.scan_formats.binary import check_intensity, read_label_ids, read_scan
 
-logger = logging.getLogger(__name__)
-
 _NUM_COLUMNS: Final = 4  # x, y, z, remission
-_CAMERA: Final = "image_2"
 _NEAR_X: Final = 1.0  # metres
 _BORDER_PX: Final = 1.0
 _CLASS_BITS: Final = 0xFFFF  # the other half of a label counts instances
-_NUM_SEQUENCES: Final = 22
 
 
 class SemanticKittiConfig(DatasetConfig):
@@ -56,7 +61,7 @@ class SemanticKittiConfig(DatasetConfig):
     root: MayChange[Path]  # the folder that holds sequences/, or dataset/sequences/
     split: Literal["train", "val", "test", "all"] = "train"  # all: every sequence on disk
     sequences: (
-        Annotated[tuple[Annotated[int, Field(ge=0, lt=_NUM_SEQUENCES)], ...], Field(min_length=1)]
+        Annotated[tuple[Annotated[int, Field(ge=0, lt=NUM_SEQUENCES)], ...], Field(min_length=1)]
         | None
     ) = None  # of the split; None: all
     frames: Annotated[tuple[int, ...], Field(min_length=1)] | None = None  # numbers, per sequence
@@ -116,9 +121,15 @@ class SemanticKitti:
         self.sensor = config.sensor
         self.label_map: LabelMap = load_label_map("semantic_kitti")
         self.root = folder_of_sequences(config.root)
-        sequences = self._find_sequences()
-        scans = [scan for sequence in sequences for scan in self._scans(sequence)][:: config.every]
-        self.on_disk = disk = self._on_disk(scans)
+        sequences = wanted_sequences(
+            self.root, config.split, config.sequences, may_lack=config.missing == "skip"
+        )
+        found = [
+            frames_of(self.root, name, config.frames, labelled=config.labels != "none")
+            for name in sequences
+        ]
+        scans = [frame for frames in found for frame in frames][:: config.every]
+        self.on_disk = disk = on_disk(self.root, scans)
         kept = usable_frames(config, disk, lambda i: "/".join(scans[i]), source=self.root)
         self._frames = tuple(scans[i] for i in kept)
         self._has_labels = disk.labels[kept]
@@ -149,48 +160,26 @@ class SemanticKitti:
 
     def missing(self) -> tuple[str, ...]:
         """See ``SensorFrames.missing``."""
-        return missing_files(self.on_disk, (_CAMERA,), labels="labels")
+        return missing_files(self.on_disk, (CAMERA,), labels="labels")
 
     def submission_format(self) -> SubmissionFormat:
-        """One uint32 a point, the raw id that has the class's own name, and perhaps the object.
-
-        References:
-            SemanticKITTI benchmark, single-scan semantic segmentation and panoptic segmentation.
-        """
-        raw = {name: number for number, name in self.label_map.raw_names.items()}
-        return SubmissionFormat(
-            dtype="<u4",
-            ids=np.array([raw[name] for name in self.label_map.class_names], dtype=np.int64),
-            file_name=lambda i: "sequences/{}/predictions/{}.label".format(*self._frames[i]),
-            folder="sequences",
-            meta=None,
-            num_frames=20_351,
-            objects="upper half" if self.config.instances else "none",
+        """See ``SensorFrames.submission_format``."""
+        return lidar_format(
+            self.label_map, self._frames.__getitem__, panoptic=self.config.instances
         )
 
     def raw_scans(self) -> RawScans:
         """See ``SensorFrames.raw_scans``."""
-        names = ["calib/{0}/calib.txt", "calib/{0}.txt"]
-        names += [f"sequences/{{0}}/{what}.txt" for what in ("calib", "poses", "times")]
-        files = [name.format(one) for one in distinct(self.drive_ids) for name in names]
 
-        def file(what: str, i: int) -> str:
-            folder, ending = what.split(".")
-            sequence, name = self._frames[i]
-            return f"sequences/{sequence}/{folder}/{name}.{ending}"
+        def files(index: int) -> tuple[str, str]:
+            return scan_file(self._frames[index]), label_file(self._frames[index])
 
-        scans, labels = (functools.partial(file, w) for w in ("velodyne.bin", "labels.label"))
         return RawScans(
             root=self.root,
-            scan_file=scans,
-            label_file=labels,
-            tables=tuple(one for one in files if (self.root / one).is_file()),
-            encode=lambda i, frame, changed: encode_plain(
-                (self.root / scans(i), self.root / labels(i)),
-                frame,
-                changed,
-                num_columns=_NUM_COLUMNS,
-                label_dtype="<u4",
+            files=files,
+            tables=tables_of(self.root, distinct(self.drive_ids)),
+            encode_files=functools.partial(
+                encode_plain, num_columns=_NUM_COLUMNS, label_dtype="<u4"
             ),
         )
 
@@ -205,7 +194,7 @@ class SemanticKitti:
             FileFormatError: If a file of it is damaged or does not fit the others.
         """
         sequence, name = self._frames[index]
-        path = self._sequence(sequence) / "velodyne" / f"{name}.bin"
+        path = self.root / scan_file((sequence, name))
         scan = read_scan(path, _NUM_COLUMNS)
         check_intensity(scan, path, "the remission, is not in 0 to 1")
         poses = self._T_world_lidar.get(sequence)
@@ -225,8 +214,7 @@ class SemanticKitti:
         """Classes of the points and, if wanted, their whole labels."""
         if self.config.labels == "none" or not self._has_labels[index]:
             return None, None
-        sequence, name = self._frames[index]
-        path = self._sequence(sequence) / "labels" / f"{name}.label"
+        path = self.root / label_file(self._frames[index])
         whole = read_label_ids(path, "<u4", num_points)
         classes = self.label_map.apply(whole & _CLASS_BITS, source=str(path))
         return classes, whole.astype(np.uint32) if self.config.instances else None
@@ -234,13 +222,13 @@ class SemanticKitti:
     def _views(self, index: int) -> tuple[CameraView, ...]:
         if self.config.images == "none" or not self._has_image[index]:
             return ()
-        sequence, name = self._frames[index]
-        path = self._sequence(sequence) / _CAMERA / f"{name}.png"
+        sequence, _ = frame = self._frames[index]
+        path = self.root / image_file(frame)
         calibration, size_hw = self._calibration[sequence], size_of_view(path, self._seen[sequence])
         with blamed_on(calibration_file(self.root, sequence)):
             check_pinhole(calibration.K, size_hw)
             view = CameraView(
-                name=_CAMERA,
+                name=CAMERA,
                 image_path=path,
                 size_hw=size_hw,
                 K=calibration.K,
@@ -253,65 +241,13 @@ class SemanticKitti:
     def _images(self) -> dict[str, tuple[Path, ...]]:
         """A few images of every sequence, which share its calibration."""
         images: dict[str, list[Path]] = {}
-        for (owner, name), has_image in zip(self._frames, self._has_image, strict=True):
+        for frame, has_image in zip(self._frames, self._has_image, strict=True):
             if has_image:
-                path = self._sequence(owner) / _CAMERA / f"{name}.png"
-                images.setdefault(owner, []).append(path)
+                images.setdefault(frame[0], []).append(self.root / image_file(frame))
         return {owner: a_few(paths) for owner, paths in images.items()}
 
-    def _sequence(self, sequence: str) -> Path:
-        return self.root / "sequences" / sequence
-
     def _pose_file(self, sequence: str) -> Path:
-        return self._sequence(sequence) / "poses.txt"
-
-    def _find_sequences(self) -> list[str]:
-        """Names of the wanted sequences that are on disk."""
-        config, folder = self.config, self.root / "sequences"
-        names = {f"{number:02d}" for number in range(_NUM_SEQUENCES)}
-        on_disk = {path.name for path in folder.iterdir() if (path / "velodyne").is_dir()} & names
-        split = on_disk if config.split == "all" else set(official_sequences(config.split))
-        wanted = split
-        if config.sequences is not None:
-            wanted = {f"{number:02d}" for number in config.sequences}
-            if config.split != "all" and not wanted <= split:
-                msg = (
-                    f"sequence {min(wanted - split)} is not in the split {config.split!r} of "
-                    f"SemanticKITTI ({', '.join(sorted(split))}); name others, or set split=all."
-                )
-                raise DatasetNotFoundError(msg)
-        absent = sorted(wanted - on_disk)
-        if not wanted or (absent and (config.missing == "error" or not wanted & on_disk)):
-            what = f"no sequences/{absent[0]}/velodyne" if absent else "no sequence with velodyne"
-            msg = (
-                f"{self.root} has {what}; found {', '.join(sorted(on_disk)) or 'none'}. Unpack "
-                "data_odometry_velodyne.zip into it, name the sequences, or set missing=skip."
-            )
-            raise DatasetNotFoundError(msg)
-        if absent:
-            logger.warning("%s: left out the absent sequences %s.", self.root, ", ".join(absent))
-        return sorted(wanted & on_disk)
-
-    def _scans(self, sequence: str) -> list[tuple[str, str]]:
-        """Frames of a sequence that have a scan, or labels and thus should have one."""
-        folder = self._sequence(sequence)
-        files = list((folder / "velodyne").glob("*.bin"))
-        if self.config.labels != "none":
-            files += (folder / "labels").glob("*.label")
-        names = in_order({path.stem for path in files if path.stem.isdecimal()})
-        wanted = None if self.config.frames is None else frozenset(self.config.frames)
-        return [(sequence, name) for name in names if wanted is None or int(name) in wanted]
-
-    def _on_disk(self, scans: list[tuple[str, str]]) -> OnDisk:
-        listing = FileListing(self.root / "sequences")
-        present = [listing.has(f"{sequence}/velodyne/{name}.bin") for sequence, name in scans]
-        labels = [listing.has(f"{sequence}/labels/{name}.label") for sequence, name in scans]
-        images = [listing.has(f"{sequence}/{_CAMERA}/{name}.png") for sequence, name in scans]
-        return OnDisk(
-            scan=np.array(present, dtype=bool),
-            labels=np.array(labels, dtype=bool),
-            images=np.array(images, dtype=bool).reshape(-1, 1),
-        )
+        return self.root / "sequences" / sequence / "poses.txt"
 
     def _poses(self, sequence: str) -> NDArray[np.float64]:
         path = self._pose_file(sequence)

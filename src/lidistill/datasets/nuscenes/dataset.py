@@ -1,6 +1,6 @@
 """nuScenes with lidarseg: one 32-beam lidar, six cameras, Boston and Singapore."""
 
-import logging
+import functools
 from pathlib import Path
 from typing import Annotated, ClassVar, Final, Literal, Self, TypeAlias, get_args
 
@@ -14,20 +14,17 @@ from lidistill.datasets.completeness import FileListing, OnDisk, missing_files, 
 from lidistill.datasets.nuscenes.index import KeyFrames
 from lidistill.datasets.nuscenes.label_files import label_file, read_labels
 from lidistill.datasets.nuscenes.scan import NUM_COLUMNS, read_key_scan
-from lidistill.datasets.nuscenes.scenes import official_scenes
+from lidistill.datasets.nuscenes.scenes import check_in_tables, scenes_of_split
 from lidistill.datasets.nuscenes.share import Share, frames_of_share, scenes_of_share
 from lidistill.datasets.nuscenes.submission import lidar_format
 from lidistill.datasets.nuscenes.tables import CAMERAS, CHANNELS, IndexCache, read_key_frames
+from lidistill.datasets.nuscenes.view import view_of
 from lidistill.datasets.raw_scans import RawScans, encode_plain
 from lidistill.datasets.sensors import Sensor
 from lidistill.datasets.submission_format import SubmissionFormat
-from lidistill.errors import DatasetNotFoundError, suggestion
-from lidistill.geometry import check_pinhole, invert_rigid
+from lidistill.errors import DatasetNotFoundError
 from lidistill.labels import LabelMap, load_label_map
-from lidistill.reading.files import blamed_on
 from lidistill.records import CameraView, Frame
-
-logger = logging.getLogger(__name__)
 
 Version: TypeAlias = Literal["v1.0-trainval", "v1.0-mini", "v1.0-test"]
 Split: TypeAlias = Literal[
@@ -41,8 +38,6 @@ Camera: TypeAlias = Literal[
     "CAM_BACK_LEFT",
     "CAM_FRONT_LEFT",
 ]
-_NEAR_DEPTH: Final = 1.0  # metres
-_BORDER_PX: Final = 1.0
 _LIDAR: Final = 0  # position in CHANNELS
 
 
@@ -142,7 +137,7 @@ class NuScenes:
             raise DatasetNotFoundError(msg)
         self._index: KeyFrames = read_key_frames(tables, config.index_cache)
         self._channels = [CHANNELS.index(name) for name in config.cameras or CAMERAS]
-        chosen = np.flatnonzero(np.isin(self._index.scene, self._scenes()))
+        chosen = np.flatnonzero(np.isin(self._index.scene, self._scenes(tables)))
         chosen = frames_of_share(self._index, chosen, config.share, config.every)
         self.on_disk = disk = self._on_disk(chosen)
         kept = usable_frames(
@@ -180,27 +175,17 @@ class NuScenes:
 
     def raw_scans(self) -> RawScans:
         """See ``SensorFrames.raw_scans``."""
-        root = self.config.root
-        tables = (root / self.config.version).glob("*.json")
+        root, version = self.config.root, self.config.version
 
-        def scan_file(i: int) -> str:
-            return self._index.filename[int(self._frames[i]), _LIDAR].decode()
-
-        def label_file(i: int) -> str:
-            return self._label_file(int(self._frames[i]))
+        def files(index: int) -> tuple[str, str]:
+            frame = int(self._frames[index])
+            return self._index.filename[frame, _LIDAR].decode(), self._label_file(frame)
 
         return RawScans(
             root=root,
-            scan_file=scan_file,
-            label_file=label_file,
-            tables=tuple(f"{self.config.version}/{path.name}" for path in sorted(tables)),
-            encode=lambda i, frame, changed: encode_plain(
-                (root / scan_file(i), root / label_file(i)),
-                frame,
-                changed,
-                num_columns=NUM_COLUMNS,
-                label_dtype="u1",
-            ),
+            files=files,
+            tables=tuple(f"{version}/{p.name}" for p in sorted((root / version).glob("*.json"))),
+            encode_files=functools.partial(encode_plain, num_columns=NUM_COLUMNS, label_dtype="u1"),
         )
 
     def __len__(self) -> int:
@@ -255,56 +240,21 @@ class NuScenes:
         if self.config.images == "none":
             return ()
         present = zip(self._channels, self._has_image[index], strict=True)
+        tables = self.config.root / self.config.version
         return tuple(
-            self._view(int(self._frames[index]), channel, T_world_lidar)
+            view_of(self._index, int(self._frames[index]), channel, T_world_lidar, tables=tables)
             for channel, has_image in present
             if has_image
         )
 
-    def _view(self, frame: int, channel: int, T_world_lidar: NDArray[np.float64]) -> CameraView:
-        tables = self._index
-        T_world_cam = tables.T_world_ego(frame, channel) @ tables.T_ego_sensor(frame, channel)
-        height, width = tables.size_hw[frame, channel].tolist()
-        K = tables.K[tables.calibration[frame, channel]]
-        folder = self.config.root / self.config.version
-        with blamed_on(folder / "calibrated_sensor.json"):
-            check_pinhole(K, (height, width))
-        with blamed_on(folder / "ego_pose.json"):
-            return CameraView(
-                name=CHANNELS[channel],
-                image_path=self.config.root / tables.filename[frame, channel].decode(),
-                size_hw=(height, width),
-                K=K,
-                T_cam_lidar=invert_rigid(T_world_cam) @ T_world_lidar,
-                near_depth=_NEAR_DEPTH,
-                border_px=_BORDER_PX,
-            )
-
-    def _scenes(self) -> list[str]:
-        """Names of the wanted scenes, all of them in the tables."""
-        config = self.config
-        known = set(self._index.scene.tolist())
-        split = known if config.split == "all" else set(official_scenes(config.split))
-        strangers = [scene for scene in config.scenes or () if scene not in split]
-        if strangers:
-            msg = (
-                f"{strangers[0]!r} is no scene of the split {config.split!r} of {config.version}; "
-                f"{suggestion(strangers[0], split) if len(split) < 20 else 'set split=all.'}"
-            )
-            raise DatasetNotFoundError(msg)
-        wanted = sorted(split if config.scenes is None else config.scenes)
-        wanted = scenes_of_share(wanted, config.share, config.every)
-        absent = [scene for scene in wanted if scene not in known]
-        if absent and (config.missing == "error" or len(absent) == len(wanted)):
-            msg = (
-                f"{config.root / config.version}: its tables lack {len(absent)} of the "
-                f"{len(wanted)} wanted scenes of split {config.split!r}, first {absent[0]}; set "
-                "version and split to what is on disk, or missing=skip."
-            )
-            raise DatasetNotFoundError(msg)
-        if absent:
-            logger.warning("%s: left out %d scenes that are absent.", config.root, len(absent))
-        return wanted
+    def _scenes(self, tables: Path) -> list[str]:
+        """Names of the wanted scenes, of which one at least is in the tables."""
+        config, known = self.config, frozenset(self._index.scene.tolist())
+        names = scenes_of_split(config.split, config.scenes, known=known, version=config.version)
+        names = scenes_of_share(names, config.share, config.every)
+        may_lack = config.missing == "skip"
+        check_in_tables(names, known, tables, split=config.split, may_lack=may_lack)
+        return names
 
     def _on_disk(self, frames: NDArray[np.int64]) -> OnDisk:
         listing = FileListing(self.config.root)

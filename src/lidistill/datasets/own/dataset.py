@@ -11,16 +11,16 @@ from pydantic import Field
 from lidistill.config import MayChange
 from lidistill.datasets.base import DatasetConfig, Parts, distinct
 from lidistill.datasets.completeness import OnDisk, missing_files, usable_frames
-from lidistill.datasets.own.drive import Drive, read_drive, subfolders
+from lidistill.datasets.own.drive import Drive
+from lidistill.datasets.own.drives import CALIBRATION, find_drives, read_drives
 from lidistill.datasets.own.files import (
-    Calibration,
     LabelTable,
     Name,
     read_calibration,
     read_label_table,
     read_statistics,
 )
-from lidistill.datasets.own.label_files import read_ids
+from lidistill.datasets.own.label_files import read_labels
 from lidistill.datasets.own.splits import SplitLists
 from lidistill.datasets.own.view import view_of
 from lidistill.datasets.sensors import SENSORS, Sensor, without_intensity
@@ -30,7 +30,6 @@ from lidistill.reading.names import listed
 from lidistill.records import Array, Frame
 from lidistill.scan_formats.scan_file import Scan, read_scan
 
-_CALIBRATION: Final = "calibration.yaml"
 _NO_INTENSITY: Final = "none"
 
 
@@ -85,7 +84,7 @@ class FolderConfig(DatasetConfig):
 
     def is_without_intensity(self) -> bool:
         """Whether every ``calibration.yaml`` says that scans have no intensity."""
-        found = [self.root / _CALIBRATION, *self.root.glob(f"*/{_CALIBRATION}")]
+        found = [self.root / CALIBRATION, *self.root.glob(f"*/{CALIBRATION}")]
         columns = [read_calibration(path).intensity for path in found if path.exists()]
         return bool(columns) and all(column == _NO_INTENSITY for column in columns)
 
@@ -117,7 +116,7 @@ class Folder:
     def __init__(self, config: FolderConfig) -> None:
         self.config = config
         self.sensor = config.sensor
-        self._drive_names = self._find_drives()
+        self._drive_names = find_drives(config.root)
         self._table = self._read_table()
         name = str(config.root / "labels.yaml")
         no_classes = LabelMap(name=name, class_names=(), raw_to_train={}, raw_names={})
@@ -194,7 +193,7 @@ class Folder:
         if intensity is None and wanted != _NO_INTENSITY:
             msg = (
                 f"scan {drive.scans[name]} has no intensity among x, y, z, "
-                f"{listed(scan.columns)}; name the column in {_CALIBRATION} (intensity: NAME), "
+                f"{listed(scan.columns)}; name the column in {CALIBRATION} (intensity: NAME), "
                 f"or write intensity: {_NO_INTENSITY} to train without."
             )
             raise FileFormatError(msg)
@@ -222,49 +221,15 @@ class Folder:
     def _labels(self, drive: Drive, name: str, scan: Scan) -> NDArray[np.uint8] | None:
         if self._table is None or self.config.labels == "none":
             return None
-        if self._table.column is not None:
-            path, ids = drive.scans[name], scan.columns.get(self._table.column)
-        elif name in drive.labels:
-            path = drive.labels[name]
-            ids = read_ids(path, len(scan.points))
-        else:
-            return None
-        if ids is None or ids.dtype.kind not in "iu" or ids.shape != (len(scan.points),):
-            found = "none" if ids is None else f"{ids.dtype.name} of shape {ids.shape}"
-            msg = (
-                f"{path}: its class ids are {found}, expected a whole number for each of the "
-                f"{len(scan.points)} points (column {self._table.column or 'of the file'})."
-            )
-            raise FileFormatError(msg)
-        return self.label_map.apply(ids.astype(np.int64), source=str(path))
+        return read_labels(drive, name, scan, self.label_map, column=self._table.column)
 
     def _read_table(self) -> LabelTable | None:
         path = self.config.root / "labels.yaml"
         return read_label_table(path) if path.exists() else None
 
-    def _find_drives(self) -> tuple[str, ...]:
-        root = self.config.root
-        if not root.is_dir():
-            msg = f"{root} is not a folder; set root to the one that holds {_CALIBRATION}."
-            raise DatasetNotFoundError(msg)
-        return tuple(path.name for path in subfolders(root) if (path / "scans").is_dir())
-
     def _read_drives(self) -> tuple[Drive, ...]:
-        root, wanted = self.config.root, self.config.drives
-        names = self._drive_names
-        alone = (root / "scans").is_dir()
-        absent = sorted(set(wanted or ()) - set(names))
-        if absent or alone == bool(names):
-            what = "neither" if not alone else "both"
-            found = f"the drives {', '.join(names) or 'none'}, not {absent[0]}" if absent else what
-            msg = (
-                f"{root} holds {found}; expected scans/ (a single drive), or drives that hold "
-                "scans/ each, not both. docs/datasets/own.md shows the layout."
-            )
-            raise DatasetNotFoundError(msg)
-        kept = [name for name in names if wanted is None or name in wanted]
-        # The path of a root's own drive is the root.
-        drives = tuple(self._read_drive(name) for name in kept or [""])
+        root = self.config.root
+        drives = read_drives(root, self._drive_names, self.config.drives)
         if self._table is None and self.config.labels != "none" and any(d.labels for d in drives):
             msg = (
                 f"{root} has labels, and no labels.yaml that says what they mean; add it (see "
@@ -273,19 +238,13 @@ class Folder:
             raise DatasetNotFoundError(msg)
         return drives
 
-    def _read_drive(self, name: str) -> Drive:
-        folder = self.config.root / name
-        own, shared = folder / _CALIBRATION, self.config.root / _CALIBRATION
-        calibration: Calibration = read_calibration(own if own.exists() else shared)
-        return read_drive(folder, name, calibration)
-
     def _wanted_cameras(self) -> tuple[str, ...]:
         known = sorted({camera for drive in self.drives for camera in drive.images})
         wanted = self.config.cameras
         absent = sorted(set(wanted or ()) - set(known))
         if absent:
             msg = (
-                f"{self.config.root}: {_CALIBRATION} has no camera {absent[0]!r}, found "
+                f"{self.config.root}: {CALIBRATION} has no camera {absent[0]!r}, found "
                 f"{', '.join(known) or 'none'}; add it, or name another."
             )
             raise DatasetNotFoundError(msg)

@@ -1,4 +1,7 @@
-"""Label files of a user's own scans: .label as SemanticKITTI has them, or .npy; their table."""
+"""Label files of a user's own scans: .label as SemanticKITTI has them, or .npy; their table.
+
+Shape letters: N points.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,10 +12,13 @@ import yaml
 from numpy.typing import NDArray
 
 from lidistill.atomic_write import replace_text
-from lidistill.labels import IGNORE
+from lidistill.datasets.own.drive import Drive
+from lidistill.errors import FileFormatError
+from lidistill.labels import IGNORE, LabelMap
 from lidistill.reading.files import read_file
 from lidistill.scan_formats.arrays import read_array
 from lidistill.scan_formats.binary import read_label_ids
+from lidistill.scan_formats.scan_file import Scan
 
 CLASS_TABLE: Final = "labels.yaml"
 """File that says what the class ids mean."""
@@ -24,6 +30,38 @@ def read_ids(path: Path, num_points: int) -> NDArray[np.generic]:
     if path.suffix.lower() == ".npy":
         return read_array(read_file(path), str(path))
     return read_label_ids(path, "<u4", num_points) & _CLASS_BITS
+
+
+def read_labels(
+    drive: Drive, name: str, scan: Scan, label_map: LabelMap, *, column: str | None
+) -> NDArray[np.uint8] | None:
+    """(N,) training ids of a scan; None where it has none.
+
+    Args:
+        drive: The drive that it is of.
+        name: Name of the scan.
+        scan: What was read of it.
+        label_map: What raw ids mean.
+        column: That of the scan that holds them; None: they lie in a file of their own.
+
+    Raises:
+        FileFormatError: If they are no whole numbers, or not one for each point.
+    """
+    if column is not None:
+        path, ids = drive.scans[name], scan.columns.get(column)
+    elif name in drive.labels:
+        path = drive.labels[name]
+        ids = read_ids(path, len(scan.points))
+    else:
+        return None
+    if ids is None or ids.dtype.kind not in "iu" or ids.shape != (len(scan.points),):
+        found = "none" if ids is None else f"{ids.dtype.name} of shape {ids.shape}"
+        msg = (
+            f"{path}: its class ids are {found}, expected a whole number for each of the "
+            f"{len(scan.points)} points (column {column or 'of the file'})."
+        )
+        raise FileFormatError(msg)
+    return label_map.apply(ids.astype(np.int64), source=str(path))
 
 
 def write_class_table(class_names: Sequence[str], path: Path) -> None:

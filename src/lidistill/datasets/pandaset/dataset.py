@@ -1,9 +1,9 @@
 """PandaSet: two lidars, six cameras, and 42 classes in San Francisco and on El Camino Real."""
 
+import functools
 from pathlib import Path
 from typing import ClassVar, Final, Literal, Self, TypeAlias
 
-import numpy as np
 from pydantic import Field, field_validator, model_validator
 
 from lidistill.config import MayChange
@@ -11,19 +11,19 @@ from lidistill.datasets.base import DatasetConfig, LabelsAndSegments, Parts, dis
 from lidistill.datasets.completeness import usable_frames
 from lidistill.datasets.pandaset.changed_scan import changed_tables
 from lidistill.datasets.pandaset.cuboids import cuboid_file, objects_of, read_cuboids
-from lidistill.datasets.pandaset.drive import DriveFiles, is_drive, read_drive
+from lidistill.datasets.pandaset.drive import DriveFiles, is_drive
+from lidistill.datasets.pandaset.drives import find_drives
 from lidistill.datasets.pandaset.frame_numbers import frame_numbers
 from lidistill.datasets.pandaset.missing import missing_from, on_disk
-from lidistill.datasets.pandaset.tables import PointTable, read_classes, read_points
+from lidistill.datasets.pandaset.tables import PointTable, read_classes
+from lidistill.datasets.pandaset.vehicle_scan import DEVICE, read_vehicle_scan
 from lidistill.datasets.pandaset.view import view_of
 from lidistill.datasets.raw_scans import RawScans
 from lidistill.datasets.sensors import Sensor
-from lidistill.errors import DatasetNotFoundError, FileFormatError
-from lidistill.geometry import invert_rigid, rigid, transform_points
+from lidistill.errors import DatasetNotFoundError
 from lidistill.labels import LabelMap, load_label_map
 from lidistill.reading.names import in_order
 from lidistill.records import Frame
-from lidistill.scan_formats.binary import MAX_RANGE, nothing_returned
 
 CameraName: TypeAlias = Literal[
     "front_camera",
@@ -41,15 +41,10 @@ CAMERAS: Final[tuple[CameraName, ...]] = (
     "right_camera",
     "back_camera",
 )
-DEVICE: Final = {"pandar64": 0, "pandargt": 1}
-"""Value of the column ``d`` for each sensor."""
 _DEFAULT_CAMERAS: Final[dict[str, tuple[CameraName, ...]]] = {
     "pandar64": CAMERAS,
     "pandargt": ("front_camera",),
 }
-_TRAIN_LATITUDE: Final = 37.6  # degrees; San Francisco lies north of it, El Camino Real south
-_ROUNDING: Final = 1e-6  # metres
-_T_EGO_LIDAR: Final = rigid(np.eye(3), [0.0, 0.0, 1.6])  # metres; the road is then at about -1.7
 
 
 class PandaSetConfig(DatasetConfig):
@@ -155,7 +150,7 @@ class PandaSet:
         self.sensor = config.sensor
         self.label_map: LabelMap = load_label_map("pandaset")
         self.cameras = config.cameras or _DEFAULT_CAMERAS[config.sensor]
-        self.drives = self._find_drives()
+        self.drives = find_drives(config.root, config.split, config.drives, self.cameras)
         frames = [(drive, frame) for drive in self.drives for frame in self._numbers(drive)]
         if not frames:
             names = ", ".join(drive.name for drive in self.drives)
@@ -197,18 +192,18 @@ class PandaSet:
         root = self.config.root
         tables = [path for drive in self.drives for path in (root / drive.name).rglob("*.json")]
 
-        def files(index: int) -> tuple[Path, Path]:
+        def files(index: int) -> tuple[str, str]:
             drive, frame = self._frames[index]
             absent = root / drive.name / "annotations" / "semseg" / f"{frame}.pkl.gz"
-            return drive.scans[frame], drive.labels.get(frame, absent)
+            both = (drive.scans[frame], drive.labels.get(frame, absent))
+            scan, labels = (path.relative_to(root).as_posix() for path in both)
+            return scan, labels
 
-        device = DEVICE[self.config.sensor]
         return RawScans(
             root=root,
-            scan_file=lambda i: files(i)[0].relative_to(root).as_posix(),
-            label_file=lambda i: files(i)[1].relative_to(root).as_posix(),
+            files=files,
             tables=tuple(sorted(path.relative_to(root).as_posix() for path in tables)),
-            encode=lambda i, frame, new: changed_tables(*files(i), frame, new, device=device),
+            encode_files=functools.partial(changed_tables, device=DEVICE[self.sensor]),
         )
 
     def __len__(self) -> int:
@@ -223,31 +218,14 @@ class PandaSet:
             DatasetNotFoundError: If it has no point of this sensor.
         """
         drive, frame = self._frames[index]
-        path = drive.scans[frame]
-        table = read_points(path, DEVICE[self.sensor])
-        if not len(table.rows):
-            msg = f"{path} has no point of {self.sensor} (d = {DEVICE[self.sensor]}); leave it out."
-            raise DatasetNotFoundError(msg)
-        T_world_lidar = drive.T_world_ego[frame] @ _T_EGO_LIDAR
-        points = transform_points(invert_rigid(T_world_lidar), table.world).astype(np.float32)
-        # Such beams of the lidar's own frame lie there again, but for rounding.
-        lost = ~(np.abs(points).max(axis=1) > _ROUNDING)
-        if lost.all():
-            raise nothing_returned(path, len(points))
-        points[lost] = np.nan
-        farthest = np.nanmax(np.abs(points))
-        if farthest > MAX_RANGE:
-            msg = (
-                f"{path}: a point lies {farthest:g} m from the vehicle, expected at "
-                f"most {MAX_RANGE:g}; the scan or lidar/poses.json is damaged. Unpack both again."
-            )
-            raise FileFormatError(msg)
-        labels, segments = self._labels(drive, frame, table)
+        scan = read_vehicle_scan(drive.scans[frame], self.sensor, drive.T_world_ego[frame])
+        T_world_lidar = scan.T_world_lidar
+        labels, segments = self._labels(drive, frame, scan.table)
         return Frame(
             frame_id=self._frame_id(drive, frame),
             sensor=self.sensor,
-            points=points,
-            intensity=table.intensity,
+            points=scan.points,
+            intensity=scan.table.intensity,
             labels=labels,
             segments=segments,
             views=tuple(
@@ -279,42 +257,3 @@ class PandaSet:
             return labels, None
         cuboids = read_cuboids(cuboid_file(drive, frame), DEVICE[self.sensor], self.label_map)
         return objects_of(table.world, labels, cuboids, self.label_map)
-
-    def _find_drives(self) -> tuple[DriveFiles, ...]:
-        root, wanted = self.config.root, self.config.drives
-        if not root.is_dir():
-            msg = f"{root} is not a folder; set root to the one that holds PandaSet's drives."
-            raise DatasetNotFoundError(msg)
-        folders = [root / name for name in wanted or sorted(path.name for path in root.iterdir())]
-        absent = [folder.name for folder in folders if wanted and not is_drive(folder)]
-        folders = [folder for folder in folders if is_drive(folder)]
-        if absent or not folders:
-            hint = (
-                f"; {root} itself is a drive, set root to {root.parent}" if is_drive(root) else ""
-            )
-            what = f"the drive {absent[0]} is not there" if absent else "no drive is there"
-            msg = f"{root}: {what}, expected folders like 002/lidar/00.pkl.gz{hint}."
-            raise DatasetNotFoundError(msg)
-        drives = [read_drive(folder, self.cameras) for folder in folders]
-        kept = tuple(drive for drive in drives if self._in_split(drive))
-        if not kept:
-            side = "above" if self.config.split == "train" else "of at most"
-            msg = (
-                f"{root}: none of its {len(drives)} drives is in the split {self.config.split!r}, "
-                f"which needs annotations/semseg and a latitude {side} {_TRAIN_LATITUDE} degrees; "
-                "split=all takes every drive."
-            )
-            raise DatasetNotFoundError(msg)
-        return kept
-
-    def _in_split(self, drive: DriveFiles) -> bool:
-        if self.config.split == "all":
-            return True
-        if drive.latitude is None:
-            msg = (
-                f"{self.config.root / drive.name}: without meta/gps.json its split is unknown; "
-                "unpack that file or set split=all."
-            )
-            raise DatasetNotFoundError(msg)
-        side = "train" if drive.latitude > _TRAIN_LATITUDE else "val"
-        return bool(drive.labels) and self.config.split == side
