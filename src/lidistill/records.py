@@ -7,7 +7,7 @@ B scans of a batch, H x W image size.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, Protocol, Self, TypeAlias
+from typing import Any, Final, Protocol, Self, TypeAlias
 
 import numpy as np
 import torch
@@ -15,21 +15,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lidistill.geometry import check_rigid
+from lidistill.shapes import check_shape
 
 Array: TypeAlias = NDArray[np.generic]
 
 _MAX_BASELINE: Final = 100.0  # metres from a camera to the lidar, on one vehicle
-
-
-def _check_shape(name: str, array: Array | Tensor, expected: tuple[int | None, ...]) -> None:
-    shape = tuple(array.shape)
-    fits = len(shape) == len(expected) and all(
-        want is None or want == got for got, want in zip(shape, expected, strict=True)
-    )
-    if not fits:
-        wanted = ", ".join("any" if want is None else str(want) for want in expected)
-        msg = f"{name} has shape {shape}, expected ({wanted})"
-        raise ValueError(msg)
+_PER_POINT: Final = ("intensity", "labels", "segments", "ring", "added")  # of a frame, or None
 
 
 def _check_length(inputs: "Inputs", num_points: int) -> None:
@@ -62,10 +53,10 @@ class CameraView:
     """Points must lie in 0 < u < W - border_px and 0 < v < H - border_px."""
 
     def __post_init__(self) -> None:
-        _check_shape("K", self.K, (3, 3))
-        _check_shape("T_cam_lidar", self.T_cam_lidar, (4, 4))
+        check_shape("K", self.K, (3, 3))
+        check_shape("T_cam_lidar", self.T_cam_lidar, (4, 4))
         if self.distortion is not None:
-            _check_shape("distortion", self.distortion, (5,))
+            check_shape("distortion", self.distortion, (5,))
         if not (np.isfinite(self.K).all() and self.K[0, 0] > 0 and self.K[1, 1] > 0):
             msg = f"K of {self.name} is {self.K.tolist()}, expected finite, positive focal lengths"
             raise ValueError(msg)
@@ -102,20 +93,14 @@ class Frame:
     """(N,) whether a corruption put the point there, so that no image shows it; None: none is."""
 
     def __post_init__(self) -> None:
-        _check_shape("points", self.points, (None, 3))
+        check_shape("points", self.points, (None, 3))
         num_points = len(self.points)
-        if self.intensity is not None:
-            _check_shape("intensity", self.intensity, (num_points,))
-        if self.labels is not None:
-            _check_shape("labels", self.labels, (num_points,))
-        if self.segments is not None:
-            _check_shape("segments", self.segments, (num_points,))
-        if self.ring is not None:
-            _check_shape("ring", self.ring, (num_points,))
-        if self.added is not None:
-            _check_shape("added", self.added, (num_points,))
+        for name in _PER_POINT:
+            values: Array | None = getattr(self, name)
+            if values is not None:
+                check_shape(name, values, (num_points,))
         if self.T_world_lidar is not None:
-            _check_shape("T_world_lidar", self.T_world_lidar, (4, 4))
+            check_shape("T_world_lidar", self.T_world_lidar, (4, 4))
 
     def take(self, rows: NDArray[np.bool_] | NDArray[np.int64]) -> "Frame":
         """The frame with some of its points, and all that belongs to them.
@@ -123,15 +108,11 @@ class Frame:
         Args:
             rows: (N,) which to keep, or (M,) their indices, in the order in which they come.
         """
-        return replace(
-            self,
-            points=self.points[rows],
-            intensity=None if self.intensity is None else self.intensity[rows],
-            labels=None if self.labels is None else self.labels[rows],
-            segments=None if self.segments is None else self.segments[rows],
-            ring=None if self.ring is None else self.ring[rows],
-            added=None if self.added is None else self.added[rows],
-        )
+        present = {name: getattr(self, name) for name in _PER_POINT}
+        taken: dict[str, Any] = {
+            name: None if v is None else v[rows] for name, v in present.items()
+        }
+        return replace(self, points=self.points[rows], **taken)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,9 +127,9 @@ class Pairs:
     """(P, 2) float32 column and row in the resized image; pixel centres are whole numbers."""
 
     def __post_init__(self) -> None:
-        _check_shape("point", self.point, (None,))
-        _check_shape("view", self.view, (len(self.point),))
-        _check_shape("uv", self.uv, (len(self.point), 2))
+        check_shape("point", self.point, (None,))
+        check_shape("view", self.view, (len(self.point),))
+        check_shape("uv", self.uv, (len(self.point), 2))
 
     def __len__(self) -> int:
         return len(self.point)
@@ -188,25 +169,6 @@ class Inputs(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FieldOfView:
-    """The box that the points of a sample lie in, in the lidar frame."""
-
-    low: tuple[float, float, float]
-    """Lower corner, metres."""
-    high: tuple[float, float, float]
-    """Upper corner, metres."""
-
-    def __post_init__(self) -> None:
-        if any(low >= high for low, high in zip(self.low, self.high, strict=True)):
-            msg = f"low {self.low} must lie below high {self.high} on every axis"
-            raise ValueError(msg)
-
-    def __str__(self) -> str:
-        """The corners in words."""
-        return f"{self.low} to {self.high} m"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
     """What the networks see of one frame."""
 
@@ -233,12 +195,12 @@ class Sample:
 
     def __post_init__(self) -> None:
         num_points = len(self.coords)
-        _check_shape("coords", self.coords, (num_points, 3))
-        _check_shape("features", self.features, (num_points, None))
+        check_shape("coords", self.coords, (num_points, 3))
+        check_shape("features", self.features, (num_points, None))
         _check_length(self.inputs, num_points)
-        _check_shape("source", self.source, (num_points,))
+        check_shape("source", self.source, (num_points,))
         if self.labels is not None:
-            _check_shape("labels", self.labels, (num_points,))
+            check_shape("labels", self.labels, (num_points,))
 
     def __len__(self) -> int:
         return len(self.coords)
@@ -266,10 +228,10 @@ class Batch:
 
     def __post_init__(self) -> None:
         num_points = len(self.features)
-        _check_shape("features", self.features, (num_points, None))
+        check_shape("features", self.features, (num_points, None))
         _check_length(self.inputs, num_points)
         if self.labels is not None:
-            _check_shape("labels", self.labels, (num_points,))
+            check_shape("labels", self.labels, (num_points,))
         if len(self.offsets) < 2 or int(self.offsets[-1]) != num_points:
             msg = f"offsets end at {self.offsets[-1:].tolist()}, expected {num_points} points"
             raise ValueError(msg)

@@ -10,8 +10,7 @@ import torch
 from torch import nn
 
 from lidistill.backbones.base import Backbone, BackboneSettings, NetworkCost
-from lidistill.records import FieldOfView
-from lidistill.samples.preparer import Channel
+from lidistill.samples.preparer import Channel, FieldOfView
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from lidistill.config import Config
-from lidistill.records import FieldOfView
-from lidistill.samples.preparer import Channel
+from lidistill.samples.preparer import Channel, FieldOfView
 
 _GOLDEN_RATIO: Final = (5**0.5 - 1) / 2  # its multiples spread over the unit interval
 _MAX_CENTRES: Final = 16

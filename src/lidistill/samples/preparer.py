@@ -1,17 +1,37 @@
 """What samples ask of the backbone they are made for."""
 
+from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lidistill.records import FieldOfView, Inputs
+from lidistill.records import Inputs
 
 Channel: TypeAlias = Literal["intensity", "x", "y", "z", "radius"]
 """An input channel: standardised intensity, coordinates and distance from the sensor in metres."""
 CHANNELS: tuple[Channel, ...] = ("intensity", "x", "y", "z", "radius")
 """All that there are, in the order of the published networks."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FieldOfView:
+    """The box that the points of a sample lie in, in the lidar frame."""
+
+    low: tuple[float, float, float]
+    """Lower corner, metres."""
+    high: tuple[float, float, float]
+    """Upper corner, metres."""
+
+    def __post_init__(self) -> None:
+        if any(low >= high for low, high in zip(self.low, self.high, strict=True)):
+            msg = f"low {self.low} must lie below high {self.high} on every axis"
+            raise ValueError(msg)
+
+    def __str__(self) -> str:
+        """The corners in words."""
+        return f"{self.low} to {self.high} m"
 
 
 class Preparer(Protocol):

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lidistill.projection import bend
-from lidistill.records import CameraView, FieldOfView, Pairs
+from lidistill.records import CameraView, Pairs
 from lidistill.samples.augmentation import CROP_MARGIN, SPATIAL, Augmentation
-from lidistill.samples.preparer import Channel
+from lidistill.samples.preparer import Channel, FieldOfView
 
 
 def nearest_to(points: Tensor, centre: int, max_points: int) -> Tensor:

@@ -5,7 +5,7 @@ from typing import Final, Self
 from pydantic import model_validator
 
 from lidistill.config import Config, Size
-from lidistill.records import FieldOfView
+from lidistill.samples.preparer import FieldOfView
 
 _MAX_CELLS: Final = 1 << 22  # of one plane; the papers' largest has 65,536
 _MAX_PLANES: Final = 16

@@ -17,9 +17,9 @@ from lidistill.backbones.waffleiron.gpu.hash_neighbors import hash_neighbors
 from lidistill.backbones.waffleiron.grid import GridConfig
 from lidistill.backbones.waffleiron.plane import Flatten, Plane, build_plane
 from lidistill.compiled import compiling
-from lidistill.records import Batch, FieldOfView
+from lidistill.records import Batch
 from lidistill.samples.nearest import nearest_by_scipy
-from lidistill.samples.preparer import Channel
+from lidistill.samples.preparer import Channel, FieldOfView
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
