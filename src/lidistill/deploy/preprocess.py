@@ -1,6 +1,7 @@
 """Points of a scan to the inputs of ``network.onnx``, and its outputs back to every point.
 
-One file that needs Python 3.10 and NumPy alone, so that it can be copied onto any machine:
+One file that needs Python 3.10 and NumPy alone. It is written out whole beside ``network.onnx``, to
+be copied onto any machine, and therefore is not split:
 
     import json, numpy, onnxruntime, preprocess
     settings = json.load(open("network.json"))
