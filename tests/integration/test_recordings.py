@@ -266,11 +266,19 @@ def test_a_running_lidar_is_followed(world, tmp_path, environment):
     np.testing.assert_array_equal(found[-1][3]["x"], last["x"])  # the newest is never dropped
 
 
+INTERRUPTIBLE = """
+import runpy, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+runpy.run_module("lidistill", run_name="__main__", alter_sys=True)
+"""
+"""The command, with Ctrl-C as on a terminal: jobs in the background of a shell ignore it."""
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_a_running_lidar_with_a_whole_recording(world, tmp_path, environment, number):
     out = tmp_path / "out" / "out.mcap"
     lidar_file = Path(__file__).parents[1] / "fakes" / "live_lidar.py"
-    predict = [sys.executable, "-m", "lidistill", "predict", world / "probe-backbone", "-"]
+    predict = [sys.executable, "-c", INTERRUPTIBLE, "predict", world / "probe-backbone", "-"]
     with (
         subprocess.Popen(
             [sys.executable, lidar_file, "100000", "20", "300"],
@@ -289,13 +297,15 @@ def test_a_signal_ends_a_running_lidar_with_a_whole_recording(world, tmp_path, e
     ):
         lidar.stdout.close()  # the other process has it
         pause = threading.Event()
-        while process.poll() is None and not any(
-            path.stat().st_size > 20_000 for path in out.parent.glob(".writing-*")
-        ):
-            pause.wait(0.05)
-        process.send_signal(number)
-        text, err = process.communicate(timeout=60)
-        lidar.kill()
+        try:
+            while process.poll() is None and not any(
+                path.stat().st_size > 20_000 for path in out.parent.glob(".writing-*")
+            ):
+                pause.wait(0.05)
+            process.send_signal(number)
+            text, err = process.communicate(timeout=60)
+        finally:
+            lidar.kill()  # so that the other one ends, whatever happened
     assert process.returncode == 0, err
     record = json.loads(text)
     assert record["written"] == len(read(out)) > 0
