@@ -1,6 +1,7 @@
 """A data worker is killed at a given line of a run, and the run's main process is told there."""
 
 import contextlib
+import gc
 import itertools
 import multiprocessing
 import os
@@ -43,6 +44,7 @@ def nothing(*_):
 
 def before(monkeypatch, owner, name, *, at=1):
     """Kill a worker before the call of that number."""
+    gc.collect()  # loaders that earlier tests left behind close when they are collected: not later
     call, numbers = getattr(owner, name), itertools.count(1)
 
     def killing(*args, **options):
