@@ -26,8 +26,6 @@ from lidistill.errors import ConfigError
 from lidistill.fleet.selection import Strategy
 from lidistill.fleet.table import FleetIndex, Space
 
-_Run = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
-_Data = Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="DATA...")]
 _Index = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="INDEX")]
 _COLUMNS = ("similarity", "frame", "object", "label", "confidence", "x", "y", "z", "points")
 

@@ -32,8 +32,6 @@ from lidistill.viewer.sources import Source, open_source
 
 _Run = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
 _Data = Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="DATA...")]
-_Index = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="INDEX")]
-_COLUMNS = ("similarity", "frame", "object", "label", "confidence", "x", "y", "z", "points")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,7 @@ from bisect import bisect_right
 from itertools import accumulate
 
 from lidistill.datasets import FrameDataset
+from lidistill.datasets.same_frames import SameFrames
 from lidistill.errors import ConfigError
 from lidistill.labels import LabelMap
 from lidistill.records import Frame
@@ -66,7 +67,7 @@ class Concatenation:
         return self.datasets[which], index - (self._ends[which - 1] if which else 0)
 
 
-class InMemory:
+class InMemory(SameFrames):
     """A data set whose frames stay in memory once read; for drives of a few hundred frames.
 
     Args:
@@ -74,26 +75,8 @@ class InMemory:
     """
 
     def __init__(self, dataset: FrameDataset) -> None:
-        self._dataset = dataset
+        super().__init__(dataset)
         self._frames: dict[int, Frame] = {}
-
-    @property
-    def frame_ids(self) -> tuple[str, ...]:
-        """See ``FrameDataset.frame_ids``."""
-        return self._dataset.frame_ids
-
-    @property
-    def drive_ids(self) -> tuple[str, ...]:
-        """See ``FrameDataset.drive_ids``."""
-        return self._dataset.drive_ids
-
-    @property
-    def label_map(self) -> LabelMap:
-        """See ``FrameDataset.label_map``."""
-        return self._dataset.label_map
-
-    def __len__(self) -> int:
-        return len(self._dataset)
 
     def __getitem__(self, index: int) -> Frame:
         """See ``FrameDataset.__getitem__``."""

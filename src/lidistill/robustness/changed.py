@@ -6,6 +6,7 @@ from pydantic import Field
 
 from lidistill.config import Config
 from lidistill.datasets import FrameDataset
+from lidistill.datasets.same_frames import SameFrames
 from lidistill.errors import ConfigError
 from lidistill.labels import LabelMap
 from lidistill.records import Frame
@@ -24,7 +25,7 @@ FrameChange: TypeAlias = Annotated[CorruptionConfig | ShiftConfig, Field(discrim
 """A corruption with its severity, or a shift."""
 
 
-class Changed:
+class Changed(SameFrames):
     """A data set whose every frame is corrupted or shifted in the same way.
 
     Args:
@@ -33,25 +34,8 @@ class Changed:
     """
 
     def __init__(self, dataset: FrameDataset, change: CorruptionConfig | ShiftConfig) -> None:
-        self._dataset, self._change = dataset, change
-
-    @property
-    def frame_ids(self) -> tuple[str, ...]:
-        """See ``FrameDataset.frame_ids``."""
-        return self._dataset.frame_ids
-
-    @property
-    def drive_ids(self) -> tuple[str, ...]:
-        """See ``FrameDataset.drive_ids``."""
-        return self._dataset.drive_ids
-
-    @property
-    def label_map(self) -> LabelMap:
-        """See ``FrameDataset.label_map``."""
-        return self._dataset.label_map
-
-    def __len__(self) -> int:
-        return len(self._dataset)
+        super().__init__(dataset)
+        self._change = change
 
     def __getitem__(self, index: int) -> Frame:
         """See ``FrameDataset.__getitem__``."""

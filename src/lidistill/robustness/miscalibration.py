@@ -11,9 +11,9 @@ from scipy.spatial.transform import Rotation
 
 from lidistill.config import Config, Seed
 from lidistill.datasets import FrameDataset
+from lidistill.datasets.same_frames import SameFrames
 from lidistill.errors import ConfigError
 from lidistill.geometry import invert_rigid, rigid
-from lidistill.labels import LabelMap
 from lidistill.records import CameraView, Frame
 
 
@@ -47,7 +47,7 @@ class Miscalibration(Config):
         return rigid(turn.as_matrix(), self.offset_m * direction)
 
 
-class Miscalibrated:
+class Miscalibrated(SameFrames):
     """A data set whose cameras are not where it says, or not as early.
 
     Args:
@@ -56,27 +56,9 @@ class Miscalibrated:
     """
 
     def __init__(self, dataset: FrameDataset, errors: Miscalibration) -> None:
-        self._dataset, self._errors = dataset, errors
-        self._drives = dataset.drive_ids
+        super().__init__(dataset)
+        self._errors, self._drives = errors, dataset.drive_ids
         self._poses: dict[int, NDArray[np.float64]] = {}
-
-    @property
-    def frame_ids(self) -> tuple[str, ...]:
-        """See ``FrameDataset.frame_ids``."""
-        return self._dataset.frame_ids
-
-    @property
-    def drive_ids(self) -> tuple[str, ...]:
-        """See ``FrameDataset.drive_ids``."""
-        return self._drives
-
-    @property
-    def label_map(self) -> LabelMap:
-        """See ``FrameDataset.label_map``."""
-        return self._dataset.label_map
-
-    def __len__(self) -> int:
-        return len(self._dataset)
 
     def __getitem__(self, index: int) -> Frame:
         """See ``FrameDataset.__getitem__``.

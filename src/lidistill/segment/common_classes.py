@@ -11,6 +11,7 @@ import yaml
 from torch import Tensor
 
 from lidistill.datasets import FrameDataset
+from lidistill.datasets.same_frames import SameFrames
 from lidistill.errors import unknown_name
 from lidistill.labels import IGNORE, LabelMap, shipped_label_maps
 from lidistill.records import Frame, Sample
@@ -42,7 +43,7 @@ def common_map(label_map: LabelMap) -> LabelMap:
     )
 
 
-class InCommonClasses:
+class InCommonClasses(SameFrames):
     """A data set whose labels are the common classes.
 
     Args:
@@ -50,21 +51,13 @@ class InCommonClasses:
     """
 
     def __init__(self, dataset: FrameDataset) -> None:
-        self._dataset = dataset
-        self.label_map = common_map(dataset.label_map)
+        super().__init__(dataset)
+        self._label_map = common_map(dataset.label_map)
 
     @property
-    def frame_ids(self) -> tuple[str, ...]:
-        """See ``FrameDataset.frame_ids``."""
-        return self._dataset.frame_ids
-
-    @property
-    def drive_ids(self) -> tuple[str, ...]:
-        """See ``FrameDataset.drive_ids``."""
-        return self._dataset.drive_ids
-
-    def __len__(self) -> int:
-        return len(self._dataset)
+    def label_map(self) -> LabelMap:
+        """The common classes."""
+        return self._label_map
 
     def __getitem__(self, index: int) -> Frame:
         """See ``FrameDataset.__getitem__``."""
