@@ -105,7 +105,7 @@ def test_what_is_no_address_is_said_before_anything_is_asked(address):
 
 def test_only_a_model_folder_is_pushed(hub, tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(CheckpointError, match=r"config\.json"):
+    with pytest.raises(CheckpointError, match=r"no config\.json in it; make one .*export RUN"):
         push(tmp_path, "a/b")
     with pytest.raises(ConfigError, match="owner/name"):
         push(tmp_path, "only-a-name")

@@ -115,9 +115,15 @@ def read_config(folder: Path) -> ModelConfig:
     """The ``config.json`` of a model folder.
 
     Raises:
-        CheckpointError: If it is damaged, another library's, or of a newer format.
+        CheckpointError: If it is missing, damaged, another library's, or of a newer format.
     """
     file = folder / CONFIG
+    if not file.exists():
+        msg = (
+            f"{folder} is no model folder: there is no {CONFIG} in it; "
+            "make one of a run by `lidistill export RUN FOLDER`."
+        )
+        raise CheckpointError(msg)
     try:
         values = read_json(file)
     except LidistillError as error:
