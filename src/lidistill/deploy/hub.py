@@ -87,6 +87,8 @@ def push(folder: Path, name: str, *, private: bool = False) -> str:
 
 def _hub() -> Any:
     try:
+        for part in ("constants", "errors"):  # which the package itself need not import
+            importlib.import_module(f"huggingface_hub.{part}")
         return importlib.import_module("huggingface_hub")
     except ImportError as error:
         msg = "this needs huggingface_hub, which comes with transformers; install lidistill again."
