@@ -30,9 +30,16 @@ def batches(start, stop, make=make_rows, workers=1):
     return step_batches(make, join, PLAN, start=start, stop=stop, workers=workers)
 
 
-def kill_a_worker():
+@pytest.fixture
+def others():
+    """Processes of earlier tests that are still there: none of them is a worker of this one."""
+    gc.collect()  # loaders that were left behind close now, not in the middle
+    return frozenset(multiprocessing.active_children())
+
+
+def kill_a_worker(others):
     """Kill one, and have the signal handled before the next line."""
-    for worker in multiprocessing.active_children()[:1]:
+    for worker in list(set(multiprocessing.active_children()) - others)[:1]:
         os.kill(worker.pid, signal.SIGKILL)
         os.waitid(os.P_PID, worker.pid, os.WEXITED | os.WNOWAIT)
         signal.raise_signal(signal.SIGCHLD)
@@ -42,14 +49,13 @@ def nothing(*_):
     """Called and of no effect."""
 
 
-def before(monkeypatch, owner, name, *, at=1):
+def before(monkeypatch, others, owner, name, *, at=1):
     """Kill a worker before the call of that number."""
-    gc.collect()  # loaders that earlier tests left behind close when they are collected: not later
     call, numbers = getattr(owner, name), itertools.count(1)
 
     def killing(*args, **options):
         if next(numbers) == at:
-            kill_a_worker()
+            kill_a_worker(others)
         return call(*args, **options)
 
     monkeypatch.setattr(owner, name, killing)
@@ -68,9 +74,9 @@ def before(monkeypatch, owner, name, *, at=1):
     ],
 )
 def test_a_death_in_any_line_lets_it_finish_and_ends_the_run_at_the_next_batch(
-    tmp_path, monkeypatch, owner, name, at, done
+    tmp_path, monkeypatch, others, owner, name, at, done
 ):
-    before(monkeypatch, owner, name, at=at)
+    before(monkeypatch, others, owner, name, at=at)
     run = tmp_path / "run"
     if done == 12:  # nothing was to come from the worker
         loop.train(training(run, batches=batches))
@@ -89,8 +95,8 @@ def test_a_death_in_any_line_lets_it_finish_and_ends_the_run_at_the_next_batch(
     assert load_checkpoint(run).step == 12
 
 
-def test_a_death_while_workers_start_ends_the_run(monkeypatch):
-    before(monkeypatch, _MultiProcessingDataLoaderIter, "_reset")
+def test_a_death_while_workers_start_ends_the_run(monkeypatch, others):
+    before(monkeypatch, others, _MultiProcessingDataLoaderIter, "_reset")
     with pytest.raises(RunStoppedError, match="a data worker was killed"):
         list(batches(0, 3))
 
@@ -106,11 +112,11 @@ def test_a_death_while_a_batch_is_waited_for_is_told_at_once():
 
 
 def test_a_death_in_an_object_that_is_dropped_while_a_batch_is_waited_for_is_not_lost(
-    monkeypatch,
+    monkeypatch, others
 ):
     class Dropped:
         def __del__(self):
-            kill_a_worker()  # an error in here is swallowed by Python
+            kill_a_worker(others)  # an error in here is swallowed by Python
 
     taken = _MultiProcessingDataLoaderIter._next_data
     dropped = [Dropped()]
