@@ -19,8 +19,13 @@ FLAGS = ["--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--no-sandbox
 SIZE = {"width": 1000, "height": 600}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[object]:
+    """Chromium for the tests of a file.
+
+    Not for all: a data worker that another test forks meanwhile and leaves behind would keep the
+    pipe to Playwright's driver open, which then waits for ever for its end.
+    """
     if CHROMIUM is None:
         reason = "Chromium is not here: apt-get install chromium, or LIDISTILL_CHROMIUM=its path"
         (pytest.fail if REQUIRED else pytest.skip)(reason)
