@@ -4,6 +4,7 @@ import os
 import resource
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -77,18 +78,24 @@ def read_only(world: World, disk: Path, remount: Callable[[str], object], count:
 
 
 @contextmanager
-def small_disk(folder: Path) -> Iterator[tuple[Path, Callable[[str], object]] | None]:
-    """A file system of a few megabytes, and how to mount it anew; None where that is forbidden."""
-    folder.mkdir(exist_ok=True)
+def small_disk() -> Iterator[tuple[Path, Callable[[str], object]] | None]:
+    """A file system of a few megabytes, and how to mount it anew; None where that is forbidden.
+
+    Its folder is outside of pytest's: what a killed test leaves mounted must not stop pytest from
+    tidying up.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="lidistill-disk-"))
 
     def mount(*options: str) -> int:
         command = ["mount", *options, str(folder)]
         return subprocess.run(command, check=False, capture_output=True).returncode
 
     if mount("-t", "tmpfs", "-o", "size=8M", "none"):
+        folder.rmdir()
         yield None
         return
     try:
         yield folder, lambda mode: mount("-o", f"remount,{mode}")
     finally:
-        subprocess.run(["umount", str(folder)], check=False)
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+        folder.rmdir()

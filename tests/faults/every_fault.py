@@ -93,7 +93,7 @@ def _rows(world: World, options: argparse.Namespace) -> dict[str, Callable[[], T
 
     def on_disk(fault: str) -> Callable[[], Tally | None]:
         def trial() -> Tally | None:
-            with disks.small_disk(world.folder / "disk") as mounted:
+            with disks.small_disk() as mounted:
                 if mounted is None:
                     return None
                 disk, remount = mounted

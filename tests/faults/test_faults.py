@@ -40,8 +40,8 @@ def test_a_limit_on_files_leaves_the_old_checkpoint_and_says_what_is_wrong(world
 
 
 @pytest.fixture
-def disk(tmp_path):
-    with disks.small_disk(tmp_path / "disk") as mounted:
+def disk():
+    with disks.small_disk() as mounted:
         if mounted is None:
             pytest.skip("no file system can be mounted here")
         yield mounted
