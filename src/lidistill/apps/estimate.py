@@ -25,7 +25,8 @@ from lidistill.records import Batch, Pairs
 from lidistill.samples.augmentation import crop_mask, stack_channels, with_radius
 from lidistill.samples.preparer import Preparer
 from lidistill.teachers import ChannelGroup, TeacherConfig
-from lidistill.teachers.vit import PUBLISHED, VitTeacherConfig
+from lidistill.teachers.table import known_teacher
+from lidistill.teachers.vit import VitTeacherConfig
 from lidistill.training.precision import autocast, pick_device
 from lidistill.training.progress import track
 
@@ -244,10 +245,10 @@ def _teacher(config: TeacherConfig) -> tuple[tuple[ChannelGroup, ...], int]:
     try:
         teacher = config.build()
     except WeightsNotFoundError:
-        if not isinstance(config, VitTeacherConfig) or config.model not in PUBLISHED:
+        known = known_teacher(getattr(config, "model", config.kind))
+        if known is None or not isinstance(config, VitTeacherConfig):
             raise
-        width, parameters = PUBLISHED[config.model]
-        return config.groups(width), 4 * parameters
+        return config.groups(known.channels[0]), 4 * known.parameters
     modules = [v for v in vars(teacher).values() if isinstance(v, torch.nn.Module)]
     modules += [teacher] if isinstance(teacher, torch.nn.Module) else []
     # A teacher may name parts of its network beside the whole.

@@ -9,6 +9,7 @@ import gc
 import importlib
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +30,8 @@ class Command:
     summary: str
     goes_on: bool = False
     """Whether the same command, called again, goes on from what an interrupted one has finished."""
+    light: bool = False
+    """Whether it only prints what is known, so that nothing waits for PyTorch to be loaded."""
 
 
 COMMANDS = {
@@ -39,6 +42,9 @@ COMMANDS = {
     "data stats": Command(module="data", summary="intensity statistics of a lidar of your own"),
     "data unpack": Command(module="data", summary="ROS bags and mcap to a folder of recordings"),
     "recipes": Command(module="recipes", summary="list the shipped runs, or print one"),
+    "teachers": Command(
+        module="teachers", summary="list the image networks to learn from", light=True
+    ),
     "pretrain": Command(module="pretrain", summary="distil images into lidar", goes_on=True),
     "probe": Command(module="labels", summary="linear probe: how good are features?", goes_on=True),
     "finetune": Command(module="labels", summary="learn from few labels, or all", goes_on=True),
@@ -179,16 +185,27 @@ def _overview(group: str) -> str:
 def _run(name: str, arguments: list[str]) -> None:
     """Import a command and call it with its arguments."""
     check_system()
+    if COMMANDS[name].light:
+        output = importlib.import_module("lidistill.cli.output")
+        output.start_logging(quiet=False)
+        _bound(name, arguments)()
+        return
     atexit.register(gc.freeze)  # else Python's end looks at all of PyTorch once more, for seconds
     end_with_launcher()  # before the imports, which take seconds
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    bind = importlib.import_module("lidistill.cli.arguments").bind
     output = importlib.import_module("lidistill.cli.output")
     distributed = importlib.import_module("lidistill.distributed.processes")
     losses = importlib.import_module("lidistill.distributed.lost_processes")
-    module = importlib.import_module(f"lidistill.cli.{COMMANDS[name].module}")
     output.start_logging(quiet=distributed.launched_rank() > 0)  # the first process speaks for all
-    function: Any = getattr(module, name.rsplit(maxsplit=1)[-1].replace("-", "_"))
     with losses.process_losses():
-        bind(function, f"lidistill {name}", arguments)()
+        _bound(name, arguments)()
         distributed.leave_group()
+
+
+def _bound(name: str, arguments: list[str]) -> Callable[[], None]:
+    """A command with its arguments, imported now."""
+    bind = importlib.import_module("lidistill.cli.arguments").bind
+    module = importlib.import_module(f"lidistill.cli.{COMMANDS[name].module}")
+    function: Any = getattr(module, name.rsplit(maxsplit=1)[-1].replace("-", "_"))
+    command: Callable[[], None] = bind(function, f"lidistill {name}", arguments)
+    return command

@@ -28,6 +28,7 @@ from lidistill.training.config import RunRecipe
 Recipe: TypeAlias = PretrainRecipe | ProbeRecipe | FinetuneRecipe
 R = TypeVar("R", PretrainRecipe, ProbeRecipe, FinetuneRecipe)
 logger = logging.getLogger(__name__)
+_SAME = {"name": "model", "model": "name"}  # words of a teacher's recipe; the later one counts
 _MAX_KEYS = 20  # below one another; the recipes' own have at most six
 _RECIPES: dict[str, type[RunRecipe]] = {
     "pretrain": PretrainRecipe,
@@ -267,6 +268,7 @@ def _set(values: dict[str, Any], key: str, value: Any) -> None:
     if isinstance(node, list):
         node[_position(node, last, key)] = value
     else:
+        node.pop(_SAME.get(last), None)
         node[last] = value
 
 

