@@ -126,3 +126,16 @@ def test_points_that_a_corruption_added_have_no_pixel(tmp_path, points):
     plain, _ = both(frame, config)
     assert 0 < len(expected.pairs) < len(plain.pairs)
     assert added[expected.source.numpy()].any() == (points == "all")
+
+
+@pytest.mark.parametrize("distortion", [None, np.array([-0.3, 0.1, 1e-3, -1e-3, 0.0])])
+def test_pairs_of_occluded_points_are_dropped_alike(tmp_path, distortion):
+    frame = scan_frame(tmp_path)
+    views = tuple(dataclasses.replace(view, distortion=distortion) for view in frame.views)
+    frame = dataclasses.replace(frame, views=views, added=np.arange(len(frame.points)) % 5 == 0)
+    config = PLAIN.model_copy(update={"points": "all", "cameras": "all", "occluded": "drop"})
+    expected, found = both(frame, config)
+    assert_same(expected, found)
+    plain, _ = both(frame, config.model_copy(update={"occluded": "keep"}))
+    assert torch.equal(plain.source, expected.source)
+    assert 0 < len(expected.pairs) < 0.9 * len(plain.pairs)

@@ -27,7 +27,7 @@ from lidistill.samples.augmentation import (
     wants_intensity,
 )
 from lidistill.samples.intensity import standardised
-from lidistill.samples.pairing import PixelPairs, gather_pairs, pair_view, without
+from lidistill.samples.pairing import PixelPairs, gather_pairs, pair_view, unoccluded, without
 from lidistill.samples.preparer import Preparer
 from lidistill.samples.voxels import VoxelFrame, finite_points, voxel_subset
 
@@ -39,6 +39,7 @@ class SamplingConfig(Config):
     voxel_frame: VoxelFrame = "lidar"
     cameras: Literal["one", "all"] = "one"  # one: drawn at random for every sample
     points: Literal["paired", "all"] = "paired"  # paired: only those some chosen camera sees
+    occluded: Literal["keep", "drop"] = "keep"  # pairs of points behind what their camera sees
     max_points: Annotated[int, Field(ge=1, le=10**7)] = 20_000  # in training
     image_size_hw: Size = (224, 448)
     antialias: bool = False
@@ -50,6 +51,13 @@ class SamplingConfig(Config):
         """(V,) one point of every voxel; see ``voxel_subset``."""
         size, counted_in = self.voxel_size, self.voxel_frame
         return voxel_subset(frame, voxel_size=size, voxel_frame=counted_in, permutation=permutation)
+
+    def pairs(
+        self, points: NDArray[np.floating], view: CameraView, hidden: NDArray[np.bool_] | None
+    ) -> PixelPairs:
+        """Pairs of (N, 3) points and an image, but for those of (N,) points that none shows."""
+        found = without(pair_view(points, view, self.image_size_hw), hidden)
+        return found if self.occluded == "keep" else unoccluded(found, points, view)
 
     def read_images(self, views: Sequence[CameraView]) -> Tensor:
         """(V, 3, H, W) uint8 images of some views, as the teacher sees them."""
@@ -121,7 +129,7 @@ def distillation_sample(
     hidden = None if frame.added is None else frame.added[kept]
     for choice in draws.camera_choices(config):
         views = tuple(frame.views[view] for view in choice)
-        pixels = [without(pair_view(points, v, config.image_size_hw), hidden) for v in views]
+        pixels = [config.pairs(points, view, hidden) for view in views]
         sample = sample_from_pairs(
             frame, kept, pixels, views, config=config, preparer=preparer, draws=draws
         )

@@ -27,6 +27,7 @@ from lidistill.samples.tensor_geometry import (
     nearest_to,
     pair_on_device,
     stack_tensors,
+    unoccluded_on_device,
 )
 from lidistill.samples.voxels import finite_points, first_of_voxels, voxel_pose
 
@@ -116,16 +117,28 @@ def build_sample(
         pose = torch.from_numpy(raw.voxel_pose).to(device)
         counted = points.double() @ pose[:3, :3].t() + pose[:3, 3]
     kept = first_of_voxels(counted, config.voxel_size, permutation)
+    near = points[kept]
     for choice in raw.draws.camera_choices(config):
         views = [raw.views[view] for view in choice]
-        pixels = [pair_on_device(points[kept], view, config.image_size_hw) for view in views]
-        if raw.added is not None:
-            shown = ~raw.added.to(device)[kept]
-            pixels = [(index[shown[index]], uv[shown[index]]) for index, uv in pixels]
+        pixels = [_pairs(raw, near, kept, view, config) for view in views]
         sample = _sample_from_pairs(raw, points, kept, pixels, views, config, preparer)
         if sample is not None:
             return sample
     raise nothing_paired(raw.frame_id, len(kept), raw.views)
+
+
+def _pairs(
+    raw: RawSample, points: Tensor, kept: Tensor, view: CameraView, config: SamplingConfig
+) -> tuple[Tensor, Tensor]:
+    """See ``SamplingConfig.pairs``; points are the kept ones."""
+    index, uv = pair_on_device(points, view, config.image_size_hw)
+    if raw.added is not None:
+        shown = ~raw.added.to(points.device)[kept[index]]
+        index, uv = index[shown], uv[shown]
+    if config.occluded == "drop":
+        shown = unoccluded_on_device(points[index], view)
+        index, uv = index[shown], uv[shown]
+    return index, uv
 
 
 def _sample_from_pairs(
