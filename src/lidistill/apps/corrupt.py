@@ -17,8 +17,8 @@ from lidistill.datasets import DATASETS, DatasetConfig, SensorFrames
 from lidistill.datasets.raw_scans import ChangedPoints, RawScans
 from lidistill.errors import ConfigError, DatasetNotFoundError
 from lidistill.reading.names import relative_path
-from lidistill.robustness.corruptions import CorruptionConfig, Kind, corrupted_scan
-from lidistill.robustness.scan import Severity
+from lidistill.robustness.corruptions import CorruptionConfig, corrupted_scan
+from lidistill.robustness.scan import Kind, Severity
 from lidistill.robustness.traits import lidar_traits
 
 _RECORD: Final = "corruptions.json"

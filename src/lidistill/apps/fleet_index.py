@@ -19,8 +19,9 @@ from lidistill.errors import DatasetNotFoundError, FileFormatError
 from lidistill.fleet.objects import Encode, Find, PointOutputs, objects_of
 from lidistill.fleet.schema import AboutIndex
 from lidistill.fleet.table import FleetIndex, IndexedFrame
+from lidistill.instances.config import DiscoveryConfig
 from lidistill.instances.find import InstanceFinder
-from lidistill.instances.objects import DiscoveryConfig, find_objects
+from lidistill.instances.objects import find_objects
 from lidistill.labels import IGNORE
 from lidistill.records import Frame
 

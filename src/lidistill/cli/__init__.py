@@ -1,7 +1,7 @@
 """The command line: parse, call, print; nothing is computed here.
 
-A command is imported when it is called: the networks' libraries take seconds to load, and whoever
-asks for help or the version need not wait for them.
+A command is imported when it is called, and imports what it works with when it runs: the networks'
+libraries take seconds to load, and whoever asks for help, or has mistyped, need not wait for them.
 """
 
 import atexit
@@ -9,13 +9,14 @@ import gc
 import importlib
 import os
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from lidistill import __version__
 from lidistill.cli.streams import complain, guarded_output, reader_is_gone
 from lidistill.cli.terminal import use_plain_streams
+from lidistill.distributed.launcher import launched_rank
+from lidistill.distributed.lost_processes import process_losses
 from lidistill.distributed.parent_process import end_with_launcher
 from lidistill.errors import LidistillError, unknown_name
 from lidistill.supported import check_system
@@ -30,8 +31,6 @@ class Command:
     summary: str
     goes_on: bool = False
     """Whether the same command, called again, goes on from what an interrupted one has finished."""
-    light: bool = False
-    """Whether it only prints what is known, so that nothing waits for PyTorch to be loaded."""
 
 
 COMMANDS = {
@@ -42,9 +41,7 @@ COMMANDS = {
     "data stats": Command(module="data", summary="intensity statistics of a lidar of your own"),
     "data unpack": Command(module="data", summary="ROS bags and mcap to a folder of recordings"),
     "recipes": Command(module="recipes", summary="list the shipped runs, or print one"),
-    "teachers": Command(
-        module="teachers", summary="list the image networks to learn from", light=True
-    ),
+    "teachers": Command(module="teachers", summary="list the image networks to learn from"),
     "pretrain": Command(module="pretrain", summary="distil images into lidar", goes_on=True),
     "probe": Command(module="labels", summary="linear probe: how good are features?", goes_on=True),
     "finetune": Command(module="labels", summary="learn from few labels, or all", goes_on=True),
@@ -185,27 +182,16 @@ def _overview(group: str) -> str:
 def _run(name: str, arguments: list[str]) -> None:
     """Import a command and call it with its arguments."""
     check_system()
-    if COMMANDS[name].light:
-        output = importlib.import_module("lidistill.cli.output")
-        output.start_logging(quiet=False)
-        _bound(name, arguments)()
-        return
     atexit.register(gc.freeze)  # else Python's end looks at all of PyTorch once more, for seconds
     end_with_launcher()  # before the imports, which take seconds
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    output = importlib.import_module("lidistill.cli.output")
-    distributed = importlib.import_module("lidistill.distributed.processes")
-    losses = importlib.import_module("lidistill.distributed.lost_processes")
-    output.start_logging(quiet=distributed.launched_rank() > 0)  # the first process speaks for all
-    with losses.process_losses():
-        _bound(name, arguments)()
-        distributed.leave_group()
-
-
-def _bound(name: str, arguments: list[str]) -> Callable[[], None]:
-    """A command with its arguments, imported now."""
     bind = importlib.import_module("lidistill.cli.arguments").bind
+    output = importlib.import_module("lidistill.cli.output")
     module = importlib.import_module(f"lidistill.cli.{COMMANDS[name].module}")
+    output.start_logging(quiet=launched_rank() > 0)  # the first process speaks for all
     function: Any = getattr(module, name.rsplit(maxsplit=1)[-1].replace("-", "_"))
-    command: Callable[[], None] = bind(function, f"lidistill {name}", arguments)
-    return command
+    call = bind(function, f"lidistill {name}", arguments)  # --help ends here
+    with process_losses():
+        call()
+        if distributed := sys.modules.get("lidistill.distributed.processes"):
+            distributed.leave_group()

@@ -3,16 +3,17 @@
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 from rich.table import Table
 
 from lidistill.cli.output import OUT, Folder, Run, print_json
-from lidistill.deploy.export import export as write_export
-from lidistill.deploy.hub import push as push_folder
-from lidistill.deploy.robot_package import RobotOptions, RobotPackage
 from lidistill.errors import ConfigError
+
+if TYPE_CHECKING:
+    from lidistill.deploy.robot_package import RobotOptions, RobotPackage
+
 
 _Name = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="OWNER/NAME")]
 _Scores = Annotated[tuple[Path, ...], tyro.conf.arg(metavar="RESULTS ...")]
@@ -33,8 +34,10 @@ class OnnxOptions:
     """Scans to compare PyTorch and onnxruntime on; made ones where none are given."""
 
     @property
-    def robot(self) -> RobotOptions | None:
+    def robot(self) -> "RobotOptions | None":
         """What is wanted, or None."""
+        from lidistill.deploy.robot_package import RobotOptions
+
         if not self.onnx and (self.half or self.scans or self.sensor is not None):
             msg = "--half, --sensor and --scans are about ONNX; give --onnx with them."
             raise ConfigError(msg)
@@ -77,6 +80,8 @@ def export(
         options: About ONNX.
         json: Print one JSON object instead of text.
     """
+    from lidistill.deploy.export import export as write_export
+
     robot = options.robot
     found = write_export(run, folder, name=name, scores=scores, overwrite=overwrite, robot=robot)
     if json:
@@ -107,6 +112,8 @@ def push(folder: Folder, name: _Name, /, *, private: bool = False, json: bool = 
         private: A new repository is for its owner alone.
         json: Print one JSON object instead of text.
     """
+    from lidistill.deploy.hub import push as push_folder
+
     commit = push_folder(folder, name, private=private)
     if json:
         print_json({"model": f"hf://{name}", "commit": commit})
@@ -115,7 +122,7 @@ def push(folder: Folder, name: _Name, /, *, private: bool = False, json: bool = 
     OUT.print(f"commit      {commit}")
 
 
-def _comparison(package: RobotPackage) -> Table:
+def _comparison(package: "RobotPackage") -> Table:
     """What onnxruntime makes of each scan, beside PyTorch."""
     table = Table("network", "points", "difference", "same output %", "PyTorch ms", "ONNX ms")
     for name, found in (("float32", package.exact), ("float16", package.half)):

@@ -7,27 +7,9 @@ from typing import Annotated
 import tyro
 from rich.table import Table
 
-from lidistill.apps.compare import compare as run_comparison
 from lidistill.apps.comparison_plan import Plan
-from lidistill.apps.comparison_table import gap_sentence, table_rows
-from lidistill.apps.gap import domain_gap
-from lidistill.apps.import_checkpoint import import_checkpoint as run_import
-from lidistill.apps.learned_runs import runs_and_overrides
 from lidistill.cli.boxes import DEFAULT_BOXES, Boxes
-from lidistill.cli.offer_view import offer_view
 from lidistill.cli.output import OUT, Output, Overrides, Run, print_figures, print_json
-from lidistill.instances.find import InstanceFinder
-from lidistill.recipes import apply_overrides
-from lidistill.segment.recipe import FinetuneRecipe, ProbeRecipe
-from lidistill.segment.report import check_classes, check_learned, restored
-from lidistill.segment.submission import (
-    check_submission,
-    check_test_set,
-    test_set,
-    write_submission,
-)
-from lidistill.segment.test_time_augmentation import predict_by_votes
-from lidistill.training.checkpoint import load_checkpoint
 
 _File = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FILE")]
 _RunsAndOverrides = Annotated[
@@ -64,6 +46,10 @@ def compare(
         output: Folder of all runs; a second call runs only what is not done.
         json: Print one JSON object instead of text.
     """
+    from lidistill.apps.compare import compare as run_comparison
+    from lidistill.apps.comparison_table import gap_sentence, table_rows
+    from lidistill.cli.offer_view import offer_view
+
     pretrain, probe, finetune = recipes
     lines = run_comparison(
         Plan(
@@ -105,6 +91,10 @@ def gap(
         output: Folder for matrix, table and figure.
         json: Print one JSON object instead of text.
     """
+    from lidistill.apps.gap import domain_gap
+    from lidistill.apps.learned_runs import runs_and_overrides
+    from lidistill.cli.offer_view import offer_view
+
     folders, overrides = runs_and_overrides(runs)
     result = domain_gap(folders, output, overrides)
     if json:
@@ -136,6 +126,8 @@ def import_checkpoint(
         recipe: What it was trained by; needed where the file holds classes.
         json: Print one JSON object instead of text.
     """
+    from lidistill.apps.import_checkpoint import import_checkpoint as run_import
+
     result = run_import(file, output, recipe=recipe or None)
     if json:
         print_json({"checkpoint": str(result.checkpoint), "recipe": result.recipe})
@@ -174,6 +166,19 @@ def submission(
         check_only: Predict nothing; look at what lies there.
         json: Print one JSON object instead of text.
     """
+    from lidistill.instances.find import InstanceFinder
+    from lidistill.recipes import apply_overrides
+    from lidistill.segment.recipe import FinetuneRecipe, ProbeRecipe
+    from lidistill.segment.report import check_classes, check_learned, restored
+    from lidistill.segment.submission import (
+        check_submission,
+        check_test_set,
+        test_set,
+        write_submission,
+    )
+    from lidistill.segment.test_time_augmentation import predict_by_votes
+    from lidistill.training.checkpoint import load_checkpoint
+
     checkpoint = load_checkpoint(run)
     check_learned(checkpoint, run, command="submission")
     wanted = ("evaluation.sets.0.instances=true",) if panoptic else ()

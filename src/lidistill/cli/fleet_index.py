@@ -4,31 +4,22 @@ import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from lidistill.apps.features import FeatureModel
-from lidistill.apps.fleet_index import (
-    EncodeFrame,
-    about_index,
-    by_class,
-    by_density,
-    frames_to_do,
-    has_teacher_head,
-    index_frames,
-)
 from lidistill.cli.boxes import DEFAULT_BOXES, Boxes, BoxOptions
 from lidistill.cli.output import OUT, print_json
-from lidistill.cli.view import ViewOptions, load_for
-from lidistill.distributed.processes import launched_world_size
+from lidistill.cli.view import ViewOptions
+from lidistill.distributed.launcher import launched_world_size
 from lidistill.errors import ConfigError, FileFormatError, require
-from lidistill.fleet.objects import Find
-from lidistill.fleet.table import FleetIndex, IndexedFrame
-from lidistill.instances.find import InstanceFinder
-from lidistill.training.progress import track
-from lidistill.training.run_lock import RunLock
-from lidistill.viewer.sources import Source, open_source
+
+if TYPE_CHECKING:
+    from lidistill.apps.features import FeatureModel
+    from lidistill.fleet.objects import Find
+    from lidistill.fleet.table import FleetIndex, IndexedFrame
+    from lidistill.viewer.sources import Source
+
 
 _Run = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
 _Data = Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="DATA...")]
@@ -51,15 +42,19 @@ class IndexOptions:
     device: str = "auto"
     """auto, cpu, cuda or cuda:1."""
 
-    def model(self, run: Path, source: Source) -> FeatureModel:
+    def model(self, run: Path, source: "Source") -> "FeatureModel":
         """The network of a run, for the lidar of what is read."""
+        from lidistill.cli.showing import load_for
+
         options = ViewOptions(
             sensor=self.sensor, statistics=self.statistics, no_teacher=True, device=self.device
         )
         return load_for(run, source, options)
 
-    def source(self, data: Sequence[Path]) -> Source:
+    def source(self, data: Sequence[Path]) -> "Source":
         """What is read."""
+        from lidistill.viewer.sources import open_source
+
         return open_source(data, sensor=self.sensor, intensity=self.intensity)
 
 
@@ -90,6 +85,17 @@ def index(
         options: What is read.
         json: Print one JSON object instead of text.
     """
+    from lidistill.apps.fleet_index import (
+        EncodeFrame,
+        about_index,
+        frames_to_do,
+        has_teacher_head,
+        index_frames,
+    )
+    from lidistill.fleet.table import FleetIndex
+    from lidistill.training.progress import track
+    from lidistill.training.run_lock import RunLock
+
     require("lancedb", extra="fleet")
     if launched_world_size() > 1:
         msg = "an index is written by one process; call it without torchrun."
@@ -119,7 +125,12 @@ def index(
 
 
 def _report(
-    results: Sequence[IndexedFrame], table: FleetIndex, output: str, *, skipped: int, as_json: bool
+    results: "Sequence[IndexedFrame]",
+    table: "FleetIndex",
+    output: str,
+    *,
+    skipped: int,
+    as_json: bool,
 ) -> None:
     """Say what was written, and end with an error where a frame could not be used."""
     failed = [one for one in results if one.reason]
@@ -136,7 +147,10 @@ def _report(
         raise FileFormatError(msg)
 
 
-def _find(model: FeatureModel, run: Path, options: IndexOptions, boxes: BoxOptions) -> Find:
+def _find(model: "FeatureModel", run: Path, options: IndexOptions, boxes: BoxOptions) -> "Find":
+    from lidistill.apps.fleet_index import by_class, by_density
+    from lidistill.instances.find import InstanceFinder
+
     if options.objects == "density":
         return by_density()
     if not model.class_names:

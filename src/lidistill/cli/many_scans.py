@@ -1,10 +1,9 @@
 """Features of many scans: how they are dealt out and what they are written into."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 from lidistill.apps.feature_files import (
     Compute,
@@ -16,50 +15,16 @@ from lidistill.apps.feature_files import (
     write_outputs,
 )
 from lidistill.apps.feature_tables import TableWriter, about_features
-from lidistill.apps.feature_units import Layout, Part, Unit, done_before, units_of, work_off
+from lidistill.apps.feature_units import Part, Unit, done_before, units_of, work_off
 from lidistill.apps.features import FeatureModel
 from lidistill.apps.scan_jobs import plan_jobs
 from lidistill.cli.output import OUT
-from lidistill.cli.scan_options import ScanOptions
+from lidistill.cli.scan_options import ManyScans, ScanOptions
 from lidistill.distributed.work_sharing import Team
 from lidistill.errors import ConfigError, require
 from lidistill.training.progress import track
 
 Results: TypeAlias = list[Written | Failed]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ManyScans:
-    """What features are written into, and how many scans are dealt out."""
-
-    dtype: Literal["float16", "float32"] = "float16"
-    """Number format of the files."""
-    format: Layout = "npy"
-    """npy: a file for every scan; parquet: one data set, a row for every point."""
-    part: str = "1/1"
-    """Do one part of several, 3/16, and leave the others to other jobs."""
-
-    def check(self, options: ScanOptions, team: Team) -> None:
-        """Refuse what does not go together.
-
-        Raises:
-            ConfigError: If colours are asked of what cannot give them.
-            MissingPackageError: If ``pyarrow`` is needed and not installed.
-        """
-        alone = team.size == 1 and Part.parse(self.part).count == 1
-        if options.ply and not (alone and self.format == "npy"):
-            msg = (
-                "--ply: the first scan gives the colours of all, so it needs one process, without "
-                "--part, and --format npy."
-            )
-            raise ConfigError(msg)
-        if self.format == "parquet":
-            require("pyarrow.parquet", extra="fleet")
-
-    def units(self, scans: Sequence[Path], output: Path) -> tuple[Unit, ...]:
-        """What this part is made of; the same in every process."""
-        jobs = plan_jobs(scans, output, suffix=".npy", existing="overwrite")
-        return Part.parse(self.part).of(units_of(jobs.to_do, self.format))
 
 
 def write_features(
@@ -77,8 +42,8 @@ def write_features(
         C, and what became of every scan; in the first process of all, in others of their own.
     """
     team = Team.join()
-    many.check(options, team)
-    units = many.units(scans, output)
+    _check(many, options, team)
+    units = _units(many, scans, output)
     first = team.rank == 0
     done = done_before(units, options.existing) if first else ()
     model = options.load(run)
@@ -118,3 +83,27 @@ class _FileWriter:
         return write_outputs(
             self._compute, unit.jobs, intensity=self._intensity, colour=self._colour
         )
+
+
+def _check(many: ManyScans, options: ScanOptions, team: Team) -> None:
+    """Refuse what does not go together.
+
+    Raises:
+        ConfigError: If colours are asked of what cannot give them.
+        MissingPackageError: If ``pyarrow`` is needed and not installed.
+    """
+    alone = team.size == 1 and Part.parse(many.part).count == 1
+    if options.ply and not (alone and many.format == "npy"):
+        msg = (
+            "--ply: the first scan gives the colours of all, so it needs one process, without "
+            "--part, and --format npy."
+        )
+        raise ConfigError(msg)
+    if many.format == "parquet":
+        require("pyarrow.parquet", extra="fleet")
+
+
+def _units(many: ManyScans, scans: Sequence[Path], output: Path) -> tuple[Unit, ...]:
+    """What this part is made of; the same in every process."""
+    jobs = plan_jobs(scans, output, suffix=".npy", existing="overwrite")
+    return Part.parse(many.part).of(units_of(jobs.to_do, many.format))
