@@ -75,7 +75,7 @@ def with_examples(model: FeatureModel, run: str | Path, folder: Path) -> Feature
         DatasetNotFoundError: If there are not two classes with an image each.
     """
     files = example_files(folder)
-    teacher = _teacher(model, run)
+    teacher = teacher_behind(model, run)
     examples = read_examples(files, teacher, model)
     num_classes = len(examples.class_names)
     features = Standardised()(examples.features)
@@ -179,8 +179,20 @@ def image_direction(model: FeatureModel, run: str | Path, file: Path) -> NDArray
         DatasetNotFoundError: If there is no such file.
         FileFormatError: If it cannot be read.
     """
-    image = read_image(file)
-    of_sizes = torch.stack(list(_features(image, _teacher(model, run), model)))
+    return direction_of(read_image(file), teacher_behind(model, run), model)
+
+
+def direction_of(
+    image: NDArray[np.uint8], teacher: Teacher, model: FeatureModel
+) -> NDArray[np.float32]:
+    """(T,) what a teacher says of an image, in the form of a student's targets, of length one.
+
+    Args:
+        image: (H, W, 3) RGB.
+        teacher: See ``teacher_behind``.
+        model: Its student.
+    """
+    of_sizes = torch.stack(list(_features(image, teacher, model)))
     return np.asarray(F.normalize(of_sizes.mean(0), dim=0).numpy())
 
 
@@ -225,8 +237,13 @@ def _step(teacher: Teacher) -> int:
     raise ConfigError(msg)
 
 
-def _teacher(model: FeatureModel, run: str | Path) -> Teacher:
-    """The teacher of a distillation, with its weights."""
+def teacher_behind(model: FeatureModel, run: str | Path) -> Teacher:
+    """The teacher of a distillation, with its weights.
+
+    Raises:
+        CheckpointError: See ``with_examples``.
+        WeightsNotFoundError: If the teacher's weights are not here.
+    """
     opened = open_model(run)
     if not isinstance(opened.config.head, TeacherHead) or model.head is None:
         msg = (

@@ -10,6 +10,7 @@ from lidistill.apps.features import FeatureModel
 from lidistill.apps.load_features import load
 from lidistill.cli.output import OUT, positive, print_json
 from lidistill.cli.view import Showing, ViewOptions
+from lidistill.cli.view_queries import queries_of
 from lidistill.datasets.own.files import read_statistics
 from lidistill.deploy.model_config import is_model_folder
 from lidistill.errors import CheckpointError, ConfigError
@@ -77,7 +78,7 @@ def show(content: Content, showing: Showing, *, beside: Path, as_json: bool) -> 
         if showing.open:
             webbrowser.open(file.resolve().as_uri())
         return
-    content.can_save = True
+    content.is_served = True
     saver = Saver(content, showing.output or beside)
     page = with_source(built_page(), "server")
     token, one = new_token(), listen(showing.port)
@@ -142,7 +143,15 @@ def networks_of(
     for run, name in zip(runs, names, strict=True):
         has_teacher = not (options.no_teacher or is_model_folder(run))
         teacher = teacher_of(load_checkpoint(run), options.device) if has_teacher else None
-        networks.append(Network(name=name, model=load_for(run, source, options), teacher=teacher))
+        model = load_for(run, source, options)
+        distilled = model.has_head and not model.class_names
+        queries = queries_of(
+            model,
+            run,
+            has_teacher=teacher is not None,
+            partner=options.text if distilled else None,
+        )
+        networks.append(Network(name=name, model=model, teacher=teacher, queries=queries))
     return networks
 
 

@@ -33,6 +33,9 @@ class ViewOptions:
     """With two runs: show the frames on which they differ most, the most different one first."""
     no_teacher: bool = False
     """Leave out what a distillation's teacher says about the images."""
+    text: Path | None = None
+    """Folder with the text partner of the runs' teacher, to look for words: text/ (encoder and
+    tokenizer) and a projection beside it."""
     device: str = "auto"
     """auto, cpu, cuda or cuda:1."""
     precision: FrozenPrecision = "fp32"
