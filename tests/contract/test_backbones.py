@@ -10,6 +10,7 @@ import torch
 from fakes.batches import SMALL_GRID
 from fakes.pointwise_backbone import PointwiseConfig
 from fakes.runs import finetune_values, pretrain_values, probe_values, write_world
+from torch.utils._pytree import tree_leaves
 
 from lidistill.apps.estimate import estimate
 from lidistill.apps.load_features import load
@@ -29,6 +30,7 @@ from lidistill.training.checkpoint import load_checkpoint
 SMALL = {
     "waffleiron": {"width": 16, "depth": 4, "num_neighbors": 4, "grid": SMALL_GRID},
     "pointwise": {},
+    "minkunet": {"depth": 18, "width": 4},
 }
 SAMPLING = SamplingConfig(voxel_size=0.1)
 
@@ -129,7 +131,8 @@ def test_training_repeats_bit_for_bit(config, backbone):
 
 
 def flat(inputs):
-    return {f.name: getattr(inputs, f.name) for f in dataclasses.fields(inputs)}
+    """Every tensor and number of a network's inputs, however deep it lies."""
+    return [torch.as_tensor(leaf) for leaf in tree_leaves(dataclasses.asdict(inputs))]
 
 
 def test_a_preparer_survives_the_way_to_a_worker_and_the_device_makes_the_same(config):
@@ -138,8 +141,7 @@ def test_a_preparer_survives_the_way_to_a_worker_and_the_device_makes_the_same(c
     sample = scan(config, 60)
     here = flat(preparer.prepare(sample.coords.numpy(), sample.features.numpy()))
     there = flat(preparer.prepare_on_device(sample.coords, sample.features))
-    assert here.keys() == there.keys()
-    assert all(torch.equal(here[name], there[name]) for name in here)
+    assert all(torch.equal(one, other) for one, other in zip(here, there, strict=True))
 
 
 def test_a_cost_grows_with_the_points_and_the_small_networks_lead_to_the_whole(config):

@@ -5,13 +5,17 @@ from typing import Annotated, Any, TypeAlias, TypeVar
 from pydantic import BeforeValidator, SerializeAsAny
 
 from lidistill.backbones.base import Backbone, BackboneSettings
+from lidistill.backbones.minkunet.model import MinkUNet, MinkUNetConfig
 from lidistill.backbones.waffleiron.config import FORMER_KEYS, said_by_habit
 from lidistill.backbones.waffleiron.model import WaffleIron, WaffleIronConfig
 from lidistill.errors import suggestion
 from lidistill.reading.names import shown
 
 S = TypeVar("S", bound=BackboneSettings)
-BACKBONES: dict[str, type[BackboneSettings]] = {"waffleiron": WaffleIronConfig}
+BACKBONES: dict[str, type[BackboneSettings]] = {
+    "minkunet": MinkUNetConfig,
+    "waffleiron": WaffleIronConfig,
+}
 """Configuration of each network, by its ``kind``."""
 
 
@@ -66,6 +70,8 @@ __all__ = [
     "Backbone",
     "BackboneConfig",
     "BackboneSettings",
+    "MinkUNet",
+    "MinkUNetConfig",
     "WaffleIron",
     "WaffleIronConfig",
     "changed",
