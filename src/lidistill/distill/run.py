@@ -17,6 +17,7 @@ from lidistill.loading.mixture import Concatenation
 from lidistill.loading.order import StepPlan
 from lidistill.samples.distillation import distillation_sample
 from lidistill.teachers import Teacher
+from lidistill.teachers.precision import for_run
 from lidistill.teachers.target_reader import TargetReader
 from lidistill.training.checkpoint import has_checkpoint
 from lidistill.training.config import Feed, Training
@@ -57,7 +58,8 @@ def gather(recipe: PretrainRecipe, dataset: Concatenation | None = None) -> Ingr
         recipe.data.order(dataset, recipe.seed), recipe.train.batch_size, recipe.train.micro_batch
     )
     recipe.check_length(plan.steps_per_epoch)
-    teacher = recipe.teacher.build().to(device)
+    settings = for_run(recipe.teacher, device, recipe.train.precision)
+    teacher = settings.build().to(device)
     return Ingredients(
         recipe=recipe,
         device=device,

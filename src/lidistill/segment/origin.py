@@ -19,9 +19,11 @@ from lidistill.samples.distillation import SamplingConfig
 from lidistill.samples.preparer import Preparer
 from lidistill.segment.encoders import BackboneEncoder, Encoder, InputEncoder, TeacherEncoder
 from lidistill.teachers import TeacherConfig
+from lidistill.teachers.precision import for_run
 from lidistill.teachers.target_reader import TargetReader
 from lidistill.training.checkpoint import Checkpoint, load_checkpoint, newest_checkpoint
 from lidistill.training.checkpoint_record import WEIGHTS
+from lidistill.training.config import TrainConfig
 from lidistill.training.fitting import (
     backbone_weights,
     build_fitting,
@@ -53,6 +55,8 @@ class OriginRecipe(Protocol):
     def teacher_cache(self) -> Path | None: ...  # noqa: D102
     @property
     def sampling(self) -> SamplingConfig: ...  # noqa: D102
+    @property
+    def train(self) -> TrainConfig: ...  # noqa: D102
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -242,7 +246,8 @@ def _teacher_encoder(
     if config is None:
         msg = "which teacher? Give checkpoint=RUN, or a teacher in the recipe."
         raise ConfigError(msg)
-    reader = TargetReader(config.build().to(device), recipe.sampling, recipe.teacher_cache)
+    teacher = for_run(config, device, recipe.train.precision).build().to(device)
+    reader = TargetReader(teacher, recipe.sampling, recipe.teacher_cache)
     return TeacherEncoder(reader, device)
 
 

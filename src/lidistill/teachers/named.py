@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from lidistill.config import Config, FrozenPrecision
+from lidistill.config import Config, TeacherPrecision
 from lidistill.errors import ConfigError
 from lidistill.teachers.table import KNOWN, Rgb, known_teacher
 
@@ -27,7 +27,7 @@ class NamedTeacherConfig(Config):
     mean: Rgb | None = None  # None: of the model's preprocessor_config.json, or its family's
     std: Rgb | None = None
     download: bool = True  # whether a name may be fetched from the hub
-    precision: FrozenPrecision = "fp32"
+    precision: TeacherPrecision = "fp32"  # auto: on a GPU that of the run, else fp32
     batch_size: int = Field(default=8, ge=1)
 
     @model_validator(mode="before")

@@ -10,7 +10,7 @@ import torch
 from pydantic import Field, field_validator
 from torch import Tensor
 
-from lidistill.config import Config, FrozenPrecision, Size
+from lidistill.config import Config, Size, TeacherPrecision
 from lidistill.errors import require
 from lidistill.teachers.base import (
     ChannelGroup,
@@ -52,7 +52,7 @@ class PyramidTeacherConfig(Config):
     alignment: Literal["padding", "measured"] = "padding"  # which of ORIGINS
     mean: Rgb = _MEAN
     std: Rgb = _STD
-    precision: FrozenPrecision = "fp32"
+    precision: TeacherPrecision = "fp32"  # auto: on a GPU that of the run, else fp32
     batch_size: int = Field(default=8, ge=1)
 
     @field_validator("strides")
@@ -104,7 +104,7 @@ class PyramidTeacher(FrozenTeacher):
         self.name = (
             f"efficientnet-lite2 weights={weights_digest(network)} strides={config.strides} "
             f"alignment={config.alignment} mean={config.mean} std={config.std} "
-            f"precision={config.precision}"
+            f"precision={self.precision}"
         )
 
     def check_size(self, size_hw: Size) -> None:

@@ -114,7 +114,7 @@ class VitTeacher(FrozenTeacher):
             f"heads={settings.num_attention_heads} layers={self.layers} "
             f"final_norm={config.final_norm} patches={config.patch_tokens} "
             f"class={config.class_token} position={position} alignment={config.alignment} "
-            f"mean={mean} std={std} precision={config.precision}"
+            f"mean={mean} std={std} precision={self.precision}"
         )
         self._check_tokens()
 

@@ -14,6 +14,7 @@ from lidistill.distill.heads import Matching
 from lidistill.distill.recipe import PretrainRecipe
 from lidistill.errors import LidistillError
 from lidistill.recipes import apply_overrides
+from lidistill.teachers.precision import for_run
 from lidistill.teachers.target_reader import TargetReader
 from lidistill.training.checkpoint import Checkpoint
 from lidistill.training.precision import pick_device
@@ -79,7 +80,8 @@ def teacher_of(checkpoint: Checkpoint, device: str) -> TeacherImages | None:
         return None
     target = pick_device(device)
     try:
-        teacher = recipe.teacher.build().to(target)
+        settings = for_run(recipe.teacher, target, recipe.train.precision)
+        teacher = settings.build().to(target)
         reader = TargetReader(teacher, recipe.data.sampling, None)
     except LidistillError as error:
         logger.info("no teacher beside the network, so images have no features: %s", error)
