@@ -44,8 +44,8 @@ class PatchAttention(nn.Module):
     Args:
         width: C.
         heads: H.
-        in_16_bits: Whether queries, keys and values are rounded to 16 bits, as the authors' code
-            does in training and evaluation alike.
+        in_16_bits: Whether queries, keys, values and results are rounded to 16 bits, as the
+            authors' code does in training and evaluation alike.
     """
 
     def __init__(self, width: int, heads: int, *, in_16_bits: bool = False) -> None:
@@ -57,12 +57,15 @@ class PatchAttention(nn.Module):
     def forward(self, x_NC: Tensor, place: Arrangement, turn: Rotation | None) -> Tensor:
         """(N, C) what each cell is told by the others of its patch."""
         query, key, value = self.qkv(x_NC).unflatten(-1, (3, self.heads, -1)).unbind(1)
-        if self.in_16_bits:
-            query, key, value = (x.half().to(x.dtype) for x in (query, key, value))
+        query, key, value = (self._rounded(x) for x in (query, key, value))
         if turn is not None:
-            query, key = rotate(query, turn), rotate(key, turn)
+            query, key = (self._rounded(rotate(x, turn)) for x in (query, key))
         rows_3RHD = [x[place.cell] for x in (query, key, value.to(query.dtype))]
-        return self.out(_within(rows_3RHD, place.lengths).flatten(1)[place.row])
+        told_RC = self._rounded(_within(rows_3RHD, place.lengths)).flatten(1)
+        return self.out(told_RC[place.row])
+
+    def _rounded(self, x: Tensor) -> Tensor:
+        return x.half().to(x.dtype) if self.in_16_bits else x
 
 
 def _within(rows_3RHD: list[Tensor], lengths: tuple[int, ...]) -> Tensor:
