@@ -6,6 +6,8 @@ from typing import Any, Final, NamedTuple
 
 from torch import Tensor
 
+from lidistill.backbones.litept.published import architecture as serialized_architecture
+from lidistill.backbones.litept.published import from_pointcept, is_serialized
 from lidistill.backbones.minkunet.published import KernelOrder, from_slidr, is_minkunet
 from lidistill.backbones.minkunet.published import architecture as minkunet_architecture
 from lidistill.backbones.published_names import NamedWeights
@@ -26,6 +28,7 @@ class PublishedFormat(NamedTuple):
 
 PUBLISHED: Final = {
     "minkunet": PublishedFormat(is_minkunet, from_slidr, minkunet_architecture),
+    "litept": PublishedFormat(is_serialized, from_pointcept, serialized_architecture),  # and ptv3
     # The last one says what is wrong with a file that no format knows.
     "waffleiron": PublishedFormat(lambda _: True, from_official, architecture),
 }

@@ -114,7 +114,7 @@ def gap(
 def import_checkpoint(
     file: _File, output: Output, /, *, recipe: str = "", json: bool = False
 ) -> None:
-    """Convert a published checkpoint of ScaLR, ScaLR+ or WaffleIron; no code in it is run.
+    """Convert a published checkpoint of ScaLR, WaffleIron, LitePT or PTv3; no code in it is run.
 
     Example: lidistill import-checkpoint model.tar.gz runs/published --recipe probe/scalr/nuscenes
 
@@ -132,8 +132,11 @@ def import_checkpoint(
     if json:
         print_json({"checkpoint": str(result.checkpoint), "recipe": result.recipe})
         return
+    network = f"WI-{result.depth}-{result.width}"
+    if result.kind != "waffleiron":
+        network = f"{result.kind} of {result.width} channels"
     OUT.print(
-        f"WI-{result.depth}-{result.width}, {result.num_parameters / 1e6:.1f} M parameters, "
+        f"{network}, {result.num_parameters / 1e6:.1f} M parameters, "
         f"head {result.head}, recipe {result.recipe}"
     )
     OUT.print(f"checkpoint  {result.checkpoint}")
