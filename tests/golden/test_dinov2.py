@@ -10,8 +10,8 @@ from torch import Tensor
 
 from lidistill.teachers import VitTeacherConfig
 from lidistill.teachers.base import standardize
+from lidistill.teachers.families import IMAGENET_MEAN, IMAGENET_STD
 from lidistill.teachers.position_embedding import resample_position
-from lidistill.teachers.table import IMAGENET_MEAN, IMAGENET_STD
 from lidistill.teachers.vit import VitTeacher
 
 TOLERANCE = 1e-4

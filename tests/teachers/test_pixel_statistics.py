@@ -10,8 +10,8 @@ from fakes.teachers import write_colours, write_vit
 from lidistill.errors import ConfigError, FileFormatError
 from lidistill.teachers import VitTeacherConfig
 from lidistill.teachers.base import standardize
+from lidistill.teachers.families import IMAGENET_MEAN, IMAGENET_STD
 from lidistill.teachers.pixel_statistics import pixel_statistics, read_pixel_statistics
-from lidistill.teachers.table import IMAGENET_MEAN, IMAGENET_STD
 
 OWN = ((0.5, 0.4, 0.3), (0.25, 0.5, 0.2))
 

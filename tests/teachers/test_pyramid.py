@@ -40,7 +40,7 @@ def test_a_cell_can_see_around_the_pixel_its_map_names(weights: Path, stride: in
     size = 32 * stride  # large enough that the cell in the middle sees no border
     pixels = torch.zeros(1, 3, size, size, requires_grad=True)
     (level,) = teacher.forward_levels(pixels)
-    assert level.shape == (1, CHANNELS[stride], 32, 32)
+    assert level.shape == (1, CHANNELS["efficientnet-lite2"][stride], 32, 32)
     level[0, :, 16, 14].sum().backward()
     assert pixels.grad is not None
     seen = pixels.grad.sum((0, 1))

@@ -20,7 +20,7 @@ from lidistill.errors import ConfigError, WeightsNotFoundError
 from lidistill.recipes import load_recipe
 from lidistill.teachers import TEACHERS, VitTeacherConfig
 from lidistill.teachers.named import weights_of
-from lidistill.teachers.table import KNOWN
+from lidistill.teachers.table import KNOWN, known_teacher
 from lidistill.teachers.weights import WHEELS
 
 
@@ -77,8 +77,9 @@ def test_a_folder_of_that_name_goes_before_the_table_and_that_is_said(
 
 
 def test_a_name_of_another_kind_says_which() -> None:
-    with pytest.raises(ConfigError, match=r"set teacher\.kind=efficientnet-lite2"):
-        VitTeacherConfig(model="efficientnet-lite2").build()
+    for name in ("efficientnet-lite2", "sam3", "dinov3-convnext-base"):
+        with pytest.raises(ConfigError, match=rf"set teacher\.kind={KNOWN[name].family.kind}"):
+            VitTeacherConfig(model=name).build()
 
 
 @pytest.mark.parametrize("word", ["dinov2-larg", "dinov3vitl16"])
@@ -100,11 +101,23 @@ def test_name_is_another_word_for_model_and_the_later_one_counts() -> None:
         VitTeacherConfig.model_validate({"name": "dinov2-base", "model": "dinov2-large"})
 
 
-def test_a_run_can_be_planned_without_the_weights() -> None:
-    config = VitTeacherConfig(model="dinov3-vitb16", layers=(9, 12), download=False)
-    groups, size = _teacher(config)
-    assert [group.num_channels for group in groups] == [768, 768]
-    assert size == 4 * 85_660_416
+@pytest.mark.parametrize(
+    ("settings", "channels"),
+    [
+        ({"model": "dinov3-vitb16", "layers": (9, 12)}, [768, 768]),
+        ({"model": "c-radiov4-h", "class_token": True}, [1280, 2 * 1280]),
+        ({"kind": "convnext", "model": "dinov3-convnext-base"}, [256, 512, 1024]),
+    ],
+)
+def test_a_run_can_be_planned_without_the_weights(
+    settings: dict[str, Any], channels: list[int]
+) -> None:
+    kind = TEACHERS[settings.get("kind", "vit")]
+    groups, size = _teacher(kind.model_validate(settings | {"download": False}))
+    assert [group.num_channels for group in groups] == channels
+    row = known_teacher(settings["model"])
+    assert row is not None
+    assert size == 4 * row.parameters
 
 
 def test_the_list_shows_every_line(capsys: pytest.CaptureFixture[str]) -> None:
@@ -124,7 +137,7 @@ def test_the_list_shows_every_line(capsys: pytest.CaptureFixture[str]) -> None:
             "patch": 16,
             "channels": [1024],
             "image_size": 224,
-            "multiple": 16,
+            "images": "multiples of 16",
             "text": "dino.txt",
         }
     }

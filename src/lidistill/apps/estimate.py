@@ -25,6 +25,7 @@ from lidistill.records import Batch, Pairs
 from lidistill.samples.augmentation import crop_mask, stack_channels, with_radius
 from lidistill.samples.preparer import Preparer
 from lidistill.teachers import ChannelGroup, TeacherConfig
+from lidistill.teachers.convnext import ConvNextTeacherConfig
 from lidistill.teachers.table import known_teacher
 from lidistill.teachers.vit import VitTeacherConfig
 from lidistill.training.precision import autocast, pick_device
@@ -246,9 +247,12 @@ def _teacher(config: TeacherConfig) -> tuple[tuple[ChannelGroup, ...], int]:
         teacher = config.build()
     except WeightsNotFoundError:
         known = known_teacher(getattr(config, "model", config.kind))
-        if known is None or not isinstance(config, VitTeacherConfig):
+        if known is None or not isinstance(config, VitTeacherConfig | ConvNextTeacherConfig):
             raise
-        return config.groups(known.channels[0]), 4 * known.parameters
+        if isinstance(config, ConvNextTeacherConfig):
+            return config.groups(known.channels), 4 * known.parameters
+        groups = config.groups(known.channels[0], known.family.class_tokens)
+        return groups, 4 * known.parameters
     modules = [v for v in vars(teacher).values() if isinstance(v, torch.nn.Module)]
     modules += [teacher] if isinstance(teacher, torch.nn.Module) else []
     # A teacher may name parts of its network beside the whole.

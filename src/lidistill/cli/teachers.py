@@ -8,7 +8,8 @@ from rich.table import Table
 
 from lidistill.cli.output import OUT, print_json
 from lidistill.errors import unknown_name
-from lidistill.teachers.table import KNOWN, Family, KnownTeacher
+from lidistill.teachers.families import Family
+from lidistill.teachers.table import KNOWN, KnownTeacher
 
 
 def teachers(
@@ -27,7 +28,7 @@ def teachers(
         word: Only those with this in their name.
         json: Print one JSON object instead of text.
     """
-    chosen = [row for row in KNOWN.values() if word.lower() in row.name]
+    chosen = [row for row in KNOWN.values() if word.lower() in row.name.lower()]
     if not chosen:
         raise unknown_name("teacher", word, KNOWN)
     if json:
@@ -38,16 +39,16 @@ def teachers(
 
 
 def _print_family(family: Family, rows: list[KnownTeacher]) -> None:
-    images = "height and width are multiples of the patch"
-    if any(len(row.channels) > 1 for row in rows):
-        images = "height and width are multiples of the largest stride"
     gated = " (to be accepted before it can be fetched)" if family.gated else ""
+    since = f", from transformers {family.since} on" if family.since else ""
     OUT.print(f"{family.title}: kind {family.kind}, licence {family.licence}{gated}")
-    OUT.print(f"  weights {family.home.replace('*', 'NAME')}; {images}")
-    table = Table("name", "parameters", "patch", "channels", "images", "text", box=None)
+    OUT.print(f"  weights {family.home.replace('*', 'NAME')}{since}")
+    sizes = sorted({row.images for row in rows})
+    OUT.print(f"  images  {sizes[0] if len(sizes) == 1 else 'multiples of the patch'}")
+    table = Table("name", "parameters", "patch", "channels", "trained at", "text", box=None)
     table.columns[0].no_wrap = True
     for row in rows:
-        patch = str(row.patch) if len(row.channels) == 1 else f"{row.patch}-{row.multiple}"
+        patch = str(row.patch) if row.coarsest == row.patch else f"{row.patch}-{row.coarsest}"
         table.add_row(
             row.name,
             f"{row.parameters / 1e6:,.1f} M",
@@ -71,6 +72,6 @@ def _record(row: KnownTeacher) -> dict[str, Any]:
         "patch": row.patch,
         "channels": list(row.channels),
         "image_size": row.size,
-        "multiple": row.multiple,
+        "images": row.images,
         "text": row.text or None,
     }

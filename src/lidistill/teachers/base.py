@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from lidistill.config import FrozenPrecision, Size, TeacherPrecision
 from lidistill.errors import ConfigError
-from lidistill.teachers.table import Rgb
+from lidistill.teachers.families import Rgb
 
 Alignment: TypeAlias = Literal["corners", "centers"]
 

@@ -3,17 +3,22 @@
 A teacher is a line of the table, a folder, a file or a Hugging Face name.
 """
 
+import hashlib
+import json
 import logging
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pydantic import Field, model_validator
 
 from lidistill.config import Config, TeacherPrecision
 from lidistill.errors import ConfigError
-from lidistill.teachers.table import KNOWN, Rgb, known_teacher
+from lidistill.teachers.families import Rgb
+from lidistill.teachers.table import known_teacher
 
 logger = logging.getLogger(__name__)
+_NOT_COMPUTED: Final = {"transformers_version", "_name_or_path", "dtype", "architectures"}
+"""Entries of a configuration that say where it comes from, not what is computed."""
 
 
 class NamedTeacherConfig(Config):
@@ -59,9 +64,19 @@ def weights_of(model: str, *, kind: str) -> str:
             f"{kind!r}; set teacher.kind={row.family.kind}."
         )
         raise ConfigError(msg)
-    if model not in KNOWN or row is None or " " in row.home:
+    if row is None or model == row.home or " " in row.home:
         return model
     if Path(model).exists():
         logger.info("teacher %s is read from the folder or file of that name here", model)
         return model
     return row.home
+
+
+def settings_digest(settings: Any) -> str:
+    """First 12 hexadecimal digits of the SHA-256 of what a network of transformers is set to.
+
+    Some of it is in no weight: windows of attention, base frequencies, the size of an epsilon.
+    """
+    values = {k: v for k, v in settings.to_dict().items() if k not in _NOT_COMPUTED}
+    text = json.dumps(values, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

