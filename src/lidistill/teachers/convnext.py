@@ -115,7 +115,7 @@ class ConvNextTeacher(FrozenTeacher):
             f"convnext {settings.model_type} weights={weights_digest(network)} "
             f"settings={settings_digest(settings)} strides={config.strides} "
             f"final_norm={config.final_norm} class={config.class_token} mean={mean} std={std} "
-            f"precision={config.precision}"
+            f"precision={self.precision}"
         )
 
     def check_size(self, size_hw: Size) -> None:

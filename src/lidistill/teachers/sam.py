@@ -101,7 +101,7 @@ class SamTeacher(FrozenTeacher):
         self.name = (
             f"sam {settings.model_type} weights={weights_digest(network)} "
             f"settings={settings_digest(settings)} {read} mean={mean} std={std} "
-            f"precision={config.precision}"
+            f"precision={self.precision}"
         )
 
     @property
