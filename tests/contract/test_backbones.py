@@ -20,8 +20,9 @@ from lidistill.errors import ConfigError
 from lidistill.loading.collate import collate
 from lidistill.recipes import apply_overrides
 from lidistill.records import Batch, Frame
-from lidistill.samples.augmentation import stack_channels
+from lidistill.samples.channels import stack_channels
 from lidistill.samples.distillation import SamplingConfig
+from lidistill.samples.ground import height_over_ground
 from lidistill.samples.labelled import scan_sample
 from lidistill.segment.report import train_and_score
 from lidistill.training.checkpoint import load_checkpoint
@@ -182,6 +183,7 @@ CHOICES = [
     ("z",),
     ("radius", "z", "intensity", "y"),
     ("y", "x"),
+    ("height", "x", "intensity_rank"),
 ]
 
 
@@ -198,13 +200,15 @@ def test_a_network_sees_the_channels_that_it_names_in_its_order(kind, channels):
     intensity = (rng.uniform(0, 60, 50).astype(np.float32) - mean) / std
     radius = np.linalg.norm(points.astype(np.float64), axis=1)
     known = dict(zip("xyz", points.T, strict=True)) | {"intensity": intensity, "radius": radius}
+    known["height"] = height_over_ground(points)
+    known["intensity_rank"] = (intensity.argsort().argsort() + 0.5) / 50 * 12**0.5 - 3**0.5
     expected = np.stack([known[name] for name in channels], 1)[sample.source]
     np.testing.assert_allclose(sample.features, expected, rtol=1e-5, atol=1e-6)
     assert config.build()(collate([sample])).shape == (50, config.build().num_channels)
 
 
 @pytest.mark.parametrize(
-    "channels", [(), ("x", "x"), ("height",)], ids=["none", "twice", "unknown"]
+    "channels", [(), ("x", "x"), ("heights",)], ids=["none", "twice", "unknown"]
 )
 def test_channels_that_are_none_are_refused(channels):
     with pytest.raises(ValueError, match="channels"):
@@ -213,7 +217,7 @@ def test_channels_that_are_none_are_refused(channels):
 
 def test_intensity_is_not_needed_where_it_is_no_channel():
     points = np.ones((3, 4), np.float32)
-    assert stack_channels(("radius", "x"), None, points).tolist() == [[1, 1]] * 3
+    assert stack_channels(("radius", "x"), {}, points).tolist() == [[1, 1]] * 3
     config = BACKBONES["waffleiron"](**(SMALL["waffleiron"] | {"channels": ("x", "y", "z")}))
     frame = Frame(
         frame_id="0",

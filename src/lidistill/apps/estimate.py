@@ -22,7 +22,8 @@ from lidistill.distill.recipe import PretrainRecipe
 from lidistill.distill.step import Distiller, build_distiller
 from lidistill.errors import WeightsNotFoundError
 from lidistill.records import Batch, Pairs
-from lidistill.samples.augmentation import crop_mask, stack_channels, with_radius
+from lidistill.samples.augmentation import crop_mask, with_radius
+from lidistill.samples.channels import SPATIAL, stack_channels
 from lidistill.samples.preparer import Preparer
 from lidistill.teachers import ChannelGroup, TeacherConfig
 from lidistill.teachers.convnext import ConvNextTeacherConfig
@@ -217,9 +218,8 @@ def made_up(preparer: Preparer, points: int, channels: int, device: torch.device
     coords = np.stack([distance * np.cos(angle), distance * np.sin(angle), height], axis=1)
     coords = coords[crop_mask(coords, view)][:points]
     count = len(coords)
-    features = torch.from_numpy(
-        stack_channels(preparer.channels, rng.uniform(size=count), with_radius(coords))
-    )
+    drawn = {c: rng.uniform(size=count) for c in preparer.channels if c not in SPATIAL}
+    features = torch.from_numpy(stack_channels(preparer.channels, drawn, with_radius(coords)))
     every = torch.arange(count)
     batch = Batch(
         offsets=torch.tensor([0, count]),

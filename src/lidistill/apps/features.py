@@ -24,7 +24,8 @@ from lidistill.errors import CheckpointError, FileFormatError
 from lidistill.labels import IGNORE
 from lidistill.loading.collate import collate
 from lidistill.records import Frame
-from lidistill.samples.augmentation import crop_mask, wants_intensity
+from lidistill.samples.augmentation import crop_mask
+from lidistill.samples.channels import wants_intensity, wants_statistics
 from lidistill.samples.distillation import SamplingConfig
 from lidistill.samples.labelled import scan_sample
 from lidistill.samples.preparer import Preparer
@@ -93,8 +94,10 @@ class FeatureModel:
     @property
     def takes_intensity(self) -> bool:
         """Whether intensity plays a part; not where the network was trained without."""
-        asked = wants_intensity(self.preparer.channels)
-        return asked and math.isfinite(self.sensor.intensity_std)
+        channels = self.preparer.channels
+        if wants_statistics(channels) and not math.isfinite(self.sensor.intensity_std):
+            return False
+        return wants_intensity(channels)
 
     def features(
         self, points: ArrayLike, intensity: ArrayLike | None, *, dtype: FeatureType = "float32"

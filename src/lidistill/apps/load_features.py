@@ -13,7 +13,7 @@ from lidistill.deploy.model import CENTER, Model, model_of_run, read_model_folde
 from lidistill.deploy.model_config import is_model_folder
 from lidistill.errors import ConfigError
 from lidistill.loading.input_statistics import own_sensor
-from lidistill.samples.augmentation import wants_intensity
+from lidistill.samples.channels import wants_statistics
 from lidistill.samples.distillation import SamplingConfig
 from lidistill.training.precision import pick_device, warn_if_slow
 
@@ -58,7 +58,7 @@ def load(
     model = open_model(run)
     config = model.config
     preparer = config.backbone.inputs()
-    if not wants_intensity(preparer.channels):
+    if not wants_statistics(preparer.channels):
         lidar = without_intensity(sensor or "any")
     elif intensity_mean is not None and intensity_std is not None:
         lidar = own_sensor(sensor, intensity_mean, intensity_std)

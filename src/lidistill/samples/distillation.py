@@ -23,10 +23,8 @@ from lidistill.samples.augmentation import (
     centres,
     crop_mask,
     limit_to_nearest,
-    stack_channels,
-    wants_intensity,
 )
-from lidistill.samples.intensity import standardised
+from lidistill.samples.channels import measured, stack_channels
 from lidistill.samples.pairing import PixelPairs, gather_pairs, pair_view, unoccluded, without
 from lidistill.samples.preparer import Preparer
 from lidistill.samples.voxels import VoxelFrame, finite_points, voxel_subset
@@ -218,9 +216,9 @@ def crop_and_describe(
     augmented = augmentation.apply(frame.points.take(chosen, axis=0))
     places = np.flatnonzero(inside := crop_mask(augmented.coords, preparer.field_of_view))
     source, coords = chosen[places], augmented.coords.take(places, axis=0)
-    intensity = standardised(frame, source) if wants_intensity(preparer.channels) else None
+    values = measured(frame, source, preparer.channels, augmentation.factor)
     spatial = augmented.channels.take(places, axis=0)
-    features = stack_channels(preparer.channels, intensity, spatial)
+    features = stack_channels(preparer.channels, values, spatial)
     labels = None if frame.labels is None else torch.from_numpy(frame.labels[source]).long()
     sample = Sample(
         frame_id=frame.frame_id,

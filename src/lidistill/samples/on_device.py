@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lidistill.records import CameraView, Frame, Sample
-from lidistill.samples.augmentation import centres, wants_intensity
+from lidistill.samples.augmentation import centres
+from lidistill.samples.channels import of_whole_scan, wants_statistics
 from lidistill.samples.distillation import Draws, SamplingConfig, draw, nothing_paired
 from lidistill.samples.intensity import statistics_of
-from lidistill.samples.preparer import Preparer
+from lidistill.samples.preparer import Channel, Preparer
 from lidistill.samples.tensor_geometry import (
     augmented,
     crop_tensor,
@@ -44,6 +45,8 @@ class RawSample:
     statistics: tuple[float, float] | None
     """Mean and standard deviation of the sensor's intensity; None: it has none, or the
     backbone has no use for it."""
+    of_scan: dict[Channel, Tensor]
+    """(N,) float32 of each channel that a point has by the whole scan."""
     source: Tensor
     """(N,) int64 index of each point in the frame."""
     labels: Tensor | None
@@ -72,7 +75,7 @@ def raw_sample(
         FileFormatError: If an image does not decode.
     """
     draws, finite, statistics = draw(frame, config, rng), finite_points(frame), None
-    if wants_intensity(preparer.channels):
+    if wants_statistics(preparer.channels):
         statistics = statistics_of(frame)
     images = None
     if load_images:
@@ -86,6 +89,10 @@ def raw_sample(
         points=torch.from_numpy(frame.points[finite]),
         intensity=intensity,
         statistics=statistics,
+        of_scan={
+            name: torch.from_numpy(values[finite])
+            for name, values in of_whole_scan(frame, preparer.channels).items()
+        },
         source=torch.from_numpy(finite),
         labels=labels,
         added=None if frame.added is None else torch.from_numpy(frame.added[finite]),
@@ -195,13 +202,15 @@ def _crop_and_describe(
     coords, channels = augmented(points[chosen], raw.draws.augmentation)
     inside = crop_tensor(coords, preparer.field_of_view)
     source, coords = chosen[inside], coords[inside]
-    intensity = None
-    if wants_intensity(preparer.channels):
-        intensity = coords.new_zeros(len(source))  # the mean, where the lidar has none
+    values = {name: whole.to(points.device)[source] for name, whole in raw.of_scan.items()}
+    if "height" in values:
+        values["height"] = values["height"] * raw.draws.augmentation.factor
+    if wants_statistics(preparer.channels):
+        values["intensity"] = coords.new_zeros(len(source))  # the mean, where the lidar has none
         if raw.intensity is not None and raw.statistics is not None:
             mean, std = coords.new_tensor(raw.statistics)
-            intensity = (raw.intensity.to(points.device)[source] - mean) / std
-    features = stack_tensors(preparer.channels, intensity, channels[inside])
+            values["intensity"] = (raw.intensity.to(points.device)[source] - mean) / std
+    features = stack_tensors(preparer.channels, values, channels[inside])
     sample = Sample(
         frame_id=raw.frame_id,
         coords=coords,

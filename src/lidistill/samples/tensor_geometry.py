@@ -5,7 +5,7 @@ The NumPy versions, named beside each, are the definition; the integers are the 
 Shape letters: N points of a cloud, M points of a sample, F channels, P pairs.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -14,7 +14,8 @@ from torch import Tensor
 
 from lidistill.projection import bend
 from lidistill.records import CameraView, Pairs
-from lidistill.samples.augmentation import CROP_MARGIN, SPATIAL, Augmentation
+from lidistill.samples.augmentation import CROP_MARGIN, Augmentation
+from lidistill.samples.channels import SPATIAL
 from lidistill.samples.preparer import Channel, FieldOfView
 from lidistill.samples.visibility import visible_on_device
 
@@ -69,13 +70,12 @@ def crop_tensor(coords: Tensor, view: FieldOfView) -> Tensor:
     return ((position > low) & (position < high)).all(1)
 
 
-def stack_tensors(channels: Sequence[Channel], intensity: Tensor | None, spatial: Tensor) -> Tensor:
+def stack_tensors(
+    channels: Sequence[Channel], values: Mapping[Channel, Tensor], spatial: Tensor
+) -> Tensor:
     """``stack_channels`` of tensors, on their device."""
-    columns = []
-    for name in channels:
-        column = intensity if name == "intensity" else spatial[:, SPATIAL[name]]
-        assert column is not None  # noqa: S101  made where it is wanted
-        columns.append(column)
+    places = [(name, SPATIAL.get(name)) for name in channels]
+    columns = [values[name] if place is None else spatial[:, place] for name, place in places]
     return torch.stack(columns, dim=1)
 
 

@@ -171,7 +171,8 @@ class WaffleIron(Backbone):
         self.num_channels = config.width
         self.num_layers = config.depth
         self.channels = config.channels
-        self.embed = Embedding(len(config.channels), config.width)
+        relative = [config.channels.index(name) for name in config.relative]
+        self.embed = Embedding(len(config.channels), config.width, relative)
         self.layers = nn.ModuleList(Layer(config) for _ in range(config.depth))
 
     def planes(self, batch: Batch) -> list[Plane]:
