@@ -1,13 +1,18 @@
 """Screenshots of every mode of an exported page: those of the documentation, or of any other.
 
     python benchmarks/viewer_screenshots.py runs/demo/view.html docs/figures
-    python benchmarks/viewer_screenshots.py look.html /tmp/shots --point 5000
+    python benchmarks/viewer_screenshots.py look.html /tmp/shots --label pedestrian
 
 Needs Debian's Chromium and the development group (Playwright).
 """
 
 import argparse
+import base64
+import gzip
 import io
+import json
+import re
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,12 +24,12 @@ _MODES = ("pca", "pca-without-position", "intensity", "height", "range", "class"
 _LEARNED = ("prediction", "error", "confidence", "cluster")
 _LOOK = {"position": [-13, -6, 10.5], "target": [5, 0.5, -1.5]}  # metres, from behind the car
 _FLAGS = ("--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--no-sandbox")
-# The point of the seed's class that is nearest, in the middle of the picture, and seen by a camera.
-_SEEN = """seed => {
+# The point of a class that is nearest, in the middle of the picture, and seen by a camera.
+_SEEN = """label => {
     const classes = lidistill.column("class"), x = lidistill.pixels();
-    let best = seed, nearest = 1e9;
+    let best = 0, nearest = 1e9;
     for (let i = 0; i < x.length / 3; i++) {
-        if ((classes !== null && classes[i] !== classes[seed]) || x[3 * i + 2] >= nearest) continue;
+        if (classes?.[i] !== label || x[3 * i + 2] >= nearest) continue;
         const inside = x[3 * i] > 60 && x[3 * i] < 660 && x[3 * i + 1] > 150 && x[3 * i + 1] < 500;
         if (!inside || x[3 * i + 2] < 0) continue;
         for (let view = 0; view < 6; view++) {
@@ -83,10 +88,8 @@ def similarity(camera: Camera, seed: int, space: dict[str, Any]) -> None:
     camera.take("similarity", width=1000)
     camera.show(palette="cividis", theme="light")
     camera.take("similarity-cividis")
-    seen = camera.tab.evaluate(_SEEN, seed)
-    seeds = [{"kind": "point", "frame": 0, "point": seen}]
     both = [space | {"space": name} for name in ("head", "teacher")]
-    camera.show(palette="blue-red", theme="dark", seeds=seeds, choice=both[0], other=both[1])
+    camera.show(palette="blue-red", theme="dark", choice=both[0], other=both[1])
     camera.take("two-models")
     camera.show(choice=space, other=None, seeds=[])
 
@@ -111,12 +114,21 @@ def modes(camera: Camera, seed: int, space: dict[str, Any], probe: dict[str, Any
     camera.take("image")
 
 
+def class_id(page: Path, name: str) -> int:
+    """Number of a class on a page of one file."""
+    found = re.search('data-name="manifest">([^<]*)<', page.read_text("utf-8"))
+    if found is None:
+        sys.exit(f"{page} is no page of one file; make it with --export NAME.html")
+    manifest = json.loads(gzip.decompress(base64.b64decode(found[1])))
+    return [one["name"] for one in manifest["classes"]].index(name)
+
+
 def main() -> None:
     """See the module."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("page", type=Path)
     parser.add_argument("output", type=Path)
-    parser.add_argument("--point", type=int, default=5624, help="of the first frame, clicked")
+    parser.add_argument("--label", default="car", help="class whose nearest point is clicked")
     parser.add_argument("--student", type=int, default=0, help="number of a distillation")
     parser.add_argument("--probe", type=int, default=1, help="number of a network with classes")
     given = parser.parse_args()
@@ -133,8 +145,9 @@ def main() -> None:
         tab.evaluate("lidistill.ready")
         tab.evaluate("look => lidistill.look(look)", _LOOK)
         camera = Camera(tab, given.output)
-        similarity(camera, given.point, space)
-        modes(camera, given.point, space, probe)
+        seed = tab.evaluate(_SEEN, class_id(given.page, given.label))
+        similarity(camera, seed, space)
+        modes(camera, seed, space, probe)
         browser.close()
 
 
