@@ -124,8 +124,8 @@ def _raw_scans(dataset: SensorFrames) -> RawScans:
     raw = dataset.raw_scans()
     if raw is None:
         msg = (
-            f"scans of {dataset.sensor} cannot be written in their own format, only those of "
-            "nuScenes, SemanticKITTI and PandaSet; corrupt others as they are read: "
+            f"scans of {dataset.sensor} cannot be written in their own format; corrupt them as "
+            "they are read: "
             "evaluation.corruption={kind: fog}, data.corruption, `lidistill robustness`."
         )
         raise ConfigError(msg)

@@ -28,7 +28,7 @@ def corrupt(
     workers: int = 2,
     json: bool = False,
 ) -> None:
-    """Write corrupted copies of nuScenes, SemanticKITTI or PandaSet, as Robo3D has them.
+    """Write corrupted copies of a data set in its own layout, as Robo3D has them.
 
     Example: lidistill corrupt /data/semantic_kitti /data/semantic_kitti_c split=val --workers 8
 
