@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 from lidistill.config import Size
 from lidistill.errors import ConfigError, FileFormatError
-from lidistill.teachers.base import ChannelGroup, FrozenTeacher, TeacherMaps, require_multiple
+from lidistill.teachers.base import ChannelGroup, TeacherMaps, require_multiple
 from lidistill.teachers.dinov3_names import convnext_arguments, convnext_tensors, is_convnext
 from lidistill.teachers.from_transformers import build_from_tensors, load_network
 from lidistill.teachers.named import NamedTeacherConfig, settings_digest, weights_of
-from lidistill.teachers.pixel_statistics import pixel_statistics
+from lidistill.teachers.transformers_teacher import TransformersTeacher
 from lidistill.teachers.weights import read_state, weights_digest
 
 STAGES = {4: 0, 8: 1, 16: 2, 32: 3}
@@ -76,7 +76,7 @@ def _load(model: str, *, download: bool) -> nn.Module:
     return build_from_tensors("DINOv3ConvNext", convnext_arguments(state, path), state, path)
 
 
-class ConvNextTeacher(FrozenTeacher):
+class ConvNextTeacher(TransformersTeacher):
     """The output of the chosen stages.
 
     Patches and steps between stages do not overlap, and all other convolutions see as far to the
@@ -96,26 +96,17 @@ class ConvNextTeacher(FrozenTeacher):
                 "'kind: convnext' takes as transformers saves it."
             )
             raise ConfigError(msg)
-        mean, std = pixel_statistics(source, settings.model_type, mean=config.mean, std=config.std)
-        super().__init__(
-            network,
-            mean=mean,
-            std=std,
-            precision=config.precision,
-            batch_size=config.batch_size,
-            normalize=config.normalize,
-        )
+        super().__init__(network, config, source=source, family=settings.model_type)
         self.config = config
         self._stages: nn.ModuleList = network.model.stages
         if not config.class_token:
             del self._stages[max(STAGES[stride] for stride in config.strides) + 1 :]
         self.groups = config.groups(tuple(settings.hidden_sizes))
-        self.label = config.model
         self.name = (
             f"convnext {settings.model_type} weights={weights_digest(network)} "
             f"settings={settings_digest(settings)} strides={config.strides} "
-            f"final_norm={config.final_norm} class={config.class_token} mean={mean} std={std} "
-            f"precision={self.precision}"
+            f"final_norm={config.final_norm} class={config.class_token} "
+            f"mean={self.mean} std={self.std} precision={self.precision}"
         )
 
     def check_size(self, size_hw: Size) -> None:

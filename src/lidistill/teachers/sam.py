@@ -13,11 +13,11 @@ from torch import Tensor, nn
 
 from lidistill.config import Size
 from lidistill.errors import ConfigError
-from lidistill.teachers.base import ChannelGroup, FrozenTeacher, TeacherMaps, require_multiple
+from lidistill.teachers.base import ChannelGroup, TeacherMaps, require_multiple
 from lidistill.teachers.from_transformers import load_network
 from lidistill.teachers.named import NamedTeacherConfig, settings_digest, weights_of
-from lidistill.teachers.pixel_statistics import pixel_statistics
 from lidistill.teachers.sam_parts import Level, SamEncoder, encoder_of
+from lidistill.teachers.transformers_teacher import TransformersTeacher
 from lidistill.teachers.vit_parts import positive_layers
 from lidistill.teachers.weights import weights_digest
 
@@ -62,7 +62,7 @@ class SamTeacherConfig(NamedTeacherConfig):
         return SamTeacher(self).to(device)
 
 
-class SamTeacher(FrozenTeacher):
+class SamTeacher(TransformersTeacher):
     """Maps behind the neck of an encoder, or of its blocks.
 
     SAM sees images of 1024 x 1024 only: smaller ones are filled up with zeros at the right and
@@ -78,16 +78,7 @@ class SamTeacher(FrozenTeacher):
         network = load_network(source, download=config.download)
         self._encoder: SamEncoder = encoder_of(network)
         settings: Any = network.config
-        mean, std = pixel_statistics(source, settings.model_type, mean=config.mean, std=config.std)
-        super().__init__(
-            network,
-            mean=mean,
-            std=std,
-            precision=config.precision,
-            batch_size=config.batch_size,
-            normalize=config.normalize,
-        )
-        self.label = config.model
+        super().__init__(network, config, source=source, family=settings.model_type)
         self.layers: tuple[int, ...] = ()
         if config.layers:
             blocks = self._encoder.blocks
@@ -100,7 +91,7 @@ class SamTeacher(FrozenTeacher):
         read = f"layers={self.layers}" if self.layers else f"strides={self.strides}"
         self.name = (
             f"sam {settings.model_type} weights={weights_digest(network)} "
-            f"settings={settings_digest(settings)} {read} mean={mean} std={std} "
+            f"settings={settings_digest(settings)} {read} mean={self.mean} std={self.std} "
             f"precision={self.precision}"
         )
 

