@@ -49,45 +49,70 @@ class _Convolution(torch.autograd.Function):
     def forward(ctx: Any, features_MC: Tensor, kernel_VCD: Tensor, kernel_map: KernelMap) -> Tensor:
         ctx.save_for_backward(features_MC, kernel_VCD)
         ctx.kernel_map = kernel_map
-        sums_ND = _sums(features_MC, (kernel_map.num_targets, kernel_VCD.shape[2]))
+        sums = _Sums(kernel_map.num_targets, kernel_VCD.shape[2], features_MC)
         with torch.autocast(features_MC.device.type, enabled=False):
             for place, source, target in kernel_map.meetings():
-                _add(sums_ND, target, _rows(features_MC, source) @ kernel_VCD[place])
-        return sums_ND.to(features_MC.dtype)
+                sums.add(target, _rows(features_MC, source) @ kernel_VCD[place])
+        return sums.result()
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_ND: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         features_MC, kernel_VCD = ctx.saved_tensors
         grad_ND = grad_ND.contiguous()
-        grad_MC = _sums(features_MC, features_MC.shape) if ctx.needs_input_grad[0] else None
+        sums = _Sums(*features_MC.shape, features_MC) if ctx.needs_input_grad[0] else None
         grad_VCD = torch.zeros_like(kernel_VCD) if ctx.needs_input_grad[1] else None
         with torch.autocast(features_MC.device.type, enabled=False):
             for place, source, target in ctx.kernel_map.meetings():
                 rows_D = _rows(grad_ND, target)
-                if grad_MC is not None:
-                    _add(grad_MC, source, rows_D @ kernel_VCD[place].t())
+                if sums is not None:
+                    sums.add(source, rows_D @ kernel_VCD[place].t())
                 if grad_VCD is not None:
-                    grad_VCD[place] = _rows(features_MC, source).t() @ rows_D
-        return None if grad_MC is None else grad_MC.to(features_MC.dtype), grad_VCD, None
-
-
-def _sums(like: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Zeros of a shape, in float32 where the other tensor has half of its precision."""
-    dtype = torch.promote_types(like.dtype, torch.float32)
-    return torch.zeros(shape, dtype=dtype, device=like.device)
+                    torch.mm(_rows(features_MC, source).t(), rows_D, out=grad_VCD[place])
+        return None if sums is None else sums.result(), grad_VCD, None
 
 
 def _rows(features: Tensor, index: Tensor | None) -> Tensor:
     return features if index is None else features.index_select(0, index)
 
 
-def _add(sums: Tensor, index: Tensor | None, rows: Tensor) -> None:
-    """Add rows to some rows of the sums; no row is named twice, so the order does not matter."""
-    if index is None:
-        sums.add_(rows)
-    else:
-        sums.index_add_(0, index, rows.to(sums.dtype))
+class _Sums:
+    """Rows that products are added to, in float32 at least.
+
+    Args:
+        num_rows: How many.
+        num_channels: Of each.
+        like: Has the format of the result.
+    """
+
+    def __init__(self, num_rows: int, num_channels: int, like: Tensor) -> None:
+        self._shape = num_rows, num_channels
+        self._like = like
+        self._dtype = torch.promote_types(like.dtype, torch.float32)
+        self._rows: Tensor | None = None
+
+    def add(self, index: Tensor | None, rows: Tensor) -> None:
+        """Add to some rows, none of them twice, so that their order does not matter.
+
+        Args:
+            index: Which; None: all of them, in their order, before any others.
+            rows: What to add.
+        """
+        rows = rows.to(self._dtype)
+        if index is None:
+            self._rows = rows
+            return
+        if self._rows is None:
+            self._rows = self._zeros()
+        self._rows.index_add_(0, index, rows)
+
+    def result(self) -> Tensor:
+        """All rows, in the format that was asked for."""
+        rows = self._zeros() if self._rows is None else self._rows
+        return rows.to(self._like.dtype)
+
+    def _zeros(self) -> Tensor:
+        return torch.zeros(self._shape, dtype=self._dtype, device=self._like.device)
 
 
 class SparseConvolution(nn.Module):

@@ -69,8 +69,8 @@ class Block(nn.Module):
 
     def forward(self, x_UC: Tensor, same: KernelMap) -> Tensor:
         """(U, C) features of the same cells."""
-        hidden_UC = F.relu(self.first(x_UC, same))
-        return F.relu(self.second(hidden_UC, same) + self.shortcut(x_UC))
+        hidden_UC = F.relu_(self.first(x_UC, same))
+        return F.relu_(self.second(hidden_UC, same) + self.shortcut(x_UC))
 
 
 class Stage(nn.Module):
@@ -98,7 +98,7 @@ class Stage(nn.Module):
         self, x_UC: Tensor, move: KernelMap, same: KernelMap, joined_NC: Tensor | None = None
     ) -> Tensor:
         """(N, C) features of the cells of the other level."""
-        x_NC = F.relu(self.move(x_UC, move))
+        x_NC = F.relu_(self.move(x_UC, move))
         if joined_NC is not None:
             x_NC = torch.cat([x_NC, joined_NC], 1)
         for block in self.blocks:
@@ -152,7 +152,7 @@ class MinkUNet(Backbone):
     def _cells(self, features_UF: Tensor, inputs: MinkInputs) -> Tensor:
         """(U, C) features of the finest cells."""
         wide = inputs.same[0] if inputs.wide is None else inputs.wide
-        levels = [F.relu(self.stem(features_UF, wide))]
+        levels = [F.relu_(self.stem(features_UF, wide))]
         for level in range(NUM_STRIDES):
             moved = self.stages[level](levels[-1], inputs.down[level], inputs.same[level + 1])
             levels.append(moved)
