@@ -12,6 +12,7 @@ NETWORK = (f"backbone.grid={GRID}", "backbone.width=8", "backbone.depth=3")
 _CELLS = ("grid_size=0.25", "norm_momentum=0.3", "patch_size=16", "widths=[8,12]", "depths=[1,1]")
 TINY = {
     "waffleiron": NETWORK,
+    "minkunet": ("backbone.width=4", "backbone.depth=14"),
     "litept": tuple(f"backbone.{key}" for key in (*_CELLS, "decoder_widths=[8]", "heads=[2]")),
     "ptv3": tuple(
         f"backbone.{key}"

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from lidistill.atomic_write import sha256
-from lidistill.backbones.published import NamedWeights, read_published
+from lidistill.backbones.published import KernelOrder, NamedWeights, read_published
 from lidistill.distill.heads import LinearHead, MLPHead
 from lidistill.distill.recipe import PretrainRecipe
 from lidistill.errors import CheckpointError
@@ -30,8 +30,11 @@ from lidistill.training.fitting import build_fitting
 logger = logging.getLogger(__name__)
 
 _Head: TypeAlias = LinearHead | MLPHead | SegmentationHead
-_RECIPES: Final = {"waffleiron": "scalr.*", "litept": "litept", "ptv3": "ptv3"}
-"""Folder of the recipes that each kind of network was trained by, as a regular expression."""
+_RECIPES: Final = {"waffleiron": "scalr.*", "minkunet": "minkunet34"}
+"""Folder of the recipes that each kind of network was trained by, as a regular expression; where it
+is not named here, its own name."""
+_SLIDR_OUTPUTS: Final = 64
+"""Channels that SLidR's family distils into; no data set here has as many classes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,8 +53,14 @@ class Imported:
     num_parameters: int
 
 
-def import_checkpoint(file: Path, output: Path, *, recipe: str | None = None) -> Imported:
-    """Convert a checkpoint of ScaLR, WaffleIron, LitePT or PTv3; no code in it is run.
+def import_checkpoint(
+    file: Path,
+    output: Path,
+    *,
+    recipe: str | None = None,
+    kernel_order: KernelOrder = "minkowski",
+) -> Imported:
+    """Convert a checkpoint of ScaLR, WaffleIron, SLidR, LitePT or PTv3; no code in it is run.
 
     Args:
         file: A ``.pth``, or the ``.tar.gz`` that it is published in.
@@ -59,7 +68,9 @@ def import_checkpoint(file: Path, output: Path, *, recipe: str | None = None) ->
         recipe: What the network was trained by, a name or a file. It says what weights do not:
             activation, flatten, field of view, classes. Where None, the head of a WaffleIron
             tells: an MLP means ``pretrain/scalr-plus``, a linear layer of a distillation
-            ``pretrain/scalr``.
+            ``pretrain/scalr``. A MinkUNet with the 64 outputs of SLidR's family comes from
+            ``pretrain/minkunet34``.
+        kernel_order: Of a MinkUNet's kernels, by the library that it was trained with.
 
     Raises:
         CheckpointError: If the file is not such a checkpoint, or does not fit the recipe, or the
@@ -72,13 +83,13 @@ def import_checkpoint(file: Path, output: Path, *, recipe: str | None = None) ->
         raise CheckpointError(msg)
     with weight_file(file) as weights_path:
         state = plain_state(weights_path, file)
-    named, backbone = read_published(state)
+    named, backbone = read_published(state, kernel_order=kernel_order)
     kind = str(backbone.get("kind", "waffleiron"))
     name = recipe or _recipe_of(named, state, file, kind)
     loaded = load_recipe(name, _overrides(name, named, backbone, output))
     assert loaded.backbone is not None  # noqa: S101  _overrides has set its width
     network = build_fitting(
-        loaded.backbone.build, named.backbone, source=file, advice="is the file complete?"
+        loaded.backbone.build, named.backbone, source=file, advice=_advice(kind)
     )
     if named.left_out:
         logger.warning("%s: left out, no part of the network: %s", file, ", ".join(named.left_out))
@@ -116,6 +127,16 @@ def import_checkpoint(file: Path, output: Path, *, recipe: str | None = None) ->
     )
 
 
+def _advice(kind: str) -> str:
+    """What to do where shapes differ from the network that the weights themselves tell."""
+    if kind != "minkunet":
+        return "is the file complete?"
+    return (
+        "is the file complete? A first kernel of other input channels wants --recipe with as many "
+        "backbone.channels."
+    )
+
+
 def _recipe_of(named: NamedWeights, state: dict[str, Any], file: Path, kind: str) -> str:
     """The recipe that a checkpoint's own form tells, where it tells one."""
     if kind == "waffleiron":
@@ -124,6 +145,8 @@ def _recipe_of(named: NamedWeights, state: dict[str, Any], file: Path, kind: str
         distilled = any(key in state for key in ("model_point", "model_points"))
         if distilled and "linear.weight" in named.head:
             return "pretrain/scalr"
+    if kind == "minkunet" and len(named.head.get("linear.weight", ())) == _SLIDR_OUTPUTS:
+        return "pretrain/minkunet34"
     raise _ambiguous(file, f"a head of the kind {_describe(_head(named.head))!r}", kind)
 
 
@@ -162,6 +185,10 @@ def _overrides(
         )
         raise CheckpointError(msg)
     if isinstance(named_recipe, PretrainRecipe):
+        if theirs == "minkunet" and isinstance(head, LinearHead):
+            # SLidR's; a recipe that distils another network of this kind by two layers fits, too.
+            changes.append("head.kind=linear")
+            named_recipe = load_recipe(recipe, ("head.kind=linear",), kind=PretrainRecipe)
         kind = {LinearHead: "linear", MLPHead: "mlp"}.get(type(head), named_recipe.head.kind)
         if kind != named_recipe.head.kind:
             msg = (

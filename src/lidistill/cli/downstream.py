@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 from rich.table import Table
@@ -18,6 +18,7 @@ _RunsAndOverrides = Annotated[
 _Recipes = Annotated[tuple[str, str, str], tyro.conf.arg(metavar="PRETRAIN PROBE FINETUNE")]
 _Rows = Annotated[tuple[str, ...], tyro.conf.arg(metavar="ROW ...")]
 _Numbers = Annotated[tuple[int, ...], tyro.conf.arg(metavar="N ...")]
+_KernelOrder = Literal["minkowski", "torchsparse"]
 _DEFAULT = Plan(output=Path("runs/compare"))
 
 
@@ -112,23 +113,33 @@ def gap(
 
 
 def import_checkpoint(
-    file: _File, output: Output, /, *, recipe: str = "", json: bool = False
+    file: _File,
+    output: Output,
+    /,
+    *,
+    recipe: str = "",
+    kernel_order: _KernelOrder = "minkowski",
+    json: bool = False,
 ) -> None:
-    """Convert a published checkpoint of ScaLR, WaffleIron, LitePT or PTv3; no code in it is run.
+    """Convert published weights of ScaLR, WaffleIron, SLidR, LitePT or PTv3; no code is run.
 
     Example: lidistill import-checkpoint model.tar.gz runs/published --recipe probe/scalr/nuscenes
+
+    Or: lidistill import-checkpoint minkunet_slidr_1gpu.pt runs/slidr
 
     Then: lidistill evaluate runs/published evaluation.sets.0.root=/data/nuscenes
 
     Args:
-        file: The .pth, or the .tar.gz that it comes in.
+        file: The .pth or .pt, or the .tar.gz that it comes in.
         output: Run folder to write.
         recipe: What it was trained by; needed where the file holds classes.
+        kernel_order: Library that a MinkUNet under SLidR's names was trained with. That of
+            torchsparse is taken from its source, and was compared with nothing it computed.
         json: Print one JSON object instead of text.
     """
     from lidistill.apps.import_checkpoint import import_checkpoint as run_import
 
-    result = run_import(file, output, recipe=recipe or None)
+    result = run_import(file, output, recipe=recipe or None, kernel_order=kernel_order)
     if json:
         print_json({"checkpoint": str(result.checkpoint), "recipe": result.recipe})
         return

@@ -60,7 +60,8 @@ class _Convolution(torch.autograd.Function):
     def backward(ctx: Any, grad_ND: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         features_MC, kernel_VCD = ctx.saved_tensors
         grad_ND = grad_ND.contiguous()
-        sums = _Sums(*features_MC.shape, features_MC) if ctx.needs_input_grad[0] else None
+        shape = len(features_MC), features_MC.shape[1]
+        sums = _Sums(*shape, features_MC) if ctx.needs_input_grad[0] else None
         grad_VCD = torch.zeros_like(kernel_VCD) if ctx.needs_input_grad[1] else None
         with torch.autocast(features_MC.device.type, enabled=False):
             for place, source, target in ctx.kernel_map.meetings():

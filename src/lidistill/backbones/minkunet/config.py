@@ -41,7 +41,7 @@ class MinkUNetKeys(BackboneSettings, ABC):
     kind: Literal["minkunet"] = "minkunet"
     channels: Annotated[tuple[Channel, ...], Field(min_length=1)] = ("intensity",)
     """Input channels: any of ``intensity``, ``x``, ``y``, ``z`` and ``radius``, in any order."""
-    intensity_scale: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
+    intensity_gain: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
     """The network sees the standardised intensity times this, and then plus the shift. SLidR's own
     weights want it as the file has it: deviation and mean of the sensor; for nuScenes 22.04632
     and 18.742355."""

@@ -112,6 +112,11 @@ class MinkUNet(Backbone):
     A point has the features of its cell, and a cell has the input channels of its first point.
     """
 
+    why_no_export = (
+        "reads lists of cells and of their meetings, each as long as the scan makes it, where "
+        "graphs here have one length, the number of points"
+    )
+
     def __init__(self, config: MinkUNetKeys) -> None:
         super().__init__()
         self.config = config
@@ -141,7 +146,7 @@ class MinkUNet(Backbone):
 
     def _seen(self, features_UF: Tensor) -> Tensor:
         """Input channels of cells, with the intensity in the units that the weights want."""
-        scale, shift = self.config.intensity_scale, self.config.intensity_shift
+        scale, shift = self.config.intensity_gain, self.config.intensity_shift
         if "intensity" not in self.channels or (scale, shift) == (1, 0):
             return features_UF
         column = self.channels.index("intensity")
