@@ -41,7 +41,7 @@ def test_a_fine_tuned_one_carries_the_names_of_its_classes(tmp_path):
         (
             {"block2.0.conv1.kernel": torch.zeros(27, 5, 8)},
             None,
-            r"kernel is \(27, 5, 8\), expec",
+            r"kernel is \(27, 5, 8\), expect",
         ),
         ({"conv0p1s1.kernel": torch.zeros(27, 3, 4)}, None, r"\(27, 3, 4\).*input channels wants"),
         ({"bn3.bn.bias": None}, None, "bias is missing .*is the file complete"),
