@@ -18,8 +18,9 @@ FanAxis: TypeAlias = Literal["in", "out"]
 def convolve(features_MC: Tensor, kernel_VCD: Tensor, kernel_map: KernelMap) -> Tensor:
     """(N, D) sums over the places of a kernel, of the matrix there times the features there.
 
-    Only inputs and kernel are kept for the backward pass. Products have the format of the caller's
-    autocast, if that is on, and so has the result; sums are taken in float32 at least. Results
+    Only inputs and kernel are kept for the backward pass. Under autocast, products and result have
+    its format on a GPU; on a CPU they have float32, because many products of few rows, each of its
+    own length, take twice the time in bf16 there. Sums are taken in float32 at least. Results
     repeat bit for bit, on a GPU too: no two summands of a cell are added at once.
 
     Args:
@@ -39,7 +40,7 @@ def convolve(features_MC: Tensor, kernel_VCD: Tensor, kernel_map: KernelMap) -> 
     device = features_MC.device.type
     dtype = features_MC.dtype
     if torch.is_autocast_enabled(device):
-        dtype = torch.get_autocast_dtype(device)
+        dtype = torch.float32 if device == "cpu" else torch.get_autocast_dtype(device)
     result: Tensor = _Convolution.apply(features_MC.to(dtype), kernel_VCD.to(dtype), kernel_map)
     return result
 
