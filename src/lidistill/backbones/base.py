@@ -86,6 +86,18 @@ class Backbone(nn.Module, ABC):
         del device
         return "student: PyTorch's own operations"
 
+    def parts_of(self, parameter_name: str) -> list[str]:
+        """What lies between the dots of a parameter's name.
+
+        Raises:
+            KeyError: If this network has no such parameter.
+        """
+        try:
+            self.get_parameter(parameter_name)
+        except AttributeError as error:
+            raise KeyError(parameter_name) from error
+        return parameter_name.split(".")
+
     @abstractmethod
     def layer_of(self, parameter_name: str) -> int:
         """Depth of a parameter, for layer-wise learning rates: embedding 0, layer l at l + 1.

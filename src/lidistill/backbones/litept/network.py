@@ -172,11 +172,7 @@ class SerializedNetwork(Backbone):
 
     def layer_of(self, parameter_name: str) -> int:
         """See ``Backbone.layer_of``; what leads to a level is of the layer of its first block."""
-        try:
-            self.get_parameter(parameter_name)
-        except AttributeError as error:
-            raise KeyError(parameter_name) from error
-        part, *rest = parameter_name.split(".")
+        part, *rest = self.parts_of(parameter_name)
         if part == "stem":
             return 0
         number = int(rest[0])

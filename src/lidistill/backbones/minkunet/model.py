@@ -189,11 +189,7 @@ class MinkUNet(Backbone):
 
     def layer_of(self, parameter_name: str) -> int:
         """See ``Backbone.layer_of``; the way to a level belongs to the first block there."""
-        try:
-            self.get_parameter(parameter_name)
-        except AttributeError as error:
-            raise KeyError(parameter_name) from error
-        part, *rest = parameter_name.split(".")
+        part, *rest = self.parts_of(parameter_name)
         if part == "stem":
             return 0
         stage, block = int(rest[0]), int(rest[2]) if rest[1] == "blocks" else 0

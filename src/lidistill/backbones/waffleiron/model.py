@@ -250,9 +250,5 @@ class WaffleIron(Backbone):
 
     def layer_of(self, parameter_name: str) -> int:
         """See ``Backbone.layer_of``."""
-        try:
-            self.get_parameter(parameter_name)
-        except AttributeError as error:
-            raise KeyError(parameter_name) from error
-        parts = parameter_name.split(".")
+        parts = self.parts_of(parameter_name)
         return 0 if parts[0] == "embed" else int(parts[1]) + 1
