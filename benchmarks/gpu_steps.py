@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -21,8 +22,10 @@ from torch import Tensor, nn
 from lidistill.backbones import WaffleIron, WaffleIronConfig
 from lidistill.config import Precision
 from lidistill.distill.heads import LinearHeadConfig, Matching
+from lidistill.distill.lessons import Lesson, Seen, at_pairs
 from lidistill.distill.losses import distillation_distances
 from lidistill.distill.step import Distiller
+from lidistill.distill.teacher_config import ONE
 from lidistill.geometry import rigid
 from lidistill.loading.collate import collate
 from lidistill.records import Batch, CameraView, Frame, Pairs, Sample
@@ -162,15 +165,17 @@ class ReferenceDistiller(nn.Module):
         backbone = ours.backbone
         assert isinstance(backbone, WaffleIron)  # noqa: S101
         contender = reference(folder, backbone, batch)
-        self.net, self.head, self._features = contender.net, ours.head, contender.features
-        self._teacher = ours.teacher
+        self._lesson = ours.lessons[ONE]
+        self.net, self.head = contender.net, self._lesson.head
+        self._features = contender.features
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """See ``Distiller.forward``."""
         pairs = batch.pairs
         assert pairs is not None  # noqa: S101
         student = self.head(self._features()[pairs.point])
-        return {"loss": distillation_distances(student, self._teacher(batch)).mean()}
+        target = self._lesson.target(batch, learning=False).points
+        return {"loss": distillation_distances(student, target).mean()}
 
 
 def step_time(
@@ -215,23 +220,22 @@ def steps(
     assert pairs is not None  # noqa: S101
     assert images is not None  # noqa: S101
 
-    def ask(batch: Batch) -> Tensor:
-        del batch
+    def ask(batch: Batch) -> Seen:
         maps = teacher.maps(images)
-        return teacher.read(maps, pairs.view, pairs.uv, plan.image_hw)
+        return at_pairs(batch, teacher.read(maps, pairs.view, pairs.uv, plan.image_hw))
 
-    target = ask(batch)
+    target = ask(batch).features
     found: dict[str, object] = {}
     for width in plan.widths:
         torch.manual_seed(0)
         config = WaffleIronConfig(width=width, depth=plan.depth)
         head = LinearHeadConfig().build(width, teacher.num_channels)
         matching = Matching(groups=teacher.groups)
-        module = Distiller(config.build(), head, None, matching=matching).to(device)
-        module.teacher = ask
+        lesson = Lesson(matching=matching, head=head, teacher=ask)
+        module = Distiller(config.build(), {ONE: lesson}).to(device)
         asked = step_time(module, batch, device, plan.repeats)
         asked_half = step_time(module, batch, device, plan.repeats, "fp16")
-        module.teacher = lambda _: target
+        lesson.teacher = partial(at_pairs, features_PT=target)
         case = {"student": step_time(module, batch, device, plan.repeats)}
         case["student_and_teacher"] = asked
         case["student_and_teacher_fp16"] = asked_half

@@ -51,6 +51,8 @@ def resume_rule(config: Config, key: str) -> str | None:
             if rules := [note.rule for note in notes if isinstance(note, OnResume)]:
                 return rules[0]
             node = getattr(node, part)
+        elif isinstance(node, Mapping) and part in node:
+            node = node[part]
         elif isinstance(node, tuple) and part.isdigit() and int(part) < len(node):
             node = node[int(part)]
         else:

@@ -11,6 +11,7 @@ from lidistill.errors import FileFormatError
 from lidistill.geometry import rigid
 from lidistill.samples.augmentation import AugmentationConfig
 from lidistill.samples.distillation import SamplingConfig, distillation_sample, sample_rng
+from lidistill.samples.for_teachers import ONE_TEACHER
 from lidistill.samples.on_device import build_sample, raw_sample
 
 PREPARER = waffle()
@@ -24,7 +25,8 @@ def both(frame, config, preparer=PREPARER, **options):
     raw = pickle.loads(
         pickle.dumps(raw_sample(frame, config, preparer, sample_rng(3, 1, 2), **options))
     )
-    return expected, build_sample(raw, config, preparer, CPU)
+    wanted = options.get("wanted", ONE_TEACHER)
+    return expected, build_sample(raw, config, preparer, CPU, wanted=wanted)
 
 
 def flat(sample):

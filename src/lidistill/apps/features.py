@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from lidistill.backbones import Backbone
 from lidistill.datasets.intensity_scale import IntensityWatch
 from lidistill.datasets.sensors import Sensor
+from lidistill.deploy.run_model import which_head
 from lidistill.distill.losses import comparable
 from lidistill.errors import CheckpointError, FileFormatError
 from lidistill.labels import IGNORE
@@ -81,6 +82,10 @@ class FeatureModel:
     head_widths: tuple[int, ...] = field(repr=False)
     """Channels of the head that have a distance of their own."""
     device: torch.device
+    head_names: tuple[str, ...] = ()
+    """Of a run with several teachers, whose heads there are."""
+    head_name: str | None = None
+    """Which of them ``head`` is; None: none was asked for, and ``head`` is None."""
     _watch: IntensityWatch = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -90,6 +95,16 @@ class FeatureModel:
     def has_head(self) -> bool:
         """Whether there is a head, into the teacher's space or to class scores."""
         return self.head is not None
+
+    def check_one_head(self) -> None:
+        """See to it that it is clear which head leads into a teacher's space.
+
+        Raises:
+            ConfigError: If there are several, and none was named.
+        """
+        if self.head is None and self.head_names:
+            option = "--head NAME (features), --teacher NAME (elsewhere), head=NAME (load)"
+            raise which_head(self.head_names, source=self.checkpoint, option=option)
 
     @property
     def takes_intensity(self) -> bool:
@@ -128,6 +143,7 @@ class FeatureModel:
         Raises:
             CheckpointError: If the run is no distillation, or its checkpoint has no head.
         """
+        self.check_one_head()
         if self.head is None or self.class_names:
             msg = (
                 f"{self.checkpoint} has no head into the teacher's space; give a run of "
@@ -193,6 +209,7 @@ class FeatureModel:
         Raises:
             CheckpointError: If there is no head.
         """
+        self.check_one_head()
         if self.head is None:
             msg = f"{self.checkpoint} has no head; give a run of pretrain, probe or finetune."
             raise CheckpointError(msg)

@@ -44,7 +44,8 @@ def about_index(
         run: Where it is.
         data: What is read.
         head: Whether vectors in the teacher's space are wanted, where there are some.
-        reading: How data are read: ``objects``, ``sensor``, ``intensity``, ``statistics``.
+        reading: How data are read: ``objects``, ``teacher``, ``sensor``, ``intensity``,
+            ``statistics``.
     """
     return AboutIndex(
         weights=weights_digest(model),

@@ -242,9 +242,11 @@ def teacher_behind(model: FeatureModel, run: str | Path) -> Teacher:
 
     Raises:
         CheckpointError: See ``with_examples``.
+        ConfigError: If the run had several, and none was named.
         WeightsNotFoundError: If the teacher's weights are not here.
     """
-    opened = open_model(run)
+    model.check_one_head()
+    opened = open_model(run, head_name=model.head_name)
     if not isinstance(opened.config.head, TeacherHead) or model.head is None:
         msg = (
             f"{model.checkpoint} has no head into its teacher's space; --examples and --classes "
@@ -254,6 +256,12 @@ def teacher_behind(model: FeatureModel, run: str | Path) -> Teacher:
     config: dict[str, Any] | None = opened.config.teacher
     if config is None:
         msg = f"{model.checkpoint} does not say which teacher it had; give its run folder."
+        raise CheckpointError(msg)
+    if config.get("kind") == "lidistill":
+        msg = (
+            f"{model.checkpoint} learned from a network that sees points alone, so example images "
+            "say nothing to it; give a run with a teacher of images."
+        )
         raise CheckpointError(msg)
     try:
         settings: TeacherConfig = TypeAdapter(TeacherConfig).validate_python(config)

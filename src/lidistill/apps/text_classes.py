@@ -104,6 +104,7 @@ def text_directions(model: FeatureModel, names: Sequence[str], folder: Path) -> 
     A projection leads from texts to the teacher's patches; an adaptor goes the other way. Arguments
     and errors are those of ``with_text``.
     """
+    model.check_one_head()
     if model.head is None or model.class_names:
         msg = f"{model.checkpoint} has no head into its teacher's space; give a distillation."
         raise CheckpointError(msg)

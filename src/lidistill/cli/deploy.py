@@ -55,6 +55,7 @@ def export(
     /,
     *,
     name: str = "",
+    teacher: str | None = None,
     scores: _Scores = (),
     overwrite: bool = False,
     options: _Options = _DEFAULT,
@@ -75,6 +76,7 @@ def export(
         run: Run folder of a distillation, a probe or a fine-tuning, or one of its checkpoints.
         folder: Folder to write.
         name: What the card calls the model; default: the folder's name.
+        teacher: Of a run with several teachers: whose head is written.
         scores: Runs of probes on these weights, or their results.json; the card shows them.
         overwrite: Replace an earlier export there.
         options: About ONNX.
@@ -83,7 +85,15 @@ def export(
     from lidistill.deploy.export import export as write_export
 
     robot = options.robot
-    found = write_export(run, folder, name=name, scores=scores, overwrite=overwrite, robot=robot)
+    found = write_export(
+        run,
+        folder,
+        name=name,
+        head_name=teacher,
+        scores=scores,
+        overwrite=overwrite,
+        robot=robot,
+    )
     if json:
         package = None if found.robot is None else dataclasses.asdict(found.robot)
         config_json = found.config.to_json()

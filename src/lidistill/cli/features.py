@@ -20,6 +20,7 @@ _Run = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
 _Scans = Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="SCAN...")]
 
 
+_Head = Annotated[tuple[str, ...] | None, tyro.conf.arg(metavar="[NAME]")]
 _Options = Annotated[ScanOptions, tyro.conf.arg(name="")]
 _PredictOptions = Annotated[PredictOptions, tyro.conf.arg(name="")]
 _Many = Annotated[ManyScans, tyro.conf.arg(name="")]
@@ -32,7 +33,7 @@ def features(
     /,
     *,
     output: Path,
-    head: bool = False,
+    head: _Head = None,
     components: int = 3,
     many: _Many = _ONE,
     options: _Options = _DEFAULT,
@@ -52,7 +53,8 @@ def features(
             a ROS bag or mcap; or - for mcap from standard input.
         output: Folder for the outputs, which have the names (and drives) of their scans; of a bag
             an .mcap file.
-        head: Write the head's output, to compare with features of the teacher.
+        head: Write the head's output, to compare with features of the teacher; --head NAME of a run
+            with several teachers.
         components: Of a bag: principal components of the features that every point gets.
         many: What features are written into, and how many scans are dealt out.
         options: How scans are read.
@@ -65,7 +67,7 @@ def features(
 
     plan = options.recording(scans, output, name="features")
     if plan is not None:
-        if head or many != _ONE:
+        if head is not None or many != _ONE:
             msg = (
                 "--head, --dtype, --format and --part are for scan files; a bag gets principal "
                 "components of the features."

@@ -108,6 +108,8 @@ def search(
     frames = list(dict.fromkeys(row["frame"] for row in rows))
     data = [Path(one) for one in table.about.data]
     look = f"lidistill view {command(table.about.run, *data)} --frames {command(*frames)}"
+    if table.about.teacher is not None:
+        look += f" --teacher {table.about.teacher}"
     if json:
         print_json({"query": {name: value}, "objects": rows, "view": look, "crops": num_crops})
         return
@@ -163,6 +165,7 @@ def _vector(table: "FleetIndex", query: Query, device: str) -> "tuple[NDArray[np
 
     about = table.about
     options = IndexOptions(
+        teacher=about.teacher,
         sensor=about.sensor,
         intensity=about.intensity,
         statistics=None if about.statistics is None else Path(about.statistics),

@@ -33,6 +33,8 @@ class IndexOptions:
     """density: what `lidistill discover` finds; class: objects of the run's classes of things."""
     no_head: bool = False
     """Leave out vectors in the teacher's space, which --image needs: less than half the size."""
+    teacher: str | None = None
+    """Of a run with several teachers: in whose space vectors are kept, beside the network's own."""
     sensor: str | None = None
     """Which lidar of a data set; of own scans: which of the run's lidars they are from."""
     statistics: Path | None = None
@@ -47,7 +49,11 @@ class IndexOptions:
         from lidistill.cli.showing import load_for
 
         options = ViewOptions(
-            sensor=self.sensor, statistics=self.statistics, no_teacher=True, device=self.device
+            sensor=self.sensor,
+            statistics=self.statistics,
+            no_teacher=True,
+            teacher=self.teacher,
+            device=self.device,
         )
         return load_for(run, source, options)
 
@@ -103,6 +109,8 @@ def index(
     source = options.source(data)
     model = options.model(run, source)
     find = _find(model, run, options, boxes)
+    if not options.no_head:
+        model.check_one_head()
     head = has_teacher_head(model) and not options.no_head
     about = about_index(
         model,
@@ -110,6 +118,7 @@ def index(
         data=data,
         head=head,
         objects=options.objects,
+        teacher=options.teacher if head else None,
         sensor=options.sensor,
         intensity=options.intensity,
         statistics=None if options.statistics is None else str(options.statistics.resolve()),

@@ -34,9 +34,18 @@ def write_features(
     options: ScanOptions,
     many: ManyScans,
     *,
-    head: bool,
+    head: tuple[str, ...] | None,
 ) -> tuple[int, Results]:
     """Write features of scans, shared by the processes of a start.
+
+    Args:
+        run: Whose network.
+        scans: Files and folders.
+        output: Folder.
+        options: How scans are read.
+        many: What features are written into.
+        head: None: those of the backbone. Else those after the head, or after the one of several
+            that is named.
 
     Returns:
         C, and what became of every scan; in the first process of all, in others of their own.
@@ -46,14 +55,17 @@ def write_features(
     units = _units(many, scans, output)
     first = team.rank == 0
     done = done_before(units, options.existing) if first else ()
-    model = options.load(run)
-    extract = model.project if head else model.features
-    channels = sum(model.head_widths) if head else model.num_channels
+    model = options.load(run, head=_one_name(head))
+    projected = head is not None
+    if projected:
+        model.check_one_head()
+    extract = model.project if projected else model.features
+    channels = sum(model.head_widths) if projected else model.num_channels
     compute: Compute = partial(extract, dtype=many.dtype)
     before: Results = []
     work: Callable[[Unit], Iterable[Written | Failed]]
     if many.format == "parquet":
-        about = about_features(model, head=head, dtype=many.dtype, channels=channels)
+        about = about_features(model, head=projected, dtype=many.dtype, channels=channels)
         table = TableWriter(compute, output, about, intensity=options.column(model))
         before += table.check_done(done)
         work = table
@@ -67,6 +79,21 @@ def write_features(
     total = sum(len(unit.jobs) for unit in units) // team.size
     own = [as_record(one) for one in track(steps, "scans", total=total)]
     return channels, before + [from_record(one) for one in team.gather(own)]
+
+
+def _one_name(head: tuple[str, ...] | None) -> str | None:
+    """The name behind --head.
+
+    Raises:
+        ConfigError: If there are several.
+    """
+    if head is not None and len(head) > 1:
+        msg = (
+            f"--head takes one name at most, found {' '.join(head)}; put scans and folders before "
+            "--head."
+        )
+        raise ConfigError(msg)
+    return head[0] if head else None
 
 
 class _FileWriter:

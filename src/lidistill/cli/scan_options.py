@@ -91,8 +91,13 @@ class ScanOptions:
 
         return self.intensity if model.takes_intensity else NO_INTENSITY
 
-    def load(self, run: Path) -> "FeatureModel":
-        """The network of a run."""
+    def load(self, run: Path, *, head: str | None = None) -> "FeatureModel":
+        """The network of a run.
+
+        Args:
+            run: Whose.
+            head: Of a run with several teachers: whose head.
+        """
         from lidistill.apps.load_features import load
         from lidistill.datasets.own.files import read_statistics
 
@@ -104,6 +109,7 @@ class ScanOptions:
             intensity_mean=mean,
             intensity_std=std,
             precision=self.precision,
+            head=head,
         )
 
 
@@ -118,10 +124,13 @@ class PredictOptions(ScanOptions):
     scan. For a distillation, whose teacher's weights are needed."""
     classes: str | None = None
     """Names of classes, as in 'car, tree', for a teacher with a text partner."""
+    teacher: str | None = None
+    """Of a run with several teachers: the one that looks at the examples, reads the names, or in
+    whose space classes were marked."""
     text: Path | None = None
     """Folder with that partner: text/ (encoder and tokenizer), and projection or adaptor beside."""
 
-    def load(self, run: Path) -> "FeatureModel":
+    def load(self, run: Path, *, head: str | None = None) -> "FeatureModel":
         """See ``ScanOptions.load``."""
         from lidistill.apps.few_shot import with_few_shot_head
         from lidistill.apps.open_vocabulary import with_examples
@@ -132,7 +141,7 @@ class PredictOptions(ScanOptions):
             msg = "classes come from one of --head, --examples, or --classes together with --text."
             raise ConfigError(msg)
         names = None if self.classes is None else class_names_of(self.classes)
-        model = ScanOptions.load(self, run)
+        model = ScanOptions.load(self, run, head=self.teacher if head is None else head)
         if self.examples is not None:
             return with_examples(model, run, self.examples)
         if names is not None and self.text is not None:

@@ -141,8 +141,9 @@ def networks_of(
     """
     networks = []
     for run, name in zip(runs, names, strict=True):
-        has_teacher = not (options.no_teacher or is_model_folder(run))
-        teacher = teacher_of(load_checkpoint(run), options.device) if has_teacher else None
+        teacher = None
+        if not (options.no_teacher or is_model_folder(run)):
+            teacher = teacher_of(load_checkpoint(run), options.device, name=options.teacher)
         model = load_for(run, source, options)
         distilled = model.has_head and not model.class_names
         queries = queries_of(
@@ -182,4 +183,5 @@ def load_for(run: Path, source: Source, options: ViewOptions) -> FeatureModel:
         intensity_mean=mean,
         intensity_std=std,
         precision=options.precision,
+        head=options.teacher,
     )

@@ -36,6 +36,8 @@ class ViewOptions:
     text: Path | None = None
     """Folder with the text partner of the runs' teacher, to look for words: text/ (encoder and
     tokenizer) and a projection beside it."""
+    teacher: str | None = None
+    """Of a run with several teachers: whose space is shown, and what it says about the images."""
     device: str = "auto"
     """auto, cpu, cuda or cuda:1."""
     precision: FrozenPrecision = "fp32"

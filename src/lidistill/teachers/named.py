@@ -11,9 +11,10 @@ from typing import Any, Final
 
 from pydantic import Field, model_validator
 
-from lidistill.config import Config, TeacherPrecision
+from lidistill.config import TeacherPrecision
 from lidistill.errors import ConfigError
 from lidistill.teachers.families import Rgb
+from lidistill.teachers.settings import ImageTeacherConfig
 from lidistill.teachers.table import known_teacher
 
 logger = logging.getLogger(__name__)
@@ -21,7 +22,7 @@ _NOT_COMPUTED: Final = {"transformers_version", "_name_or_path", "dtype", "archi
 """Entries of a configuration that say where it comes from, not what is computed."""
 
 
-class NamedTeacherConfig(Config):
+class NamedTeacherConfig(ImageTeacherConfig):
     """Which network, and how its images are prepared and it is run.
 
     ``name`` in a recipe is another word for ``model``.

