@@ -10,7 +10,6 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -20,19 +19,14 @@ from student import matmul_flops, reference
 from torch import Tensor, nn
 
 from lidistill.backbones import WaffleIron, WaffleIronConfig
-from lidistill.config import Precision
 from lidistill.distill.heads import LinearHeadConfig, Matching
-from lidistill.distill.lessons import Lesson, Seen, at_pairs
 from lidistill.distill.losses import distillation_distances
 from lidistill.distill.step import Distiller
-from lidistill.distill.teacher_config import ONE
 from lidistill.geometry import rigid
 from lidistill.loading.collate import collate
 from lidistill.records import Batch, CameraView, Frame, Pairs, Sample
 from lidistill.teachers import Teacher
-from lidistill.teachers.precision import for_run
 from lidistill.teachers.vit import VitTeacherConfig
-from lidistill.training.precision import autocast, make_scaler
 
 GRID = WaffleIronConfig().grid
 PREPARER = WaffleIronConfig().inputs()
@@ -134,8 +128,8 @@ def _wait(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def random_teacher(plan: Plan, device: torch.device, precision: Precision) -> Teacher:
-    """A DINOv2 of random weights as the papers' recipes run it; its speed is the real one's."""
+def random_teacher(plan: Plan, device: torch.device) -> Teacher:
+    """A DINOv2 of random weights; its speed is that of the real one."""
     transformers = importlib.import_module("transformers")
     width, depth, heads = plan.teacher
     config = transformers.Dinov2Config(
@@ -147,8 +141,7 @@ def random_teacher(plan: Plan, device: torch.device, precision: Precision) -> Te
     )
     with tempfile.TemporaryDirectory() as folder:
         transformers.Dinov2Model(config).save_pretrained(folder)
-        settings = for_run(VitTeacherConfig(model=folder, precision="auto"), device, precision)
-        return settings.build(device)
+        return VitTeacherConfig(model=folder, precision="bf16").build(device)
 
 
 class ReferenceDistiller(nn.Module):
@@ -165,17 +158,15 @@ class ReferenceDistiller(nn.Module):
         backbone = ours.backbone
         assert isinstance(backbone, WaffleIron)  # noqa: S101
         contender = reference(folder, backbone, batch)
-        self._lesson = ours.lessons[ONE]
-        self.net, self.head = contender.net, self._lesson.head
-        self._features = contender.features
+        self.net, self.head, self._features = contender.net, ours.head, contender.features
+        self._teacher = ours.teacher
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """See ``Distiller.forward``."""
         pairs = batch.pairs
         assert pairs is not None  # noqa: S101
         student = self.head(self._features()[pairs.point])
-        target = self._lesson.target(batch, learning=False).points
-        return {"loss": distillation_distances(student, target).mean()}
+        return {"loss": distillation_distances(student, self._teacher(batch)).mean()}
 
 
 def step_time(
@@ -183,18 +174,15 @@ def step_time(
     batch: Batch,
     device: torch.device,
     repeats: int,
-    precision: Precision = "bf16",
 ) -> dict[str, float]:
-    """Milliseconds and peak memory of a step, with loss scaling where that is fp16."""
+    """Milliseconds and peak memory of a step, bf16."""
     optimizer = torch.optim.AdamW(module.parameters(), fused=True)
-    scaler = make_scaler(device, precision)
 
     def step() -> None:
-        with autocast(device, precision):
+        with torch.autocast(device.type, dtype=torch.bfloat16):
             loss = module(batch)["loss"]
-        scaler.scale(loss).backward()
-        scaler.step(optimizer)
-        scaler.update()
+        loss.backward()
+        optimizer.step()
         optimizer.zero_grad(set_to_none=True)
 
     if device.type == "cuda":
@@ -209,36 +197,31 @@ def step_time(
 def steps(
     plan: Plan, device: torch.device, matmul_rate: float, folder: Path | None
 ) -> dict[str, object]:
-    """Student alone, with its teacher, and the reference's student, for every width.
-
-    In bf16, as ScaLR+ trains, and in fp16 with loss scaling, as ScaLR does; the teacher in what
-    ``teacher.precision: auto`` of both recipes takes beside either.
-    """
+    """Student alone, with its teacher, and the reference's student, for every width."""
     batch = collate([drawn_sample(plan, seed) for seed in range(plan.scans)]).to(device)
-    teacher = random_teacher(plan, device, "bf16")
+    teacher = random_teacher(plan, device)
     pairs, images = batch.pairs, batch.images
     assert pairs is not None  # noqa: S101
     assert images is not None  # noqa: S101
 
-    def ask(batch: Batch) -> Seen:
+    def ask(batch: Batch) -> Tensor:
+        del batch
         maps = teacher.maps(images)
-        return at_pairs(batch, teacher.read(maps, pairs.view, pairs.uv, plan.image_hw))
+        return teacher.read(maps, pairs.view, pairs.uv, plan.image_hw)
 
-    target = ask(batch).features
+    target = ask(batch)
     found: dict[str, object] = {}
     for width in plan.widths:
         torch.manual_seed(0)
         config = WaffleIronConfig(width=width, depth=plan.depth)
         head = LinearHeadConfig().build(width, teacher.num_channels)
         matching = Matching(groups=teacher.groups)
-        lesson = Lesson(matching=matching, head=head, teacher=ask)
-        module = Distiller(config.build(), {ONE: lesson}).to(device)
+        module = Distiller(config.build(), head, None, matching=matching).to(device)
+        module.teacher = ask
         asked = step_time(module, batch, device, plan.repeats)
-        asked_half = step_time(module, batch, device, plan.repeats, "fp16")
-        lesson.teacher = partial(at_pairs, features_PT=target)
+        module.teacher = lambda _: target
         case = {"student": step_time(module, batch, device, plan.repeats)}
         case["student_and_teacher"] = asked
-        case["student_and_teacher_fp16"] = asked_half
         for part in case.values():
             part["samples_per_s"] = 1000 * plan.scans / part["median_ms"]
         flops = matmul_flops(len(batch.features), config, "step")

@@ -13,7 +13,6 @@ from lidistill.datasets.pandaset.dataset import PandaSetConfig
 from lidistill.distill.recipe import PretrainRecipe, TargetConfig
 from lidistill.distill.run import gather
 from lidistill.distill.step import build_distiller
-from lidistill.distill.teacher_config import ONE
 from lidistill.errors import CheckpointError, FileFormatError, UnknownNameError
 from lidistill.labels import load_label_map
 from lidistill.loading.config import DataConfig
@@ -23,7 +22,7 @@ from lidistill.training.checkpoint import save_checkpoint
 from lidistill.training.config import TrainConfig
 
 CHANNELS = 32
-GROUPS = {ONE: (ChannelGroup(num_channels=CHANNELS),)}
+GROUPS = (ChannelGroup(num_channels=CHANNELS),)
 
 
 @pytest.fixture(scope="module")

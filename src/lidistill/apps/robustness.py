@@ -29,7 +29,8 @@ from lidistill.robustness.benchmark_scores import (
     BenchmarkScores,
     benchmark_scores,
 )
-from lidistill.robustness.scan import KINDS, SEVERITIES, Kind
+from lidistill.robustness.corruptions import KINDS, Kind
+from lidistill.robustness.scan import SEVERITIES
 from lidistill.robustness.traits import LIDARS
 from lidistill.training.checkpoint import versions
 from lidistill.training.precision import pick_device

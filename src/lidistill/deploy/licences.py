@@ -5,7 +5,7 @@ A card says what is known and no more: weights are not lawyers' advice.
 
 from typing import Any, Final
 
-from lidistill.teachers.table import known_teacher
+from lidistill.teachers.weights import WHEELS
 
 UNKNOWN: Final = "unknown to lidistill; see where its weights come from"
 DATA: Final = {
@@ -40,9 +40,8 @@ def teacher_licence(config: dict[str, Any] | None) -> str:
     if config is None:
         return ""
     model = str(config.get("model", config.get("kind", "")))
-    row = known_teacher(model)
-    if row is not None:
-        return row.family.licence
+    if model in WHEELS:
+        return WHEELS[model].licence
     name = model.rpartition("/")[2].lower()
     fitting = [licence for part, licence in _FAMILIES.items() if name.startswith(part)]
     return fitting[0] if fitting else UNKNOWN

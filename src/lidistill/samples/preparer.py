@@ -9,12 +9,10 @@ from torch import Tensor
 
 from lidistill.records import Inputs
 
-Channel: TypeAlias = Literal["intensity", "x", "y", "z", "radius", "height", "intensity_rank"]
-"""An input channel: intensity, standardised by its sensor's statistics; coordinates and distance
-from the sensor, metres; height over the ground around the point, metres (``ground.py``); rank of
-the intensity in its scan (``intensity.ranked``)."""
+Channel: TypeAlias = Literal["intensity", "x", "y", "z", "radius"]
+"""An input channel: standardised intensity, coordinates and distance from the sensor in metres."""
 CHANNELS: tuple[Channel, ...] = ("intensity", "x", "y", "z", "radius")
-"""Those of the published networks, in their order."""
+"""All that there are, in the order of the published networks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
