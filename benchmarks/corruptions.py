@@ -18,8 +18,8 @@ from measure import write_record
 
 from lidistill.labels import load_label_map
 from lidistill.records import Frame
-from lidistill.robustness.corruptions import CORRUPTIONS, Kind
-from lidistill.robustness.scan import CleanScan, corruption_rng
+from lidistill.robustness.corruptions import CORRUPTIONS
+from lidistill.robustness.scan import CleanScan, Kind, corruption_rng
 from lidistill.robustness.traits import clean_scan
 
 NUM_COLUMNS = 1953

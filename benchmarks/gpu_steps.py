@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -19,14 +20,19 @@ from student import matmul_flops, reference
 from torch import Tensor, nn
 
 from lidistill.backbones import WaffleIron, WaffleIronConfig
+from lidistill.config import Precision
 from lidistill.distill.heads import LinearHeadConfig, Matching
+from lidistill.distill.lessons import Lesson, Seen, at_pairs
 from lidistill.distill.losses import distillation_distances
 from lidistill.distill.step import Distiller
+from lidistill.distill.teacher_config import ONE
 from lidistill.geometry import rigid
 from lidistill.loading.collate import collate
 from lidistill.records import Batch, CameraView, Frame, Pairs, Sample
 from lidistill.teachers import Teacher
+from lidistill.teachers.precision import for_run
 from lidistill.teachers.vit import VitTeacherConfig
+from lidistill.training.precision import autocast, make_scaler
 
 GRID = WaffleIronConfig().grid
 PREPARER = WaffleIronConfig().inputs()
@@ -128,8 +134,8 @@ def _wait(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def random_teacher(plan: Plan, device: torch.device) -> Teacher:
-    """A DINOv2 of random weights; its speed is that of the real one."""
+def random_teacher(plan: Plan, device: torch.device, precision: Precision) -> Teacher:
+    """A DINOv2 of random weights as the papers' recipes run it; its speed is the real one's."""
     transformers = importlib.import_module("transformers")
     width, depth, heads = plan.teacher
     config = transformers.Dinov2Config(
@@ -141,7 +147,8 @@ def random_teacher(plan: Plan, device: torch.device) -> Teacher:
     )
     with tempfile.TemporaryDirectory() as folder:
         transformers.Dinov2Model(config).save_pretrained(folder)
-        return VitTeacherConfig(model=folder, precision="bf16").build(device)
+        settings = for_run(VitTeacherConfig(model=folder, precision="auto"), device, precision)
+        return settings.build(device)
 
 
 class ReferenceDistiller(nn.Module):
@@ -158,15 +165,17 @@ class ReferenceDistiller(nn.Module):
         backbone = ours.backbone
         assert isinstance(backbone, WaffleIron)  # noqa: S101
         contender = reference(folder, backbone, batch)
-        self.net, self.head, self._features = contender.net, ours.head, contender.features
-        self._teacher = ours.teacher
+        self._lesson = ours.lessons[ONE]
+        self.net, self.head = contender.net, self._lesson.head
+        self._features = contender.features
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """See ``Distiller.forward``."""
         pairs = batch.pairs
         assert pairs is not None  # noqa: S101
         student = self.head(self._features()[pairs.point])
-        return {"loss": distillation_distances(student, self._teacher(batch)).mean()}
+        target = self._lesson.target(batch, learning=False).points
+        return {"loss": distillation_distances(student, target).mean()}
 
 
 def step_time(
@@ -174,15 +183,18 @@ def step_time(
     batch: Batch,
     device: torch.device,
     repeats: int,
+    precision: Precision = "bf16",
 ) -> dict[str, float]:
-    """Milliseconds and peak memory of a step, bf16."""
+    """Milliseconds and peak memory of a step, with loss scaling where that is fp16."""
     optimizer = torch.optim.AdamW(module.parameters(), fused=True)
+    scaler = make_scaler(device, precision)
 
     def step() -> None:
-        with torch.autocast(device.type, dtype=torch.bfloat16):
+        with autocast(device, precision):
             loss = module(batch)["loss"]
-        loss.backward()
-        optimizer.step()
+        scaler.scale(loss).backward()
+        scaler.step(optimizer)
+        scaler.update()
         optimizer.zero_grad(set_to_none=True)
 
     if device.type == "cuda":
@@ -197,31 +209,36 @@ def step_time(
 def steps(
     plan: Plan, device: torch.device, matmul_rate: float, folder: Path | None
 ) -> dict[str, object]:
-    """Student alone, with its teacher, and the reference's student, for every width."""
+    """Student alone, with its teacher, and the reference's student, for every width.
+
+    In bf16, as ScaLR+ trains, and in fp16 with loss scaling, as ScaLR does; the teacher in what
+    ``teacher.precision: auto`` of both recipes takes beside either.
+    """
     batch = collate([drawn_sample(plan, seed) for seed in range(plan.scans)]).to(device)
-    teacher = random_teacher(plan, device)
+    teacher = random_teacher(plan, device, "bf16")
     pairs, images = batch.pairs, batch.images
     assert pairs is not None  # noqa: S101
     assert images is not None  # noqa: S101
 
-    def ask(batch: Batch) -> Tensor:
-        del batch
+    def ask(batch: Batch) -> Seen:
         maps = teacher.maps(images)
-        return teacher.read(maps, pairs.view, pairs.uv, plan.image_hw)
+        return at_pairs(batch, teacher.read(maps, pairs.view, pairs.uv, plan.image_hw))
 
-    target = ask(batch)
+    target = ask(batch).features
     found: dict[str, object] = {}
     for width in plan.widths:
         torch.manual_seed(0)
         config = WaffleIronConfig(width=width, depth=plan.depth)
         head = LinearHeadConfig().build(width, teacher.num_channels)
         matching = Matching(groups=teacher.groups)
-        module = Distiller(config.build(), head, None, matching=matching).to(device)
-        module.teacher = ask
+        lesson = Lesson(matching=matching, head=head, teacher=ask)
+        module = Distiller(config.build(), {ONE: lesson}).to(device)
         asked = step_time(module, batch, device, plan.repeats)
-        module.teacher = lambda _: target
+        asked_half = step_time(module, batch, device, plan.repeats, "fp16")
+        lesson.teacher = partial(at_pairs, features_PT=target)
         case = {"student": step_time(module, batch, device, plan.repeats)}
         case["student_and_teacher"] = asked
+        case["student_and_teacher_fp16"] = asked_half
         for part in case.values():
             part["samples_per_s"] = 1000 * plan.scans / part["median_ms"]
         flops = matmul_flops(len(batch.features), config, "step")

@@ -17,7 +17,6 @@ from typing import Final
 import lidistill
 from lidistill.distill.recipe import PretrainRecipe
 from lidistill.distill.run import gather, training_batches
-from lidistill.distill.step import build_distiller, features_at_pairs
 from lidistill.recipes import load_recipe
 
 ROOT: Final = Path(lidistill.__file__).parent
@@ -60,8 +59,7 @@ def print_sizes() -> None:
 def files_to_a_loss(recipe: PretrainRecipe) -> list[str]:
     """Files whose code runs between one frame on disk and the loss of its batch."""
     run = gather(recipe)
-    distiller = build_distiller(recipe, run.teacher.groups)
-    distiller.teacher = lambda batch: features_at_pairs(run.teacher, batch)
+    distiller = run.build_distiller()
     found: dict[str, None] = {}
 
     def note(frame: FrameType, event: str, argument: object) -> None:

@@ -37,7 +37,7 @@ from lidistill.samples.distillation import (
     draw,
     sample_rng,
 )
-from lidistill.samples.pairing import pair_view
+from lidistill.samples.pairing import pair_view, unoccluded
 from lidistill.samples.preparer import Preparer
 
 _Labels = Literal["optional", "none"]
@@ -113,7 +113,9 @@ def _parts(
     yield "image: resize", timed(lambda: resize(image, config.image_size_hw, antialias=False))
     yield "sample: draws", timed(lambda: draw(frame, config, sample_rng(0, 0, 0)))
     yield "sample: voxels", timed(lambda: config.voxels(frame, draws.permutation))
+    pairs = pair_view(kept, view, config.image_size_hw)
     yield "sample: pairs", timed(lambda: pair_view(kept, view, config.image_size_hw))
+    yield "sample: occluded pairs", timed(lambda: unoccluded(pairs, kept, view))
     coords = sample.coords.numpy()
     yield "sample: neighbours", timed(lambda: nearest_neighbors(coords, network.num_neighbors))
     bare = partial(_sample, cached, config, preparer, load_images=False)

@@ -23,13 +23,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lidistill.backbones import WaffleIron, WaffleIronConfig
+from lidistill.backbones.published_names import NamedWeights
 from lidistill.backbones.waffleiron.inputs import (
     WaffleInputs,
     cell_indices,
     nearest_neighbors,
     waffle_inputs,
 )
-from lidistill.backbones.waffleiron.published import NamedWeights, to_official
+from lidistill.backbones.waffleiron.published import to_official
 from lidistill.records import Batch
 from lidistill.samples.augmentation import crop_mask
 from lidistill.samples.voxels import voxel_first

@@ -1,8 +1,10 @@
 """Where the reference vectors and the real data lie, and how their cases are found."""
 
+import importlib.util
 import json
 import os
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from safetensors import safe_open
@@ -29,3 +31,11 @@ def read_tensors(file: Path) -> tuple[dict[str, Tensor], dict[str, object]]:
     with safe_open(str(file), framework="pt") as content:
         meta = json.loads((content.metadata() or {}).get("meta", "{}"))
         return {name: content.get_tensor(name) for name in content.keys()}, meta  # noqa: SIM118
+
+
+def load_module(file: Path) -> ModuleType:
+    """A recipe for weights, which lies beside the vectors as Python."""
+    spec = importlib.util.spec_from_file_location(file.stem, file)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

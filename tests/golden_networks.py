@@ -1,19 +1,19 @@
 """The reference's networks as ours: one stored case, its network and its padded batch."""
 
-import importlib.util
 import json
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import torch
-from golden_cases import read_tensors
+from golden_cases import load_module, read_tensors
 from torch import Tensor, nn
 
 from lidistill.backbones import WaffleIronConfig
+from lidistill.backbones.published_names import NamedWeights
 from lidistill.backbones.waffleiron.grid import GridConfig
 from lidistill.backbones.waffleiron.inputs import WaffleInputs
-from lidistill.backbones.waffleiron.published import NamedWeights, from_official, to_official
+from lidistill.backbones.waffleiron.published import from_official, to_official
 from lidistill.distill.heads import LinearHeadConfig, MLPHeadConfig
 from lidistill.records import Batch
 from lidistill.segment.heads import SegmentationHead
@@ -71,10 +71,7 @@ def stored_weights(case: Case, net: nn.ModuleDict) -> dict[str, Tensor]:
     stored = {k[3:]: v for k, v in case.tensors.items() if k.startswith("sd.")}
     if stored:
         return stored
-    path = case.file.parent / "detfill.py"
-    spec = importlib.util.spec_from_file_location("detfill", path)
-    detfill = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(detfill)
+    detfill = load_module(case.file.parent / "detfill.py")
     shapes = official_tensors(net)
     tag = case.facts["tag"]
     return {

@@ -13,6 +13,8 @@ Precision: TypeAlias = Literal["fp32", "bf16", "fp16"]
 """Arithmetic of training: of the matrix products, that is; weights stay in 32 bits."""
 FrozenPrecision: TypeAlias = Literal["fp32", "bf16"]
 """Arithmetic of a network that does not train, where fp16 would overflow without being noticed."""
+TeacherPrecision: TypeAlias = FrozenPrecision | Literal["auto"]
+"""``auto``: exact (fp32) on a processor, the run's 16 bits on a GPU; see ``teachers.precision``."""
 Workers: TypeAlias = Annotated[int, Field(ge=0, le=256)]
 """Processes that read data; beyond a few a core they only take memory, some 0.3 GB each."""
 Seed: TypeAlias = Annotated[int, Field(ge=0, lt=2**63)]
@@ -49,6 +51,8 @@ def resume_rule(config: Config, key: str) -> str | None:
             if rules := [note.rule for note in notes if isinstance(note, OnResume)]:
                 return rules[0]
             node = getattr(node, part)
+        elif isinstance(node, Mapping) and part in node:
+            node = node[part]
         elif isinstance(node, tuple) and part.isdigit() and int(part) < len(node):
             node = node[int(part)]
         else:

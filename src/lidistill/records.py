@@ -168,6 +168,19 @@ class Inputs(Protocol):
         ...
 
 
+class ForTeachers(Protocol):
+    """What teachers want of a sample beside its images and pairs; see ``samples.for_teachers``."""
+
+    def to(self, device: torch.device | str) -> Self:
+        """Copy on another device."""
+        ...
+
+    @classmethod
+    def collate(cls, parts: Sequence[Self], starts: Sequence[int]) -> Self:
+        """That of samples packed one after the other; arguments as of ``Inputs.collate``."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
     """What the networks see of one frame."""
@@ -192,6 +205,7 @@ class Sample:
     """(V, 3, H, W) uint8 resized images; None where teacher features come from a cache."""
     image_paths: tuple[Path, ...] = ()
     """V paths of the images, the key of the cache."""
+    for_teachers: ForTeachers | None = None
 
     def __post_init__(self) -> None:
         num_points = len(self.coords)
@@ -225,6 +239,7 @@ class Batch:
     """(V, 3, H, W) uint8, the views of all scans."""
     image_paths: tuple[Path, ...] = ()
     frame_ids: tuple[str, ...] = ()
+    for_teachers: ForTeachers | None = None
 
     def __post_init__(self) -> None:
         num_points = len(self.features)
@@ -267,4 +282,5 @@ class Batch:
             images=move(self.images),
             image_paths=self.image_paths,
             frame_ids=self.frame_ids,
+            for_teachers=None if self.for_teachers is None else self.for_teachers.to(device),
         )

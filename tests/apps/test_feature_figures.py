@@ -13,6 +13,7 @@ from lidistill.datasets.pandaset.dataset import PandaSetConfig
 from lidistill.distill.recipe import PretrainRecipe, TargetConfig
 from lidistill.distill.run import gather
 from lidistill.distill.step import build_distiller
+from lidistill.distill.teacher_config import ONE
 from lidistill.errors import CheckpointError, FileFormatError, UnknownNameError
 from lidistill.labels import load_label_map
 from lidistill.loading.config import DataConfig
@@ -22,7 +23,7 @@ from lidistill.training.checkpoint import save_checkpoint
 from lidistill.training.config import TrainConfig
 
 CHANNELS = 32
-GROUPS = (ChannelGroup(num_channels=CHANNELS),)
+GROUPS = {ONE: (ChannelGroup(num_channels=CHANNELS),)}
 
 
 @pytest.fixture(scope="module")

@@ -13,8 +13,9 @@ from golden_networks import build_net, padded_batch, read_case, stored_weights
 
 from lidistill.apps.import_checkpoint import import_checkpoint
 from lidistill.backbones import WaffleIronConfig
+from lidistill.backbones.published_names import NamedWeights
 from lidistill.backbones.waffleiron.grid import GridConfig
-from lidistill.backbones.waffleiron.published import NamedWeights, to_official
+from lidistill.backbones.waffleiron.published import to_official
 from lidistill.distill.heads import LinearHead, MLPHead
 from lidistill.distill.recipe import PretrainRecipe
 from lidistill.errors import CheckpointError

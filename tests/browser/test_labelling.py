@@ -10,6 +10,7 @@ from fakes.scoring import area_under_curve
 from fakes.view_page import point_features
 
 from browser.conftest import Page
+from lidistill.datasets.own.files import read_label_table
 
 CAR = 0
 
@@ -67,14 +68,15 @@ def test_a_lasso_marks_what_it_holds(new_page, street_page):
     assert page.tab.locator(".taught").inner_text() == ""
 
 
-def test_labels_are_an_archive_of_arrays(labelled, street):
+def test_labels_are_an_archive_that_own_recordings_take(labelled, street, tmp_path):
     labelled.tab.get_by_role("textbox", name="Name of the class").fill("car")
     labelled.tab.keyboard.press("Tab")
     with labelled.tab.expect_download() as download:
         labelled.tab.get_by_role("button", name="Save labels").click()
     archive = zipfile.ZipFile(download.value.path())
     assert archive.testzip() is None
-    assert json.loads(archive.read("classes.json")) == ["other", "car"]
+    archive.extract("labels/labels.yaml", tmp_path)
+    assert read_label_table(tmp_path / "labels/labels.yaml").classes == ("other", "car")
     (name,) = [n for n in archive.namelist() if n.endswith(".npy")]
     labels = np.load(io.BytesIO(archive.read(name)), allow_pickle=False)
     truth = street.scans[0].labels

@@ -20,15 +20,35 @@ from lidistill.errors import ConfigError
 from lidistill.loading.collate import collate
 from lidistill.recipes import apply_overrides
 from lidistill.records import Batch, Frame
-from lidistill.samples.augmentation import stack_channels
+from lidistill.samples.channels import stack_channels
 from lidistill.samples.distillation import SamplingConfig
+from lidistill.samples.ground import height_over_ground
 from lidistill.samples.labelled import scan_sample
 from lidistill.segment.report import train_and_score
 from lidistill.training.checkpoint import load_checkpoint
 
+BOX = {
+    "fov_min": (-32,) * 3,
+    "fov_max": (32,) * 3,
+    "grid_size": 0.25,
+    "patch_size": 16,
+    "norm_momentum": 0.3,
+}
 SMALL = {
+    "litept": BOX
+    | {"widths": (8, 8, 12), "depths": (1, 2, 2), "decoder_widths": (8, 12), "heads": (2,)},
+    "ptv3": BOX
+    | {
+        "widths": (8, 8),
+        "depths": (2, 1),
+        "heads": (2, 1),
+        "decoder_widths": (8,),
+        "decoder_depths": (2,),
+        "decoder_heads": (2,),
+    },
     "waffleiron": {"width": 16, "depth": 4, "num_neighbors": 4, "grid": SMALL_GRID},
     "pointwise": {},
+    "minkunet": {"depth": 18, "width": 4},
 }
 SAMPLING = SamplingConfig(voxel_size=0.1)
 
@@ -123,13 +143,22 @@ def test_training_repeats_bit_for_bit(config, backbone):
     gradients = []
     for _ in range(2):
         backbone.zero_grad()
+        torch.manual_seed(0)
         backbone.train()(batch_of(config, (30, 20))).square().mean().backward()
         gradients.append([p.grad.clone() for p in backbone.parameters()])
     assert all(torch.equal(a, b) for a, b in zip(*gradients, strict=True))
 
 
-def flat(inputs):
-    return {f.name: getattr(inputs, f.name) for f in dataclasses.fields(inputs)}
+def flat(inputs, before=""):
+    """All that is inside, by its path; tensors as what they are and what they hold."""
+    if dataclasses.is_dataclass(inputs):
+        parts = {f.name: getattr(inputs, f.name) for f in dataclasses.fields(inputs)}
+    elif isinstance(inputs, tuple):
+        parts = dict(enumerate(inputs))
+    else:
+        held = (inputs.dtype, inputs.tolist()) if isinstance(inputs, torch.Tensor) else inputs
+        return {before: held}
+    return {k: v for name, part in parts.items() for k, v in flat(part, f"{before}.{name}").items()}
 
 
 def test_a_preparer_survives_the_way_to_a_worker_and_the_device_makes_the_same(config):
@@ -138,8 +167,7 @@ def test_a_preparer_survives_the_way_to_a_worker_and_the_device_makes_the_same(c
     sample = scan(config, 60)
     here = flat(preparer.prepare(sample.coords.numpy(), sample.features.numpy()))
     there = flat(preparer.prepare_on_device(sample.coords, sample.features))
-    assert here.keys() == there.keys()
-    assert all(torch.equal(here[name], there[name]) for name in here)
+    assert here == there
 
 
 def test_a_cost_grows_with_the_points_and_the_small_networks_lead_to_the_whole(config):
@@ -155,6 +183,7 @@ CHOICES = [
     ("z",),
     ("radius", "z", "intensity", "y"),
     ("y", "x"),
+    ("height", "x", "intensity_rank"),
 ]
 
 
@@ -171,13 +200,15 @@ def test_a_network_sees_the_channels_that_it_names_in_its_order(kind, channels):
     intensity = (rng.uniform(0, 60, 50).astype(np.float32) - mean) / std
     radius = np.linalg.norm(points.astype(np.float64), axis=1)
     known = dict(zip("xyz", points.T, strict=True)) | {"intensity": intensity, "radius": radius}
+    known["height"] = height_over_ground(points)
+    known["intensity_rank"] = (intensity.argsort().argsort() + 0.5) / 50 * 12**0.5 - 3**0.5
     expected = np.stack([known[name] for name in channels], 1)[sample.source]
     np.testing.assert_allclose(sample.features, expected, rtol=1e-5, atol=1e-6)
     assert config.build()(collate([sample])).shape == (50, config.build().num_channels)
 
 
 @pytest.mark.parametrize(
-    "channels", [(), ("x", "x"), ("height",)], ids=["none", "twice", "unknown"]
+    "channels", [(), ("x", "x"), ("heights",)], ids=["none", "twice", "unknown"]
 )
 def test_channels_that_are_none_are_refused(channels):
     with pytest.raises(ValueError, match="channels"):
@@ -186,7 +217,7 @@ def test_channels_that_are_none_are_refused(channels):
 
 def test_intensity_is_not_needed_where_it_is_no_channel():
     points = np.ones((3, 4), np.float32)
-    assert stack_channels(("radius", "x"), None, points).tolist() == [[1, 1]] * 3
+    assert stack_channels(("radius", "x"), {}, points).tolist() == [[1, 1]] * 3
     config = BACKBONES["waffleiron"](**(SMALL["waffleiron"] | {"channels": ("x", "y", "z")}))
     frame = Frame(
         frame_id="0",
@@ -209,20 +240,36 @@ def recipe(values, *changes):
 
 
 POINTWISE = ("backbone={kind: pointwise, depth: 3}",)
+ANOTHER = {
+    "pointwise": {"depth": 3},
+    **{name: SMALL[name] | {"channels": ["z"]} for name in ("litept", "ptv3")},
+}
 
 
-@pytest.fixture
-def distilled(world):
-    if not (world / "pretrain").exists():
-        pretrain(recipe(pretrain_values(world), *POINTWISE))
-    return world / "pretrain"
+@pytest.fixture(scope="module", params=sorted(ANOTHER))
+def another(request):
+    """A backbone that is not the first of the table, as a change to a recipe."""
+    values = ANOTHER[request.param] | {"kind": request.param}
+    return (f"backbone={json.dumps(values)}",)
+
+
+@pytest.fixture(scope="module")
+def distilled(world, another):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(BACKBONES, "pointwise", PointwiseConfig)
+        folder = world / json.loads(another[0].removeprefix("backbone="))["kind"]
+        pretrain(recipe(pretrain_values(world), *another, f"output={folder}"))
+    return folder
 
 
 def test_another_backbone_is_distilled_probed_and_fine_tuned(distilled, world):
     stored = load_checkpoint(distilled).recipe["backbone"]
-    assert (stored["kind"], stored["depth"]) == ("pointwise", 3)
+    assert stored["kind"] == distilled.name
+    given = ANOTHER[distilled.name]
+    assert {key: stored[key] for key in given} == json.loads(json.dumps(given))
     for values in (probe_values(world), finetune_values(world) | {"network": {"drop_path": None}}):
-        result = train_and_score(recipe(values))
+        changes = f"checkpoint={distilled}", f"output={distilled}-{values['kind']}"
+        result = train_and_score(recipe(values, *changes))
         assert result.evaluation.scores.overall_accuracy > 0.5
 
 
@@ -237,17 +284,19 @@ def test_another_backbone_gives_features_of_own_scans_without_intensity(distille
     np.testing.assert_array_equal(features, model.features(points, np.arange(100)))
 
 
-def test_another_backbone_is_estimated(world):
-    found = estimate(recipe(pretrain_values(world), *POINTWISE), frames=10, device="cpu")
-    assert found.working_bytes == 0
+def test_another_backbone_is_estimated(world, another):
+    found = estimate(recipe(pretrain_values(world), *another), frames=10, device="cpu")
+    assert (found.working_bytes == 0) == ("pointwise" in another[0])
     assert found.activation_bytes > 0
 
 
-def test_another_backbone_learns_the_same_from_samples_made_on_the_device(distilled, world):
-    changes = (*POINTWISE, "samples=device", f"output={world / 'device'}")
+def test_another_backbone_learns_the_same_from_samples_made_on_the_device(
+    distilled, world, another
+):
+    changes = (*another, "samples=device", f"output={distilled}-device")
     pretrain(recipe(pretrain_values(world), *changes))
-    expected, found = load_checkpoint(distilled).weights, load_checkpoint(world / "device").weights
-    for name, weight in expected.items():
+    found = load_checkpoint(world / f"{distilled.name}-device").weights
+    for name, weight in load_checkpoint(distilled).weights.items():
         torch.testing.assert_close(found[name], weight, rtol=1e-3, atol=1e-4)
 
 
@@ -269,8 +318,9 @@ def test_a_backbone_that_is_none_is_one_clear_line(world, changes, reason):
 
 def test_changes_that_the_stored_network_does_not_know_are_one_clear_line(distilled, world):
     values = probe_values(world) | {"network": {"grid": {}}}
-    with pytest.raises(ConfigError, match=r"network.grid: .*of the kind 'pointwise'"):
-        train_and_score(recipe(values, f"output={json.dumps(str(world / 'refused'))}"))
+    changes = f"output={world / 'refused'}", f"checkpoint={distilled}"
+    with pytest.raises(ConfigError, match=rf"network.grid: .*of the kind '{distilled.name}'"):
+        train_and_score(recipe(values, *changes))
 
 
 def test_a_form_for_other_runtimes_computes_the_same_or_there_is_none(config, backbone):

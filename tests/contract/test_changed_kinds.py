@@ -28,7 +28,8 @@ def test_what_is_given_beside_the_kind_counts_in_any_order(caplog, last):
     ]
     with caplog.at_level(logging.INFO):
         recipe = load_recipe("pretrain/scalr", tuple(overrides if last else overrides[::-1]))
-    assert recipe.teacher == PyramidTeacherConfig(strides=(8,), alignment="measured")
+    wanted = PyramidTeacherConfig(strides=(8,), alignment="measured", precision="auto")
+    assert recipe.teacher == wanted
     assert "model" in caplog.text
 
 

@@ -10,13 +10,12 @@ from lidistill.errors import ConfigError
 from lidistill.labels import IGNORE, load_label_map
 from lidistill.robustness.corruptions import (
     CORRUPTIONS,
-    KINDS,
     NEED_LABELS,
     CorruptionConfig,
     corrupted,
     corrupted_scan,
 )
-from lidistill.robustness.scan import SEVERITIES
+from lidistill.robustness.scan import KINDS, SEVERITIES
 from lidistill.robustness.traits import clean_scan
 
 MAP = load_label_map("nuscenes")

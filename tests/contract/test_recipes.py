@@ -6,7 +6,8 @@ import pytest
 from fakes.runs import NETWORK, probe_values, write_world
 from fakes.shipped import small, write_data
 
-from lidistill.backbones import WaffleIronConfig, changed
+from lidistill import datasets
+from lidistill.backbones import LitePTConfig, PTv3Config, WaffleIronConfig, changed
 from lidistill.distill.recipe import PretrainRecipe
 from lidistill.distill.run import pretrain
 from lidistill.errors import ConfigError, DatasetNotFoundError
@@ -41,7 +42,8 @@ def test_a_recipe_takes_two_steps(name, world, tmp_path):
     if isinstance(recipe, PretrainRecipe):
         pretrain(load_recipe(name, overrides))
     else:
-        random = ("checkpoint=null", "features=random", *NETWORK)
+        network = NETWORK if recipe.backbone is None else ()
+        random = ("checkpoint=null", "features=random", *network)
         train_and_score(load_recipe(name, (*overrides, *random)))
     records = read_log(tmp_path / "run" / "log.jsonl")
     assert [record["step"] for record in records] == [1, 2]
@@ -145,6 +147,19 @@ HALF_WIDTH = {  # metres; what is not here has 64
     "finetune/pandargt": 96,
 }
 SENSORS = {"nuscenes": "nuscenes", "semantic-kitti": "semantic_kitti"}
+
+
+def test_recipes_of_published_sizes_give_the_network_what_its_authors_gave_it():
+    nuscenes = datasets.sensors.SENSORS["nuscenes"]
+    mean, std = nuscenes.intensity_mean, nuscenes.intensity_std
+    for kind, config in (("litept", LitePTConfig), ("ptv3", PTv3Config)):
+        scaled = config(intensity_gain=std / 255, intensity_shift=mean / 255)
+        for name in (f"pretrain/{kind}", f"probe/{kind}/nuscenes", f"finetune/{kind}/nuscenes"):
+            found: Any = load_recipe(name).backbone
+            assert found.intensity_gain == pytest.approx(scaled.intensity_gain, rel=1e-9)
+            assert found.intensity_shift == pytest.approx(scaled.intensity_shift, rel=1e-9)
+            same = {"intensity_gain": 0.0, "intensity_shift": 0.0}
+            assert found.model_copy(update=same) == scaled.model_copy(update=same)
 
 
 def test_every_row_of_the_method_is_a_recipe():

@@ -1,12 +1,14 @@
 """What every kind of teacher must do, over the whole table."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from fakes.teachers import write_pyramid, write_vit
+from fakes.tiny_teachers import TINY
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 
@@ -20,14 +22,26 @@ def _vit(folder: Path, seed: int) -> Settings:
     return {"kind": "vit", "model": str(write_vit(folder / f"vit{seed}", seed=seed))}
 
 
-def _pyramid(folder: Path, seed: int) -> Settings:
+def _pyramid(folder: Path, seed: int, kind: str = "efficientnet-lite2") -> Settings:
     pytest.importorskip("efficientnet_lite_pytorch")
-    weights = write_pyramid(folder / f"{seed}.pth", seed)
-    return {"kind": "efficientnet-lite2", "weights": str(weights)}
+    weights = write_pyramid(folder / f"{seed}.pth", seed, kind)
+    return {"kind": kind, "weights": str(weights)}
 
 
-SMALL: dict[str, Callable[[Path, int], Settings]] = {"vit": _vit, "efficientnet-lite2": _pyramid}
-SIZES = {"vit": (28, 56), "efficientnet-lite2": (64, 96)}
+def _tiny(folder: Path, seed: int, kind: str, title: str) -> Settings:
+    tiny = TINY[title]
+    path = write_vit(folder / f"{kind}{seed}", tiny.family, seed, small=False, **tiny.settings)
+    return {"kind": kind, "model": str(path)}
+
+
+SMALL: dict[str, Callable[[Path, int], Settings]] = {
+    "vit": _vit,
+    "convnext": partial(_tiny, kind="convnext", title="DINOv3 ConvNeXt"),
+    "sam": partial(_tiny, kind="sam", title="Segment Anything 2"),
+    "efficientnet-lite0": partial(_pyramid, kind="efficientnet-lite0"),
+    "efficientnet-lite2": _pyramid,
+}
+SIZES = {"vit": (28, 56)} | dict.fromkeys(set(SMALL) - {"vit"}, (64, 96))
 
 
 @pytest.fixture(scope="module", params=sorted(TEACHERS))

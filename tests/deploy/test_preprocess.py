@@ -12,6 +12,7 @@ from lidistill.loading.collate import collate
 from lidistill.records import Frame
 from lidistill.samples.distillation import SamplingConfig
 from lidistill.samples.labelled import scan_sample
+from lidistill.samples.preparer import CHANNELS
 from lidistill.samples.voxels import voxel_first
 
 STATISTICS = (20.0, 15.0)
@@ -43,10 +44,13 @@ def scene(seed):
     return points, rng.uniform(0, 80, len(points)).astype(np.float32)
 
 
+CHOICES = (CHANNELS, ("height", "intensity_rank", "x", "intensity"))
+
+
 @pytest.mark.parametrize("flatten", ["mean", "sum_over_count_eps"])
-@pytest.mark.parametrize("seed", [0, 1])
-def test_inputs_are_those_of_the_house(seed, flatten):
-    config = WaffleIronConfig(width=4, depth=1, flatten=flatten)
+@pytest.mark.parametrize(("seed", "channels"), [(0, CHOICES[0]), (1, CHOICES[0]), (0, CHOICES[1])])
+def test_inputs_are_those_of_the_house(seed, channels, flatten):
+    config = WaffleIronConfig(width=4, depth=1, flatten=flatten, channels=channels)
     points, intensity = scene(seed)
     found = prepare(points, intensity, settings_of(config))
     there = np.isfinite(points).all(1) & (points != 0).any(1)
@@ -55,7 +59,8 @@ def test_inputs_are_those_of_the_house(seed, flatten):
         intensity_statistics=STATISTICS,
     )  # fmt: skip
     sample = scan_sample(frame, SamplingConfig(voxel_frame="lidar"), config.inputs())
-    np.testing.assert_array_equal(found.feed["points"], sample.features.numpy())
+    atol = 1e-6 if "height" in channels else 0.0  # sums in another order
+    np.testing.assert_allclose(found.feed["points"], sample.features.numpy(), rtol=0, atol=atol)
     np.testing.assert_array_equal(found.feed["cells"], opened(sample).cells.numpy().T)
     coords = sample.coords.numpy()
     house = opened(sample).neighbors.numpy()
@@ -126,6 +131,16 @@ def test_channels_come_in_the_networks_order_and_intensity_may_be_unknown():
     for intensity, changes in ((None, {}), (np.full(100, 35.0), {"intensity_std": None})):
         unknown = prepare(points, intensity, settings_of(config, **changes)).feed["points"]
         assert (unknown[:, 2] == 0).all()
+
+
+def test_a_rank_needs_no_statistics():
+    config = WaffleIronConfig(width=4, depth=1, channels=("intensity_rank", "z"))
+    points, settings = cloud(100)[0], settings_of(config, intensity_std=None)
+    values = np.arange(100.0)
+    kept = first_of_voxels(points, 0.1)
+    found = prepare(points, values, settings).feed["points"][:, 0]
+    np.testing.assert_allclose(found, ((values[kept] + 0.5) / 100 - 0.5) * 12**0.5, rtol=1e-5)
+    assert (prepare(points, None, settings).feed["points"][:, 0] == 0).all()
 
 
 def test_a_scan_without_a_point_in_view_has_no_rows():

@@ -13,6 +13,7 @@ from lidistill.distill.heads import Matching
 from lidistill.distill.losses import mean_by_view
 from lidistill.distill.run import gather, pretrain
 from lidistill.distill.step import build_distiller
+from lidistill.distill.teacher_config import ONE
 from lidistill.errors import CheckpointError, ConfigError
 from lidistill.recipes import apply_overrides
 from lidistill.segment.report import train_and_score
@@ -49,20 +50,20 @@ def recipe(folder, *overrides):
 
 def student(folder, *overrides):
     raw = ("target.center_batches=0", "backbone.drop_path=0")
-    return build_distiller(recipe(folder, *raw, *overrides), GROUPS).eval()
+    return build_distiller(recipe(folder, *raw, *overrides), {ONE: GROUPS}).eval()
 
 
 def three_views(distiller):
     """A scan under three images, one of which shows no point; tokens differ by image."""
     draw = torch.Generator().manual_seed(0)
-    item = made_up(distiller.backbone.config.inputs(), 60, 14, torch.device("cpu"))
+    item = made_up(distiller.backbone.config.inputs(), 60, {ONE: 14}, torch.device("cpu"))
     pairs = item.batch.pairs
     view = torch.randint(2, (len(pairs),), generator=draw) * 2
     target, tokens = torch.randn(len(pairs), 14, generator=draw), torch.randn(3, 14, generator=draw)
     for columns in (slice(4, 7), slice(12, 14)):
         target[:, columns] = tokens[view, columns]
     batch = dataclasses.replace(item.batch, pairs=dataclasses.replace(pairs, view=view))
-    return dataclasses.replace(item, batch=batch, target=target)
+    return dataclasses.replace(item, batch=batch, targets={ONE: target})
 
 
 def features_of(distiller, item):
@@ -77,9 +78,9 @@ def cosine(student, teacher):
 def test_each_layer_has_its_own_direction_and_the_loss_is_their_mean(world):
     distiller = student(world, "head.per_layer=true", "target.class_token=0.1")
     item = three_views(distiller)
-    features = features_of(distiller, item)
+    features, target = features_of(distiller, item), item.targets[ONE]
     first, second = (head(features) for head in distiller.head.heads)
-    cosines = [cosine(first, item.target[:, :4]), cosine(second, item.target[:, 7:12])]
+    cosines = [cosine(first, target[:, :4]), cosine(second, target[:, 7:12])]
     found = forward(distiller, item)
     assert found["cosine"].item() == pytest.approx(float(torch.stack(cosines).mean()), abs=1e-5)
     tokens = distiller.class_head(mean_by_view(features, item.batch.pairs.view)[0]).split([3, 2], 1)
@@ -87,7 +88,7 @@ def test_each_layer_has_its_own_direction_and_the_loss_is_their_mean(world):
     by_image = []
     for view in (0, 2):  # every point of an image counts, so large ones weigh more
         here = item.batch.pairs.view == view
-        truth = item.target[here][0]
+        truth = target[here][0]
         for token, columns in zip(tokens, (slice(4, 7), slice(12, 14)), strict=True):
             share = here.float().mean() * (2 - 2 * cosine(token[view], truth[columns])).sqrt()
             by_image.append(share)
@@ -100,10 +101,10 @@ def test_a_loud_layer_drowns_the_others_only_under_one_head(world):
     def change(*overrides):
         distiller = student(world, "target.class_token=0.1", *overrides)
         item = three_views(distiller)
-        louder = item.target.clone()
+        louder = item.targets[ONE].clone()
         louder[:, 7:12] *= 100
         return (
-            forward(distiller, dataclasses.replace(item, target=louder))["loss"]
+            forward(distiller, dataclasses.replace(item, targets={ONE: louder}))["loss"]
             - forward(distiller, item)["loss"]
         )
 
@@ -136,7 +137,7 @@ def test_without_these_fields_the_weights_have_the_names_they_always_had(world):
     }
     assert plain.head.linear.out_features == 14
     one_layer = recipe(world, "head.per_layer=true")
-    built = build_distiller(one_layer, GROUPS[:1])
+    built = build_distiller(one_layer, {ONE: GROUPS[:1]})
     assert set(built.head.state_dict()) == {"linear.weight", "linear.bias"}
 
 

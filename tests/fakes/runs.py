@@ -9,6 +9,23 @@ ROAD, CAR, BUILDING = 7, 13, 41  # raw ids of PandaSet
 GRID = {"fov_min": [-32, -32, -8], "fov_max": [32, 32, 8], "planes": [[32, 32], [32, 8], [32, 8]]}
 NETWORK = (f"backbone.grid={GRID}", "backbone.width=8", "backbone.depth=3")
 """Overrides that make a network tiny."""
+_CELLS = ("grid_size=0.25", "norm_momentum=0.3", "patch_size=16", "widths=[8,12]", "depths=[1,1]")
+TINY = {
+    "waffleiron": NETWORK,
+    "minkunet": ("backbone.width=4", "backbone.depth=14"),
+    "litept": tuple(f"backbone.{key}" for key in (*_CELLS, "decoder_widths=[8]", "heads=[2]")),
+    "ptv3": tuple(
+        f"backbone.{key}"
+        for key in (
+            *_CELLS,
+            "heads=[2,1]",
+            "decoder_widths=[8]",
+            "decoder_depths=[1]",
+            "decoder_heads=[2]",
+        )
+    ),
+}
+"""The same for each kind of network that a shipped recipe trains."""
 
 
 def street(num_points=1800, seed=0):

@@ -4,7 +4,7 @@ from fakes.argoverse2 import write_log
 from fakes.folder import write_folder
 from fakes.nuscenes import FakeNuScenes
 from fakes.pandaset import EL_CAMINO
-from fakes.runs import GRID, NETWORK, write_street
+from fakes.runs import GRID, TINY, write_street
 from fakes.semantic_kitti import write_sequence
 from fakes.teachers import write_vit
 
@@ -61,7 +61,7 @@ def small(recipe, folder):
     """
     yield from ("device=cpu", "train.epochs=null", "train.steps=2")
     if recipe.backbone is not None:
-        yield from NETWORK
+        yield from TINY[recipe.backbone.kind]
     yield from ("data.workers=0" if isinstance(recipe, PretrainRecipe) else "workers=0",)
     if recipe.schedule.kind == "reciprocal_sqrt":  # its length in epochs has no room in two steps
         yield from ("schedule.warmup_epochs=0.1", "schedule.cooldown_epochs=0")

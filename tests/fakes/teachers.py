@@ -81,10 +81,10 @@ def original_state(
     return state
 
 
-def write_pyramid(file: Path, seed: int = 0) -> Path:
-    """Random weights of EfficientNet-Lite2."""
+def write_pyramid(file: Path, seed: int = 0, kind: str = "efficientnet-lite2") -> Path:
+    """Random weights of an EfficientNet-Lite."""
     package = importlib.import_module("efficientnet_lite_pytorch")
     torch.manual_seed(seed)
-    network: nn.Module = package.EfficientNet.from_name("efficientnet-lite2", image_size=256)
+    network: nn.Module = package.EfficientNet.from_name(kind, image_size=256)
     torch.save(network.state_dict(), file)
     return file

@@ -9,7 +9,8 @@ from golden_cases import golden_files, read_tensors
 from torch import Tensor
 
 from lidistill.teachers import VitTeacherConfig
-from lidistill.teachers.base import IMAGENET_MEAN, IMAGENET_STD, standardize
+from lidistill.teachers.base import standardize
+from lidistill.teachers.families import IMAGENET_MEAN, IMAGENET_STD
 from lidistill.teachers.position_embedding import resample_position
 from lidistill.teachers.vit import VitTeacher
 

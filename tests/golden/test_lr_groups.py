@@ -4,8 +4,9 @@ import pytest
 from golden_cases import golden_files
 
 from lidistill.backbones import WaffleIronConfig
+from lidistill.backbones.published_names import NamedWeights
 from lidistill.backbones.waffleiron.grid import GridConfig
-from lidistill.backbones.waffleiron.published import NamedWeights, to_official
+from lidistill.backbones.waffleiron.published import to_official
 from lidistill.segment.heads import SegmentationHead
 from lidistill.segment.run import Segmenter
 from lidistill.training.optimizer import layer_groups

@@ -8,11 +8,10 @@ from golden_cases import golden_files
 from golden_robo3d import CLASS_BITS, cases, draws, raw_labels, scan_of, severities
 
 from lidistill.robustness.benchmark_scores import BASELINES, BASELINES_CLEAN, benchmark_scores
-from lidistill.robustness.corruptions import KINDS
 from lidistill.robustness.fog import ALPHAS, BETAS, fog_echoes, fog_table, nearer
 from lidistill.robustness.noise import BLUR, crosstalk, incomplete_echo, motion_blur
 from lidistill.robustness.rings import beam_missing, cross_sensor
-from lidistill.robustness.scan import SEVERITIES, ranges, step_of
+from lidistill.robustness.scan import KINDS, SEVERITIES, ranges, step_of
 from lidistill.robustness.snow import drowned_below, snow
 from lidistill.robustness.snow_flakes import sample_flakes
 from lidistill.robustness.wet_ground import wet_ground

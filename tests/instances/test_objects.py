@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 
+from lidistill.instances.config import DiscoveryConfig, GroundConfig
 from lidistill.instances.density import density_clusters
-from lidistill.instances.ground import GroundConfig, height_over_ground
-from lidistill.instances.objects import DiscoveryConfig, find_objects, mean_features
+from lidistill.instances.ground import height_over_ground
+from lidistill.instances.objects import find_objects, mean_features
 
 
 def plane(size=20.0, step=0.25, slope=0.0, height=-1.7):

@@ -2,17 +2,21 @@ import json
 
 import numpy as np
 import pytest
-from fakes import kitti_raw, nuscenes, pandaset, semantic_kitti
+from fakes import argoverse2, folder, kitti_raw, nuscenes, pandaset, semantic_kitti
 from fakes.command import run
+from fakes.scan_writers import cloud
 
 from lidistill.apps import corrupt as job
 from lidistill.datasets import DATASETS
 from lidistill.robustness.corruptions import CorruptionConfig, corrupted
+from lidistill.scan_formats.scan_file import read_scan
 
 FAKES = {
     "nuscenes": nuscenes.write_copy,
     "semantic_kitti": semantic_kitti.write_copy,
     "pandaset": lambda root: pandaset.write_copy(root) | {"sensor": "pandar64"},
+    "folder": folder.write_copy,
+    "kitti_raw": kitti_raw.write_copy,
 }
 SMALL = ("--kinds", "fog", "crosstalk", "beam_missing", "--severities", "light", "heavy")
 
@@ -131,9 +135,36 @@ def test_bad_calls_end_in_one_line(world, tmp_path, capsys):
     assert (tmp_path / "full" / "file").read_text() == "mine"
 
 
+def test_own_scans_keep_their_columns_instances_and_times(tmp_path, capsys):
+    root, output = tmp_path / "set", tmp_path / "out"
+    folder.write_folder(root, drives=("",))
+    folder.write_times(root / "scans", {"000000": 1.0, "000001": 1.1})
+    assert run(capsys, "corrupt", root, output, "--kinds", "fog", "--severities", "heavy")[0] == 0
+    copy = output / "fog" / "heavy"
+    before = read_scan(root / "scans" / "000000.pcd")
+    after = read_scan(copy / "scans" / "000000.npz")
+    assert set(after.columns) == set(before.columns)
+    ids = np.fromfile(copy / "labels" / "000000.label", "<u4")
+    assert set(ids.tolist()) <= {(3 << 16) + 10, 40, 0}
+    assert (copy / "scans" / "times.csv").read_text() == (root / "scans/times.csv").read_text()
+    shown = dataset("folder", copy, {})[0]
+    assert shown.time == 1.0
+    assert shown.intensity_statistics == (127.0, 74.0)
+
+
+def test_own_classes_without_an_ignored_id_are_told_to_add_one(tmp_path, capsys):
+    folder.write_folder(tmp_path / "set", drives=("",), table=cloud(num_points=600))
+    table = {"classes": ["car", "road"], "ids": {0: "road", 10: "car", 40: "road"}}
+    folder.write_yaml(tmp_path / "set" / "labels.yaml", table)
+    words_ = ("--kinds", "crosstalk", "--severities", "heavy")
+    status, _, err = run(capsys, "corrupt", tmp_path / "set", tmp_path / "out", *words_)
+    assert status == 2
+    assert "255: ignore" in " ".join(err.split())
+
+
 def test_sets_whose_scans_cannot_be_written_are_told_the_other_way(tmp_path, capsys):
-    kitti_raw.write_copy(tmp_path / "set")
-    status, _, err = run(capsys, "corrupt", tmp_path / "set", tmp_path / "out")
+    options = argoverse2.write_copy(tmp_path / "set")
+    status, _, err = run(capsys, "corrupt", tmp_path / "set", tmp_path / "out", *words(options))
     assert status == 2
     assert "lidistill robustness" in " ".join(err.split())
     assert not (tmp_path / "out").exists()

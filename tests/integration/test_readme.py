@@ -10,10 +10,10 @@ from fakes.runs import NETWORK
 from fakes.shipped import incomplete, write_data
 from golden_cases import ROOT
 
+from lidistill import sim
 from lidistill.apps.comparison_plan import Plan
 from lidistill.apps.demo import run_demo
 from lidistill.cli import COMMANDS, main
-from lidistill.cli import simulate as cli_simulate
 from lidistill.cli.arguments import bind
 from lidistill.datasets import DATASETS
 from lidistill.distill.recipe import PretrainRecipe
@@ -79,7 +79,7 @@ def test_recipes_and_keys_of_a_documented_command_exist(words, monkeypatch):
         DATASETS[Path(arguments[0]).name](root=Path(arguments[0]), **parts)
     elif name == "simulate" and changes:
         made = []
-        monkeypatch.setattr(cli_simulate, "write_drives", lambda *given, **_: made.append(given))
+        monkeypatch.setattr(sim, "simulate", lambda *given, **_: made.append(given))
         main(list(words))
         ((root, config),) = made
         assert str(root) == arguments[0]

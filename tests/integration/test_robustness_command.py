@@ -9,8 +9,7 @@ from faults.ranks import environment, torchrun
 
 from lidistill.apps.robustness import mean_iou_by_condition
 from lidistill.recipes import apply_overrides
-from lidistill.robustness.corruptions import KINDS
-from lidistill.robustness.scan import SEVERITIES
+from lidistill.robustness.scan import KINDS, SEVERITIES
 from lidistill.robustness.shifts import SHIFT_NAMES
 from lidistill.segment.report import evaluate_run, train_and_score
 from lidistill.training.checkpoint import load_checkpoint

@@ -6,8 +6,9 @@ from fakes.semantic_kitti import write_sequence
 
 from lidistill.apps.import_checkpoint import import_checkpoint
 from lidistill.backbones import WaffleIronConfig
+from lidistill.backbones.published_names import NamedWeights
 from lidistill.backbones.waffleiron.grid import GridConfig
-from lidistill.backbones.waffleiron.published import NamedWeights, to_official
+from lidistill.backbones.waffleiron.published import to_official
 from lidistill.segment.heads import SegmentationHead
 
 GRID = GridConfig(planes=((8, 8), (8, 4), (8, 4)))

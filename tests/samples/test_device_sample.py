@@ -11,6 +11,7 @@ from lidistill.errors import FileFormatError
 from lidistill.geometry import rigid
 from lidistill.samples.augmentation import AugmentationConfig
 from lidistill.samples.distillation import SamplingConfig, distillation_sample, sample_rng
+from lidistill.samples.for_teachers import ONE_TEACHER
 from lidistill.samples.on_device import build_sample, raw_sample
 
 PREPARER = waffle()
@@ -24,7 +25,8 @@ def both(frame, config, preparer=PREPARER, **options):
     raw = pickle.loads(
         pickle.dumps(raw_sample(frame, config, preparer, sample_rng(3, 1, 2), **options))
     )
-    return expected, build_sample(raw, config, preparer, CPU)
+    wanted = options.get("wanted", ONE_TEACHER)
+    return expected, build_sample(raw, config, preparer, CPU, wanted=wanted)
 
 
 def flat(sample):
@@ -126,3 +128,16 @@ def test_points_that_a_corruption_added_have_no_pixel(tmp_path, points):
     plain, _ = both(frame, config)
     assert 0 < len(expected.pairs) < len(plain.pairs)
     assert added[expected.source.numpy()].any() == (points == "all")
+
+
+@pytest.mark.parametrize("distortion", [None, np.array([-0.3, 0.1, 1e-3, -1e-3, 0.0])])
+def test_pairs_of_occluded_points_are_dropped_alike(tmp_path, distortion):
+    frame = scan_frame(tmp_path)
+    views = tuple(dataclasses.replace(view, distortion=distortion) for view in frame.views)
+    frame = dataclasses.replace(frame, views=views, added=np.arange(len(frame.points)) % 5 == 0)
+    config = PLAIN.model_copy(update={"points": "all", "cameras": "all", "occluded": "drop"})
+    expected, found = both(frame, config)
+    assert_same(expected, found)
+    plain, _ = both(frame, config.model_copy(update={"occluded": "keep"}))
+    assert torch.equal(plain.source, expected.source)
+    assert 0 < len(expected.pairs) < 0.9 * len(plain.pairs)

@@ -14,6 +14,7 @@ from fakes.scan import scan_frame
 from lidistill.backbones import WaffleIronConfig
 from lidistill.backbones.waffleiron.grid import GridConfig
 from lidistill.samples.distillation import SamplingConfig, distillation_sample, sample_rng
+from lidistill.samples.ground import height_over_ground
 from lidistill.samples.labelled import scan_sample
 from lidistill.samples.on_device import build_sample, raw_sample
 
@@ -34,6 +35,12 @@ CASES = {
         24,
     ),
     "no height": (["x", "radius", "y"], FRONT, 0.5, 7),
+    "measured in the whole scan": (
+        ["height", "x", "intensity_rank", "radius"],
+        FRONT | {"planes": ((31, 19), (31, 5), (19, 5))},
+        0.4,
+        2,
+    ),
     "intensity alone": (["intensity"], WIDE | {"planes": ((3, 2), (2, 3), (1, 1))}, 1.0, 5),
 }
 
@@ -60,11 +67,16 @@ def kept_by_definition(points, size, grid):
 def channel(frame, name, index):
     x, y, z = (float(value) for value in frame.points[index])
     mean, deviation = frame.intensity_statistics
+    brightness = frame.intensity[index]
+    equal = float((frame.intensity == brightness).mean())
+    darker = float((frame.intensity < brightness).mean()) + equal / 2
     return {
         "x": x,
         "y": y,
         "z": z,
         "radius": (x * x + y * y + z * z) ** 0.5,
+        "height": float(height_over_ground(frame.points)[index]),
+        "intensity_rank": (darker - 0.5) * 12**0.5,
         "intensity": (float(frame.intensity[index]) - mean) / deviation,
     }[name]
 

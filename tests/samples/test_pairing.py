@@ -10,6 +10,8 @@ from lidistill.samples.pairing import (
     pair_by_numpy,
     pair_view,
     resize_pixels,
+    unoccluded,
+    without,
 )
 
 pytestmark = pytest.mark.usefixtures("both_forms")
@@ -111,3 +113,44 @@ def test_both_forms_pair_alike(limits, dtype):
         assert np.array_equal(found.index, expected.index)
         assert np.array_equal(found.uv, expected.uv)
         assert found.uv.dtype == expected.uv.dtype
+
+
+def pole_and_wall():
+    """A pole 5 m and a wall 20 m ahead, as a lidar between them and the camera's left sees them."""
+    pole = [(5.0, 0.0, z) for z in np.arange(-1.5, 1.5, 0.1)]
+    wall = [(20.0, y, z) for y in np.arange(-3, 3, 0.2) for z in np.arange(-1.5, 1.5, 0.2)]
+    return np.array(pole + wall), len(pole)
+
+
+@pytest.mark.parametrize("limits", [{}, {"distortion": LENS}])
+def test_what_a_camera_sees_past_a_pole_is_kept_and_what_is_behind_it_is_not(limits):
+    points, num_pole = pole_and_wall()
+    view = camera(**limits)
+    pairs = pair_view(points, view, (50, 100))
+    kept = unoccluded(pairs, points, view)
+    lost = np.setdiff1d(pairs.index, kept.index)
+    assert kept.index[:num_pole].tolist() == list(range(num_pole))
+    assert 10 < len(lost) < len(pairs.index) / 3
+    aside = np.abs(points[lost, 1] / points[lost, 0])  # of the ray to the pole, as a tangent
+    assert aside.max() < 2.1 / 50  # two cells of one pixel
+    stays = np.isin(pairs.index, kept.index)
+    assert np.array_equal(pairs.uv[stays], kept.uv)
+
+
+def test_points_that_no_image_shows_hide_nothing():
+    points, num_pole = pole_and_wall()
+    added = np.arange(len(points)) < num_pole
+    pairs = without(pair_view(points, camera(), (50, 100)), added)
+    assert np.array_equal(unoccluded(pairs, points, camera()).index, pairs.index)
+
+
+@pytest.mark.parametrize("limits", [{}, {"distortion": LENS}])
+def test_both_forms_find_the_same_points_occluded(limits, monkeypatch):
+    points = np.random.default_rng(0).normal(0, [20, 20, 3], (30_000, 3)).astype(np.float32)
+    found = []
+    for compile_ in ("0", "1"):
+        monkeypatch.setenv("LIDISTILL_COMPILE", compile_)
+        pairs = pair_view(points, camera(**limits), (57, 113))
+        found.append(unoccluded(pairs, points, camera(**limits)).index)
+    assert np.array_equal(*found)
+    assert 100 < len(found[0]) < len(pairs.index) / 2

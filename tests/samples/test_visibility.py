@@ -1,7 +1,10 @@
 import numpy as np
 import pytest
+import torch
 
-from lidistill.samples.visibility import visible_points
+from lidistill.samples.visibility import visible_on_device, visible_points
+
+pytestmark = pytest.mark.usefixtures("both_forms")
 
 SIZE = (100, 160)
 PIXEL_CELLS = {"focal_px": 100.0, "cell": 0.01}  # one cell a pixel
@@ -57,3 +60,12 @@ def test_a_road_or_a_wall_that_the_camera_looks_along_hides_nothing_of_itself(fo
 
 def test_no_point_is_no_answer():
     assert visible_points(np.zeros((0, 2)), np.zeros(0), SIZE, focal_px=100.0).shape == (0,)
+
+
+def test_tensors_are_judged_alike():
+    rng = np.random.default_rng(1)
+    uv, depth = rng.uniform(0, 1, (3000, 2)) * [160, 100], rng.uniform(2, 60, 3000)
+    expected = visible_points(uv, depth, SIZE, focal_px=200.0)
+    found = visible_on_device(*map(torch.from_numpy, (uv, depth)), SIZE, focal_px=200.0)
+    assert found.tolist() == expected.tolist()
+    assert 0.2 < expected.mean() < 0.9

@@ -12,7 +12,14 @@ from fakes.scan import scan_frame
 from lidistill.backbones import WaffleIronConfig
 from lidistill.datasets.sensors import sensor_of
 from lidistill.samples import intensity
-from lidistill.samples.distillation import SamplingConfig, distillation_sample, sample_rng
+from lidistill.samples.augmentation import AugmentationConfig
+from lidistill.samples.distillation import (
+    SamplingConfig,
+    distillation_sample,
+    draw,
+    sample_rng,
+)
+from lidistill.samples.ground import height_over_ground
 from lidistill.samples.labelled import scan_sample
 from lidistill.samples.on_device import build_sample, raw_sample
 from lidistill.scan_formats.returns import present
@@ -78,3 +85,35 @@ def test_points_that_are_not_finite_are_left_out_all_the_same(frame):
 def test_its_sensor_needs_no_statistics(frame):
     assert sensor_of(frame).name == "own"
     assert np.isinf(sensor_of(frame).intensity_std)
+
+
+@pytest.mark.parametrize("make", [on_device, in_worker])
+def test_a_rank_needs_no_statistics_and_survives_whatever_a_lidar_makes_of_brightness(frame, make):
+    preparer = WaffleIronConfig(channels=("intensity_rank", "x")).inputs()
+    assert (make(frame, preparer).features[:, 0] == 0).all()
+    measured = np.random.default_rng(0).integers(0, 40, len(frame.points)).astype(np.float32)
+    bright = replace(frame, intensity=measured)
+    found = make(bright, preparer).features
+    other = make(replace(frame, intensity=measured**3 / 7 + 2), preparer).features
+    assert torch.equal(found, other)
+    assert abs(found[:, 0].mean()) < 0.1
+    assert abs(found[:, 0].std() - 1) < 0.1
+
+
+@pytest.mark.parametrize("kind", ["distill", "finetune"])
+def test_height_is_scaled_with_the_points_and_only_so(frame, kind):
+    preparer = WaffleIronConfig(channels=("height", "z")).inputs()
+    heights = []
+    for scale in (0.0, 0.3):
+        config = CONFIG.model_copy(
+            update={"augmentation": AugmentationConfig(kind=kind, scale_range=scale)}
+        )
+        sample = distillation_sample(frame, config, preparer, sample_rng(0, 0, 0))
+        raw = raw_sample(frame, config, preparer, sample_rng(0, 0, 0))
+        there = build_sample(raw, config, preparer, torch.device("cpu"))
+        torch.testing.assert_close(there.features, sample.features)
+        factor = draw(frame, config, sample_rng(0, 0, 0)).augmentation.factor
+        expected = height_over_ground(frame.points)[sample.source] * factor
+        np.testing.assert_allclose(sample.features[:, 0], expected, rtol=1e-5)
+        heights.append(expected)
+    assert len(heights[0]) != len(heights[1]) or not np.allclose(*heights)

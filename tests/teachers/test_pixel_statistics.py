@@ -9,7 +9,8 @@ from fakes.teachers import write_colours, write_vit
 
 from lidistill.errors import ConfigError, FileFormatError
 from lidistill.teachers import VitTeacherConfig
-from lidistill.teachers.base import IMAGENET_MEAN, IMAGENET_STD, standardize
+from lidistill.teachers.base import standardize
+from lidistill.teachers.families import IMAGENET_MEAN, IMAGENET_STD
 from lidistill.teachers.pixel_statistics import pixel_statistics, read_pixel_statistics
 
 OWN = ((0.5, 0.4, 0.3), (0.25, 0.5, 0.2))
@@ -66,6 +67,38 @@ def test_images_become_what_the_files_own_steps_make_of_them(
         wanted = (wanted - shift) / scale
     found = standardize(image, mean=mean, std=std)
     torch.testing.assert_close(found.double(), wanted, rtol=1e-5, atol=1e-5)
+
+
+def test_a_file_that_differs_from_the_table_is_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = write_colours(tmp_path)
+    pixel_statistics(str(tmp_path), "clip_vision_model", mean=None, std=None)
+    (said,) = caplog.messages
+    assert str(path) in said
+    assert "mean 0.5, 0.4, 0.3" in said
+    assert "CLIP was published with mean 0.4815, 0.4578, 0.4082, std 0.2686" in said
+    caplog.clear()
+    write_colours(tmp_path, image_mean=[0.4815, 0.4578, 0.4082], image_std=[0.2686, 0.2613, 0.2758])
+    pixel_statistics(str(tmp_path), "clip_vision_model", mean=None, std=None)
+    assert caplog.messages == []
+
+
+NONE = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+
+
+def test_a_network_that_standardises_images_itself_gets_them_as_they_are(tmp_path: Path) -> None:
+    folder = str(tmp_path)
+    assert pixel_statistics(folder, "radio", mean=None, std=None) == NONE
+    write_colours(tmp_path, do_normalize=False)
+    assert pixel_statistics(folder, "radio", mean=None, std=None) == NONE
+    path = write_colours(tmp_path)
+    with pytest.raises(FileFormatError, match="done twice") as error:
+        pixel_statistics(folder, "radio", mean=None, std=None)
+    assert str(path) in str(error.value)
+    assert pixel_statistics(folder, "radio", mean=NONE[0], std=NONE[1]) == NONE
+    with pytest.raises(ConfigError, match=r"teacher\.mean 0.485, .*done twice; leave both out"):
+        pixel_statistics(folder, "radio", mean=IMAGENET_MEAN, std=IMAGENET_STD)
 
 
 def test_a_file_of_several_processors_is_read(tmp_path: Path) -> None:

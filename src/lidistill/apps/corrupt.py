@@ -17,8 +17,8 @@ from lidistill.datasets import DATASETS, DatasetConfig, SensorFrames
 from lidistill.datasets.raw_scans import ChangedPoints, RawScans
 from lidistill.errors import ConfigError, DatasetNotFoundError
 from lidistill.reading.names import relative_path
-from lidistill.robustness.corruptions import CorruptionConfig, Kind, corrupted_scan
-from lidistill.robustness.scan import Severity
+from lidistill.robustness.corruptions import CorruptionConfig, corrupted_scan
+from lidistill.robustness.scan import Kind, Severity
 from lidistill.robustness.traits import lidar_traits
 
 _RECORD: Final = "corruptions.json"
@@ -124,8 +124,8 @@ def _raw_scans(dataset: SensorFrames) -> RawScans:
     raw = dataset.raw_scans()
     if raw is None:
         msg = (
-            f"scans of {dataset.sensor} cannot be written in their own format, only those of "
-            "nuScenes, SemanticKITTI and PandaSet; corrupt others as they are read: "
+            f"scans of {dataset.sensor} cannot be written in their own format; corrupt them as "
+            "they are read: "
             "evaluation.corruption={kind: fog}, data.corruption, `lidistill robustness`."
         )
         raise ConfigError(msg)

@@ -20,7 +20,8 @@ from lidistill.atomic_write import replace_text, replacing
 from lidistill.errors import DatasetNotFoundError, FileFormatError
 from lidistill.figures.cloud import write_ply
 from lidistill.figures.colors import number_colors
-from lidistill.instances.objects import DiscoveryConfig, FoundObject, find_objects, mean_features
+from lidistill.instances.config import DiscoveryConfig
+from lidistill.instances.objects import FoundObject, find_objects, mean_features
 
 TABLE: Final = "objects.csv"
 RECORD: Final = "objects.json"

@@ -9,8 +9,9 @@ Shape letters: M points of a batch, T teacher channels.
 import functools
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -18,17 +19,24 @@ from torch import Tensor
 
 from lidistill.backbones import BackboneSettings
 from lidistill.backbones.base import NetworkCost
+from lidistill.distill.lessons import at_pairs
+from lidistill.distill.lidar_teacher import LidarTeacherConfig
 from lidistill.distill.recipe import PretrainRecipe
 from lidistill.distill.step import Distiller, build_distiller
+from lidistill.distill.teacher_config import OneTeacherConfig
 from lidistill.errors import WeightsNotFoundError
 from lidistill.records import Batch, Pairs
-from lidistill.samples.augmentation import crop_mask, stack_channels, with_radius
+from lidistill.samples.augmentation import crop_mask, with_radius
+from lidistill.samples.channels import SPATIAL, stack_channels
 from lidistill.samples.preparer import Preparer
-from lidistill.teachers import ChannelGroup, TeacherConfig
-from lidistill.teachers.vit import PUBLISHED, VitTeacherConfig
+from lidistill.teachers import ChannelGroup
+from lidistill.teachers.convnext import ConvNextTeacherConfig
+from lidistill.teachers.table import known_teacher
+from lidistill.teachers.vit import VitTeacherConfig
 from lidistill.training.precision import autocast, pick_device
 from lidistill.training.progress import track
 
+Groups: TypeAlias = Mapping[str, tuple[ChannelGroup, ...]]
 _POINTS = 4096  # of the made-up scan, at most
 _REPEATS = 3
 _ADAM = 4  # weight, gradient and two moments, all of float32
@@ -48,7 +56,7 @@ class Estimate:
     batch_bytes: int
     """One batch on the device, images included where no cache replaces them."""
     teacher_bytes: int
-    """Weights of the teacher."""
+    """Weights of all teachers."""
     steps_per_epoch: int
     step_seconds: float
     """One optimiser step of the student on the device that was measured; neither teacher nor
@@ -92,8 +100,9 @@ def estimate(
         WeightsNotFoundError: If the teacher's weights are not there, and its size is not known.
     """
     where = pick_device(recipe.device if device is None else device)
-    groups, teacher_bytes = _teacher(recipe.teacher)
-    num_frames = len(recipe.data.build()) if frames is None else frames
+    teachers = {name: _teacher(config) for name, config in recipe.teachers.items()}
+    groups = {name: found for name, (found, _) in teachers.items()}
+    num_frames = len(recipe.build_data()) if frames is None else frames
     whole = predict_student(recipe, groups, where)
     share = -(-recipe.train.batch_size // ranks)  # frames of a step
     passes = -(-recipe.train.batch_size // (recipe.train.micro_batch or recipe.train.batch_size))
@@ -109,21 +118,19 @@ def estimate(
         activation_bytes=round(whole.saved * scans),
         working_bytes=scans * cost.working,
         batch_bytes=scans * _batch_bytes(recipe, cost),
-        teacher_bytes=teacher_bytes,
+        teacher_bytes=sum(size for _, size in teachers.values()),
         steps_per_epoch=max(1, num_frames // recipe.train.batch_size),
         step_seconds=whole.seconds * share,
         device=str(where),
     )
 
 
-def predict_student(
-    recipe: PretrainRecipe, groups: tuple[ChannelGroup, ...], device: torch.device
-) -> Cost:
+def predict_student(recipe: PretrainRecipe, groups: Groups, device: torch.device) -> Cost:
     """Cost of a step on one scan of ``max_points``, from two shallow networks on fewer points.
 
     Args:
         recipe: Width, depth, precision and sampling.
-        groups: What the teacher's channels are.
+        groups: What the channels of each teacher are.
         device: Where to measure.
     """
     first_config, second_config, further = recipe.backbone.shallow()
@@ -144,13 +151,13 @@ def _measure(
     recipe: PretrainRecipe,
     config: BackboneSettings,
     points: int,
-    groups: tuple[ChannelGroup, ...],
+    groups: Groups,
     device: torch.device,
 ) -> Cost:
     """Cost of a step of a network of the recipe's width on one made-up scan."""
     shallow = recipe.model_copy(update={"backbone": config})
     student = build_distiller(shallow, groups).to(device).train()
-    channels = sum(group.num_channels for group in groups)
+    channels = {name: sum(g.num_channels for g in found) for name, found in groups.items()}
     item = made_up(config.inputs(), points, channels, device)
     step = functools.partial(backward, student, item, recipe, device)
     saved = _saved_bytes(student, step)
@@ -166,16 +173,17 @@ def _measure(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MadeUp:
-    """A batch that nobody recorded, and features of a teacher that nobody asked."""
+    """A batch that nobody recorded, and features of teachers that nobody asked."""
 
     batch: Batch
-    target: Tensor
-    """(M, T) float32, one row a pair."""
+    targets: dict[str, Tensor]
+    """(M, T) float32 of each teacher, one row a pair."""
 
 
 def forward(student: Distiller, item: MadeUp) -> dict[str, Tensor]:
-    """What a student returns for a batch, with the given features for those of its teacher."""
-    student.teacher = lambda _: item.target
+    """What a student returns for a batch, with the given features for those of its teachers."""
+    for name, target_MT in item.targets.items():
+        student.lessons[name].teacher = functools.partial(at_pairs, features_PT=target_MT)
     return student(item.batch)
 
 
@@ -204,8 +212,17 @@ def _saved_bytes(student: Distiller, step: Callable[[], None]) -> int:
     return sum(found.values())
 
 
-def made_up(preparer: Preparer, points: int, channels: int, device: torch.device) -> MadeUp:
-    """A scan of flat ground and walls around the sensor, every point seen by a camera."""
+def made_up(
+    preparer: Preparer, points: int, channels: Mapping[str, int], device: torch.device
+) -> MadeUp:
+    """A scan of flat ground and walls around the sensor, every point seen by a camera.
+
+    Args:
+        preparer: Of the backbone.
+        points: How many, at most.
+        channels: T of each teacher.
+        device: Where it all is.
+    """
     rng = np.random.default_rng(0)
     view = preparer.field_of_view
     reach = min(-max(view.low[:2]), *view.high[:2])
@@ -215,9 +232,8 @@ def made_up(preparer: Preparer, points: int, channels: int, device: torch.device
     coords = np.stack([distance * np.cos(angle), distance * np.sin(angle), height], axis=1)
     coords = coords[crop_mask(coords, view)][:points]
     count = len(coords)
-    features = torch.from_numpy(
-        stack_channels(preparer.channels, rng.uniform(size=count), with_radius(coords))
-    )
+    drawn = {c: rng.uniform(size=count) for c in preparer.channels if c not in SPATIAL}
+    features = torch.from_numpy(stack_channels(preparer.channels, drawn, with_radius(coords)))
     every = torch.arange(count)
     batch = Batch(
         offsets=torch.tensor([0, count]),
@@ -225,29 +241,39 @@ def made_up(preparer: Preparer, points: int, channels: int, device: torch.device
         inputs=preparer.prepare_on_device(torch.from_numpy(coords), features),
         pairs=Pairs(point=every, view=torch.zeros_like(every), uv=torch.zeros(count, 2)),
     )
-    target = torch.from_numpy(rng.normal(size=(count, channels)).astype(np.float32))
-    return MadeUp(batch=batch.to(device), target=target.to(device))
+    targets = {
+        name: torch.from_numpy(rng.normal(size=(count, number)).astype(np.float32)).to(device)
+        for name, number in channels.items()
+    }
+    return MadeUp(batch=batch.to(device), targets=targets)
 
 
 def _batch_bytes(recipe: PretrainRecipe, cost: NetworkCost) -> int:
     """One frame's sample: the network's inputs, coordinates, pairs, images."""
     sampling = recipe.data.sampling
     row = 12 + 24
-    height, width = sampling.image_size_hw
     views = 1 if sampling.cameras == "one" else 6
-    images = 0 if recipe.teacher_cache is not None else 3 * height * width * views
+    sizes = {
+        config.image_size_hw or sampling.image_size_hw
+        for config in recipe.teachers.values()
+        if not isinstance(config, LidarTeacherConfig) and recipe.teacher_cache is None
+    }
+    images = sum(3 * height * width * views for height, width in sizes)
     return cost.inputs + row * sampling.max_points + images
 
 
-def _teacher(config: TeacherConfig) -> tuple[tuple[ChannelGroup, ...], int]:
+def _teacher(config: OneTeacherConfig) -> tuple[tuple[ChannelGroup, ...], int]:
     """What the teacher's channels are, and the bytes of its weights; published sizes will do."""
     try:
         teacher = config.build()
     except WeightsNotFoundError:
-        if not isinstance(config, VitTeacherConfig) or config.model not in PUBLISHED:
+        known = known_teacher(getattr(config, "model", config.kind))
+        if known is None or not isinstance(config, VitTeacherConfig | ConvNextTeacherConfig):
             raise
-        width, parameters = PUBLISHED[config.model]
-        return config.groups(width), 4 * parameters
+        if isinstance(config, ConvNextTeacherConfig):
+            return config.groups(known.channels), 4 * known.parameters
+        groups = config.groups(known.channels[0], known.family.class_tokens)
+        return groups, 4 * known.parameters
     modules = [v for v in vars(teacher).values() if isinstance(v, torch.nn.Module)]
     modules += [teacher] if isinstance(teacher, torch.nn.Module) else []
     # A teacher may name parts of its network beside the whole.

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from lidistill.apps.frame_features import FeatureReader, FrameFeatures, example_point, nearest_point
 from lidistill.datasets import FrameDataset
 from lidistill.distill.run import Ingredients
+from lidistill.distill.teacher_config import ONE
 from lidistill.errors import unknown_name
 from lidistill.figures.colors import label_colors, scale_colors
 from lidistill.figures.features import (
@@ -60,6 +61,7 @@ def write_portrait(
     *,
     frames: Sequence[str] = (),
     point: tuple[float, float, float] | None = None,
+    teacher: str = ONE,
 ) -> list[Path]:
     """Draw the features of some frames: on the images, from above, and as correlation maps.
 
@@ -72,6 +74,7 @@ def write_portrait(
         output: Folder for the PNG files.
         frames: Frame ids; the first and the middle frame of the data where empty.
         point: Point of the correlation map, metres in the lidar frame; on a car where None.
+        teacher: Whose features stand beside the student's, and whose head leads there.
 
     Returns:
         The files.
@@ -81,7 +84,7 @@ def write_portrait(
         CheckpointError: If the checkpoint does not fit the recipe.
     """
     chosen = locate_frames(run.dataset, tuple(frames))
-    read = FeatureReader(run, checkpoint)
+    read = FeatureReader(run, checkpoint, teacher=teacher)
     basis: PcaBasis | None = None
     written = []
     for dataset, index in track(chosen, "figures", total=len(chosen)):

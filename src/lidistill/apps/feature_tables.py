@@ -142,12 +142,16 @@ def about_features(model: FeatureModel, *, head: bool, dtype: str, channels: int
     sensor = model.sensor
     return {
         "weights": weights_digest(model),
-        "features": "head" if head else "backbone",
+        "features": _word(model.head_name) if head else "backbone",
         "channels": channels,
         "dtype": dtype,
         "sensor": sensor.name,
         "intensity": [str(sensor.intensity_mean), str(sensor.intensity_std)],
     }
+
+
+def _word(head_name: str | None) -> str:
+    return "head" if head_name is None else f"head {head_name}"
 
 
 def weights_digest(model: FeatureModel) -> str:

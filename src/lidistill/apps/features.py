@@ -19,12 +19,14 @@ from torch import Tensor, nn
 from lidistill.backbones import Backbone
 from lidistill.datasets.intensity_scale import IntensityWatch
 from lidistill.datasets.sensors import Sensor
+from lidistill.deploy.run_model import which_head
 from lidistill.distill.losses import comparable
 from lidistill.errors import CheckpointError, FileFormatError
 from lidistill.labels import IGNORE
 from lidistill.loading.collate import collate
 from lidistill.records import Frame
-from lidistill.samples.augmentation import crop_mask, wants_intensity
+from lidistill.samples.augmentation import crop_mask
+from lidistill.samples.channels import wants_intensity, wants_statistics
 from lidistill.samples.distillation import SamplingConfig
 from lidistill.samples.labelled import scan_sample
 from lidistill.samples.preparer import Preparer
@@ -80,6 +82,10 @@ class FeatureModel:
     head_widths: tuple[int, ...] = field(repr=False)
     """Channels of the head that have a distance of their own."""
     device: torch.device
+    head_names: tuple[str, ...] = ()
+    """Of a run with several teachers, whose heads there are."""
+    head_name: str | None = None
+    """Which of them ``head`` is; None: none was asked for, and ``head`` is None."""
     _watch: IntensityWatch = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -90,11 +96,23 @@ class FeatureModel:
         """Whether there is a head, into the teacher's space or to class scores."""
         return self.head is not None
 
+    def check_one_head(self) -> None:
+        """See to it that it is clear which head leads into a teacher's space.
+
+        Raises:
+            ConfigError: If there are several, and none was named.
+        """
+        if self.head is None and self.head_names:
+            option = "--head NAME (features), --teacher NAME (elsewhere), head=NAME (load)"
+            raise which_head(self.head_names, source=self.checkpoint, option=option)
+
     @property
     def takes_intensity(self) -> bool:
         """Whether intensity plays a part; not where the network was trained without."""
-        asked = wants_intensity(self.preparer.channels)
-        return asked and math.isfinite(self.sensor.intensity_std)
+        channels = self.preparer.channels
+        if wants_statistics(channels) and not math.isfinite(self.sensor.intensity_std):
+            return False
+        return wants_intensity(channels)
 
     def features(
         self, points: ArrayLike, intensity: ArrayLike | None, *, dtype: FeatureType = "float32"
@@ -125,6 +143,7 @@ class FeatureModel:
         Raises:
             CheckpointError: If the run is no distillation, or its checkpoint has no head.
         """
+        self.check_one_head()
         if self.head is None or self.class_names:
             msg = (
                 f"{self.checkpoint} has no head into the teacher's space; give a run of "
@@ -190,6 +209,7 @@ class FeatureModel:
         Raises:
             CheckpointError: If there is no head.
         """
+        self.check_one_head()
         if self.head is None:
             msg = f"{self.checkpoint} has no head; give a run of pretrain, probe or finetune."
             raise CheckpointError(msg)

@@ -35,6 +35,8 @@ def with_few_shot_head(model: FeatureModel, file: Path) -> FeatureModel:
         )
         raise CheckpointError(msg)
     projected = fitted.space == "head"
+    if projected:
+        model.check_one_head()
     head: nn.Module = fitted.network.to(model.device)
     if projected and (model.head is None or model.class_names):
         msg = f"{file} stands on the head of a distillation, and {model.checkpoint} has none."

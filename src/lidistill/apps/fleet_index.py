@@ -19,8 +19,9 @@ from lidistill.errors import DatasetNotFoundError, FileFormatError
 from lidistill.fleet.objects import Encode, Find, PointOutputs, objects_of
 from lidistill.fleet.schema import AboutIndex
 from lidistill.fleet.table import FleetIndex, IndexedFrame
+from lidistill.instances.config import DiscoveryConfig
 from lidistill.instances.find import InstanceFinder
-from lidistill.instances.objects import DiscoveryConfig, find_objects
+from lidistill.instances.objects import find_objects
 from lidistill.labels import IGNORE
 from lidistill.records import Frame
 
@@ -43,7 +44,8 @@ def about_index(
         run: Where it is.
         data: What is read.
         head: Whether vectors in the teacher's space are wanted, where there are some.
-        reading: How data are read: ``objects``, ``sensor``, ``intensity``, ``statistics``.
+        reading: How data are read: ``objects``, ``teacher``, ``sensor``, ``intensity``,
+            ``statistics``.
     """
     return AboutIndex(
         weights=weights_digest(model),

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from lidistill.apps.features import FeatureModel
 from lidistill.apps.fleet_index import EncodeFrame
 from lidistill.apps.open_vocabulary import image_direction
-from lidistill.apps.text_classes import text_directions
+from lidistill.apps.text_classes import text_direction
 from lidistill.datasets import FrameDataset
 from lidistill.errors import (
     ConfigError,
@@ -96,14 +96,7 @@ def text_query(
         WeightsNotFoundError: If the folder holds no partner.
     """
     _check_head(index, "--text")
-    found = text_directions(model, (words,), partner)
-    if found is None:
-        msg = (
-            f"--text: {partner} holds no projection from texts into the teacher's space (an "
-            "adaptor leads the other way); classes by names: lidistill predict --classes."
-        )
-        raise ConfigError(msg)
-    return np.asarray(found[0].numpy())
+    return text_direction(model, words, partner)
 
 
 def _check_head(index: FleetIndex, option: str) -> None:

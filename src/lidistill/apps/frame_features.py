@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from lidistill.distill.run import Ingredients
-from lidistill.distill.step import Distiller, build_distiller
+from lidistill.distill.teacher_config import ONE
 from lidistill.errors import FileFormatError
 from lidistill.geometry import transform_points
 from lidistill.records import CameraView, Frame, Sample
@@ -78,24 +78,27 @@ class FeatureReader:
     Args:
         run: What the run is made of.
         checkpoint: Its run folder, or one of its checkpoints.
+        teacher: Which of its teachers of images; the only one may have no name.
 
     Raises:
         CheckpointError: If the checkpoint does not fit the run's recipe.
     """
 
-    def __init__(self, run: Ingredients, checkpoint: Path) -> None:
+    def __init__(self, run: Ingredients, checkpoint: Path, *, teacher: str = ONE) -> None:
         recipe = run.recipe
         stored = load_checkpoint(checkpoint)
         weights = part_of(stored, "backbone")
         check_fits(recipe.backbone.build, weights, source=stored.path)
-        distiller = build_distiller(recipe, run.teacher.groups)
+        distiller = run.build_distiller()
         load_weights(distiller, stored.weights, source=stored.path)
         self._sampling, self._preparer = recipe.data.sampling, recipe.backbone.inputs()
-        self._distiller: Distiller = distiller.to(run.device).eval()
+        distiller.to(run.device).eval()
+        self._lesson = distiller.lessons[teacher]
         self._device = run.device
         self._read_backbone = BackboneEncoder(distiller.backbone)
-        self._read_teacher = TeacherEncoder(run.reader, run.device)
-        self._label = run.teacher.label
+        teaching = run.of_images[teacher]
+        self._read_teacher = TeacherEncoder(teaching.reader, run.device)
+        self._label = teaching.teacher.label
 
     @torch.no_grad()
     def __call__(self, frame: Frame) -> FrameFeatures:
@@ -109,7 +112,7 @@ class FeatureReader:
         points = frame.points[source]
         views = _views_with_points(frame, points)
         backbone = self._read_backbone(frame, sample).features
-        student = self._distiller.head(backbone.to(self._device)).float()
+        student = self._lesson.head(backbone.to(self._device)).float()
         teacher, seen = self._teacher_features(frame, sample)
         return FrameFeatures(
             frame_id=frame.frame_id,
@@ -118,7 +121,7 @@ class FeatureReader:
             intensity=None if frame.intensity is None else frame.intensity[source],
             labels=None if sample.labels is None else sample.labels.numpy(),
             views=views,
-            student=self._distiller.matching.comparable(student).cpu().numpy(),
+            student=self._lesson.matching.comparable(student).cpu().numpy(),
             backbone=backbone.numpy(),
             teacher=teacher.numpy(),
             seen=seen.numpy(),
@@ -126,11 +129,11 @@ class FeatureReader:
 
     def _teacher_features(self, frame: Frame, sample: Sample) -> tuple[torch.Tensor, torch.Tensor]:
         encoded = self._read_teacher(frame, sample)
-        center = self._distiller.center
+        center = self._lesson.center
         features = encoded.features
         if center is not None:
             features = center(features.to(self._device)).cpu()
-        matching = self._distiller.matching
+        matching = self._lesson.matching
         features = matching.comparable(matching.separate(features)[0])
         return features * encoded.valid[:, None], encoded.valid
 

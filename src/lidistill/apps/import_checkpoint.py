@@ -9,13 +9,13 @@ import logging
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
 from lidistill.atomic_write import sha256
-from lidistill.backbones.published import NamedWeights, read_published
+from lidistill.backbones.published import KernelOrder, NamedWeights, read_published
 from lidistill.distill.heads import LinearHead, MLPHead
 from lidistill.distill.recipe import PretrainRecipe
 from lidistill.errors import CheckpointError
@@ -30,6 +30,11 @@ from lidistill.training.fitting import build_fitting
 logger = logging.getLogger(__name__)
 
 _Head: TypeAlias = LinearHead | MLPHead | SegmentationHead
+_RECIPES: Final = {"waffleiron": "scalr.*", "minkunet": "minkunet34"}
+"""Folder of the recipes that each kind of network was trained by, as a regular expression; where it
+is not named here, its own name."""
+_SLIDR_OUTPUTS: Final = 64
+"""Channels that SLidR's family distils into; no data set here has as many classes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +44,8 @@ class Imported:
     checkpoint: Path
     recipe: str
     """Name of the recipe that the checkpoint carries."""
+    kind: str
+    """Of the network."""
     width: int
     depth: int
     head: str
@@ -46,15 +53,24 @@ class Imported:
     num_parameters: int
 
 
-def import_checkpoint(file: Path, output: Path, *, recipe: str | None = None) -> Imported:
-    """Convert a checkpoint of ScaLR, ScaLR+ or WaffleIron; no code in it is run.
+def import_checkpoint(
+    file: Path,
+    output: Path,
+    *,
+    recipe: str | None = None,
+    kernel_order: KernelOrder = "minkowski",
+) -> Imported:
+    """Convert a checkpoint of ScaLR, WaffleIron, SLidR, LitePT or PTv3; no code in it is run.
 
     Args:
         file: A ``.pth``, or the ``.tar.gz`` that it is published in.
         output: Run folder to write.
         recipe: What the network was trained by, a name or a file. It says what weights do not:
-            activation, flatten, field of view, classes. Where None, the head tells: an MLP means
-            ``pretrain/scalr-plus``, a linear layer of a distillation ``pretrain/scalr``.
+            activation, flatten, field of view, classes. Where None, the head of a WaffleIron
+            tells: an MLP means ``pretrain/scalr-plus``, a linear layer of a distillation
+            ``pretrain/scalr``. A MinkUNet with the 64 outputs of SLidR's family comes from
+            ``pretrain/minkunet34``.
+        kernel_order: Of a MinkUNet's kernels, by the library that it was trained with.
 
     Raises:
         CheckpointError: If the file is not such a checkpoint, or does not fit the recipe, or the
@@ -67,12 +83,13 @@ def import_checkpoint(file: Path, output: Path, *, recipe: str | None = None) ->
         raise CheckpointError(msg)
     with weight_file(file) as weights_path:
         state = plain_state(weights_path, file)
-    named, backbone = read_published(state)
-    name = recipe or _recipe_of(named, state, file)
+    named, backbone = read_published(state, kernel_order=kernel_order)
+    kind = str(backbone.get("kind", "waffleiron"))
+    name = recipe or _recipe_of(named, state, file, kind)
     loaded = load_recipe(name, _overrides(name, named, backbone, output))
     assert loaded.backbone is not None  # noqa: S101  _overrides has set its width
     network = build_fitting(
-        loaded.backbone.build, named.backbone, source=file, advice="is the file complete?"
+        loaded.backbone.build, named.backbone, source=file, advice=_advice(kind)
     )
     if named.left_out:
         logger.warning("%s: left out, no part of the network: %s", file, ", ".join(named.left_out))
@@ -80,12 +97,12 @@ def import_checkpoint(file: Path, output: Path, *, recipe: str | None = None) ->
     _check_width(head, network.num_channels, file)
     if isinstance(loaded, PretrainRecipe):
         if isinstance(head, SegmentationHead):
-            raise _ambiguous(file, f"a head of {head.linear.out_features} classes")
+            raise _ambiguous(file, f"a head of {head.linear.out_features} classes", kind)
         meta: dict[str, Any] = {}
     else:
-        kind = loaded.data.sets[0].kind
-        head = _class_head(head, len(load_label_map(kind).class_names), file, name)
-        meta = {"label_names": list(load_label_map(kind).class_names)}
+        names = load_label_map(loaded.data.sets[0].kind).class_names
+        head = _class_head(head, len(names), file, name)
+        meta = {"label_names": list(names)}
     weights = _prefixed(network, "backbone") | ({} if head is None else _prefixed(head, "head"))
     _check_finite(weights, file)
     source = {"name": file.name, "sha256": sha256(file)}
@@ -102,6 +119,7 @@ def import_checkpoint(file: Path, output: Path, *, recipe: str | None = None) ->
     return Imported(
         checkpoint=checkpoint,
         recipe=name,
+        kind=kind,
         width=network.num_channels,
         depth=network.num_layers,
         head=_describe(head),
@@ -109,23 +127,43 @@ def import_checkpoint(file: Path, output: Path, *, recipe: str | None = None) ->
     )
 
 
-def _recipe_of(named: NamedWeights, state: dict[str, Any], file: Path) -> str:
+def _advice(kind: str) -> str:
+    """What to do where shapes differ from the network that the weights themselves tell."""
+    if kind != "minkunet":
+        return "is the file complete?"
+    return (
+        "is the file complete? A first kernel of other input channels wants --recipe with as many "
+        "backbone.channels."
+    )
+
+
+def _recipe_of(named: NamedWeights, state: dict[str, Any], file: Path, kind: str) -> str:
     """The recipe that a checkpoint's own form tells, where it tells one."""
-    if "linear1.weight" in named.head:
-        return "pretrain/scalr-plus"
-    distilled = any(key in state for key in ("model_point", "model_points"))
-    if distilled and "linear.weight" in named.head:
-        return "pretrain/scalr"
-    raise _ambiguous(file, f"a head of the kind {_describe(_head(named.head))!r}")
+    if kind == "waffleiron":
+        if "linear1.weight" in named.head:
+            return "pretrain/scalr-plus"
+        distilled = any(key in state for key in ("model_point", "model_points"))
+        if distilled and "linear.weight" in named.head:
+            return "pretrain/scalr"
+    if kind == "minkunet" and len(named.head.get("linear.weight", ())) == _SLIDR_OUTPUTS:
+        return "pretrain/minkunet34"
+    raise _ambiguous(file, f"a head of the kind {_describe(_head(named.head))!r}", kind)
 
 
-def _ambiguous(file: Path, found: str) -> CheckpointError:
-    fitting = [n for n in recipe_names() if re.fullmatch(r"(probe|finetune)/scalr.*/nuscenes", n)]
+def _ambiguous(file: Path, found: str, kind: str) -> CheckpointError:
+    unsaid = "activation they were trained with" if kind == "waffleiron" else "channels they expect"
     msg = (
-        f"{file} has {found}, and weights do not say which activation they were trained with, nor "
-        f"which classes they tell apart; give --recipe, for example {', '.join(fitting)}."
+        f"{file} has {found}, and weights do not say which {unsaid}, nor which classes they tell "
+        f"apart; give --recipe, for example {_fitting(kind)}."
     )
     return CheckpointError(msg)
+
+
+def _fitting(kind: str) -> str:
+    """Names of recipes that train such a network on one set."""
+    folder = _RECIPES.get(kind, kind)
+    fitting = [n for n in recipe_names() if re.fullmatch(rf"(probe|finetune)/{folder}/nuscenes", n)]
+    return ", ".join(fitting)
 
 
 def _overrides(
@@ -138,7 +176,19 @@ def _overrides(
     ]
     head = _head(named.head)
     named_recipe = load_recipe(recipe)
+    theirs = backbone.get("kind", "waffleiron")
+    trained = theirs if named_recipe.backbone is None else named_recipe.backbone.kind
+    if trained != theirs and (better := _fitting(theirs)):
+        msg = (
+            f"these are weights of a {theirs}, and recipe {recipe} trains a {trained}; give one "
+            f"for it, for example {better}."
+        )
+        raise CheckpointError(msg)
     if isinstance(named_recipe, PretrainRecipe):
+        if theirs == "minkunet" and isinstance(head, LinearHead):
+            # SLidR's; a recipe that distils another network of this kind by two layers fits, too.
+            changes.append("head.kind=linear")
+            named_recipe = load_recipe(recipe, ("head.kind=linear",), kind=PretrainRecipe)
         kind = {LinearHead: "linear", MLPHead: "mlp"}.get(type(head), named_recipe.head.kind)
         if kind != named_recipe.head.kind:
             msg = (

@@ -9,11 +9,12 @@ from lidistill.apps.features import FeatureModel
 from lidistill.config import FrozenPrecision
 from lidistill.datasets.sensors import without_intensity
 from lidistill.deploy.hub import fetch, is_hub_address
-from lidistill.deploy.model import CENTER, Model, model_of_run, read_model_folder
+from lidistill.deploy.model import CENTER, Model, read_model_folder
 from lidistill.deploy.model_config import is_model_folder
+from lidistill.deploy.run_model import check_head_name, model_of_run
 from lidistill.errors import ConfigError
 from lidistill.loading.input_statistics import own_sensor
-from lidistill.samples.augmentation import wants_intensity
+from lidistill.samples.channels import wants_statistics
 from lidistill.samples.distillation import SamplingConfig
 from lidistill.training.precision import pick_device, warn_if_slow
 
@@ -28,6 +29,7 @@ def load(
     intensity_mean: float | None = None,
     intensity_std: float | None = None,
     precision: FrozenPrecision = "fp32",
+    head: str | None = None,
 ) -> FeatureModel:
     """Load the network of a finished run, to compute features of scans of one's own.
 
@@ -43,11 +45,14 @@ def load(
             ``intensity_std`` in place of the run's. `lidistill data stats` computes both.
         intensity_std: Standard deviation.
         precision: ``bf16`` computes matrix products in 16 bits.
+        head: Of a run with several teachers: whose head leads into a teacher's space.
 
     Raises:
         CheckpointError: If there is no checkpoint, it cannot be read, or has no 3D network.
         WeightsNotFoundError: If a hub has no such model.
-        ConfigError: If it is not clear how intensities are standardised, or the device is none.
+        ConfigError: If it is not clear how intensities are standardised, the device is none, or a
+            head is named and there is one alone.
+        UnknownNameError: If there is no head of that name.
     """
     if (intensity_mean is None) != (intensity_std is None):
         msg = "intensity_mean and intensity_std belong together; give both or none."
@@ -55,10 +60,10 @@ def load(
     if precision not in _DTYPES:
         msg = f"precision={precision!r} is none of {', '.join(_DTYPES)}."
         raise ConfigError(msg)
-    model = open_model(run)
+    model = open_model(run, head_name=head)
     config = model.config
     preparer = config.backbone.inputs()
-    if not wants_intensity(preparer.channels):
+    if not wants_statistics(preparer.channels):
         lidar = without_intensity(sensor or "any")
     elif intensity_mean is not None and intensity_std is not None:
         lidar = own_sensor(sensor, intensity_mean, intensity_std)
@@ -67,7 +72,7 @@ def load(
     target = pick_device(device)
     warn_if_slow(target, precision, key="precision")
     network = model.build_backbone()
-    head = model.build_head(network.num_channels)
+    own_head = model.build_head(network.num_channels)
     mean = model.weights.get(CENTER)
     return FeatureModel(
         num_channels=network.num_channels,
@@ -79,23 +84,28 @@ def load(
         sampling=SamplingConfig(voxel_size=config.voxel_size, voxel_frame="lidar"),
         checkpoint=model.path,
         network=network.for_inference(_DTYPES[precision]).to(target),
-        head=None if head is None else head.to(target).eval(),
+        head=None if own_head is None else own_head.to(target).eval(),
+        head_names=model.head_names,
+        head_name=model.head_name,
         head_widths=model.widths,
         device=target,
     )
 
 
-def open_model(where: str | Path) -> Model:
+def open_model(where: str | Path, *, head_name: str | None = None) -> Model:
     """What of a run, a model folder or a model on a hub is needed to use its network.
 
     Args:
         where: See ``load``.
+        head_name: See ``load``, ``head``.
 
     Raises:
         CheckpointError: If there is none, it cannot be read, or has no 3D network.
         WeightsNotFoundError: If a hub has no such model.
     """
-    if is_hub_address(where):
-        return read_model_folder(fetch(where))
-    path = Path(where)
-    return read_model_folder(path) if is_model_folder(path) else model_of_run(path)
+    on_hub = is_hub_address(where)
+    path = fetch(where) if on_hub else Path(where)
+    if not on_hub and not is_model_folder(path):
+        return model_of_run(path, head_name=head_name)
+    check_head_name(head_name, (), source=str(where))
+    return read_model_folder(path)

@@ -75,7 +75,7 @@ def with_examples(model: FeatureModel, run: str | Path, folder: Path) -> Feature
         DatasetNotFoundError: If there are not two classes with an image each.
     """
     files = example_files(folder)
-    teacher = _teacher(model, run)
+    teacher = teacher_behind(model, run)
     examples = read_examples(files, teacher, model)
     num_classes = len(examples.class_names)
     features = Standardised()(examples.features)
@@ -179,8 +179,20 @@ def image_direction(model: FeatureModel, run: str | Path, file: Path) -> NDArray
         DatasetNotFoundError: If there is no such file.
         FileFormatError: If it cannot be read.
     """
-    image = read_image(file)
-    of_sizes = torch.stack(list(_features(image, _teacher(model, run), model)))
+    return direction_of(read_image(file), teacher_behind(model, run), model)
+
+
+def direction_of(
+    image: NDArray[np.uint8], teacher: Teacher, model: FeatureModel
+) -> NDArray[np.float32]:
+    """(T,) what a teacher says of an image, in the form of a student's targets, of length one.
+
+    Args:
+        image: (H, W, 3) RGB.
+        teacher: See ``teacher_behind``.
+        model: Its student.
+    """
+    of_sizes = torch.stack(list(_features(image, teacher, model)))
     return np.asarray(F.normalize(of_sizes.mean(0), dim=0).numpy())
 
 
@@ -225,9 +237,16 @@ def _step(teacher: Teacher) -> int:
     raise ConfigError(msg)
 
 
-def _teacher(model: FeatureModel, run: str | Path) -> Teacher:
-    """The teacher of a distillation, with its weights."""
-    opened = open_model(run)
+def teacher_behind(model: FeatureModel, run: str | Path) -> Teacher:
+    """The teacher of a distillation, with its weights.
+
+    Raises:
+        CheckpointError: See ``with_examples``.
+        ConfigError: If the run had several, and none was named.
+        WeightsNotFoundError: If the teacher's weights are not here.
+    """
+    model.check_one_head()
+    opened = open_model(run, head_name=model.head_name)
     if not isinstance(opened.config.head, TeacherHead) or model.head is None:
         msg = (
             f"{model.checkpoint} has no head into its teacher's space; --examples and --classes "
@@ -237,6 +256,12 @@ def _teacher(model: FeatureModel, run: str | Path) -> Teacher:
     config: dict[str, Any] | None = opened.config.teacher
     if config is None:
         msg = f"{model.checkpoint} does not say which teacher it had; give its run folder."
+        raise CheckpointError(msg)
+    if config.get("kind") == "lidistill":
+        msg = (
+            f"{model.checkpoint} learned from a network that sees points alone, so example images "
+            "say nothing to it; give a run with a teacher of images."
+        )
         raise CheckpointError(msg)
     try:
         settings: TeacherConfig = TypeAdapter(TeacherConfig).validate_python(config)

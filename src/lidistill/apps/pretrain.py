@@ -1,5 +1,6 @@
 """A whole distillation run: train, then write its figures."""
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,8 @@ from lidistill.distill.run import Ingredients, distil, gather
 from lidistill.distributed.processes import on_first
 from lidistill.figures.charts import loss_curve
 from lidistill.training.run_files import read_log
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +26,7 @@ class PretrainResult:
 
 def run_pretrain(recipe: PretrainRecipe) -> PretrainResult:
     """Distil, then draw the loss curve and, if the recipe wants it, the features."""
-    dataset = recipe.data.build()
+    dataset = recipe.build_data()
     if recipe.figures.enabled:
         locate_frames(dataset, recipe.figures.frames)  # says at once that one is not there
     run = gather(recipe, dataset)
@@ -38,9 +41,13 @@ def _draw(run: Ingredients, checkpoint: Path) -> PretrainResult:
     curve = folder / "loss.png"
     loss_curve(records, curve)
     portrait: list[Path] = []
-    if recipe.figures.enabled:
-        portrait = write_portrait(
-            run, checkpoint, folder, frames=recipe.figures.frames, point=recipe.figures.point
+    wanted = run.of_images if recipe.figures.enabled else {}
+    if recipe.figures.enabled and not wanted:
+        logger.info("no figures of features: they stand beside those of a teacher of images")
+    for teacher in wanted:
+        frames, point = recipe.figures.frames, recipe.figures.point
+        portrait += write_portrait(
+            run, checkpoint, folder / teacher, frames=frames, point=point, teacher=teacher
         )
     return PretrainResult(
         checkpoint=checkpoint, figures=(curve, *portrait), last=records[-1] if records else {}

@@ -29,8 +29,7 @@ from lidistill.robustness.benchmark_scores import (
     BenchmarkScores,
     benchmark_scores,
 )
-from lidistill.robustness.corruptions import KINDS, Kind
-from lidistill.robustness.scan import SEVERITIES
+from lidistill.robustness.scan import KINDS, SEVERITIES, Kind
 from lidistill.robustness.traits import LIDARS
 from lidistill.training.checkpoint import versions
 from lidistill.training.precision import pick_device

@@ -29,8 +29,8 @@ from lidistill.errors import ConfigError, FileFormatError
 from lidistill.labels import IGNORE
 from lidistill.reading.files import read_file
 from lidistill.records import Frame
-from lidistill.robustness.corruptions import KINDS, CorruptionConfig
-from lidistill.robustness.scan import SEVERITIES
+from lidistill.robustness.corruptions import CorruptionConfig
+from lidistill.robustness.scan import KINDS, SEVERITIES
 from lidistill.robustness.shifts import SHIFT_NAMES, ShiftConfig
 from lidistill.samples.labelled import scan_sample
 from lidistill.segment.evaluate import labels_of

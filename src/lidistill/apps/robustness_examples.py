@@ -15,8 +15,8 @@ from lidistill.images.files import read_image
 from lidistill.labels import LabelMap
 from lidistill.projection import project
 from lidistill.records import Frame
-from lidistill.robustness.corruptions import KINDS, NEED_LABELS, CorruptionConfig
-from lidistill.robustness.scan import Severity
+from lidistill.robustness.corruptions import NEED_LABELS, CorruptionConfig
+from lidistill.robustness.scan import KINDS, Severity
 from lidistill.scan_formats.returns import present
 
 _ADDED: Final = (255, 60, 60)

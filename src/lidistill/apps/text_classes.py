@@ -24,8 +24,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lidistill.apps.features import FeatureModel
@@ -102,6 +104,7 @@ def text_directions(model: FeatureModel, names: Sequence[str], folder: Path) -> 
     A projection leads from texts to the teacher's patches; an adaptor goes the other way. Arguments
     and errors are those of ``with_text``.
     """
+    model.check_one_head()
     if model.head is None or model.class_names:
         msg = f"{model.checkpoint} has no head into its teacher's space; give a distillation."
         raise CheckpointError(msg)
@@ -115,6 +118,28 @@ def text_directions(model: FeatureModel, names: Sequence[str], folder: Path) -> 
     # The student knows what differs from the mean; a text has the length of the mean.
     mean_T = torch.from_numpy(model.teacher_mean).float()
     return F.normalize(directions_KT * mean_T.norm() - mean_T, dim=1)
+
+
+def text_direction(model: FeatureModel, words: str, folder: Path) -> NDArray[np.float32]:
+    """(T,) where words lie in the teacher's space, of length one.
+
+    Args:
+        model: Of a distillation.
+        words: What is looked for.
+        folder: The teacher's text partner; see the module.
+
+    Raises:
+        CheckpointError: If partner and student do not fit.
+        ConfigError: If the partner leads from the teacher's space to texts, not back.
+        WeightsNotFoundError: If the folder holds no partner.
+    """
+    if (found := text_directions(model, (words,), folder)) is None:
+        msg = (
+            f"{folder} holds no projection from texts into the teacher's space (an adaptor leads "
+            "the other way); classes by names: lidistill predict --classes."
+        )
+        raise ConfigError(msg)
+    return np.asarray(found[0].numpy())
 
 
 @torch.no_grad()

@@ -5,13 +5,21 @@ from typing import Annotated, Any, TypeAlias, TypeVar
 from pydantic import BeforeValidator, SerializeAsAny
 
 from lidistill.backbones.base import Backbone, BackboneSettings
+from lidistill.backbones.litept.litept import LitePTConfig
+from lidistill.backbones.litept.ptv3 import PTv3Config
+from lidistill.backbones.minkunet.model import MinkUNet, MinkUNetConfig
 from lidistill.backbones.waffleiron.config import FORMER_KEYS, said_by_habit
 from lidistill.backbones.waffleiron.model import WaffleIron, WaffleIronConfig
 from lidistill.errors import suggestion
 from lidistill.reading.names import shown
 
 S = TypeVar("S", bound=BackboneSettings)
-BACKBONES: dict[str, type[BackboneSettings]] = {"waffleiron": WaffleIronConfig}
+BACKBONES: dict[str, type[BackboneSettings]] = {
+    "waffleiron": WaffleIronConfig,
+    "minkunet": MinkUNetConfig,
+    "litept": LitePTConfig,
+    "ptv3": PTv3Config,
+}
 """Configuration of each network, by its ``kind``."""
 
 
@@ -66,6 +74,10 @@ __all__ = [
     "Backbone",
     "BackboneConfig",
     "BackboneSettings",
+    "LitePTConfig",
+    "MinkUNet",
+    "MinkUNetConfig",
+    "PTv3Config",
     "WaffleIron",
     "WaffleIronConfig",
     "changed",

@@ -7,7 +7,7 @@ import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -41,8 +41,10 @@ class Backbone(nn.Module, ABC):
         num_channels: C, the width of the features.
         num_layers: Layers after the embedding.
         channels: Input channels that it wants, in this order.
+        why_no_export: What a network without a form for other runtimes says of itself.
     """
 
+    why_no_export: ClassVar[str] = "has no form without operators of its own"
     num_channels: int
     num_layers: int
     channels: tuple[Channel, ...]
@@ -74,8 +76,8 @@ class Backbone(nn.Module, ABC):
         """
         del dtype
         msg = (
-            f"{type(self).__name__} has no form without operators of its own, so it cannot become "
-            "ONNX; export a waffleiron, or leave --onnx out."
+            f"{type(self).__name__} {self.why_no_export}, so it cannot become ONNX; export a "
+            "waffleiron, or leave --onnx out."
         )
         raise ConfigError(msg)
 
@@ -83,6 +85,18 @@ class Backbone(nn.Module, ABC):
         """What computes this network there under the caller's autocast, and why; one line."""
         del device
         return "student: PyTorch's own operations"
+
+    def parts_of(self, parameter_name: str) -> list[str]:
+        """What lies between the dots of a parameter's name.
+
+        Raises:
+            KeyError: If this network has no such parameter.
+        """
+        try:
+            self.get_parameter(parameter_name)
+        except AttributeError as error:
+            raise KeyError(parameter_name) from error
+        return parameter_name.split(".")
 
     @abstractmethod
     def layer_of(self, parameter_name: str) -> int:

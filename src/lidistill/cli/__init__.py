@@ -1,7 +1,7 @@
 """The command line: parse, call, print; nothing is computed here.
 
-A command is imported when it is called: the networks' libraries take seconds to load, and whoever
-asks for help or the version need not wait for them.
+A command is imported when it is called, and imports what it works with when it runs: the networks'
+libraries take seconds to load, and whoever asks for help, or has mistyped, need not wait for them.
 """
 
 import atexit
@@ -15,6 +15,8 @@ from typing import Any
 from lidistill import __version__
 from lidistill.cli.streams import complain, guarded_output, reader_is_gone
 from lidistill.cli.terminal import use_plain_streams
+from lidistill.distributed.launcher import launched_rank
+from lidistill.distributed.lost_processes import process_losses
 from lidistill.distributed.parent_process import end_with_launcher
 from lidistill.errors import LidistillError, unknown_name
 from lidistill.supported import check_system
@@ -39,6 +41,7 @@ COMMANDS = {
     "data stats": Command(module="data", summary="intensity statistics of a lidar of your own"),
     "data unpack": Command(module="data", summary="ROS bags and mcap to a folder of recordings"),
     "recipes": Command(module="recipes", summary="list the shipped runs, or print one"),
+    "teachers": Command(module="teachers", summary="list the image networks to learn from"),
     "pretrain": Command(module="pretrain", summary="distil images into lidar", goes_on=True),
     "probe": Command(module="labels", summary="linear probe: how good are features?", goes_on=True),
     "finetune": Command(module="labels", summary="learn from few labels, or all", goes_on=True),
@@ -184,11 +187,11 @@ def _run(name: str, arguments: list[str]) -> None:
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     bind = importlib.import_module("lidistill.cli.arguments").bind
     output = importlib.import_module("lidistill.cli.output")
-    distributed = importlib.import_module("lidistill.distributed.processes")
-    losses = importlib.import_module("lidistill.distributed.lost_processes")
     module = importlib.import_module(f"lidistill.cli.{COMMANDS[name].module}")
-    output.start_logging(quiet=distributed.launched_rank() > 0)  # the first process speaks for all
+    output.start_logging(quiet=launched_rank() > 0)  # the first process speaks for all
     function: Any = getattr(module, name.rsplit(maxsplit=1)[-1].replace("-", "_"))
-    with losses.process_losses():
-        bind(function, f"lidistill {name}", arguments)()
-        distributed.leave_group()
+    call = bind(function, f"lidistill {name}", arguments)  # --help ends here
+    with process_losses():
+        call()
+        if distributed := sys.modules.get("lidistill.distributed.processes"):
+            distributed.leave_group()

@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from lidistill.instances.boxes import InstanceConfig, chosen_boxes
-from lidistill.instances.find import InstanceFinder
+if TYPE_CHECKING:
+    from lidistill.instances.boxes import InstanceConfig
+    from lidistill.instances.find import InstanceFinder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,8 +22,10 @@ class BoxOptions:
     split: bool = False
     """Cut clusters that are larger than their class's box."""
 
-    def config(self, class_names: Sequence[str]) -> InstanceConfig:
+    def config(self, class_names: Sequence[str]) -> "InstanceConfig":
         """The boxes of some classes; raises as ``chosen_boxes``."""
+        from lidistill.instances.boxes import chosen_boxes
+
         return chosen_boxes(self.boxes, class_names, neighbors=self.neighbors, split=self.split)
 
 
@@ -33,10 +36,12 @@ class ObjectOptions(BoxOptions):
     instances: bool = False
     """Tell objects apart: their numbers are the upper 16 bits of a label, or a field of a bag."""
 
-    def finder(self, class_names: Sequence[str]) -> InstanceFinder | None:
+    def finder(self, class_names: Sequence[str]) -> "InstanceFinder | None":
         """What tells them apart; None where that is not wanted. Raises as ``config``."""
         if not self.instances:
             return None
+        from lidistill.instances.find import InstanceFinder
+
         return InstanceFinder(self.config(class_names), class_names)
 
 

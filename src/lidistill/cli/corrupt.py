@@ -6,16 +6,11 @@ from typing import Annotated, Any
 import tyro
 from pydantic import ValidationError
 
-from lidistill.apps.corrupt import CorruptPlan, dataset_at
-from lidistill.apps.corrupt import corrupt as write_copies
 from lidistill.cli.output import OUT, Folder, Output, Overrides, positive, print_json
 from lidistill.errors import ConfigError
 from lidistill.reading.names import shown
 from lidistill.reading.yaml_text import parse_yaml
-from lidistill.recipes.explain import explain
-from lidistill.robustness.corruptions import KINDS, Kind
-from lidistill.robustness.scan import SEVERITIES, Severity
-from lidistill.training.progress import ProgressBar
+from lidistill.robustness.scan import KINDS, SEVERITIES, Kind, Severity
 
 _Kinds = Annotated[tuple[Kind, ...], tyro.conf.arg(metavar="KIND ...")]
 _Severities = Annotated[tuple[Severity, ...], tyro.conf.arg(metavar="SEVERITY ...")]
@@ -33,7 +28,7 @@ def corrupt(
     workers: int = 2,
     json: bool = False,
 ) -> None:
-    """Write corrupted copies of nuScenes, SemanticKITTI or PandaSet, as Robo3D has them.
+    """Write corrupted copies of a data set in its own layout, as Robo3D has them.
 
     Example: lidistill corrupt /data/semantic_kitti /data/semantic_kitti_c split=val --workers 8
 
@@ -50,6 +45,10 @@ def corrupt(
         workers: Processes.
         json: Print one JSON object instead of text.
     """
+    from lidistill.apps.corrupt import CorruptPlan
+    from lidistill.apps.corrupt import corrupt as write_copies
+    from lidistill.training.progress import ProgressBar
+
     workers = positive("workers", workers)
     plan = CorruptPlan(
         dataset=_dataset(data, part), output=output, kinds=kinds, severities=severities, seed=seed
@@ -64,6 +63,9 @@ def corrupt(
 
 
 def _dataset(root: Path, part: tuple[str, ...]) -> Any:
+    from lidistill.apps.corrupt import dataset_at
+    from lidistill.recipes.explain import explain
+
     values: dict[str, object] = {}
     for setting in part:
         key, equals, text = setting.partition("=")

@@ -3,25 +3,17 @@
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from lidistill.cli.data_tables import print_check, statistics_table
 from lidistill.cli.output import OUT, Folder, print_json
 from lidistill.cli.terminal import grouped
-from lidistill.cli.view import Showing, show
-from lidistill.data_check.check import check_root
-from lidistill.data_check.contents import read_all
-from lidistill.data_check.report import CheckReport
-from lidistill.data_check.statistics import sensor_statistics, write_statistics
-from lidistill.datasets import SensorFrames
-from lidistill.datasets.own.unpack import unpack_bag
-from lidistill.recipes import load_recipe
-from lidistill.training.progress import ProgressBar
-from lidistill.viewer.build import EXPORT_WIDTH, SERVER_WIDTH, build_content
-from lidistill.viewer.findings import frames_to_show, shown_findings
-from lidistill.viewer.sources import open_source
+from lidistill.cli.view import Showing
+
+if TYPE_CHECKING:
+    from lidistill.data_check.report import CheckReport
+    from lidistill.datasets import SensorFrames
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +59,10 @@ def check(
     words what looks wrong and what cannot be told. Exit status 2: something could not be read;
     1: with --strict, something looks wrong.
     """
+    from lidistill.cli.data_tables import print_check
+    from lidistill.data_check.check import check_root
+    from lidistill.training.progress import ProgressBar
+
     with ProgressBar("reading", total=None) as bar:
         report = check_root(root, output, on_frame=bar.advance)
     if json:
@@ -81,8 +77,13 @@ def check(
         sys.exit(1)
 
 
-def _look_at(report: CheckReport, look: Look, *, beside: Path) -> None:
+def _look_at(report: "CheckReport", look: Look, *, beside: Path) -> None:
     """Show a data set that was checked, with what was found."""
+    from lidistill.cli.showing import show
+    from lidistill.viewer.build import EXPORT_WIDTH, SERVER_WIDTH, build_content
+    from lidistill.viewer.findings import frames_to_show, shown_findings
+    from lidistill.viewer.sources import open_source
+
     source = open_source((report.root,), sensor=look.sensor)
     found = next(one for one in report.datasets if one.sensor == source.sensor_name)
     exported = look.export is not None
@@ -115,6 +116,11 @@ def stats(
             with the one that lies in it as statistics.yaml.
         json: Print one JSON object instead of text.
     """
+    from lidistill.cli.data_tables import statistics_table
+    from lidistill.data_check.contents import read_all
+    from lidistill.data_check.statistics import sensor_statistics, write_statistics
+    from lidistill.training.progress import ProgressBar
+
     folder = Path(source)
     datasets = read_all(folder) if folder.is_dir() else _sets_of_recipe(source)
     with ProgressBar("reading", total=sum(len(dataset) for dataset in datasets)) as bar:
@@ -156,6 +162,9 @@ def unpack(
 
     Prints what the bag does not say about the cameras and calibration.yaml still needs.
     """
+    from lidistill.datasets.own.unpack import unpack_bag
+    from lidistill.training.progress import ProgressBar
+
     with ProgressBar("messages", total=None) as bar:
         report = unpack_bag(bag, output, points=points, images=images, on_message=bar.advance)
     if json:
@@ -172,7 +181,9 @@ def unpack(
     OUT.print(f"folder      {report.root}")
 
 
-def _sets_of_recipe(name: str) -> tuple[SensorFrames, ...]:
+def _sets_of_recipe(name: str) -> "tuple[SensorFrames, ...]":
+    from lidistill.recipes import load_recipe
+
     return tuple(config.build() for config in load_recipe(name).data.sets)
 
 

@@ -4,15 +4,10 @@ import webbrowser
 from pathlib import Path
 from typing import Final
 
-from lidistill.apps.demo import run_demo
 from lidistill.cli.labels import comparison
 from lidistill.cli.output import OUT, positive, print_json
-from lidistill.cli.view import ViewOptions, networks_of
-from lidistill.training.checkpoint import load_checkpoint
-from lidistill.viewer.build import EXPORT_WIDTH, build_content
-from lidistill.viewer.export import export as write_page
+from lidistill.cli.view import ViewOptions
 from lidistill.viewer.page import BUILT
-from lidistill.viewer.sources import choose_frames, source_of_run
 
 _SHOWN: Final = 4  # frames on the page
 
@@ -34,6 +29,8 @@ def demo(
         open: Open the page in this machine's browser.
         json: Print one JSON object instead of text.
     """
+    from lidistill.apps.demo import run_demo
+
     result = run_demo(output, workers=positive("workers", workers))
     page = _write_page(output) if BUILT.is_file() else None
     if open and page is not None:
@@ -73,6 +70,12 @@ def demo(
 
 def _write_page(output: Path) -> Path:
     """The drive that no network has seen, with the distilled network beside the untrained one."""
+    from lidistill.cli.showing import networks_of
+    from lidistill.training.checkpoint import load_checkpoint
+    from lidistill.viewer.build import EXPORT_WIDTH, build_content
+    from lidistill.viewer.export import export as write_page
+    from lidistill.viewer.sources import choose_frames, source_of_run
+
     rows = {"distilled": output / "pretrain", "probe": output / "distilled"}
     rows["random"] = output / "random"
     source = source_of_run(load_checkpoint(rows["probe"]))

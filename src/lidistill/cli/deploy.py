@@ -3,16 +3,17 @@
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 from rich.table import Table
 
 from lidistill.cli.output import OUT, Folder, Run, print_json
-from lidistill.deploy.export import export as write_export
-from lidistill.deploy.hub import push as push_folder
-from lidistill.deploy.robot_package import RobotOptions, RobotPackage
 from lidistill.errors import ConfigError
+
+if TYPE_CHECKING:
+    from lidistill.deploy.robot_package import RobotOptions, RobotPackage
+
 
 _Name = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="OWNER/NAME")]
 _Scores = Annotated[tuple[Path, ...], tyro.conf.arg(metavar="RESULTS ...")]
@@ -33,8 +34,10 @@ class OnnxOptions:
     """Scans to compare PyTorch and onnxruntime on; made ones where none are given."""
 
     @property
-    def robot(self) -> RobotOptions | None:
+    def robot(self) -> "RobotOptions | None":
         """What is wanted, or None."""
+        from lidistill.deploy.robot_package import RobotOptions
+
         if not self.onnx and (self.half or self.scans or self.sensor is not None):
             msg = "--half, --sensor and --scans are about ONNX; give --onnx with them."
             raise ConfigError(msg)
@@ -52,6 +55,7 @@ def export(
     /,
     *,
     name: str = "",
+    teacher: str | None = None,
     scores: _Scores = (),
     overwrite: bool = False,
     options: _Options = _DEFAULT,
@@ -72,13 +76,24 @@ def export(
         run: Run folder of a distillation, a probe or a fine-tuning, or one of its checkpoints.
         folder: Folder to write.
         name: What the card calls the model; default: the folder's name.
+        teacher: Of a run with several teachers: whose head is written.
         scores: Runs of probes on these weights, or their results.json; the card shows them.
         overwrite: Replace an earlier export there.
         options: About ONNX.
         json: Print one JSON object instead of text.
     """
+    from lidistill.deploy.export import export as write_export
+
     robot = options.robot
-    found = write_export(run, folder, name=name, scores=scores, overwrite=overwrite, robot=robot)
+    found = write_export(
+        run,
+        folder,
+        name=name,
+        head_name=teacher,
+        scores=scores,
+        overwrite=overwrite,
+        robot=robot,
+    )
     if json:
         package = None if found.robot is None else dataclasses.asdict(found.robot)
         config_json = found.config.to_json()
@@ -107,6 +122,8 @@ def push(folder: Folder, name: _Name, /, *, private: bool = False, json: bool = 
         private: A new repository is for its owner alone.
         json: Print one JSON object instead of text.
     """
+    from lidistill.deploy.hub import push as push_folder
+
     commit = push_folder(folder, name, private=private)
     if json:
         print_json({"model": f"hf://{name}", "commit": commit})
@@ -115,7 +132,7 @@ def push(folder: Folder, name: _Name, /, *, private: bool = False, json: bool = 
     OUT.print(f"commit      {commit}")
 
 
-def _comparison(package: RobotPackage) -> Table:
+def _comparison(package: "RobotPackage") -> Table:
     """What onnxruntime makes of each scan, beside PyTorch."""
     table = Table("network", "points", "difference", "same output %", "PyTorch ms", "ONNX ms")
     for name, found in (("float32", package.exact), ("float16", package.half)):

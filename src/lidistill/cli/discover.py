@@ -6,16 +6,11 @@ from typing import Annotated
 import tyro
 from pydantic import ValidationError
 
-from lidistill.apps.discover import OUTPUTS, Discovered, discover_objects, table_rows, write_objects
-from lidistill.apps.feature_files import Failed
-from lidistill.apps.scan_jobs import check_free, plan_jobs
 from lidistill.cli.output import OUT, print_json
-from lidistill.cli.recordings import only_recording
 from lidistill.cli.scan_options import ScanOptions
 from lidistill.config import reason_of
 from lidistill.errors import ConfigError, FileFormatError
-from lidistill.instances.objects import DiscoveryConfig
-from lidistill.training.progress import track
+from lidistill.instances.config import DiscoveryConfig
 
 _Run = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
 _Scans = Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="SCAN...")]
@@ -52,6 +47,18 @@ def discover(
         options: How scans are read.
         json: Print one JSON object instead of text.
     """
+    from lidistill.apps.discover import (
+        OUTPUTS,
+        Discovered,
+        discover_objects,
+        table_rows,
+        write_objects,
+    )
+    from lidistill.apps.feature_files import Failed
+    from lidistill.apps.scan_jobs import check_free, plan_jobs
+    from lidistill.cli.recordings import only_recording
+    from lidistill.training.progress import track
+
     if only_recording(scans) is not None or options.points is not None or options.realtime:
         msg = "discover takes scan files; unpack bags first (`lidistill data unpack`)."
         raise ConfigError(msg)

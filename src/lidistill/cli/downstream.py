@@ -2,32 +2,14 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 from rich.table import Table
 
-from lidistill.apps.compare import compare as run_comparison
 from lidistill.apps.comparison_plan import Plan
-from lidistill.apps.comparison_table import gap_sentence, table_rows
-from lidistill.apps.gap import domain_gap
-from lidistill.apps.import_checkpoint import import_checkpoint as run_import
-from lidistill.apps.learned_runs import runs_and_overrides
 from lidistill.cli.boxes import DEFAULT_BOXES, Boxes
-from lidistill.cli.offer_view import offer_view
 from lidistill.cli.output import OUT, Output, Overrides, Run, print_figures, print_json
-from lidistill.instances.find import InstanceFinder
-from lidistill.recipes import apply_overrides
-from lidistill.segment.recipe import FinetuneRecipe, ProbeRecipe
-from lidistill.segment.report import check_classes, check_learned, restored
-from lidistill.segment.submission import (
-    check_submission,
-    check_test_set,
-    test_set,
-    write_submission,
-)
-from lidistill.segment.test_time_augmentation import predict_by_votes
-from lidistill.training.checkpoint import load_checkpoint
 
 _File = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FILE")]
 _RunsAndOverrides = Annotated[
@@ -36,6 +18,7 @@ _RunsAndOverrides = Annotated[
 _Recipes = Annotated[tuple[str, str, str], tyro.conf.arg(metavar="PRETRAIN PROBE FINETUNE")]
 _Rows = Annotated[tuple[str, ...], tyro.conf.arg(metavar="ROW ...")]
 _Numbers = Annotated[tuple[int, ...], tyro.conf.arg(metavar="N ...")]
+_KernelOrder = Literal["minkowski", "torchsparse"]
 _DEFAULT = Plan(output=Path("runs/compare"))
 
 
@@ -64,6 +47,10 @@ def compare(
         output: Folder of all runs; a second call runs only what is not done.
         json: Print one JSON object instead of text.
     """
+    from lidistill.apps.compare import compare as run_comparison
+    from lidistill.apps.comparison_table import gap_sentence, table_rows
+    from lidistill.cli.offer_view import offer_view
+
     pretrain, probe, finetune = recipes
     lines = run_comparison(
         Plan(
@@ -105,6 +92,10 @@ def gap(
         output: Folder for matrix, table and figure.
         json: Print one JSON object instead of text.
     """
+    from lidistill.apps.gap import domain_gap
+    from lidistill.apps.learned_runs import runs_and_overrides
+    from lidistill.cli.offer_view import offer_view
+
     folders, overrides = runs_and_overrides(runs)
     result = domain_gap(folders, output, overrides)
     if json:
@@ -122,26 +113,41 @@ def gap(
 
 
 def import_checkpoint(
-    file: _File, output: Output, /, *, recipe: str = "", json: bool = False
+    file: _File,
+    output: Output,
+    /,
+    *,
+    recipe: str = "",
+    kernel_order: _KernelOrder = "minkowski",
+    json: bool = False,
 ) -> None:
-    """Convert a published checkpoint of ScaLR, ScaLR+ or WaffleIron; no code in it is run.
+    """Convert published weights of ScaLR, WaffleIron, SLidR, LitePT or PTv3; no code is run.
 
     Example: lidistill import-checkpoint model.tar.gz runs/published --recipe probe/scalr/nuscenes
+
+    Or: lidistill import-checkpoint minkunet_slidr_1gpu.pt runs/slidr
 
     Then: lidistill evaluate runs/published evaluation.sets.0.root=/data/nuscenes
 
     Args:
-        file: The .pth, or the .tar.gz that it comes in.
+        file: The .pth or .pt, or the .tar.gz that it comes in.
         output: Run folder to write.
         recipe: What it was trained by; needed where the file holds classes.
+        kernel_order: Library that a MinkUNet under SLidR's names was trained with. That of
+            torchsparse is taken from its source, and was compared with nothing it computed.
         json: Print one JSON object instead of text.
     """
-    result = run_import(file, output, recipe=recipe or None)
+    from lidistill.apps.import_checkpoint import import_checkpoint as run_import
+
+    result = run_import(file, output, recipe=recipe or None, kernel_order=kernel_order)
     if json:
         print_json({"checkpoint": str(result.checkpoint), "recipe": result.recipe})
         return
+    network = f"WI-{result.depth}-{result.width}"
+    if result.kind != "waffleiron":
+        network = f"{result.kind} of {result.width} channels"
     OUT.print(
-        f"WI-{result.depth}-{result.width}, {result.num_parameters / 1e6:.1f} M parameters, "
+        f"{network}, {result.num_parameters / 1e6:.1f} M parameters, "
         f"head {result.head}, recipe {result.recipe}"
     )
     OUT.print(f"checkpoint  {result.checkpoint}")
@@ -174,6 +180,19 @@ def submission(
         check_only: Predict nothing; look at what lies there.
         json: Print one JSON object instead of text.
     """
+    from lidistill.instances.find import InstanceFinder
+    from lidistill.recipes import apply_overrides
+    from lidistill.segment.recipe import FinetuneRecipe, ProbeRecipe
+    from lidistill.segment.report import check_classes, check_learned, restored
+    from lidistill.segment.submission import (
+        check_submission,
+        check_test_set,
+        test_set,
+        write_submission,
+    )
+    from lidistill.segment.test_time_augmentation import predict_by_votes
+    from lidistill.training.checkpoint import load_checkpoint
+
     checkpoint = load_checkpoint(run)
     check_learned(checkpoint, run, command="submission")
     wanted = ("evaluation.sets.0.instances=true",) if panoptic else ()

@@ -1,14 +1,14 @@
 """The command that predicts what a run needs."""
 
 import dataclasses
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from lidistill.apps.estimate import Estimate
-from lidistill.apps.estimate import estimate as estimate_run
 from lidistill.cli.output import OUT, Overrides, RecipeName, positive, print_json
-from lidistill.distill.recipe import PretrainRecipe
-from lidistill.recipes import load_recipe
+
+if TYPE_CHECKING:
+    from lidistill.apps.estimate import Estimate
 
 
 def estimate(
@@ -33,6 +33,10 @@ def estimate(
         frames: Frames of an epoch; those on disk are counted where it is left out.
         json: Print one JSON object instead of text.
     """
+    from lidistill.apps.estimate import estimate as estimate_run
+    from lidistill.distill.recipe import PretrainRecipe
+    from lidistill.recipes import load_recipe
+
     loaded = load_recipe(recipe, overrides, kind=PretrainRecipe)
     frames = None if frames is None else positive("frames", frames)
     result = estimate_run(loaded, ranks=positive("ranks", ranks), frames=frames)
@@ -43,7 +47,7 @@ def estimate(
     OUT.print(_table(loaded.name, result))
 
 
-def _table(name: str, result: Estimate) -> Table:
+def _table(name: str, result: "Estimate") -> Table:
     table = Table(name, f"one process, {result.device}")
     rows = {
         "parameters": f"{result.parameters:,}",

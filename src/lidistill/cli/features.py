@@ -1,36 +1,26 @@
 """Commands for scans of one's own: their features, their classes."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from lidistill.apps.feature_files import (
-    Colour,
-    Compute,
-    Failed,
-    Written,
-    write_outputs,
-)
-from lidistill.apps.features import FeatureModel
-from lidistill.apps.instances import WithObjects, object_colour
-from lidistill.apps.recordings import ClassFields, ComponentFields
-from lidistill.apps.scan_jobs import Jobs, check_free, plan_jobs
 from lidistill.cli.boxes import NO_OBJECTS, Objects
-from lidistill.cli.many_scans import ManyScans, write_features
 from lidistill.cli.output import OUT
-from lidistill.cli.recordings import run_recording
-from lidistill.cli.scan_options import PredictOptions, ScanOptions
-from lidistill.cli.scan_report import report
-from lidistill.datasets.own.label_files import CLASS_TABLE, write_class_table
+from lidistill.cli.scan_options import ManyScans, PredictOptions, ScanOptions
 from lidistill.errors import CheckpointError, ConfigError
-from lidistill.figures.colors import label_colors
-from lidistill.training.progress import track
+
+if TYPE_CHECKING:
+    from lidistill.apps.feature_files import Colour, Compute, Failed, Written
+    from lidistill.apps.features import FeatureModel
+    from lidistill.apps.scan_jobs import Jobs
+
 
 _Run = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
 _Scans = Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="SCAN...")]
 
 
+_Head = Annotated[tuple[str, ...] | None, tyro.conf.arg(metavar="[NAME]")]
 _Options = Annotated[ScanOptions, tyro.conf.arg(name="")]
 _PredictOptions = Annotated[PredictOptions, tyro.conf.arg(name="")]
 _Many = Annotated[ManyScans, tyro.conf.arg(name="")]
@@ -43,7 +33,7 @@ def features(
     /,
     *,
     output: Path,
-    head: bool = False,
+    head: _Head = None,
     components: int = 3,
     many: _Many = _ONE,
     options: _Options = _DEFAULT,
@@ -63,15 +53,21 @@ def features(
             a ROS bag or mcap; or - for mcap from standard input.
         output: Folder for the outputs, which have the names (and drives) of their scans; of a bag
             an .mcap file.
-        head: Write the head's output, to compare with features of the teacher.
+        head: Write the head's output, to compare with features of the teacher; --head NAME of a run
+            with several teachers.
         components: Of a bag: principal components of the features that every point gets.
         many: What features are written into, and how many scans are dealt out.
         options: How scans are read.
         json: Print one JSON object instead of text.
     """
+    from lidistill.apps.recordings import ComponentFields
+    from lidistill.cli.many_scans import write_features
+    from lidistill.cli.recordings import run_recording
+    from lidistill.cli.scan_report import report
+
     plan = options.recording(scans, output, name="features")
     if plan is not None:
-        if head or many != _ONE:
+        if head is not None or many != _ONE:
             msg = (
                 "--head, --dtype, --format and --part are for scan files; a bag gets principal "
                 "components of the features."
@@ -118,6 +114,15 @@ def predict(
         options: How scans are read.
         json: Print one JSON object instead of text.
     """
+    from lidistill.apps.feature_files import Colour, Compute
+    from lidistill.apps.instances import WithObjects, object_colour
+    from lidistill.apps.recordings import ClassFields
+    from lidistill.apps.scan_jobs import check_free, plan_jobs
+    from lidistill.cli.recordings import run_recording
+    from lidistill.cli.scan_report import report
+    from lidistill.datasets.own.label_files import CLASS_TABLE, write_class_table
+    from lidistill.figures.colors import label_colors
+
     plan = options.recording(scans, output, name="classes")
     if plan is not None:
         model = options.load(run)
@@ -148,7 +153,7 @@ def predict(
     report(written, output, f"{len(names)} classes", about, as_json=json)
 
 
-def _check_classes(model: FeatureModel, run: Path) -> None:
+def _check_classes(model: "FeatureModel", run: Path) -> None:
     if not model.class_names:
         msg = (
             f"{run} has learned no classes; give a run of `lidistill probe` or `finetune`, or "
@@ -166,8 +171,15 @@ def _label_format(chosen: str | None, *, instances: bool) -> str:
 
 
 def _write_all(
-    model: FeatureModel, compute: Compute, jobs: Jobs, options: ScanOptions, colour: Colour | None
-) -> list[Written | Failed]:
+    model: "FeatureModel",
+    compute: "Compute",
+    jobs: "Jobs",
+    options: ScanOptions,
+    colour: "Colour | None",
+) -> "list[Written | Failed]":
+    from lidistill.apps.feature_files import write_outputs
+    from lidistill.training.progress import track
+
     if jobs.done:
         OUT.print(f"skipped     {len(jobs.done)} scans whose outputs are there already")
     steps = write_outputs(compute, jobs.to_do, intensity=options.column(model), colour=colour)

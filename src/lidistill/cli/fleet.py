@@ -3,28 +3,22 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import tyro
 from numpy.typing import NDArray
 from rich.table import Table
 
-from lidistill.apps.feature_tables import weights_digest
-from lidistill.apps.fleet_search import (
-    class_query,
-    image_query,
-    point_direction,
-    text_query,
-    write_sheet,
-)
-from lidistill.apps.fleet_select import select_frames
 from lidistill.cli.fleet_index import IndexOptions
 from lidistill.cli.output import OUT, positive, print_json
 from lidistill.cli.terminal import command
 from lidistill.errors import ConfigError
 from lidistill.fleet.selection import Strategy
-from lidistill.fleet.table import FleetIndex, Space
+
+if TYPE_CHECKING:
+    from lidistill.fleet.table import FleetIndex, Space
+
 
 _Index = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="INDEX")]
 _COLUMNS = ("similarity", "frame", "object", "label", "confidence", "x", "y", "z", "points")
@@ -97,6 +91,9 @@ def search(
         device: auto, cpu, cuda or cuda:1; where the network or the teacher computes.
         json: Print one JSON object instead of text.
     """
+    from lidistill.apps.fleet_search import class_query, write_sheet
+    from lidistill.fleet.table import FleetIndex
+
     name, value = query.given()
     positive("count", count)
     table = FleetIndex.open(index)
@@ -111,6 +108,8 @@ def search(
     frames = list(dict.fromkeys(row["frame"] for row in rows))
     data = [Path(one) for one in table.about.data]
     look = f"lidistill view {command(table.about.run, *data)} --frames {command(*frames)}"
+    if table.about.teacher is not None:
+        look += f" --teacher {table.about.teacher}"
     if json:
         print_json({"query": {name: value}, "objects": rows, "view": look, "crops": num_crops})
         return
@@ -145,6 +144,9 @@ def select(
         seed: Of what is done by lot.
         json: Print one JSON object instead of text.
     """
+    from lidistill.apps.fleet_select import select_frames
+    from lidistill.fleet.table import FleetIndex
+
     positive("count", count)
     rows = select_frames(FleetIndex.open(index), count, strategy, seed=seed)
     if json:
@@ -156,10 +158,14 @@ def select(
         OUT.print(row["frame"])
 
 
-def _vector(table: FleetIndex, query: Query, device: str) -> tuple[NDArray[np.floating], Space]:
+def _vector(table: "FleetIndex", query: Query, device: str) -> "tuple[NDArray[np.floating], Space]":
     """What is looked for, and in which space."""
+    from lidistill.apps.feature_tables import weights_digest
+    from lidistill.apps.fleet_search import image_query, point_direction, text_query
+
     about = table.about
     options = IndexOptions(
+        teacher=about.teacher,
         sensor=about.sensor,
         intensity=about.intensity,
         statistics=None if about.statistics is None else Path(about.statistics),

@@ -4,31 +4,22 @@ import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from lidistill.apps.features import FeatureModel
-from lidistill.apps.fleet_index import (
-    EncodeFrame,
-    about_index,
-    by_class,
-    by_density,
-    frames_to_do,
-    has_teacher_head,
-    index_frames,
-)
 from lidistill.cli.boxes import DEFAULT_BOXES, Boxes, BoxOptions
 from lidistill.cli.output import OUT, print_json
-from lidistill.cli.view import ViewOptions, load_for
-from lidistill.distributed.processes import launched_world_size
+from lidistill.cli.view import ViewOptions
+from lidistill.distributed.launcher import launched_world_size
 from lidistill.errors import ConfigError, FileFormatError, require
-from lidistill.fleet.objects import Find
-from lidistill.fleet.table import FleetIndex, IndexedFrame
-from lidistill.instances.find import InstanceFinder
-from lidistill.training.progress import track
-from lidistill.training.run_lock import RunLock
-from lidistill.viewer.sources import Source, open_source
+
+if TYPE_CHECKING:
+    from lidistill.apps.features import FeatureModel
+    from lidistill.fleet.objects import Find
+    from lidistill.fleet.table import FleetIndex, IndexedFrame
+    from lidistill.viewer.sources import Source
+
 
 _Run = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
 _Data = Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="DATA...")]
@@ -42,6 +33,8 @@ class IndexOptions:
     """density: what `lidistill discover` finds; class: objects of the run's classes of things."""
     no_head: bool = False
     """Leave out vectors in the teacher's space, which --image needs: less than half the size."""
+    teacher: str | None = None
+    """Of a run with several teachers: in whose space vectors are kept, beside the network's own."""
     sensor: str | None = None
     """Which lidar of a data set; of own scans: which of the run's lidars they are from."""
     statistics: Path | None = None
@@ -51,15 +44,23 @@ class IndexOptions:
     device: str = "auto"
     """auto, cpu, cuda or cuda:1."""
 
-    def model(self, run: Path, source: Source) -> FeatureModel:
+    def model(self, run: Path, source: "Source") -> "FeatureModel":
         """The network of a run, for the lidar of what is read."""
+        from lidistill.cli.showing import load_for
+
         options = ViewOptions(
-            sensor=self.sensor, statistics=self.statistics, no_teacher=True, device=self.device
+            sensor=self.sensor,
+            statistics=self.statistics,
+            no_teacher=True,
+            teacher=self.teacher,
+            device=self.device,
         )
         return load_for(run, source, options)
 
-    def source(self, data: Sequence[Path]) -> Source:
+    def source(self, data: Sequence[Path]) -> "Source":
         """What is read."""
+        from lidistill.viewer.sources import open_source
+
         return open_source(data, sensor=self.sensor, intensity=self.intensity)
 
 
@@ -90,6 +91,17 @@ def index(
         options: What is read.
         json: Print one JSON object instead of text.
     """
+    from lidistill.apps.fleet_index import (
+        EncodeFrame,
+        about_index,
+        frames_to_do,
+        has_teacher_head,
+        index_frames,
+    )
+    from lidistill.fleet.table import FleetIndex
+    from lidistill.training.progress import track
+    from lidistill.training.run_lock import RunLock
+
     require("lancedb", extra="fleet")
     if launched_world_size() > 1:
         msg = "an index is written by one process; call it without torchrun."
@@ -97,6 +109,8 @@ def index(
     source = options.source(data)
     model = options.model(run, source)
     find = _find(model, run, options, boxes)
+    if not options.no_head:
+        model.check_one_head()
     head = has_teacher_head(model) and not options.no_head
     about = about_index(
         model,
@@ -104,6 +118,7 @@ def index(
         data=data,
         head=head,
         objects=options.objects,
+        teacher=options.teacher if head else None,
         sensor=options.sensor,
         intensity=options.intensity,
         statistics=None if options.statistics is None else str(options.statistics.resolve()),
@@ -119,7 +134,12 @@ def index(
 
 
 def _report(
-    results: Sequence[IndexedFrame], table: FleetIndex, output: str, *, skipped: int, as_json: bool
+    results: "Sequence[IndexedFrame]",
+    table: "FleetIndex",
+    output: str,
+    *,
+    skipped: int,
+    as_json: bool,
 ) -> None:
     """Say what was written, and end with an error where a frame could not be used."""
     failed = [one for one in results if one.reason]
@@ -136,7 +156,10 @@ def _report(
         raise FileFormatError(msg)
 
 
-def _find(model: FeatureModel, run: Path, options: IndexOptions, boxes: BoxOptions) -> Find:
+def _find(model: "FeatureModel", run: Path, options: IndexOptions, boxes: BoxOptions) -> "Find":
+    from lidistill.apps.fleet_index import by_class, by_density
+    from lidistill.instances.find import InstanceFinder
+
     if options.objects == "density":
         return by_density()
     if not model.class_names:

@@ -2,17 +2,16 @@
 
 from collections.abc import Sequence
 from json import dumps
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 
 from lidistill.cli.boxes import DEFAULT_BOXES, Boxes
 from lidistill.cli.output import OUT, Overrides, RecipeName, Run, print_figures, print_json
-from lidistill.recipes import apply_overrides, load_recipe
-from lidistill.segment.panoptic import PanopticEvaluation, mean_rows, panoptic_rows
-from lidistill.segment.recipe import FinetuneRecipe, ProbeRecipe
-from lidistill.segment.report import ScoredRun, check_learned, evaluate_run, train_and_score
-from lidistill.segment.score_table import class_rows, group_rows, summary_rows
-from lidistill.training.checkpoint import load_checkpoint
+
+if TYPE_CHECKING:
+    from lidistill.segment.panoptic import PanopticEvaluation
+    from lidistill.segment.report import ScoredRun
 
 
 def probe(recipe: RecipeName, overrides: Overrides = (), /, *, json: bool = False) -> None:
@@ -27,6 +26,10 @@ def probe(recipe: RecipeName, overrides: Overrides = (), /, *, json: bool = Fals
         overrides: Changes to it, with dots between keys.
         json: Print one JSON object instead of text.
     """
+    from lidistill.recipes import load_recipe
+    from lidistill.segment.recipe import ProbeRecipe
+    from lidistill.segment.report import train_and_score
+
     loaded = load_recipe(recipe, overrides, kind=ProbeRecipe)
     _print_result(train_and_score(loaded), as_json=json)
 
@@ -43,6 +46,10 @@ def finetune(recipe: RecipeName, overrides: Overrides = (), /, *, json: bool = F
         overrides: Changes to it, with dots between keys.
         json: Print one JSON object instead of text.
     """
+    from lidistill.recipes import load_recipe
+    from lidistill.segment.recipe import FinetuneRecipe
+    from lidistill.segment.report import train_and_score
+
     loaded = load_recipe(recipe, overrides, kind=FinetuneRecipe)
     _print_result(train_and_score(loaded), as_json=json)
 
@@ -70,6 +77,11 @@ def evaluate(
         boxes: How objects are told apart.
         json: Print one JSON object instead of text.
     """
+    from lidistill.recipes import apply_overrides
+    from lidistill.segment.recipe import FinetuneRecipe, ProbeRecipe
+    from lidistill.segment.report import check_learned, evaluate_run
+    from lidistill.training.checkpoint import load_checkpoint
+
     checkpoint = load_checkpoint(run)
     check_learned(checkpoint, run, command="evaluate")
     path = checkpoint.path
@@ -86,8 +98,10 @@ def evaluate(
     _print_result(evaluate_run(loaded, checkpoint, instances=instances), as_json=json)
 
 
-def comparison(results: Sequence[ScoredRun], *, groups: bool = False) -> Table:
+def comparison(results: "Sequence[ScoredRun]", *, groups: bool = False) -> Table:
     """One column a result, one row a class, in percent; if wanted also one a group of points."""
+    from lidistill.segment.score_table import class_rows, group_rows, summary_rows
+
     table = Table("IoU %", *[result.name for result in results])
     evaluations = [result.evaluation for result in results]
     for name, columns in class_rows(evaluations):
@@ -102,8 +116,10 @@ def comparison(results: Sequence[ScoredRun], *, groups: bool = False) -> Table:
     return table
 
 
-def panoptic_tables(evaluation: PanopticEvaluation) -> tuple[Table, Table]:
+def panoptic_tables(evaluation: "PanopticEvaluation") -> tuple[Table, Table]:
     """Panoptic quality of every class, and over all of them, in percent."""
+    from lidistill.segment.panoptic import mean_rows, panoptic_rows
+
     classes = Table("%", "PQ", "SQ", "RQ", "IoU", "PQ, true classes")
     for name, row in panoptic_rows(evaluation):
         classes.add_row(name, *row)
@@ -113,7 +129,7 @@ def panoptic_tables(evaluation: PanopticEvaluation) -> tuple[Table, Table]:
     return classes, means
 
 
-def _print_result(result: ScoredRun, *, as_json: bool) -> None:
+def _print_result(result: "ScoredRun", *, as_json: bool) -> None:
     if as_json:
         print_json(result.evaluation.to_json() | {"results": str(result.results)})
         return

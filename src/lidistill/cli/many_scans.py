@@ -1,10 +1,9 @@
 """Features of many scans: how they are dealt out and what they are written into."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 from lidistill.apps.feature_files import (
     Compute,
@@ -16,50 +15,16 @@ from lidistill.apps.feature_files import (
     write_outputs,
 )
 from lidistill.apps.feature_tables import TableWriter, about_features
-from lidistill.apps.feature_units import Layout, Part, Unit, done_before, units_of, work_off
+from lidistill.apps.feature_units import Part, Unit, done_before, units_of, work_off
 from lidistill.apps.features import FeatureModel
 from lidistill.apps.scan_jobs import plan_jobs
 from lidistill.cli.output import OUT
-from lidistill.cli.scan_options import ScanOptions
+from lidistill.cli.scan_options import ManyScans, ScanOptions
 from lidistill.distributed.work_sharing import Team
 from lidistill.errors import ConfigError, require
 from lidistill.training.progress import track
 
 Results: TypeAlias = list[Written | Failed]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ManyScans:
-    """What features are written into, and how many scans are dealt out."""
-
-    dtype: Literal["float16", "float32"] = "float16"
-    """Number format of the files."""
-    format: Layout = "npy"
-    """npy: a file for every scan; parquet: one data set, a row for every point."""
-    part: str = "1/1"
-    """Do one part of several, 3/16, and leave the others to other jobs."""
-
-    def check(self, options: ScanOptions, team: Team) -> None:
-        """Refuse what does not go together.
-
-        Raises:
-            ConfigError: If colours are asked of what cannot give them.
-            MissingPackageError: If ``pyarrow`` is needed and not installed.
-        """
-        alone = team.size == 1 and Part.parse(self.part).count == 1
-        if options.ply and not (alone and self.format == "npy"):
-            msg = (
-                "--ply: the first scan gives the colours of all, so it needs one process, without "
-                "--part, and --format npy."
-            )
-            raise ConfigError(msg)
-        if self.format == "parquet":
-            require("pyarrow.parquet", extra="fleet")
-
-    def units(self, scans: Sequence[Path], output: Path) -> tuple[Unit, ...]:
-        """What this part is made of; the same in every process."""
-        jobs = plan_jobs(scans, output, suffix=".npy", existing="overwrite")
-        return Part.parse(self.part).of(units_of(jobs.to_do, self.format))
 
 
 def write_features(
@@ -69,26 +34,38 @@ def write_features(
     options: ScanOptions,
     many: ManyScans,
     *,
-    head: bool,
+    head: tuple[str, ...] | None,
 ) -> tuple[int, Results]:
     """Write features of scans, shared by the processes of a start.
+
+    Args:
+        run: Whose network.
+        scans: Files and folders.
+        output: Folder.
+        options: How scans are read.
+        many: What features are written into.
+        head: None: those of the backbone. Else those after the head, or after the one of several
+            that is named.
 
     Returns:
         C, and what became of every scan; in the first process of all, in others of their own.
     """
     team = Team.join()
-    many.check(options, team)
-    units = many.units(scans, output)
+    _check(many, options, team)
+    units = _units(many, scans, output)
     first = team.rank == 0
     done = done_before(units, options.existing) if first else ()
-    model = options.load(run)
-    extract = model.project if head else model.features
-    channels = sum(model.head_widths) if head else model.num_channels
+    model = options.load(run, head=_one_name(head))
+    projected = head is not None
+    if projected:
+        model.check_one_head()
+    extract = model.project if projected else model.features
+    channels = sum(model.head_widths) if projected else model.num_channels
     compute: Compute = partial(extract, dtype=many.dtype)
     before: Results = []
     work: Callable[[Unit], Iterable[Written | Failed]]
     if many.format == "parquet":
-        about = about_features(model, head=head, dtype=many.dtype, channels=channels)
+        about = about_features(model, head=projected, dtype=many.dtype, channels=channels)
         table = TableWriter(compute, output, about, intensity=options.column(model))
         before += table.check_done(done)
         work = table
@@ -102,6 +79,21 @@ def write_features(
     total = sum(len(unit.jobs) for unit in units) // team.size
     own = [as_record(one) for one in track(steps, "scans", total=total)]
     return channels, before + [from_record(one) for one in team.gather(own)]
+
+
+def _one_name(head: tuple[str, ...] | None) -> str | None:
+    """The name behind --head.
+
+    Raises:
+        ConfigError: If there are several.
+    """
+    if head is not None and len(head) > 1:
+        msg = (
+            f"--head takes one name at most, found {' '.join(head)}; put scans and folders before "
+            "--head."
+        )
+        raise ConfigError(msg)
+    return head[0] if head else None
 
 
 class _FileWriter:
@@ -118,3 +110,27 @@ class _FileWriter:
         return write_outputs(
             self._compute, unit.jobs, intensity=self._intensity, colour=self._colour
         )
+
+
+def _check(many: ManyScans, options: ScanOptions, team: Team) -> None:
+    """Refuse what does not go together.
+
+    Raises:
+        ConfigError: If colours are asked of what cannot give them.
+        MissingPackageError: If ``pyarrow`` is needed and not installed.
+    """
+    alone = team.size == 1 and Part.parse(many.part).count == 1
+    if options.ply and not (alone and many.format == "npy"):
+        msg = (
+            "--ply: the first scan gives the colours of all, so it needs one process, without "
+            "--part, and --format npy."
+        )
+        raise ConfigError(msg)
+    if many.format == "parquet":
+        require("pyarrow.parquet", extra="fleet")
+
+
+def _units(many: ManyScans, scans: Sequence[Path], output: Path) -> tuple[Unit, ...]:
+    """What this part is made of; the same in every process."""
+    jobs = plan_jobs(scans, output, suffix=".npy", existing="overwrite")
+    return Part.parse(many.part).of(units_of(jobs.to_do, many.format))

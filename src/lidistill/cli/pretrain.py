@@ -1,10 +1,7 @@
 """``lidistill pretrain``: distil."""
 
-from lidistill.apps.pretrain import run_pretrain
 from lidistill.cli.output import OUT, Overrides, RecipeName, print_figures, print_json
 from lidistill.cli.terminal import command, override
-from lidistill.distill.recipe import PretrainRecipe
-from lidistill.recipes import load_recipe, recipe_names
 
 
 def pretrain(recipe: RecipeName, overrides: Overrides = (), /, *, json: bool = False) -> None:
@@ -17,6 +14,10 @@ def pretrain(recipe: RecipeName, overrides: Overrides = (), /, *, json: bool = F
         overrides: Changes to it, with dots between keys.
         json: Print one JSON object instead of text.
     """
+    from lidistill.apps.pretrain import run_pretrain
+    from lidistill.distill.recipe import PretrainRecipe
+    from lidistill.recipes import load_recipe, recipe_names
+
     loaded = load_recipe(recipe, overrides, kind=PretrainRecipe)
     result = run_pretrain(loaded)
     if json:

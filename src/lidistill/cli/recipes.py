@@ -7,7 +7,7 @@ import tyro
 from rich.table import Table
 
 from lidistill.cli.output import OUT, print_json
-from lidistill.recipes import complete_text, load_recipe, recipe_names, recipe_text
+from lidistill.recipes.texts import complete_text, recipe_names, recipe_text
 
 
 def recipes(
@@ -25,6 +25,8 @@ def recipes(
     """
     if name:
         if json:
+            from lidistill.recipes import load_recipe
+
             print_json({"name": name, "recipe": load_recipe(name).model_dump(mode="json")})
         else:
             sys.stdout.write(complete_text(name))

@@ -6,9 +6,6 @@ from typing import Annotated
 import tyro
 from rich.table import Table
 
-from lidistill.apps.learned_runs import runs_and_overrides
-from lidistill.apps.robustness import measure_robustness, shift_rows, table_rows
-from lidistill.cli.offer_view import offer_view
 from lidistill.cli.output import OUT, print_figures, print_json
 
 _RunsAndOverrides = Annotated[
@@ -43,6 +40,10 @@ def robustness(
         output: Folder for tables, figures and what is counted so far.
         json: Print one JSON object instead of text.
     """
+    from lidistill.apps.learned_runs import runs_and_overrides
+    from lidistill.apps.robustness import measure_robustness, shift_rows, table_rows
+    from lidistill.cli.offer_view import offer_view
+
     folders, overrides = runs_and_overrides(runs)
     result = measure_robustness(
         folders, output, overrides, baseline=baseline, shifts=shifts, seed=seed

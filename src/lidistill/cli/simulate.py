@@ -1,6 +1,6 @@
 """``lidistill simulate``: labelled drives of several sensors, in real data sets' formats."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
@@ -9,10 +9,9 @@ from lidistill.cli.terminal import command
 from lidistill.errors import ConfigError, unknown_name
 from lidistill.reading.names import shown
 from lidistill.reading.yaml_text import parse_yaml
-from lidistill.recipes.explain import explain
-from lidistill.sim import SimulationConfig
-from lidistill.sim import simulate as write_drives
-from lidistill.training.progress import ProgressBar
+
+if TYPE_CHECKING:
+    from lidistill.sim import SimulationConfig
 
 
 def simulate(
@@ -30,6 +29,9 @@ def simulate(
         workers: Processes that simulate.
         json: Print one JSON object instead of text.
     """
+    from lidistill.sim import simulate as write_drives
+    from lidistill.training.progress import ProgressBar
+
     config = _config(settings)
     workers = positive("workers", workers)
     total = (config.train_drives + config.val_drives) * config.frames
@@ -42,7 +44,10 @@ def simulate(
     OUT.print(f"Look at them: {command('lidistill', 'data', 'check', root)}")
 
 
-def _config(settings: tuple[str, ...]) -> SimulationConfig:
+def _config(settings: tuple[str, ...]) -> "SimulationConfig":
+    from lidistill.recipes.explain import explain
+    from lidistill.sim import SimulationConfig
+
     values: dict[str, Any] = {}
     for setting in settings:
         key, equals, text = setting.partition("=")

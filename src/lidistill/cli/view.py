@@ -1,38 +1,16 @@
 """``lidistill view``: look at scans, and at what networks make of them, in a browser."""
 
-import math
-import webbrowser
-from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
-from lidistill.apps.features import FeatureModel
-from lidistill.apps.load_features import load
-from lidistill.cli.output import OUT, positive, print_json
 from lidistill.config import FrozenPrecision
-from lidistill.datasets.own.files import read_statistics
-from lidistill.deploy.model_config import is_model_folder
-from lidistill.errors import CheckpointError, ConfigError
-from lidistill.training.checkpoint import load_checkpoint, newest_checkpoint
-from lidistill.training.progress import ProgressBar
-from lidistill.viewer.build import EXPORT_WIDTH, SERVER_WIDTH, Network, build_content, names_of
-from lidistill.viewer.content import Content
-from lidistill.viewer.differences import most_different
-from lidistill.viewer.export import export as write_page
-from lidistill.viewer.page import built_page, with_source
-from lidistill.viewer.saving import Saver
-from lidistill.viewer.server import application, new_token
-from lidistill.viewer.serving import HOST, hosts_of, listen, serve
-from lidistill.viewer.sources import Source, choose_frames, open_source, source_of_run
-from lidistill.viewer.teacher_images import teacher_of
+from lidistill.errors import ConfigError
 
 _Paths = Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="PATH...")]
 _Names = Annotated[tuple[str, ...], tyro.conf.arg(metavar="ID ...")]
-_MOST_SERVED, _MOST_EXPORTED, _MOST_COMPARED = 60, 10, 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +33,11 @@ class ViewOptions:
     """With two runs: show the frames on which they differ most, the most different one first."""
     no_teacher: bool = False
     """Leave out what a distillation's teacher says about the images."""
+    text: Path | None = None
+    """Folder with the text partner of the runs' teacher, to look for words: text/ (encoder and
+    tokenizer) and a projection beside it."""
+    teacher: str | None = None
+    """Of a run with several teachers: whose space is shown, and what it says about the images."""
     device: str = "auto"
     """auto, cpu, cuda or cuda:1."""
     precision: FrozenPrecision = "fp32"
@@ -106,144 +89,6 @@ def view(
     if not paths:
         msg = "nothing to look at: give a run folder, scans, or the folder of a data set."
         raise ConfigError(msg)
-    runs = [path for path in paths if _is_run(path)]
-    scans = [path for path in paths if path not in runs]
-    source = _source(runs, scans, options)
-    most = options.max_frames or (_MOST_SERVED if showing.export is None else _MOST_EXPORTED)
-    indices = choose_frames(
-        source.dataset,
-        most=positive("max-frames", most),
-        drive=options.drive,
-        ids=options.frames,
-    )
-    networks = networks_of(runs, names_of(runs), source, options)
-    build = partial(
-        build_content,
-        source.dataset,
-        networks=networks,
-        title=", ".join(path.resolve().name for path in paths),
-        image_width=SERVER_WIDTH if showing.export is None else EXPORT_WIDTH,
-    )
-    if options.most_different:
-        indices = most_different(build(_candidates(source, options, networks)), most)
-    content = build(indices)
-    beside = runs[0] / "view" if runs else Path("runs/view")
-    show(content, showing, beside=beside, as_json=json)
+    from lidistill.cli.showing import look_at
 
-
-def show(content: Content, showing: Showing, *, beside: Path, as_json: bool) -> None:
-    """Write a page, or serve it until Ctrl-C.
-
-    Args:
-        content: What it shows.
-        showing: Which of the two, and where.
-        beside: Where labels and heads are saved unless ``showing`` says so.
-        as_json: Print one JSON object instead of text.
-    """
-    if showing.export is not None:
-        file = _export(content, showing.export, overwrite=showing.overwrite)
-        megabytes = _size(showing.export) / 1e6
-        if as_json:
-            print_json({"page": str(file), "megabytes": round(megabytes, 2)})
-        else:
-            OUT.print(f"page        {file} ({megabytes:.1f} MB, opens in a browser as it is)")
-        if showing.open:
-            webbrowser.open(file.resolve().as_uri())
-        return
-    content.can_save = True
-    saver = Saver(content, showing.output or beside)
-    page = with_source(built_page(), "server")
-    token, one = new_token(), listen(showing.port)
-    address = f"http://{HOST}:{one.getsockname()[1]}/{token}/"
-
-    def say() -> None:
-        if as_json:
-            print_json({"address": address})
-        else:
-            OUT.print(f"page        {address} (Ctrl-C ends it)")
-        if showing.open:
-            webbrowser.open(address)
-
-    serve(application(content, saver, page, token=token, hosts=hosts_of(one)), one, on_start=say)
-
-
-def _export(content: Content, target: Path, *, overwrite: bool) -> Path:
-    with ProgressBar("writing the page", total=sum(1 for _ in content.names())) as bar:
-        return write_page(content, target, overwrite=overwrite, on_part=bar.advance)
-
-
-def _size(target: Path) -> int:
-    files = [target] if target.is_file() else target.rglob("*")
-    return sum(file.stat().st_size for file in files if file.is_file())
-
-
-def _is_run(path: Path) -> bool:
-    if is_model_folder(path):
-        return True
-    try:
-        newest_checkpoint(path)
-    except CheckpointError:
-        return False
-    return True
-
-
-def _source(runs: Sequence[Path], scans: Sequence[Path], options: ViewOptions) -> Source:
-    """What is given, or the data of the first run."""
-    if scans:
-        return open_source(scans, sensor=options.sensor, intensity=options.intensity)
-    if is_model_folder(runs[0]):
-        msg = (
-            f"{runs[0]} is a model folder, which knows no data; give scans or the folder of a data "
-            "set after it."
-        )
-        raise ConfigError(msg)
-    return source_of_run(load_checkpoint(runs[0]), sensor=options.sensor)
-
-
-def networks_of(
-    runs: Sequence[Path], names: Sequence[str], source: Source, options: ViewOptions
-) -> list[Network]:
-    """The networks of some runs, for the lidar of what is shown.
-
-    Args:
-        runs: Run folders, checkpoints or model folders.
-        names: What to call them.
-        source: What is shown.
-        options: How they compute.
-    """
-    networks = []
-    for run, name in zip(runs, names, strict=True):
-        has_teacher = not (options.no_teacher or is_model_folder(run))
-        teacher = teacher_of(load_checkpoint(run), options.device) if has_teacher else None
-        networks.append(Network(name=name, model=load_for(run, source, options), teacher=teacher))
-    return networks
-
-
-def _candidates(source: Source, options: ViewOptions, networks: Sequence[Network]) -> list[int]:
-    """Frames among which the most different ones are looked for."""
-    if len(networks) != 2:
-        msg = f"--most-different compares two runs, found {len(networks)}; give two."
-        raise ConfigError(msg)
-    return choose_frames(
-        source.dataset, most=_MOST_COMPARED, drive=options.drive, ids=options.frames
-    )
-
-
-def load_for(run: Path, source: Source, options: ViewOptions) -> FeatureModel:
-    """The network of a run, for the lidar of what is shown."""
-    sensor, mean, std = options.sensor, None, None
-    if options.statistics is not None:
-        mean, std = read_statistics(options.statistics)
-    elif source.sensor is not None and math.isfinite(source.sensor.intensity_std):
-        found = source.sensor
-        sensor, mean, std = found.name, found.intensity_mean, found.intensity_std
-    elif source.sensor is not None:  # without intensity, which the frames have as zeros
-        sensor, mean, std = source.sensor.name, 0.0, 1.0
-    return load(
-        run,
-        options.device,
-        sensor=sensor,
-        intensity_mean=mean,
-        intensity_std=std,
-        precision=options.precision,
-    )
+    look_at(paths, options, showing, as_json=json)

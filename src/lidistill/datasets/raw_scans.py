@@ -36,11 +36,14 @@ class RawScans:
 
     root: Path
     files: Callable[[int], tuple[str, str]]
-    """Paths below the root of a frame's scan and labels, by its position in the data set."""
+    """Paths below the root of a frame's scan and labels, by its position in the data set, as they
+    are written."""
     tables: tuple[str, ...]
     """Paths below the root of all that is not about one frame alone."""
     encode_files: Callable[[Path, Path, Frame, ChangedPoints], tuple[bytes, bytes | None]]
     """Content of a scan and its labels with other points, from the paths of both as they are."""
+    originals: Callable[[int], tuple[str, str]] | None = None
+    """Paths of both as they are, where what is written has other names than ``files`` say."""
 
     def scan_file(self, index: int) -> str:
         """Path of a frame's scan below the root."""
@@ -54,7 +57,7 @@ class RawScans:
         self, index: int, frame: Frame, changed: ChangedPoints
     ) -> tuple[bytes, bytes | None]:
         """Content of both files with other points; no labels where the frame has none."""
-        scan, labels = self.files(index)
+        scan, labels = (self.originals or self.files)(index)
         return self.encode_files(self.root / scan, self.root / labels, frame, changed)
 
 

@@ -9,9 +9,10 @@ import numpy as np
 
 from lidistill.atomic_write import side_of, sync
 from lidistill.deploy.card import CARD, FIGURE, write_card
-from lidistill.deploy.model import Model, model_of_run, read_model_folder, write_model_folder
+from lidistill.deploy.model import Model, read_model_folder, write_model_folder
 from lidistill.deploy.model_config import ModelConfig, is_model_folder, read_config
 from lidistill.deploy.robot_package import RobotOptions, RobotPackage, write_robot_package
+from lidistill.deploy.run_model import check_head_name, model_of_run, which_head
 from lidistill.deploy.scores import Score, scores_of
 from lidistill.errors import ConfigError
 from lidistill.figures.charts import confusion_figure, loss_curve
@@ -36,6 +37,7 @@ def export(
     folder: Path,
     *,
     name: str = "",
+    head_name: str | None = None,
     scores: Sequence[Path] = (),
     overwrite: bool = False,
     robot: RobotOptions | None = None,
@@ -46,16 +48,18 @@ def export(
         run: Run folder, checkpoint, or another model folder.
         folder: To write; its parent is made where it is not there.
         name: What the card calls the model; the folder's name where "".
+        head_name: Of a run with several teachers: whose head is written beside the network.
         scores: Results of probes on these weights, besides the run's own.
         overwrite: Whether an earlier export there is replaced.
         robot: How the network also becomes ONNX; None: it does not.
 
     Raises:
         CheckpointError: If the run has no 3D network.
-        ConfigError: If something lies there that is no export, or a score is of other weights.
+        ConfigError: If something lies there that is no export, a score is of other weights, or the
+            run has several heads and none is named.
     """
     check_free(folder, overwrite=overwrite)
-    model = read_model_folder(run) if is_model_folder(run) else model_of_run(run)
+    model = _open(run, head_name)
     found = scores_of(model, run, scores)
     backbone = model.build_backbone()
     head = model.build_head(backbone.num_channels)
@@ -75,6 +79,16 @@ def export(
     finally:
         shutil.rmtree(side, ignore_errors=True)
     return Exported(folder=folder, config=config, scores=found, figure=figure, robot=package)
+
+
+def _open(run: Path, head_name: str | None) -> Model:
+    if is_model_folder(run):
+        check_head_name(head_name, (), source=str(run))
+        return read_model_folder(run)
+    model = model_of_run(run, head_name=head_name)
+    if model.head_names and head_name is None:
+        raise which_head(model.head_names, source=run, option="--teacher NAME")
+    return model
 
 
 def check_free(folder: Path, *, overwrite: bool) -> None:

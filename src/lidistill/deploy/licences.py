@@ -5,7 +5,7 @@ A card says what is known and no more: weights are not lawyers' advice.
 
 from typing import Any, Final
 
-from lidistill.teachers.weights import WHEELS
+from lidistill.teachers.table import known_teacher
 
 UNKNOWN: Final = "unknown to lidistill; see where its weights come from"
 DATA: Final = {
@@ -40,8 +40,9 @@ def teacher_licence(config: dict[str, Any] | None) -> str:
     if config is None:
         return ""
     model = str(config.get("model", config.get("kind", "")))
-    if model in WHEELS:
-        return WHEELS[model].licence
+    row = known_teacher(model)
+    if row is not None:
+        return row.family.licence
     name = model.rpartition("/")[2].lower()
     fitting = [licence for part, licence in _FAMILIES.items() if name.startswith(part)]
     return fitting[0] if fitting else UNKNOWN

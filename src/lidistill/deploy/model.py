@@ -6,45 +6,33 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from pydantic import ValidationError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from lidistill.atomic_write import replace_text, replacing, sha256, sync
 from lidistill.backbones import Backbone
 from lidistill.datasets.sensors import Sensor
-from lidistill.deploy.licences import teacher_licence
 from lidistill.deploy.model_config import (
     CONFIG,
     WEIGHTS,
-    ClassHead,
     ModelConfig,
-    Provenance,
     TeacherHead,
     read_config,
 )
 from lidistill.distill.heads import build_head
-from lidistill.distill.recipe import PretrainRecipe
 from lidistill.errors import CheckpointError, LidistillError, first_line
 from lidistill.loading.config import SetsConfig
 from lidistill.loading.input_statistics import input_statistics, pick_sensor
 from lidistill.reading.safetensors_file import read_safetensors
-from lidistill.recipes import Recipe, apply_overrides
 from lidistill.segment.heads import SegmentationHead
-from lidistill.segment.origin import changed_backbone, digest_in, stored_backbone
 from lidistill.training.checkpoint import (
     MAX_WEIGHTS,
-    Checkpoint,
-    load_checkpoint,
-    newest_checkpoint,
 )
-from lidistill.training.checkpoint_record import RECORD, check_sum, read_record
-from lidistill.training.checkpoint_record import WEIGHTS as RUN_WEIGHTS
+from lidistill.training.checkpoint_record import check_sum
 from lidistill.training.fitting import build_fitting
 
 CENTER: Final = "center.mean"
 """What was subtracted from the teacher's features before the student saw them."""
-_OUTPUT: Final = ("linear.weight", "linear2.weight")  # the last layer of every kind of head
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +44,10 @@ class Model:
     config: ModelConfig
     weights: dict[str, Tensor]
     """By their names in a checkpoint; backbone, head and mean of the teacher alone."""
+    head_names: tuple[str, ...] = ()
+    """Of a run with several teachers, whose heads they are."""
+    head_name: str | None = None
+    """Which of them ``config.head`` is; None: none was chosen, and there is none."""
     data: SetsConfig | None = None
     """Of a run written before checkpoints held statistics: the sets that tell them."""
 
@@ -103,122 +95,13 @@ class Model:
         return pick_sensor(name, meta, self.data, source=source)
 
     def _part(self, part: str) -> dict[str, Tensor]:
-        return _part(self.weights, part)
+        return weights_below(self.weights, part)
 
 
-def _part(weights: Mapping[str, Tensor], part: str) -> dict[str, Tensor]:
+def weights_below(weights: Mapping[str, Tensor], part: str) -> dict[str, Tensor]:
+    """The weights of one part, under their names in it."""
     prefix = f"{part}."
     return {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
-
-
-def model_of_run(run: Path) -> Model:
-    """What of a run's newest checkpoint is needed to use its network.
-
-    Args:
-        run: Run folder of a distillation, a probe or a fine-tuning, or one of its checkpoints.
-
-    Raises:
-        CheckpointError: If there is none, it cannot be read, or has no 3D network.
-    """
-    checkpoint = load_checkpoint(run)
-    recipe = apply_overrides(checkpoint.recipe, (), source=f"recipe of {run}")
-    meta = checkpoint.meta
-    head, names = _head_of(recipe, checkpoint)
-    sampling = recipe.data.sampling if isinstance(recipe, PretrainRecipe) else recipe.sampling
-    stated = "intensity" in meta
-    weights = {
-        name: tensor
-        for name, tensor in checkpoint.weights.items()
-        if name == CENTER or name.startswith(("backbone.", "head."))
-    }
-    values = {
-        "backbone": _backbone_of(recipe, checkpoint).model_dump(mode="json"),
-        "head": None if head is None else head.model_dump(mode="json"),
-        "class_names": names,
-        "voxel_size": sampling.voxel_size,
-        "sensors": tuple(meta["sensors"]),
-        "intensity": meta["intensity"] if stated else (),
-        "teacher": checkpoint.recipe.get("teacher") if isinstance(head, TeacherHead) else None,
-        "provenance": _provenance(recipe, checkpoint),
-        "versions": {key: str(value) for key, value in meta["versions"].items()},
-    }
-    try:
-        config = ModelConfig.model_validate(values)
-    except ValidationError as error:
-        msg = (
-            f"{checkpoint.path} does not describe a network ({first_line(error)}); use a "
-            "checkpoint as lidistill wrote it."
-        )
-        raise CheckpointError(msg) from error
-    return Model(
-        path=checkpoint.path, config=config, weights=weights, data=None if stated else recipe.data
-    )
-
-
-def _backbone_of(recipe: Recipe, checkpoint: Checkpoint) -> Any:
-    if isinstance(recipe, PretrainRecipe):
-        return recipe.backbone
-    if recipe.features in {"input", "teacher"}:
-        msg = (
-            f"{checkpoint.path} is a probe with features={recipe.features}, which has no 3D "
-            "network; give a distillation, a fine-tuning, or a probe with features=backbone."
-        )
-        raise CheckpointError(msg)
-    stored = stored_backbone(checkpoint.meta["networks"].get("backbone"), checkpoint)
-    return changed_backbone(stored, recipe.network)
-
-
-def _head_of(
-    recipe: Recipe, checkpoint: Checkpoint
-) -> tuple[TeacherHead | ClassHead | None, tuple[str, ...]]:
-    """Head and class names; the weights tell the widths of a distillation's head."""
-    weights = _part(checkpoint.weights, "head")
-    if not isinstance(recipe, PretrainRecipe):
-        names = tuple(checkpoint.meta["label_names"])
-        return (ClassHead() if weights else None), names if weights else ()
-    # Of several heads side by side: heads.0.linear.weight, heads.1.linear.weight, …
-    last = [name for name in weights if name.endswith(_OUTPUT)]
-    last.sort(key=lambda name: (len(name), name))  # 10 after 9
-    widths = tuple(len(weights[name]) for name in last)
-    return (TeacherHead(layers=recipe.head, widths=widths) if widths else None), ()
-
-
-def _provenance(recipe: Recipe, checkpoint: Checkpoint) -> Provenance:
-    begun = digest_in(str(checkpoint.meta.get("start", "")))
-    origin = None if isinstance(recipe, PretrainRecipe) else _origin(recipe.checkpoint, begun)
-    distilled = checkpoint.recipe if isinstance(recipe, PretrainRecipe) else (origin or {})
-    teacher: dict[str, Any] | None = distilled.get("teacher")
-    frames = checkpoint.meta.get("frames", {})
-    kinds = [one.kind for one in recipe.data.sets]
-    kinds += [str(one["kind"]) for one in distilled.get("data", {}).get("sets", ())]
-    return Provenance(
-        run=recipe.kind,
-        recipe=recipe.name,
-        step=checkpoint.step,
-        teacher=str(checkpoint.meta.get("teacher", "") or _teacher_name(teacher)),
-        teacher_licence=teacher_licence(teacher),
-        data=tuple(dict.fromkeys(kinds)),
-        num_frames=frames.get("number"),
-        weights=checkpoint.sha256.get(RUN_WEIGHTS, ""),
-        begun_with=begun,
-    )
-
-
-def _teacher_name(config: dict[str, Any] | None) -> str:
-    return "" if config is None else str(config.get("model", config.get("kind", "")))
-
-
-def _origin(run: Path | None, begun: str) -> dict[str, Any] | None:
-    """Recipe of the distillation that a probe began with, where it still lies there unchanged."""
-    if run is None or not begun:
-        return None
-    try:
-        folder = newest_checkpoint(run)
-        record = read_record(folder / RECORD)
-    except (OSError, ValueError, LidistillError):
-        return None
-    same = str(record.get("sha256", {}).get(RUN_WEIGHTS, "")).startswith(begun)
-    return dict(record["recipe"]) if same and record["recipe"].get("kind") == "pretrain" else None
 
 
 def read_model_folder(folder: Path) -> Model:

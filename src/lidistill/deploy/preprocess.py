@@ -40,6 +40,10 @@ POINT_TYPES: dict[str, "np.dtype[Any]"] = {
 """Records of Autoware's point clouds as they lie in ``PointCloud2.data``, without gaps."""
 
 _MARGIN = 1e-4  # metres that points must lie further inside than the field of view
+_MOST_CELLS, _SLOPE, _PIT = 2048, 0.2, 0.5
+"""Of the ground: cells along a side, metres up a metre, metres of a hole that is none."""
+_RANKED = 4096
+"""Intensities that ranks are counted among, up to twice as many."""
 _MAX_CANDIDATES = 2_000_000
 """Distances in memory at a time."""
 
@@ -91,8 +95,8 @@ def prepare(points: Array, intensity: Array | None, settings: Mapping[str, Any])
         msg = f"settings of format {settings.get('format')}, this file reads {FORMAT}"
         raise ValueError(msg)
     xyz = np.ascontiguousarray(points, np.float32)
-    mean, std = settings["intensity_mean"], settings["intensity_std"]
-    plays_no_part = intensity is None or std is None
+    names, std = settings["channels"], settings["intensity_std"]
+    plays_no_part = intensity is None or (std is None and "intensity_rank" not in names)
     values = np.zeros(len(xyz), np.float32) if plays_no_part else np.asarray(intensity, np.float32)
     if xyz.ndim != 2 or xyz.shape[1] != 3 or values.shape != (len(xyz),):
         msg = f"points {xyz.shape} and intensities {values.shape}, expected (N, 3) and (N,)"
@@ -106,12 +110,16 @@ def prepare(points: Array, intensity: Array | None, settings: Mapping[str, Any])
     if len(kept):
         row[near] = nearest(xyz[near], xyz[kept], 1, edge=settings["voxel_size"])[:, 0]
     coords = xyz[kept]
-    scaled = np.zeros(len(kept), np.float32)
-    if not plays_no_part:
-        scaled = ((values[kept] - mean) / std).astype(np.float32)
+    measured = {name: np.zeros(len(kept), np.float32) for name in names if "intensity" in name}
+    if "intensity" in names and not (plays_no_part or std is None):
+        measured["intensity"] = (values[kept] - settings["intensity_mean"]) / std
+    if "intensity_rank" in names and not plays_no_part:
+        measured["intensity_rank"] = ranks(values[kept], among=values[known])
+    if "height" in names:
+        measured["height"] = height_over_ground(xyz[known])[np.searchsorted(known, kept)]
     cells = cell_indices(coords, settings)
     feed = {
-        "points": _channels(coords, scaled, settings["channels"]),
+        "points": _channels(coords, measured, names),
         "neighbors": neighbors_of(coords, settings["num_neighbors"], edge=settings["voxel_size"]),
         "cells": cells,
         "inverse_count": inverse_counts(cells, settings),
@@ -308,9 +316,64 @@ def _inside(coords: Array, settings: Mapping[str, Any]) -> Array:
     return inside
 
 
-def _channels(coords: Array, intensity: Array, names: Sequence[str]) -> Array:
+def ranks(values: Array, *, among: Array) -> Array:
+    """(M,) share of a scan's intensities that are smaller, or equal and count half, at deviation 1.
+
+    Args:
+        values: (M,) intensities.
+        among: (N,) those of the scan.
+    """
+    ordered = np.sort(among[:: max(1, len(among) // _RANKED)])
+    below = np.searchsorted(ordered, values, "left") + np.searchsorted(ordered, values, "right")
+    share: Array = (below / (2 * max(1, len(ordered))) - 0.5) * np.sqrt(12)
+    return share
+
+
+def height_over_ground(points: Array) -> Array:
+    """(N,) metres over the ground below each of (N, 3) finite points.
+
+    The lowest points of cells of a metre, without narrow deep holes, lowered to what nowhere rises
+    faster than a slope of 0.2.
+    """
+    if not len(points):
+        return np.zeros(0)
+    xy, z = points[:, :2].astype(np.float64), points[:, 2].astype(np.float64)
+    cell = max(1.0, float(np.ptp(xy, axis=0).max()) / _MOST_CELLS)
+    place = np.floor(xy / cell).astype(np.int64)
+    place -= place.min(0)
+    lowest = np.full(tuple(place.max(0) + 1), np.inf)
+    np.minimum.at(lowest, tuple(place.T), z)
+    highest = _around(np.where(np.isfinite(lowest), lowest, -np.inf), -np.inf).max(0)
+    rim = _around(highest, np.inf).min(0)
+    ground = np.where(rim - lowest > _PIT, rim, lowest)
+    for surface in (ground, ground[::-1]):  # there and back again, row by row
+        _lower_rows(surface, _SLOPE * cell)
+    height: Array = z - ground[tuple(place.T)]
+    return height
+
+
+def _lower_rows(surface: Array, rise: float) -> None:
+    """Lower each row, in place, to what rises slowly along it and from the row before it."""
+    along = rise * np.arange(surface.shape[1])
+    before = np.full(surface.shape[1] + 2, np.inf)
+    for row in surface:
+        across = np.minimum(before[:-2], before[2:]) + np.sqrt(2) * rise
+        best = np.minimum(np.minimum(row, before[1:-1] + rise), across)
+        best = along + np.minimum.accumulate(best - along)
+        row[:] = (np.minimum.accumulate((best + along)[::-1]))[::-1] - along
+        before[1:-1] = row
+
+
+def _around(surface: Array, outside: float) -> Array:
+    """(9, R, C) each cell's eight neighbours and itself, row by row."""
+    wide = np.pad(surface, 1, constant_values=outside)
+    rows, columns = surface.shape
+    return np.stack([wide[r : r + rows, c : c + columns] for r in range(3) for c in range(3)])
+
+
+def _channels(coords: Array, measured: Mapping[str, Array], names: Sequence[str]) -> Array:
     """(M, F) float32 input channels in the order of their names."""
     x, y, z = coords.T
-    known = {"intensity": intensity, "x": x, "y": y, "z": z}
+    known = {"x": x, "y": y, "z": z, **measured}
     known["radius"] = np.sqrt(x * x + y * y + z * z)
     return np.stack([known[name] for name in names], axis=1).astype(np.float32, copy=False)

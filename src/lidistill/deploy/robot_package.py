@@ -28,7 +28,7 @@ from lidistill.errors import require
 from lidistill.figures.colors import label_colors
 from lidistill.loading.collate import collate
 from lidistill.records import Frame, Sample
-from lidistill.samples.augmentation import wants_intensity
+from lidistill.samples.channels import wants_intensity, wants_statistics
 from lidistill.samples.distillation import SamplingConfig
 from lidistill.samples.labelled import scan_sample
 from lidistill.scan_formats.returns import has_return
@@ -138,28 +138,30 @@ def robot_settings(
 
 
 def _sensor(model: Model, options: RobotOptions) -> Sensor:
-    if not wants_intensity(model.config.backbone.inputs().channels):
+    if not wants_statistics(model.config.backbone.inputs().channels):
         return without_intensity(options.sensor or "any")
     return model.sensor(options.sensor, source=str(model.path))
 
 
 def sample_of(scan: Scan, model: Model, sensor: Sensor) -> Sample:
     """A scan as evaluation prepares it."""
-    unknown = scan.intensity is None or not np.isfinite(sensor.intensity_std)
-    values = np.zeros(len(scan.points), np.float32) if unknown else scan.intensity
-    assert values is not None  # noqa: S101  it is known
-    there = has_return(scan.points) & np.isfinite(values)
+    preparer = model.config.backbone.inputs()
+    plays_a_part = wants_intensity(preparer.channels) and (
+        np.isfinite(sensor.intensity_std) or not wants_statistics(preparer.channels)
+    )
+    values = scan.intensity if plays_a_part else None
+    there = has_return(scan.points)
+    if values is not None:
+        there &= np.isfinite(values)
     frame = Frame(
         frame_id="scan",
         sensor=sensor.name,
         points=scan.points[there],
-        intensity=values[there],
-        intensity_statistics=(0.0, 1.0)
-        if unknown
-        else (sensor.intensity_mean, sensor.intensity_std),
+        intensity=None if values is None else values[there],
+        intensity_statistics=(sensor.intensity_mean, sensor.intensity_std),
     )
     sampling = SamplingConfig(voxel_size=model.config.voxel_size, voxel_frame="lidar")
-    return scan_sample(frame, sampling, model.config.backbone.inputs())
+    return scan_sample(frame, sampling, preparer)
 
 
 def _made_scans() -> list[Scan]:

@@ -13,8 +13,10 @@ from lidistill.loading.config import Batches, DataConfig, TrainingFrames, sample
 from lidistill.loading.order import Key, StepPlan
 from lidistill.records import Batch, Sample
 from lidistill.samples.distillation import sample_rng
-from lidistill.samples.on_device import RawSample, build_sample, raw_sample
+from lidistill.samples.for_teachers import ONE_TEACHER, Wanted
+from lidistill.samples.on_device import build_sample, raw_sample
 from lidistill.samples.preparer import Preparer
+from lidistill.samples.raw import RawSample
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +32,7 @@ class DeviceSamples:
     preparer: Preparer
     seed: int
     load_images: bool
+    wanted: Wanted = ONE_TEACHER
     device: torch.device
 
     def read(self, epoch: int, index: int) -> tuple[Key, RawSample]:
@@ -40,6 +43,7 @@ class DeviceSamples:
             self.preparer,
             sample_rng(self.seed, epoch, index),
             load_images=self.load_images,
+            wanted=self.wanted,
         )
         return (epoch, index), raw
 
@@ -68,7 +72,9 @@ class DeviceSamples:
 
         def make(epoch: int, index: int) -> Sample:
             raw = first if (epoch, index) == key else self.read(epoch, index)[1]
-            return build_sample(raw, self.data.sampling, self.preparer, self.device)
+            return build_sample(
+                raw, self.data.sampling, self.preparer, self.device, wanted=self.wanted
+            )
 
         sample, left_out = first_made(make, plan.order, key, self.data.bad_frames)
         skipped += left_out

@@ -10,9 +10,10 @@ from lidistill.backbones import FORMER_KEYS, BackboneConfig
 from lidistill.config import Config, MayChange, MayMove
 from lidistill.distill.heads import HeadConfig, LinearHeadConfig
 from lidistill.distill.losses import LossForm
+from lidistill.distill.teacher_config import OneTeacherConfig, TeachersConfig, by_name
 from lidistill.loading.config import FORMER_KEYS as FORMER_DATA_KEYS
 from lidistill.loading.config import DataConfig
-from lidistill.teachers import TeacherConfig
+from lidistill.loading.mixture import Concatenation
 from lidistill.training.config import RunRecipe
 from lidistill.training.optimizer import OptimizerConfig
 from lidistill.training.schedules import CosineSchedule, Schedule
@@ -24,6 +25,9 @@ class TargetConfig(Config):
     center_batches: Annotated[int, Field(ge=0)] = 0
     """Subtract the mean feature, learned from the first so many forward passes; 0 leaves the
     features raw."""
+    spread_batches: Annotated[int, Field(ge=1)] = 50
+    """Of several teachers: the spread of each is learned from the first so many forward passes;
+    from the first ``center_batches`` where these are not 0."""
     class_token: Annotated[float, Field(ge=0)] = 0.0
     """Weight of matching an image's class token with the mean feature of its points, by a head of
     its own; 0: where the teacher gives one, it is part of the feature of each pixel."""
@@ -49,7 +53,8 @@ class PretrainRecipe(RunRecipe):
     init: MayMove[Path | None] = None
     """Run whose weights to start with, for example that of `lidistill import-checkpoint`; random
     where None. A run that goes on no longer needs it."""
-    teacher: TeacherConfig
+    teacher: TeachersConfig
+    """One teacher; or several, each under a name of its own, which its head keeps."""
     samples: MayChange[Literal["workers", "device"]] = "workers"
     """Where frames become samples: in the worker processes, or, where these cannot keep up with
     the GPUs, on the device. Samples are equal, but for the last bit of the radius and what the
@@ -63,6 +68,16 @@ class PretrainRecipe(RunRecipe):
     optimizer: OptimizerConfig = OptimizerConfig()
     schedule: Schedule = CosineSchedule(warmup_steps=3500)
     figures: MayChange[FiguresConfig] = FiguresConfig()
+
+    @property
+    def teachers(self) -> dict[str, OneTeacherConfig]:
+        """All teachers by name; one without a name is called ``ONE``."""
+        return by_name(self.teacher)
+
+    def build_data(self) -> Concatenation:
+        """The frames to learn from; where no teacher looks at images, they need none."""
+        kinds = {config.kind for config in self.teachers.values()}
+        return self.data.build(with_images=kinds != {"lidistill"})
 
     former: ClassVar[Mapping[str, str]] = {
         **FORMER_KEYS["pretrain"],

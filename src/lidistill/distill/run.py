@@ -6,18 +6,19 @@ from pathlib import Path
 
 import torch
 
+from lidistill.distill.asking import ImageTeaching, Teaching, teaching_of, wanted_by
 from lidistill.distill.device_samples import DeviceSamples
 from lidistill.distill.initial_weights import load_initial
+from lidistill.distill.lessons import num_counted
 from lidistill.distill.recipe import PretrainRecipe
-from lidistill.distill.step import build_distiller, features_at_pairs
+from lidistill.distill.step import Distiller, build_distiller
+from lidistill.distill.teacher_config import ONE
 from lidistill.distributed import processes as distributed
 from lidistill.loading.config import Batches, SampleMaker, sample_batches, step_plan
 from lidistill.loading.input_statistics import frames_seen, input_statistics
 from lidistill.loading.mixture import Concatenation
 from lidistill.loading.order import StepPlan
 from lidistill.samples.distillation import distillation_sample
-from lidistill.teachers import Teacher
-from lidistill.teachers.target_reader import TargetReader
 from lidistill.training.checkpoint import has_checkpoint
 from lidistill.training.config import Feed, Training
 from lidistill.training.loop import train
@@ -26,16 +27,29 @@ from lidistill.training.precision import log_paths, pick_device
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ingredients:
-    """What takes long to build, once for all parts of a run: its frames and its teacher."""
+    """What takes long to build, once for all parts of a run: its frames and its teachers."""
 
     recipe: PretrainRecipe
     device: torch.device
     dataset: Concatenation
     plan: StepPlan
     """Which frames every step sees."""
-    teacher: Teacher
-    reader: TargetReader
-    """The teacher at pixels of images on disk; with a cache, at those of a batch, too."""
+    teachings: dict[str, Teaching]
+    """The teachers, by name."""
+
+    @property
+    def of_images(self) -> dict[str, ImageTeaching]:
+        """The teachers that look at images."""
+        found = self.teachings.items()
+        return {name: one for name, one in found if isinstance(one, ImageTeaching)}
+
+    def build_distiller(self) -> Distiller:
+        """The student, with fresh weights; it knows its teachers."""
+        groups = {name: one.teacher.groups for name, one in self.teachings.items()}
+        distiller = build_distiller(self.recipe, groups)
+        for name, teaching in self.teachings.items():
+            distiller.lessons[name].teacher = teaching
+        return distiller
 
 
 def gather(recipe: PretrainRecipe, dataset: Concatenation | None = None) -> Ingredients:
@@ -48,23 +62,21 @@ def gather(recipe: PretrainRecipe, dataset: Concatenation | None = None) -> Ingr
     Raises:
         DatasetNotFoundError: If there is no frame.
         ConfigError: If the schedule does not fit a run of this length.
-        WeightsNotFoundError: If the teacher's weights are not there.
+        WeightsNotFoundError: If a teacher's weights are not there.
     """
     device = pick_device(recipe.device)
     distributed.join_group(device)
-    dataset = recipe.data.build() if dataset is None else dataset
+    dataset = recipe.build_data() if dataset is None else dataset
     plan = step_plan(
         recipe.data.order(dataset, recipe.seed), recipe.train.batch_size, recipe.train.micro_batch
     )
     recipe.check_length(plan.steps_per_epoch)
-    teacher = recipe.teacher.build().to(device)
     return Ingredients(
         recipe=recipe,
         device=device,
         dataset=dataset,
         plan=plan,
-        teacher=teacher,
-        reader=TargetReader(teacher, recipe.data.sampling, recipe.teacher_cache),
+        teachings={name: teaching_of(recipe, name, device) for name in recipe.teachers},
     )
 
 
@@ -83,27 +95,22 @@ def distil(run: Ingredients) -> Path:
     Returns:
         The last checkpoint.
     """
-    recipe, teacher = run.recipe, run.teacher
+    recipe, teachers = run.recipe, {name: one.teacher for name, one in run.teachings.items()}
     if distributed.is_first():
-        log_paths([teacher], run.device, recipe.train.precision)
-    distiller = build_distiller(recipe, teacher.groups)
-    uncached = functools.partial(features_at_pairs, teacher)
-    distiller.teacher = uncached if recipe.teacher_cache is None else run.reader
-    meta = input_statistics(recipe.data) | {
-        "teacher": teacher.name,
-        "frames": frames_seen(recipe.data, run.dataset),
-    }
+        log_paths(teachers.values(), run.device, recipe.train.precision)
+    distiller = run.build_distiller()
+    names = {name: teacher.name for name, teacher in teachers.items()}
+    meta = input_statistics(recipe.data) | {"frames": frames_seen(recipe.data, run.dataset)}
+    meta |= {"teacher": names[ONE]} if ONE in names else {"teachers": names}
     if recipe.init is not None and not has_checkpoint(recipe.output):
-        meta["init"] = load_initial(
-            distiller.backbone, distiller.head, run=recipe.init, teacher=teacher.name
-        )
+        meta["init"] = load_initial(distiller, run=recipe.init, teachers=names)
     return train(
         Training(
             module=distiller,
             feed=Feed(
                 batches=training_batches(run),
                 steps_per_epoch=run.plan.steps_per_epoch,
-                weight=lambda batch: len(batch.pairs),
+                weight=num_counted,
                 sources=lambda batch: batch.frame_ids,
                 source_word="frames",
             ),
@@ -119,6 +126,7 @@ def training_batches(run: Ingredients) -> Batches:
     """The batches of every step, with samples from where the recipe wants them made."""
     recipe = run.recipe
     preparer, load_images = recipe.backbone.inputs(), recipe.teacher_cache is None
+    wanted = wanted_by(run.teachings)
     if recipe.samples == "device":
         return DeviceSamples(
             dataset=run.dataset,
@@ -126,6 +134,7 @@ def training_batches(run: Ingredients) -> Batches:
             preparer=preparer,
             seed=recipe.seed,
             load_images=load_images,
+            wanted=wanted,
             device=run.device,
         ).batches(run.plan)
     make = functools.partial(
@@ -133,6 +142,7 @@ def training_batches(run: Ingredients) -> Batches:
         config=recipe.data.sampling,
         preparer=preparer,
         load_images=load_images,
+        wanted=wanted,
     )
     return sample_batches(
         SampleMaker(run.dataset, make, recipe.seed, recipe.data.corruption),

@@ -1,60 +1,47 @@
-"""One distillation step, from a batch to its loss: teacher, student, distance.
+"""One distillation step, from a batch to its loss: teachers, student, distance.
 
-Shape letters: M points, P pairs, V views; C student channels, T teacher channels, D of them
-compared at points, E by image.
+Shape letters: M points; C student channels.
 """
 
-from collections.abc import Callable
-from typing import TypeAlias
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
 from lidistill.backbones.base import Backbone
 from lidistill.distill.heads import Matching, build_head
-from lidistill.distill.losses import distillation_loss, mean_by_view
+from lidistill.distill.lessons import Lesson
 from lidistill.distill.recipe import PretrainRecipe
-from lidistill.distributed.all_reduce import sum_over_ranks
-from lidistill.errors import TrainingError
+from lidistill.distill.spread import TargetSpread
+from lidistill.distill.teacher_config import ONE
+from lidistill.errors import ConfigError
 from lidistill.records import Batch
-from lidistill.teachers import ChannelGroup, Teacher
+from lidistill.teachers import ChannelGroup
 from lidistill.teachers.centering import TargetCenter
-
-TeacherAtPairs: TypeAlias = Callable[[Batch], Tensor]
-"""(P, T) float32 features of the frozen teacher at the pairs of a batch, without gradient:
-``features_at_pairs``, or what a cache has of them."""
 
 
 class Distiller(nn.Module):
-    """Backbone and head under the distillation loss; all that is trained, and nothing else.
+    """Backbone and heads under the distillation loss; all that is trained, and nothing else.
+
+    Weights of a teacher without a name are called ``head``, ``center`` and ``class_head``; those
+    of several are in ``heads``, ``centers``, ``class_heads`` and ``spreads`` by its name.
 
     Args:
         backbone: The 3D network.
-        head: From its channels to those of the teacher that points are compared with.
-        center: Mean of the teacher's features, or None to leave them raw.
-        matching: Which channels of the teacher are compared with what.
-        class_head: From the backbone's channels to those that images are compared with.
+        lessons: What it learns from each teacher, by name.
     """
 
-    teacher: TeacherAtPairs
-    """Set before the first step; neither trained nor saved, so no submodule. What only looks at
-    the weights needs none."""
-
-    def __init__(
-        self,
-        backbone: Backbone,
-        head: nn.Module,
-        center: TargetCenter | None,
-        *,
-        matching: Matching,
-        class_head: nn.Module | None = None,
-    ) -> None:
+    def __init__(self, backbone: Backbone, lessons: Mapping[str, Lesson]) -> None:
         super().__init__()
         self.backbone = backbone
-        self.head = head
-        self.center = center
-        self.matching = matching
-        self.class_head = class_head
+        self.lessons = dict(lessons)
+        for part in ("head", "center", "class_head", "spread"):
+            modules = {name: getattr(one, part) for name, one in lessons.items()}
+            present = {name: module for name, module in modules.items() if module is not None}
+            if ONE in present:
+                self.add_module(part, present[ONE])
+            elif present:
+                self.add_module(f"{part}s", nn.ModuleDict(present))
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Loss and mean cosine over the pairs of a batch, and over its images.
@@ -64,83 +51,109 @@ class Distiller(nn.Module):
             cosine instead of the distance after HilDA (ECCV 2026), where the class token has a
             learned token of the student as its counterpart; here that is the mean over points.
         """
-        pairs = batch.pairs
-        assert pairs is not None  # noqa: S101  distillation samples always carry pairs
+        # The teachers, one after the other: what each says about the points (asking.py).
+        learning = self.training
+        targets = {
+            name: lesson.target(batch, learning=learning) for name, lesson in self.lessons.items()
+        }
 
-        # The teacher: features of the images, read at the pixels of the pairs (features_at_pairs).
-        target_PT = self.teacher(batch)
-        if self.center is not None:
-            if self.training:
-                self.center.update(target_PT, sum_over_ranks)
-            target_PT = self.center(target_PT)
-        target_PD, target_PE = self.matching.separate(target_PT)
-
-        # The student: features of all points, of which those of the pairs learn.
+        # The student: features of all points, of which those that a teacher sees learn.
         features_MC = self.backbone(batch)
-        features_PC = features_MC[pairs.point]
 
-        # The loss: how far the head's guess is from the teacher, by direction.
-        loss, cosine = distillation_loss(
-            self.head(features_PC),
-            target_PD,
-            widths=self.matching.widths(by_image=False),
-            form=self.matching.loss,
-        )
-        if self.class_head is None:
-            return {"loss": loss, "cosine": cosine}
+        # The loss: how far each head's guess is from its teacher, by direction.
+        parts = {
+            name: lesson.compare(features_MC, targets[name], learning=learning)
+            for name, lesson in self.lessons.items()
+        }
+        return next(iter(parts.values())) if len(parts) == 1 else self._mean(parts)
 
-        # Images weigh as many points as they show, so cutting a batch in parts changes nothing.
-        features_VC, count_V = mean_by_view(features_PC, pairs.view)
-        class_loss, class_cosine = distillation_loss(
-            self.class_head(features_VC),
-            mean_by_view(target_PE, pairs.view)[0],
-            widths=self.matching.widths(by_image=True),
-            form=self.matching.loss,
-            weight_P=count_V,
-        )
-        loss = loss + self.matching.class_token * class_loss
-        return {"loss": loss, "cosine": cosine, "class_cosine": class_cosine}
+    def _mean(self, parts: Mapping[str, dict[str, Tensor]]) -> dict[str, Tensor]:
+        """One loss of several: each in the unit of its spread, then in their mean unit again.
 
-
-def features_at_pairs(teacher: Teacher, batch: Batch) -> Tensor:
-    """(P, T) float32 features of a frozen teacher, read from maps of a batch's images at its pairs.
-
-    Raises:
-        TrainingError: If the batch has no images.
-    """
-    images, pairs = batch.images, batch.pairs
-    assert pairs is not None  # noqa: S101  distillation samples always carry pairs
-    if images is None:
-        msg = "a batch without images needs a teacher cache; set teacher_cache."
-        raise TrainingError(msg)
-    height, width = images.shape[-2:]
-    with torch.no_grad():
-        maps = teacher.maps(images)
-        return teacher.read(maps, pairs.view, pairs.uv, (height, width)).float()
+        ``(1/T) sum_t loss_t / d_t``, times the harmonic mean of all d_t, so that several copies of
+        a teacher are that teacher, gradients too, and one alone is divided by nothing.
+        """
+        spreads = {name: self.lessons[name].spread for name in parts}
+        units = {name: 1 / one.value for name, one in spreads.items() if one is not None}
+        losses = torch.stack([units[name] * part["loss"] for name, part in parts.items()])
+        mean = {"loss": losses.sum() / torch.stack(list(units.values())).sum()}
+        for measure in ("cosine", "class_cosine"):
+            found = [part[measure] for part in parts.values() if measure in part]
+            mean |= {measure: torch.stack(found).mean()} if found else {}
+        for name, part in parts.items():
+            mean |= {f"{measure}_{name}": value for measure, value in part.items()}
+            mean[f"spread_{name}"] = 1 / units[name]
+        return mean
 
 
-def build_distiller(recipe: PretrainRecipe, groups: tuple[ChannelGroup, ...]) -> Distiller:
+def build_distiller(
+    recipe: PretrainRecipe, groups: Mapping[str, tuple[ChannelGroup, ...]]
+) -> Distiller:
     """The networks of a recipe, with freshly drawn weights.
 
     Args:
         recipe: The run.
-        groups: What the teacher's channels are.
+        groups: What the channels of each teacher are, by its name.
 
     Raises:
-        ConfigError: If the teacher does not give what the recipe wants to match.
+        ConfigError: If a teacher does not give what the recipe wants to match.
     """
-    matching = Matching(
-        groups=groups,
-        per_layer=recipe.head.per_layer,
-        class_token=recipe.target.class_token,
-        loss=recipe.loss,
-    )
+    matchings = {name: matching_of(recipe, groups[name], name) for name in groups}
     torch.manual_seed(recipe.seed)
     backbone = recipe.backbone.build()
-    channels = backbone.num_channels
+    several = len(groups) > 1
+    lessons = {
+        name: _lesson(recipe, matching, backbone.num_channels, name if several else None)
+        for name, matching in matchings.items()
+    }
+    return Distiller(backbone, lessons)
+
+
+def matching_of(recipe: PretrainRecipe, groups: tuple[ChannelGroup, ...], name: str) -> Matching:
+    """How the channels of a teacher become targets in a run.
+
+    Args:
+        recipe: The run.
+        groups: What the channels are.
+        name: Of the teacher. Among several, those without a class token are left without.
+
+    Raises:
+        ConfigError: If it does not give what the recipe wants to match.
+    """
+    wanted = recipe.target.class_token
+    others = name != ONE and not any(group.whole_image for group in groups)
+    try:
+        return Matching(
+            groups=groups,
+            per_layer=recipe.head.per_layer,
+            class_token=0.0 if others else wanted,
+            loss=recipe.loss,
+        )
+    except ConfigError as error:
+        where = "" if name == ONE else f"teacher.{name}: "
+        raise ConfigError(f"{where}{error}") from error
+
+
+def _lesson(
+    recipe: PretrainRecipe, matching: Matching, channels: int, one_of: str | None
+) -> Lesson:
+    """The parts of a student for one teacher; its name where there are others."""
     head = build_head(recipe.head, channels, matching.widths(by_image=False))
     by_image = matching.widths(by_image=True)
     class_head = build_head(recipe.head, channels, by_image) if by_image else None
-    batches, num_channels = recipe.target.center_batches, sum(g.num_channels for g in groups)
-    center = TargetCenter(num_channels, num_batches=batches) if batches else None
-    return Distiller(backbone, head, center, matching=matching, class_head=class_head)
+    batches, width = recipe.target.center_batches, sum(g.num_channels for g in matching.groups)
+    spread = None
+    if one_of is not None:
+        spread = TargetSpread(
+            matching.widths(by_image=False),
+            form=matching.loss,
+            num_batches=batches or recipe.target.spread_batches,
+            name=one_of,
+        )
+    return Lesson(
+        matching=matching,
+        head=head,
+        center=TargetCenter(width, num_batches=batches) if batches else None,
+        class_head=class_head,
+        spread=spread,
+    )

@@ -6,7 +6,6 @@ same code.
 
 import contextlib
 import datetime
-import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, Literal, TypeAlias, TypeVar, cast
@@ -22,6 +21,7 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from lidistill.distributed.all_reduce import rank, sum_over_ranks, world_size
+from lidistill.distributed.launcher import launched_world_size
 from lidistill.distributed.rendezvous import fresh_part
 from lidistill.errors import ConfigError
 
@@ -60,16 +60,6 @@ def leave_group() -> None:
     """
     if dist.is_initialized():
         dist.destroy_process_group()
-
-
-def launched_rank() -> int:
-    """Number that torchrun gave this process, before and after it has joined the others."""
-    return int(os.environ.get("RANK", "0"))
-
-
-def launched_world_size() -> int:
-    """How many processes torchrun started."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def is_first() -> bool:

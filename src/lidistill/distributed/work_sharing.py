@@ -15,7 +15,7 @@ import torch.distributed as dist
 from torch.distributed.distributed_c10d import Store
 from torch.distributed.rendezvous import rendezvous
 
-from lidistill.distributed.processes import launched_world_size
+from lidistill.distributed.launcher import launched_world_size
 from lidistill.distributed.rendezvous import fresh_part
 
 T = TypeVar("T")

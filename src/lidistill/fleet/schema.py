@@ -22,6 +22,8 @@ class AboutIndex(Config):
     """C."""
     head_channels: int = 0
     """T; 0: no vectors in the teacher's space."""
+    teacher: str | None = None
+    """Whose space that is, where the run learned from several."""
     class_names: tuple[str, ...] = ()
     """That the run predicts."""
     run: str

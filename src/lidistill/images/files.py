@@ -58,6 +58,23 @@ def read_image(path: Path, size_hw: tuple[int, int] | None = None) -> NDArray[np
     return image
 
 
+def decode_image(content: bytes) -> NDArray[np.uint8]:
+    """(H, W, 3) RGB image from the bytes of a file of 8 bits a channel.
+
+    Raises:
+        FileFormatError: If they do not decode to the end, or hold more bits.
+    """
+    try:
+        image = decode(content)
+    except UNREADABLE as error:
+        msg = f"the image does not decode ({first_line(error)}); give a JPEG or PNG."
+        raise FileFormatError(msg) from error
+    if isinstance(image, DeepImage):
+        msg = "the image has more than 8 bits, so nobody knows what is white; convert it to 8 bits."
+        raise FileFormatError(msg)
+    return image
+
+
 def conversion_of(path: Path) -> str | None:
     """What ``read_image`` does to an image that has not 8 bits; None if it has.
 

@@ -3,29 +3,19 @@
 Shape letters: N points, H x W cells seen from above.
 """
 
-from typing import Annotated, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, FiniteFloat
 from scipy import ndimage
 
-from lidistill.config import Config
+from lidistill.instances.config import GroundConfig
 
 _WINDOWS: Final = (3, 5, 9, 17, 33)
 """Cells of each opening: with cells of half a metre objects up to 16 m wide are taken away."""
 _MAX_STEP: Final = 2.5  # metres, however wide the window
 _PIT: Final = 3  # cells; narrower holes that are deep are reflections from below the ground
 _DEPTH: Final = 0.5  # metres
-
-
-class GroundConfig(Config):
-    """How steep ground may be, and what lies on it."""
-
-    cell: Annotated[FiniteFloat, Field(gt=0, le=5)] = 0.5  # metres
-    slope: Annotated[FiniteFloat, Field(gt=0, le=2)] = 0.2  # metres up a metre
-    step: Annotated[FiniteFloat, Field(gt=0, le=2)] = 0.2  # metres; what is lower is ground
-    reach: Annotated[FiniteFloat, Field(gt=0, le=500)] = 100.0  # metres; farther points are left
 
 
 def height_over_ground(

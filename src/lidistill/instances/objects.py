@@ -4,28 +4,14 @@ Shape letters: N points, O objects, C channels.
 """
 
 from dataclasses import dataclass
-from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, FiniteFloat
 
-from lidistill.config import Config
+from lidistill.instances.config import DiscoveryConfig
 from lidistill.instances.density import density_clusters
-from lidistill.instances.ground import GroundConfig, height_over_ground
+from lidistill.instances.ground import height_over_ground
 from lidistill.instances.rectangle import Rectangle, smallest_rectangle
-
-
-class DiscoveryConfig(Config):
-    """What is dense enough to be an object, and small enough."""
-
-    ground: GroundConfig = GroundConfig()
-    radius: Annotated[FiniteFloat, Field(gt=0, le=10)] = 0.5  # metres between points of an object
-    near: Annotated[FiniteFloat, Field(gt=0, le=200)] = 20.0  # metres; beyond, the radius grows
-    min_neighbors: Annotated[int, Field(ge=1, le=1000)] = 4
-    min_points: Annotated[int, Field(ge=1)] = 20  # of an object
-    max_length: Annotated[FiniteFloat, Field(gt=0, le=1000)] = 15.0  # metres; longer: a building
-    min_height: Annotated[FiniteFloat, Field(ge=0, le=100)] = 0.3  # metres over the ground
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lidistill.records import Batch, Pairs, Sample
+from lidistill.records import Batch, ForTeachers, Pairs, Sample
 
 
 def collate(samples: list[Sample]) -> Batch:
@@ -30,7 +30,18 @@ def collate(samples: list[Sample]) -> Batch:
         images=images,
         image_paths=tuple(path for sample in samples for path in sample.image_paths),
         frame_ids=tuple(sample.frame_id for sample in samples),
+        for_teachers=_pack_for_teachers(samples, starts),
     )
+
+
+def _pack_for_teachers(samples: list[Sample], starts: list[int]) -> ForTeachers | None:
+    present = [one.for_teachers for one in samples if one.for_teachers is not None]
+    if not present:
+        return None
+    if len(present) != len(samples):
+        msg = f"only {len(present)} of {len(samples)} samples carry what teachers want"
+        raise ValueError(msg)
+    return type(present[0]).collate(present, starts)
 
 
 def _stack_all_or_none(name: str, tensors: list[Tensor | None]) -> Tensor | None:

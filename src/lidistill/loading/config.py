@@ -130,14 +130,19 @@ class DataConfig(TrainSetsConfig):
     miscalibration: Miscalibration | None = None
     """Wrong extrinsics, or late cameras, to see what they cost; None: as calibrated."""
 
-    def build(self) -> Concatenation:
+    def build(self, *, with_images: bool = True) -> Concatenation:
         """All sets as one; where images are optional, a frame must have one all the same.
+
+        Args:
+            with_images: False: nobody looks at images, and frames may be without.
 
         Raises:
             DatasetNotFoundError: If a frame has none and its set does not say ``missing: skip``.
             ConfigError: If a set is to be read without images.
         """
-        seen = tuple(_with_an_image(number, config) for number, config in enumerate(self.sets))
+        seen = self.sets
+        if with_images:
+            seen = tuple(_with_an_image(number, config) for number, config in enumerate(self.sets))
         exact, errors = (
             SetsConfig.build(self.model_copy(update={"sets": seen})),
             self.miscalibration,

@@ -1,6 +1,7 @@
 """What is wrong with a recipe, in words of its own keys instead of pydantic's."""
 
 from collections.abc import Iterator, Mapping
+from typing import Final
 
 from pydantic import BaseModel, ValidationError
 
@@ -8,6 +9,9 @@ from lidistill.config import reason_of
 from lidistill.errors import suggestion
 from lidistill.reading.names import shown
 from lidistill.recipes.kinds import models_below, models_tagged
+
+_FORM: Final = "form:"
+"""Begins the tags of unions whose members have no ``kind`` to tell them apart."""
 
 
 def explain(error: ValidationError, kinds: Mapping[str, type[BaseModel]]) -> str:
@@ -30,6 +34,8 @@ def explain(error: ValidationError, kinds: Mapping[str, type[BaseModel]]) -> str
         context = first["ctx"]
         names = [tag.strip(" '") for tag in context["expected_tags"].split(",")]
         return f"{where}: unknown kind {shown(context['tag'])}; {suggestion(context['tag'], names)}"
+    if first["type"] == "union_tag_not_found":
+        return f"{where}: no kind says what it is; found {shown(first['input'])}."
     message = reason_of(first["msg"])
     found = "" if first["type"] == "value_error" else f"; found {shown(first['input'])}"
     return f"{where or 'it'}: {message}{found}."
@@ -41,6 +47,8 @@ def _visible(
     """The keys of a location, without the tags of the unions it passes through."""
     models = [kinds[str(location[0])]] if location and location[0] in kinds else []
     for part in location[1:] if models else location:
+        if part == "[key]" or str(part).startswith(_FORM):
+            continue  # of a mapping, or of a value that has several forms
         following = models_below(models, part)
         if following is not None or isinstance(part, int):
             yield part
@@ -54,6 +62,7 @@ def _visible(
 def _known_keys(location: tuple[int | str, ...], kinds: Mapping[str, type[BaseModel]]) -> set[str]:
     models = [kinds[str(location[0])]] if location and location[0] in kinds else []
     for part in location[1:]:
-        if isinstance(part, str):
-            models = models_below(models, part) or models_tagged(models, part)
+        if isinstance(part, str) and not part.startswith(_FORM):
+            # A name that someone has given, such as a teacher's, leads to what it names.
+            models = models_below(models, part) or models_tagged(models, part) or models
     return {name for model in models for name in model.model_fields}

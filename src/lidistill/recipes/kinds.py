@@ -71,8 +71,14 @@ def _there(
             node = node[int(part)] if inside else None
         else:
             node = node.get(part) if isinstance(node, dict) else None
-            models = models_below(models, part) or []
+            # Below a name that someone has given, such as a teacher's, stands what it names.
+            below = models_below(models, part)
+            models = models if below is None and _named(node) else below or []
     return node, models
+
+
+def _named(node: Any) -> bool:
+    return isinstance(node, dict) and isinstance(node.get("kind"), str)
 
 
 def _shared(name: str, before: type[BaseModel], after: type[BaseModel]) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from lidistill.errors import ConfigError
-from lidistill.robustness.corruptions import KINDS, Kind
+from lidistill.robustness.scan import KINDS, Kind
 
 MIoU = Mapping[Kind, float]
 """Mean over the three severities, of each corruption."""

@@ -12,13 +12,11 @@ from lidistill.labels import LabelMap
 from lidistill.records import Frame
 from lidistill.robustness.corruptions import (
     CORRUPTIONS,
-    KINDS,
     NEED_LABELS,
     CorruptionConfig,
-    Kind,
     corrupted_by,
 )
-from lidistill.robustness.scan import SEVERITIES, Severity, corruption_rng
+from lidistill.robustness.scan import KINDS, SEVERITIES, Kind, Severity, corruption_rng
 from lidistill.robustness.shifts import ShiftConfig
 
 FrameChange: TypeAlias = Annotated[CorruptionConfig | ShiftConfig, Field(discriminator="kind")]

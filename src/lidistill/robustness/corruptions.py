@@ -1,7 +1,7 @@
 """The table of corruptions, and a frame as one of them leaves it."""
 
 from dataclasses import replace
-from typing import Final, Literal, TypeAlias, get_args
+from typing import Final
 
 import numpy as np
 
@@ -14,25 +14,13 @@ from lidistill.robustness.rings import beam_missing, cross_sensor
 from lidistill.robustness.scan import (
     CorruptedScan,
     Corruption,
+    Kind,
     Severity,
     corruption_rng,
 )
 from lidistill.robustness.snow import snow
 from lidistill.robustness.traits import clean_scan
 from lidistill.robustness.wet_ground import wet_ground
-
-Kind: TypeAlias = Literal[
-    "fog",
-    "wet_ground",
-    "snow",
-    "motion_blur",
-    "beam_missing",
-    "crosstalk",
-    "incomplete_echo",
-    "cross_sensor",
-]
-KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
-"""In the order of the benchmark's tables."""
 
 CORRUPTIONS: Final[dict[Kind, Corruption]] = {
     "fog": fog,

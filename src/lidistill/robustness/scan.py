@@ -1,4 +1,4 @@
-"""What a corruption takes and gives, and where its chance comes from.
+"""What corruptions are called, what they take and give, and where their chance comes from.
 
 Shape letters: N points before, M points after.
 """
@@ -14,6 +14,18 @@ from numpy.typing import NDArray
 from lidistill.errors import ConfigError
 from lidistill.labels import IGNORE
 
+Kind: TypeAlias = Literal[
+    "fog",
+    "wet_ground",
+    "snow",
+    "motion_blur",
+    "beam_missing",
+    "crosstalk",
+    "incomplete_echo",
+    "cross_sensor",
+]
+KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
+"""In the order of the benchmark's tables."""
 Severity: TypeAlias = Literal["light", "moderate", "heavy"]
 SEVERITIES: Final[tuple[Severity, ...]] = get_args(Severity)
 """From weak to strong."""

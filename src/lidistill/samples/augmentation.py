@@ -1,9 +1,9 @@
-"""From points to what a network is given: augmentation, field of view, input channels.
+"""From points to what a network is given: augmentation and field of view.
 
-Shape letters: N points, M of them, F channels. Points: metres in the lidar frame; angles: radians.
+Shape letters: N points, M of them. Points: metres in the lidar frame; angles: radians.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Final, Literal
 
@@ -12,13 +12,11 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from lidistill.config import Config
-from lidistill.samples.preparer import Channel, FieldOfView
+from lidistill.samples.preparer import FieldOfView
 
 _GOLDEN_RATIO: Final = (5**0.5 - 1) / 2  # its multiples spread over the unit interval
 _MAX_CENTRES: Final = 16
 CROP_MARGIN: Final = 1e-4  # metres that points must lie further inside a field of view
-SPATIAL: Final = {"x": 0, "y": 1, "z": 2, "radius": 3}
-"""Column of each channel in those that augmentation gives."""
 
 
 def rotate(
@@ -170,30 +168,3 @@ def crop_mask(coords: NDArray[np.floating], view: FieldOfView) -> NDArray[np.boo
         inside &= column > np.float64(low + CROP_MARGIN)
         inside &= column < np.float64(high - CROP_MARGIN)
     return inside
-
-
-def wants_intensity(channels: Sequence[Channel]) -> bool:
-    """Whether a sensor's intensity and its statistics are needed at all."""
-    return "intensity" in channels
-
-
-def stack_channels(
-    channels: Sequence[Channel],
-    intensity: NDArray[np.floating] | None,
-    spatial: NDArray[np.floating],
-) -> NDArray[np.float32]:
-    """(M, F) float32 channels in the order in which they are asked for.
-
-    Args:
-        channels: Names.
-        intensity: (M,) standardised; None where no channel is intensity.
-        spatial: (M, 4) x, y, z and radius, metres.
-    """
-    stacked = np.empty((len(spatial), len(channels)), dtype=np.float32)
-    for column, name in enumerate(channels):
-        if name == "intensity":
-            assert intensity is not None  # noqa: S101  made where it is wanted
-            stacked[:, column] = intensity
-        else:
-            stacked[:, column] = spatial[:, SPATIAL[name]]
-    return stacked

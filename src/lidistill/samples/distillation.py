@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
@@ -21,13 +20,12 @@ from lidistill.samples.augmentation import (
     Augmentation,
     AugmentationConfig,
     centres,
-    crop_mask,
     limit_to_nearest,
-    stack_channels,
-    wants_intensity,
 )
-from lidistill.samples.intensity import standardised
-from lidistill.samples.pairing import PixelPairs, gather_pairs, pair_view, without
+from lidistill.samples.describe import crop_and_describe
+from lidistill.samples.for_teachers import ONE_TEACHER, Wanted
+from lidistill.samples.further import sample_without_pairs, with_networks, with_sizes
+from lidistill.samples.pairing import PixelPairs, gather_pairs, pair_view, unoccluded, without
 from lidistill.samples.preparer import Preparer
 from lidistill.samples.voxels import VoxelFrame, finite_points, voxel_subset
 
@@ -39,6 +37,7 @@ class SamplingConfig(Config):
     voxel_frame: VoxelFrame = "lidar"
     cameras: Literal["one", "all"] = "one"  # one: drawn at random for every sample
     points: Literal["paired", "all"] = "paired"  # paired: only those some chosen camera sees
+    occluded: Literal["keep", "drop"] = "keep"  # pairs of points behind what their camera sees
     max_points: Annotated[int, Field(ge=1, le=10**7)] = 20_000  # in training
     image_size_hw: Size = (224, 448)
     antialias: bool = False
@@ -51,10 +50,17 @@ class SamplingConfig(Config):
         size, counted_in = self.voxel_size, self.voxel_frame
         return voxel_subset(frame, voxel_size=size, voxel_frame=counted_in, permutation=permutation)
 
-    def read_images(self, views: Sequence[CameraView]) -> Tensor:
-        """(V, 3, H, W) uint8 images of some views, as the teacher sees them."""
+    def pairs(
+        self, points: NDArray[np.floating], view: CameraView, hidden: NDArray[np.bool_] | None
+    ) -> PixelPairs:
+        """Pairs of (N, 3) points and an image, but for those of (N,) points that none shows."""
+        found = without(pair_view(points, view, self.image_size_hw), hidden)
+        return found if self.occluded == "keep" else unoccluded(found, points, view)
+
+    def read_images(self, views: Sequence[CameraView], sizes: Sequence[Size]) -> dict[Size, Tensor]:
+        """(V, 3, H, W) uint8 images of some views in each size; each is decoded once."""
         images = [read_image(view.image_path, view.size_hw) for view in views]
-        return resize_all(images, self.image_size_hw, antialias=self.antialias)
+        return {size: resize_all(images, size, antialias=self.antialias) for size in sizes}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,11 +105,13 @@ def distillation_sample(
     rng: np.random.Generator,
     *,
     load_images: bool = True,
+    wanted: Wanted = ONE_TEACHER,
 ) -> Sample:
     """Sample with pairs of points and pixels.
 
     Cameras are tried in a random order; the first that sees a point inside the field of view is
-    taken, or every one that does with ``cameras="all"``.
+    taken, or every one that does with ``cameras="all"``. Where 3D networks alone teach there are no
+    pairs, and every point counts.
 
     Args:
         frame: Scan with at least one view.
@@ -111,26 +119,41 @@ def distillation_sample(
         preparer: Of the backbone: its channels, field of view and inputs.
         rng: All chance comes from here; see ``sample_rng``.
         load_images: Whether to read the images; cached teacher features need none.
+        wanted: What the run's teachers want.
 
     Raises:
         FileFormatError: If no camera sees a point, or an image does not decode.
     """
     draws = draw(frame, config, rng)
     kept = config.voxels(frame, draws.permutation)
+    if not wanted.pairs:
+        alone = sample_without_pairs(
+            frame,
+            kept,
+            preparer,
+            max_points=config.max_points,
+            centre=draws.centre,
+            augmentation=draws.augmentation,
+        )
+        return with_networks(alone, frame, draws.augmentation, wanted)
     points = frame.points.take(kept, axis=0)  # faster than brackets
     hidden = None if frame.added is None else frame.added[kept]
     for choice in draws.camera_choices(config):
         views = tuple(frame.views[view] for view in choice)
-        pixels = [without(pair_view(points, v, config.image_size_hw), hidden) for v in views]
+        pixels = [config.pairs(points, view, hidden) for view in views]
         sample = sample_from_pairs(
             frame, kept, pixels, views, config=config, preparer=preparer, draws=draws
         )
         if sample is not None:
-            if not load_images:
-                return sample
             view_of = {view.image_path: view for view in views}
             used = [view_of[path] for path in sample.image_paths]
-            return replace(sample, images=config.read_images(used))
+            sizes = wanted.image_sizes(config.image_size_hw) if load_images else ()
+            images = config.read_images(used, sizes) if sizes else {}
+            sample = replace(sample, images=images.get(config.image_size_hw))
+            if not wanted.more:
+                return sample
+            sample = with_sizes(sample, frame, kept, used, images, wanted)
+            return with_networks(sample, frame, draws.augmentation, wanted)
     raise nothing_paired(frame.frame_id, len(points), frame.views)
 
 
@@ -195,31 +218,3 @@ def sample_from_pairs(
         if len(chosen) == len(candidates):
             break
     return None
-
-
-def crop_and_describe(
-    frame: Frame,
-    chosen: NDArray[np.int64],
-    augmentation: Augmentation,
-    preparer: Preparer,
-) -> tuple[Sample, NDArray[np.bool_]]:
-    """Sample of (C,) chosen points inside the field of view, and (C,) which of them those are.
-
-    Augmented, with features, labels and the backbone's inputs; without images and pairs.
-    """
-    augmented = augmentation.apply(frame.points.take(chosen, axis=0))
-    places = np.flatnonzero(inside := crop_mask(augmented.coords, preparer.field_of_view))
-    source, coords = chosen[places], augmented.coords.take(places, axis=0)
-    intensity = standardised(frame, source) if wants_intensity(preparer.channels) else None
-    spatial = augmented.channels.take(places, axis=0)
-    features = stack_channels(preparer.channels, intensity, spatial)
-    labels = None if frame.labels is None else torch.from_numpy(frame.labels[source]).long()
-    sample = Sample(
-        frame_id=frame.frame_id,
-        coords=torch.from_numpy(coords.astype(np.float32, copy=False)),
-        features=torch.from_numpy(features),
-        inputs=preparer.prepare(coords, features),
-        source=torch.from_numpy(source),
-        labels=labels,
-    )
-    return sample, inside

@@ -12,7 +12,8 @@ from lidistill.errors import DatasetNotFoundError, FileFormatError
 from lidistill.labels import IGNORE
 from lidistill.records import Frame, Sample
 from lidistill.samples.augmentation import Augmentation, centres, limit_to_nearest
-from lidistill.samples.distillation import SamplingConfig, crop_and_describe, draw
+from lidistill.samples.describe import crop_and_describe
+from lidistill.samples.distillation import SamplingConfig, draw
 from lidistill.samples.nearest import nearest_index
 from lidistill.samples.preparer import Preparer
 from lidistill.samples.voxels import finite_points

@@ -10,13 +10,15 @@ import torch
 from numpy.typing import NDArray
 
 from lidistill.compiled import compiled_exactly, compiling
-from lidistill.projection import Projection, project
+from lidistill.geometry import transform_points
+from lidistill.projection import Projection, distort, project
 from lidistill.records import CameraView, Pairs
+from lidistill.samples.visibility import visible_points
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PixelPairs:
-    """Points that a camera sees, and where; there is no occlusion test."""
+    """Points that fall into an image, and where; ``unoccluded`` tells which of them it shows."""
 
     index: NDArray[np.int64]
     """(P,) index of each point, increasing."""
@@ -41,10 +43,37 @@ def pair_view(
 
 def without(pairs: PixelPairs, hidden: NDArray[np.bool_] | None) -> PixelPairs:
     """Pairs but for those of points that no image shows; (N,) which, None: each is shown."""
-    if hidden is None:
-        return pairs
-    shown = ~hidden[pairs.index]
-    return PixelPairs(index=pairs.index[shown], uv=pairs.uv[shown])
+    return pairs if hidden is None else _some(pairs, ~hidden[pairs.index])
+
+
+def unoccluded(pairs: PixelPairs, points: NDArray[np.floating], view: CameraView) -> PixelPairs:
+    """Pairs whose point the camera can see past the others of these pairs.
+
+    Args:
+        pairs: Of the points and the view.
+        points: (N, 3) lidar frame, metres.
+        view: The camera.
+
+    See ``visibility.visible_points``, which judges.
+    """
+    lens = view.distortion
+    if lens is None and compiling():
+        uv, depth = np.empty((len(pairs.index), 2)), np.empty(len(pairs.index))
+        T, K = (np.ascontiguousarray(m, dtype=np.float64) for m in (view.T_cam_lidar, view.K))
+        _exact_places(np.ascontiguousarray(points), pairs.index, T, K, uv, depth)
+    else:
+        camera = transform_points(view.T_cam_lidar, points[pairs.index])
+        depth = camera[:, 2]
+        ideal = camera[:, :2] / depth[:, None]
+        bent = ideal if lens is None else distort(ideal, lens).xy
+        uv = bent @ view.K[:2, :2].T + view.K[:2, 2]
+    focal_px = float(view.K[1, 1])
+    return _some(pairs, visible_points(uv, depth, view.size_hw, focal_px=focal_px))
+
+
+def _some(pairs: PixelPairs, kept: NDArray[np.bool_]) -> PixelPairs:
+    rows = np.flatnonzero(kept)  # with take faster than brackets
+    return PixelPairs(index=pairs.index.take(rows), uv=pairs.uv.take(rows, axis=0))
 
 
 def pair_by_numpy(
@@ -88,6 +117,26 @@ def _pair_compiled(
         uv,
     )
     return PixelPairs(index=index[:count].copy(), uv=uv[:count].copy())
+
+
+@compiled_exactly
+def _exact_places(
+    points: NDArray[np.floating],
+    index: NDArray[np.int64],
+    T: NDArray[np.float64],
+    K: NDArray[np.float64],
+    uv: NDArray[np.float64],
+    depth: NDArray[np.float64],
+) -> None:
+    """Write (P, 2) column and row in the stored image, and (P,) depth, of points in front of it."""
+    for pair in range(len(index)):
+        x, y, z = points[index[pair]]
+        ahead = T[2, 0] * x + T[2, 1] * y + T[2, 2] * z + T[2, 3]
+        right = (T[0, 0] * x + T[0, 1] * y + T[0, 2] * z + T[0, 3]) / ahead
+        down = (T[1, 0] * x + T[1, 1] * y + T[1, 2] * z + T[1, 3]) / ahead
+        uv[pair, 0] = K[0, 0] * right + K[0, 1] * down + K[0, 2]
+        uv[pair, 1] = K[1, 0] * right + K[1, 1] * down + K[1, 2]
+        depth[pair] = ahead
 
 
 @compiled_exactly

@@ -9,10 +9,12 @@ from torch import Tensor
 
 from lidistill.records import Inputs
 
-Channel: TypeAlias = Literal["intensity", "x", "y", "z", "radius"]
-"""An input channel: standardised intensity, coordinates and distance from the sensor in metres."""
+Channel: TypeAlias = Literal["intensity", "x", "y", "z", "radius", "height", "intensity_rank"]
+"""An input channel: intensity, standardised by its sensor's statistics; coordinates and distance
+from the sensor, metres; height over the ground around the point, metres (``ground.py``); rank of
+the intensity in its scan (``intensity.ranked``)."""
 CHANNELS: tuple[Channel, ...] = ("intensity", "x", "y", "z", "radius")
-"""All that there are, in the order of the published networks."""
+"""Those of the published networks, in their order."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

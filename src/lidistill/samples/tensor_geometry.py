@@ -5,7 +5,7 @@ The NumPy versions, named beside each, are the definition; the integers are the 
 Shape letters: N points of a cloud, M points of a sample, F channels, P pairs.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -14,8 +14,10 @@ from torch import Tensor
 
 from lidistill.projection import bend
 from lidistill.records import CameraView, Pairs
-from lidistill.samples.augmentation import CROP_MARGIN, SPATIAL, Augmentation
+from lidistill.samples.augmentation import CROP_MARGIN, Augmentation
+from lidistill.samples.channels import SPATIAL
 from lidistill.samples.preparer import Channel, FieldOfView
+from lidistill.samples.visibility import visible_on_device
 
 
 def nearest_to(points: Tensor, centre: int, max_points: int) -> Tensor:
@@ -68,13 +70,12 @@ def crop_tensor(coords: Tensor, view: FieldOfView) -> Tensor:
     return ((position > low) & (position < high)).all(1)
 
 
-def stack_tensors(channels: Sequence[Channel], intensity: Tensor | None, spatial: Tensor) -> Tensor:
+def stack_tensors(
+    channels: Sequence[Channel], values: Mapping[Channel, Tensor], spatial: Tensor
+) -> Tensor:
     """``stack_channels`` of tensors, on their device."""
-    columns = []
-    for name in channels:
-        column = intensity if name == "intensity" else spatial[:, SPATIAL[name]]
-        assert column is not None  # noqa: S101  made where it is wanted
-        columns.append(column)
+    places = [(name, SPATIAL.get(name)) for name in channels]
+    columns = [values[name] if place is None else spatial[:, place] for name, place in places]
     return torch.stack(columns, dim=1)
 
 
@@ -91,6 +92,26 @@ def pair_on_device(
     Returns:
         (P,) int64 index of each point, increasing; (P, 2) float32 pixel in the resized image.
     """
+    index, uv, _ = _project_on_device(points, view)
+    factor = _float64(np.array(size_hw[::-1]) / np.array(view.size_hw[::-1]), points.device)
+    return index, torch.floor(torch.floor(uv) * factor).float()
+
+
+def unoccluded_on_device(points: Tensor, view: CameraView) -> Tensor:
+    """(N,) which of some points in an image it shows: ``pairing.unoccluded``.
+
+    Args:
+        points: (N, 3) lidar frame, metres.
+        view: The camera.
+    """
+    index, uv, depth = _project_on_device(points, view)
+    shown = torch.zeros(len(points), dtype=torch.bool, device=points.device)
+    shown[index] = visible_on_device(uv, depth, view.size_hw, focal_px=float(view.K[1, 1]))
+    return shown
+
+
+def _project_on_device(points: Tensor, view: CameraView) -> tuple[Tensor, Tensor, Tensor]:
+    """(P,) indices of the points in an image, (P, 2) exact pixels of the stored one, (P,) depth."""
     device = points.device
     T, K = _float64(view.T_cam_lidar, device), _float64(view.K, device)
     camera = points.double() @ T[:3, :3].t() + T[:3, 3]
@@ -102,11 +123,9 @@ def pair_on_device(
         x, y, monotone = bend(xy[:, 0], xy[:, 1], view.distortion.tolist())
         index, xy = index[monotone], torch.stack([x, y], 1)[monotone]
     uv = xy @ K[:2, :2].t() + K[:2, 2]
-    stored_hw, border = np.array(view.size_hw, dtype=np.float64), view.border_px
-    upper = _float64(stored_hw[::-1] - border, device)
+    upper = _float64(np.array(view.size_hw[::-1], dtype=np.float64) - view.border_px, device)
     inside = ((uv > 0) & (uv < upper)).all(1)
-    factor = _float64(np.array(size_hw[::-1]) / stored_hw[::-1], device)
-    return index[inside], torch.floor(torch.floor(uv[inside]) * factor).float()
+    return index[inside], uv[inside], depth[index[inside]]
 
 
 def gather_on_device(

@@ -10,8 +10,12 @@ import math
 from typing import Final
 
 import numpy as np
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from scipy.ndimage import minimum_filter
+from torch import Tensor
+
+from lidistill.compiled import compiled_exactly, compiling
 
 CELL: Final = math.radians(0.4)
 """Side of a cell, as the camera sees it; three of them span the rows of a lidar of 32 beams."""
@@ -52,13 +56,72 @@ def visible_points(
     if not len(uv):
         return np.zeros(0, dtype=bool)
     side = max(1.0, focal_px * cell)
-    columns, rows = (math.ceil(length / side) for length in size_hw[::-1])
-    column = np.clip((uv[:, 0] / side).astype(np.int64), 0, columns - 1)
-    row = np.clip((uv[:, 1] / side).astype(np.int64), 0, rows - 1)
-    place = row * columns + column
+    grid = (math.ceil(size_hw[0] / side), math.ceil(size_hw[1] / side))
+    wide = np.ascontiguousarray(uv, dtype=np.float64), np.ascontiguousarray(depth, dtype=np.float64)
+    judge = _judge_compiled if compiling() else _judge
+    return judge(*wide, side, grid, 2 * side / focal_px / nearest_ground, margin)
+
+
+def _judge(
+    uv: NDArray[np.float64],
+    depth: NDArray[np.float64],
+    side: float,
+    grid: tuple[int, int],
+    slope: float,
+    margin: float,
+) -> NDArray[np.bool_]:
+    """(P,) verdicts on points, by cells of so many pixels, of a grid of rows and columns."""
+    rows, columns = grid
+    column, row = (uv / side).astype(np.int64).T
+    place = np.clip(row, 0, rows - 1) * columns + np.clip(column, 0, columns - 1)
     nearest = np.full(rows * columns, np.inf)
     np.minimum.at(nearest, place, depth)
-    around = minimum_filter(nearest.reshape(rows, columns), size=3, mode="nearest").ravel()
-    front = around[place]
-    on_one_plane = 1 / front - 1 / depth <= 2 * side / focal_px / nearest_ground
-    return np.asarray(on_one_plane | (depth <= front + margin))
+    front = minimum_filter(nearest.reshape(grid), size=3, mode="nearest").ravel()[place]
+    # The difference of both inverses, times their product.
+    return np.asarray((depth - front <= slope * front * depth) | (depth <= front + margin))
+
+
+@compiled_exactly
+def _judge_compiled(
+    uv: NDArray[np.float64],
+    depth: NDArray[np.float64],
+    side: float,
+    grid: tuple[int, int],
+    slope: float,
+    margin: float,
+) -> NDArray[np.bool_]:
+    """See ``_judge``; a border of empty cells saves asking where the image ends."""
+    rows, columns = grid
+    nearest = np.full((rows + 2, columns + 2), np.inf)
+    places = np.empty((len(depth), 2), dtype=np.int32)
+    for point in range(len(depth)):
+        row = min(max(int(uv[point, 1] / side), 0), rows - 1)
+        column = min(max(int(uv[point, 0] / side), 0), columns - 1)
+        places[point, 0], places[point, 1] = row, column
+        nearest[row + 1, column + 1] = min(nearest[row + 1, column + 1], depth[point])
+    across = np.empty((rows + 2, columns))
+    for row in range(rows + 2):
+        for column in range(columns):
+            left, right = nearest[row, column], nearest[row, column + 2]
+            across[row, column] = min(left, right, nearest[row, column + 1])
+    seen = np.empty(len(depth), dtype=np.bool_)
+    for point in range(len(depth)):
+        row, column, own = places[point, 0], places[point, 1], depth[point]
+        front = min(across[row, column], across[row + 1, column], across[row + 2, column])
+        seen[point] = own - front <= slope * front * own or own <= front + margin
+    return seen
+
+
+def visible_on_device(
+    uv: Tensor, depth: Tensor, size_hw: tuple[int, int], *, focal_px: float
+) -> Tensor:
+    """(P,) ``visible_points`` of float64 tensors, on their device."""
+    side = max(1.0, focal_px * CELL)
+    rows, columns = (math.ceil(length / side) for length in size_hw)
+    column, row = (uv / side).long().unbind(1)
+    place = row.clamp(0, rows - 1) * columns + column.clamp(0, columns - 1)
+    nearest = depth.new_full((rows * columns,), math.inf).scatter_reduce(0, place, depth, "amin")
+    around = -F.max_pool2d(-nearest.view(1, rows, columns), kernel_size=3, stride=1, padding=1)
+    front = around.flatten()[place]
+    slope = 2 * side / focal_px / NEAREST_GROUND
+    return (depth - front <= slope * front * depth) | (depth <= front + MARGIN)

@@ -96,6 +96,8 @@ class TeacherEncoder:
         total = torch.zeros(len(points), self.num_channels)
         count = torch.zeros(len(points))
         for view in frame.views:
+            if not self._reader.sees(view.name):
+                continue
             pairs = pair_view(points, view, self._reader.size_hw)
             where = torch.from_numpy(pairs.index)
             pixels = torch.from_numpy(pairs.uv.astype(np.float32)).to(self._device)

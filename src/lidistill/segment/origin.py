@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import torch
 from pydantic import TypeAdapter, ValidationError
@@ -13,23 +13,23 @@ from lidistill.atomic_write import sha256
 from lidistill.backbones import BackboneConfig, changed
 from lidistill.backbones.base import Backbone
 from lidistill.config import reason_of
-from lidistill.errors import CheckpointError, ConfigError
-from lidistill.reading.names import shown
+from lidistill.errors import CheckpointError, ConfigError, unknown_name
 from lidistill.samples.distillation import SamplingConfig
 from lidistill.samples.preparer import Preparer
 from lidistill.segment.encoders import BackboneEncoder, Encoder, InputEncoder, TeacherEncoder
 from lidistill.teachers import TeacherConfig
+from lidistill.teachers.precision import for_run
 from lidistill.teachers.target_reader import TargetReader
 from lidistill.training.checkpoint import Checkpoint, load_checkpoint, newest_checkpoint
 from lidistill.training.checkpoint_record import WEIGHTS
+from lidistill.training.config import TrainConfig
 from lidistill.training.fitting import (
     backbone_weights,
     build_fitting,
     load_weights,
     part_of,
+    stored_config,
 )
-
-T = TypeVar("T")
 
 _DIGEST = "weights "
 
@@ -50,9 +50,13 @@ class OriginRecipe(Protocol):
     @property
     def teacher(self) -> TeacherConfig | None: ...  # noqa: D102
     @property
+    def teacher_name(self) -> str | None: ...  # noqa: D102
+    @property
     def teacher_cache(self) -> Path | None: ...  # noqa: D102
     @property
     def sampling(self) -> SamplingConfig: ...  # noqa: D102
+    @property
+    def train(self) -> TrainConfig: ...  # noqa: D102
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,7 +188,38 @@ def _teacher_config(recipe: OriginRecipe, checkpoint: Checkpoint | None) -> Teac
     if recipe.teacher is not None or stored is None:
         return recipe.teacher
     assert checkpoint is not None  # noqa: S101  it holds what is stored
-    return stored_teacher(stored, checkpoint)
+    if "kind" not in stored:  # several, by name
+        stored = _one_of(stored, recipe, checkpoint)
+    elif recipe.teacher_name is not None:
+        msg = f"{checkpoint.path} learned from one teacher, without a name; leave out teacher_name."
+        raise ConfigError(msg)
+    if stored is not None and stored.get("kind") == "lidistill":
+        if recipe.features != "teacher":
+            return None
+        msg = (
+            f"the teacher of {checkpoint.path} is the network of {stored.get('run')}; probe that "
+            "run itself: checkpoint=THAT features=backbone."
+        )
+        raise ConfigError(msg)
+    return None if stored is None else stored_teacher(stored, checkpoint)
+
+
+def _one_of(
+    stored: dict[str, Any], recipe: OriginRecipe, checkpoint: Checkpoint
+) -> dict[str, Any] | None:
+    """The one of several teachers that a recipe names; None where it has no use for one."""
+    if recipe.features != "teacher":
+        return None
+    if recipe.teacher_name is None:
+        msg = (
+            f"{checkpoint.path} learned from several teachers ({', '.join(stored)}); say whose "
+            "features are probed: teacher_name=NAME."
+        )
+        raise ConfigError(msg)
+    if recipe.teacher_name not in stored:
+        raise unknown_name("teacher", recipe.teacher_name, stored)
+    one: dict[str, Any] = stored[recipe.teacher_name]
+    return one
 
 
 def stored_backbone(values: object, checkpoint: Checkpoint) -> BackboneConfig:
@@ -193,7 +228,7 @@ def stored_backbone(values: object, checkpoint: Checkpoint) -> BackboneConfig:
     Raises:
         CheckpointError: If it is none.
     """
-    return _network(TypeAdapter(BackboneConfig), values, checkpoint, "backbone")
+    return stored_config(TypeAdapter(BackboneConfig), values, checkpoint, "backbone")
 
 
 def changed_backbone(config: BackboneConfig, changes: dict[str, Any]) -> BackboneConfig:
@@ -220,20 +255,7 @@ def stored_teacher(values: object, checkpoint: Checkpoint) -> TeacherConfig:
     Raises:
         CheckpointError: If it is none.
     """
-    return _network(TypeAdapter(TeacherConfig), values, checkpoint, "teacher")
-
-
-def _network(form: TypeAdapter[T], values: object, checkpoint: Checkpoint, what: str) -> T:
-    try:
-        return form.validate_python(values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, (what, *first["loc"])))
-        msg = (
-            f"{checkpoint.path} says what is no network of this lidistill: {shown(where)}: "
-            f"{reason_of(first['msg'])[:200]}. Use a checkpoint as lidistill wrote it."
-        )
-        raise CheckpointError(msg) from error
+    return stored_config(TypeAdapter(TeacherConfig), values, checkpoint, "teacher")
 
 
 def _teacher_encoder(
@@ -242,7 +264,8 @@ def _teacher_encoder(
     if config is None:
         msg = "which teacher? Give checkpoint=RUN, or a teacher in the recipe."
         raise ConfigError(msg)
-    reader = TargetReader(config.build().to(device), recipe.sampling, recipe.teacher_cache)
+    teacher = for_run(config, device, recipe.train.precision).build().to(device)
+    reader = TargetReader(teacher, recipe.sampling, recipe.teacher_cache, settings=config)
     return TeacherEncoder(reader, device)
 
 

@@ -76,6 +76,8 @@ class ProbeRecipe(_LabelRecipe):
     features: Literal["backbone", "random", "input", "teacher"] = "backbone"
     """What the probe stands on: the checkpoint's backbone, the same network with random weights,
     the input channels, or the checkpoint's teacher read at the points."""
+    teacher_name: str | None = None
+    """Which teacher of a checkpoint that learned from several."""
     teacher: TeacherConfig | None = None
     """Teacher where no checkpoint says it."""
     teacher_cache: MayMove[Path | None] = None
@@ -127,6 +129,11 @@ class FinetuneRecipe(_LabelRecipe):
 
     @property
     def teacher(self) -> None:
+        """Labels teach."""
+        return None
+
+    @property
+    def teacher_name(self) -> None:
         """Labels teach."""
         return None
 

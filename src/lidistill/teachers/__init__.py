@@ -1,26 +1,25 @@
-"""Frozen 2D networks that give one feature per pixel."""
+"""Frozen 2D networks that give one feature per pixel.
 
-from typing import Annotated, TypeAlias
+What is behind these names is imported when it is first asked for: the list of teachers
+(``table``) is there without the seconds that PyTorch takes.
+"""
 
-from pydantic import Field
+import importlib
+from typing import TYPE_CHECKING, Any
 
-from lidistill.teachers.base import (
-    ChannelGroup,
-    FrozenTeacher,
-    Teacher,
-    TeacherMaps,
-    read_maps,
-)
-from lidistill.teachers.cache import FeatureCache
-from lidistill.teachers.centering import TargetCenter
-from lidistill.teachers.pyramid import PyramidTeacherConfig
-from lidistill.teachers.vit import VitTeacherConfig
-
-TEACHERS = {"vit": VitTeacherConfig, "efficientnet-lite2": PyramidTeacherConfig}
-"""Configuration of each kind of teacher."""
-TeacherConfig: TypeAlias = Annotated[
-    VitTeacherConfig | PyramidTeacherConfig, Field(discriminator="kind")
-]
+if TYPE_CHECKING:
+    from lidistill.teachers.base import (
+        ChannelGroup,
+        FrozenTeacher,
+        Teacher,
+        TeacherMaps,
+        read_maps,
+    )
+    from lidistill.teachers.cache import FeatureCache
+    from lidistill.teachers.centering import TargetCenter
+    from lidistill.teachers.kinds import TEACHERS, TeacherConfig
+    from lidistill.teachers.pyramid import PyramidTeacherConfig
+    from lidistill.teachers.vit import VitTeacherConfig
 
 __all__ = [
     "TEACHERS",
@@ -35,3 +34,26 @@ __all__ = [
     "VitTeacherConfig",
     "read_maps",
 ]
+
+_LAZY = {
+    "TEACHERS": "kinds",
+    "ChannelGroup": "base",
+    "FeatureCache": "cache",
+    "FrozenTeacher": "base",
+    "PyramidTeacherConfig": "pyramid",
+    "TargetCenter": "centering",
+    "Teacher": "base",
+    "TeacherConfig": "kinds",
+    "TeacherMaps": "base",
+    "VitTeacherConfig": "vit",
+    "read_maps": "base",
+}
+"""In which file of this room each name is."""
+
+
+def __getattr__(name: str) -> Any:
+    """A name of ``__all__``, imported now."""
+    if name in _LAZY:
+        return getattr(importlib.import_module(f"{__name__}.{_LAZY[name]}"), name)
+    msg = f"module {__name__!r} has no attribute {name!r}"
+    raise AttributeError(msg)

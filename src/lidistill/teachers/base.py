@@ -12,14 +12,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lidistill.config import FrozenPrecision, Size
+from lidistill.config import FrozenPrecision, Size, TeacherPrecision
 from lidistill.errors import ConfigError
+from lidistill.teachers.families import Rgb
 
 Alignment: TypeAlias = Literal["corners", "centers"]
-Rgb: TypeAlias = tuple[float, float, float]
-
-IMAGENET_MEAN: Rgb = (0.485, 0.456, 0.406)
-IMAGENET_STD: Rgb = (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,7 +122,8 @@ class FrozenTeacher(ABC):
         network: The module; it is set to evaluation mode and never trained.
         mean: Red, green and blue subtracted from images in [0, 1].
         std: Red, green and blue divided by after that.
-        precision: Arithmetic of the network; the maps are float32 either way.
+        precision: Arithmetic of the network; the maps are float32 either way. ``auto``, which a run
+            decides (``teachers.precision``), is exact without one.
         batch_size: Views that go through the network at once.
         normalize: Whether the features of each level are divided by their length when read.
     """
@@ -140,13 +138,13 @@ class FrozenTeacher(ABC):
         *,
         mean: Rgb,
         std: Rgb,
-        precision: FrozenPrecision,
+        precision: TeacherPrecision,
         batch_size: int,
         normalize: bool,
     ) -> None:
         self.network = network.eval().requires_grad_(requires_grad=False)
         self.mean, self.std = mean, std
-        self.precision = precision
+        self.precision: FrozenPrecision = "fp32" if precision == "auto" else precision
         self.batch_size = batch_size
         self.normalize = normalize
 

@@ -11,14 +11,15 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from lidistill.errors import UNREADABLE, FileFormatError
+from lidistill.errors import UNREADABLE, FileFormatError, MissingPackageError
 from lidistill.reading.files import blamed_on, check_depth, parse_json, read_file
 from lidistill.reading.names import path_part, shown
 from lidistill.reading.safetensors_file import read_safetensors
 from lidistill.reading.torch_file import MAX_BYTES
-from lidistill.teachers.weights import read_state
+from lidistill.teachers.table import family_of
+from lidistill.teachers.weights import read_state, weights_not_found
 
 _CONFIG: Final = "config.json"
 _WEIGHTS: Final = ("model.safetensors", "pytorch_model.bin")
@@ -29,6 +30,7 @@ _MAX_SIZE: Final = 10**6  # of a width, an image's side, a vocabulary
 _MAX_NUMBER: Final = 1e12
 _MAX_LEFT_OUT: Final = 1 << 24  # values; only a mask token and a pooler may be missing
 _FROM_TRANSFORMERS: Final = (*UNREADABLE, ImportError, ArithmeticError, AssertionError)
+_OLDEST: Final = "5.0"  # transformers that lidistill asks for
 _AGAIN: Final = "get the folder again from where its weights are from."
 
 
@@ -48,13 +50,56 @@ def check_folder(folder: Path) -> None:
     if (folder / "adapter_config.json").exists():
         msg = f"{folder} holds an adapter, not a network; merge it with its network, and save that."
         raise FileFormatError(msg)
-    with blamed_on(path, _AGAIN):
-        _check_values(parse_json(read_file(path, max_bytes=_MAX_CONFIG).decode("utf-8")))
+    check_version(str(read_config(path).get("model_type", "")))
     held = _num_values(folder)
     if held is None:
         return
     with blamed_on(path, _AGAIN):
         check_size(_outline(folder), held, folder)
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The values of a ``config.json``.
+
+    Raises:
+        FileFormatError: If they are none of a network.
+    """
+    with blamed_on(path, _AGAIN):
+        values: Any = parse_json(read_file(path, max_bytes=_MAX_CONFIG).decode("utf-8"))
+        _check_values(values)
+    assert isinstance(values, dict)  # noqa: S101  just checked
+    return values
+
+
+def check_version(model_type: str) -> None:
+    """Refuse a family of the table that the installed transformers does not have.
+
+    Raises:
+        MissingPackageError: If it is older.
+    """
+    family = family_of(model_type)
+    known: Any = importlib.import_module("transformers.models.auto.configuration_auto")
+    if family is None or model_type in known.CONFIG_MAPPING:
+        return
+    found = importlib.import_module("transformers").__version__
+    msg = (
+        f"transformers {found} has no {family.title}; `pip install "
+        f"'transformers>={family.since or _OLDEST}'`."
+    )
+    raise MissingPackageError(msg)
+
+
+def read_weights(folder: Path) -> dict[str, Tensor]:
+    """The tensors of a folder whose weights are one file, or several with an index.
+
+    Raises:
+        WeightsNotFoundError: If there are none of a known form.
+        FileFormatError: If they are damaged.
+    """
+    files = _weight_files(folder)
+    if files is None:
+        raise weights_not_found(f"{folder} holds none of {', '.join(_WEIGHTS)}")
+    return {name: tensor for file in files for name, tensor in _tensors(file).items()}
 
 
 def check_size(outline: nn.Module, held: int, source: Path) -> None:
@@ -118,13 +163,20 @@ def _fits(key: str, value: float) -> bool:
 
 def _num_values(folder: Path) -> int | None:
     """How many values the weights of a folder hold; None where there are none of a known form."""
+    files = _weight_files(folder)
+    if files is None:
+        return None
+    return sum(tensor.numel() for file in files for tensor in _tensors(file).values())
+
+
+def _weight_files(folder: Path) -> list[Path] | None:
     for name in _WEIGHTS:
         if (folder / name).exists():
-            return _held(folder / name)
+            return [folder / name]
         index = folder / f"{name}.index.json"
         if index.exists():
             with blamed_on(index, _AGAIN):
-                return sum(_held(folder / part) for part in _parts(index))
+                return [folder / part for part in _parts(index)]
     return None
 
 
@@ -138,13 +190,11 @@ def _parts(index: Path) -> list[str]:
     return sorted({path_part(name, "file of weights") for name in table.values()})
 
 
-def _held(path: Path) -> int:
+def _tensors(path: Path) -> dict[str, Tensor]:
     if path.suffix == ".safetensors":
         with blamed_on(path, "the weights are damaged; get them again."):
-            tensors = read_safetensors(path, max_bytes=MAX_BYTES)
-    else:
-        tensors = read_state(path)
-    return sum(tensor.numel() for tensor in tensors.values())
+            return read_safetensors(path, max_bytes=MAX_BYTES)
+    return read_state(path)
 
 
 def _outline(folder: Path) -> nn.Module:

@@ -2,13 +2,15 @@
 
 import importlib
 import logging
+import math
 from pathlib import Path
 from typing import Any, Final
 
 from lidistill.errors import ConfigError, FileFormatError
 from lidistill.reading.files import parse_json, read_file
 from lidistill.reading.names import shown
-from lidistill.teachers.base import IMAGENET_MEAN, IMAGENET_STD, Rgb
+from lidistill.teachers.families import Family, Rgb
+from lidistill.teachers.table import family_of
 
 logger = logging.getLogger(__name__)
 
@@ -16,19 +18,8 @@ _FILES: Final = ("preprocessor_config.json", "processor_config.json")
 """Where transformers saves how images are prepared; the second holds several processors."""
 _MAX_BYTES: Final = 1 << 20
 _LARGEST: Final = 1e9  # number in such a file
+_ALIKE: Final = 2e-3  # half a step of a byte: what a rounded file may differ
 _FAR: Final = 1e4  # from what images in [0, 1] have
-_FAMILIES: Final[dict[str, tuple[Rgb, Rgb]]] = {
-    "dinov2": (IMAGENET_MEAN, IMAGENET_STD),
-    "dinov2_with_registers": (IMAGENET_MEAN, IMAGENET_STD),
-    "dinov3_vit": (IMAGENET_MEAN, IMAGENET_STD),
-    "clip_vision_model": (
-        (0.48145466, 0.4578275, 0.40821073),
-        (0.26862954, 0.26130258, 0.27577711),
-    ),
-    "siglip_vision_model": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
-    "siglip2_vision_model": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
-}
-"""Mean and standard deviation of the images each family was published with."""
 
 
 def pixel_statistics(
@@ -48,19 +39,60 @@ def pixel_statistics(
         ConfigError: If none of the three says it.
         FileFormatError: If the model's file says what cannot be.
     """
+    row = family_of(family)
+    if row is not None and row.normalizes:
+        return _left_to_the_network(model, row, mean=mean, std=std)
     if mean is not None and std is not None:
         return mean, std
     path = _file_of(model)
-    known = _FAMILIES.get(family) if path is None else read_pixel_statistics(path)
+    published = None if row is None else (row.mean, row.std)
+    known = published if path is None else read_pixel_statistics(path)
     if known is None:
         msg = (
             f"what images {shown(family)} expects is not known: {model} has no {_FILES[0]}. "
             "Copy it from where the weights are from, or set mean and std."
         )
         raise ConfigError(msg)
-    if path is not None and _FAMILIES.get(family) not in {None, known}:
-        logger.info("images are standardised by %s: mean %s, std %s", path, *known)
+    if path is not None and row is not None and not _alike(known, (row.mean, row.std)):
+        logger.warning(
+            "images are standardised by %s: mean %s, std %s; %s was published with mean %s, std %s",
+            path, *map(_rounded, known), row.title, *map(_rounded, (row.mean, row.std)),
+        )  # fmt: skip
     return mean or known[0], std or known[1]
+
+
+def _left_to_the_network(
+    model: str, row: Family, *, mean: Rgb | None, std: Rgb | None
+) -> tuple[Rgb, Rgb]:
+    """Mean 0 and deviation 1 for a network that standardises images itself.
+
+    Raises:
+        ConfigError: If the recipe would do it a second time.
+        FileFormatError: If the model's file would.
+    """
+    path = _file_of(model)
+    found = (mean or row.mean, std or row.std)
+    twice = f"{row.title} standardises images inside, so it would be done twice; "
+    if not _alike(found, (row.mean, row.std)):
+        msg = f"teacher.mean {_rounded(found[0])}, std {_rounded(found[1])}: {twice}leave both out."
+        raise ConfigError(msg)
+    said = found if path is None or (mean and std) else read_pixel_statistics(path)
+    if not _alike(said, (row.mean, row.std)):
+        msg = (
+            f"{path} says mean {_rounded(said[0])}, std {_rounded(said[1])}: {twice}set "
+            '"do_normalize": false in it, or the teacher\'s mean=[0, 0, 0] and std=[1, 1, 1].'
+        )
+        raise FileFormatError(msg)
+    return row.mean, row.std
+
+
+def _alike(one: tuple[Rgb, Rgb], other: tuple[Rgb, Rgb]) -> bool:
+    pairs = zip((*one[0], *one[1]), (*other[0], *other[1]), strict=True)
+    return all(math.isclose(a, b, abs_tol=_ALIKE) for a, b in pairs)
+
+
+def _rounded(colour: Rgb) -> str:
+    return ", ".join(f"{part:.4g}" for part in colour)
 
 
 def _file_of(model: str) -> Path | None:

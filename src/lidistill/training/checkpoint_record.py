@@ -44,6 +44,7 @@ class _Meta(_Part):
     networks: _Networks = _Networks()
     start: str = ""
     teacher: str = ""
+    teachers: dict[str, str] = {}
     frames: dict[str, Any] = {}
 
 

@@ -5,13 +5,16 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 import torch
+from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 
+from lidistill.config import reason_of
 from lidistill.errors import CheckpointError
 from lidistill.reading.names import shown
 from lidistill.training.checkpoint import Checkpoint
 
 M = TypeVar("M", bound=torch.nn.Module)
+T = TypeVar("T")
 _RECIPE_ADVICE: Final = "use the recipe it was trained with, which lies in the checkpoint."
 
 
@@ -97,3 +100,27 @@ def backbone_weights(checkpoint: Checkpoint) -> dict[str, Tensor]:
         msg = f"{checkpoint.path} holds no backbone; give the run folder of a distillation."
         raise CheckpointError(msg)
     return found
+
+
+def stored_config(form: TypeAdapter[T], values: object, checkpoint: Checkpoint, what: str) -> T:
+    """The configuration of a network that a checkpoint says it had.
+
+    Args:
+        form: What it must be.
+        values: As stored.
+        checkpoint: For the error.
+        what: What it is of.
+
+    Raises:
+        CheckpointError: If it is none.
+    """
+    try:
+        return form.validate_python(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, (what, *first["loc"])))
+        msg = (
+            f"{checkpoint.path} says what is no network of this lidistill: {shown(where)}: "
+            f"{reason_of(first['msg'])[:200]}. Use a checkpoint as lidistill wrote it."
+        )
+        raise CheckpointError(msg) from error

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -11,7 +11,7 @@ import numpy as np
 from lidistill.datasets import FrameDataset
 from lidistill.training.progress import ProgressBar
 from lidistill.viewer.content import Content, ShownFinding
-from lidistill.viewer.models import ImageFeatures, PointModel, ViewedModel
+from lidistill.viewer.models import ImageFeatures, PointModel, Queries, ViewedModel
 from lidistill.viewer.shown_frames import ShownFrames
 
 logger = logging.getLogger(__name__)
@@ -29,6 +29,7 @@ class Network:
     name: str
     model: PointModel
     teacher: ImageFeatures | None = None
+    queries: Queries = field(default_factory=Queries)
 
 
 def build_content(
@@ -67,6 +68,7 @@ def build_content(
                 frames.__getitem__,
                 fitted_on=fitted_on,
                 teacher=network.teacher,
+                queries=network.queries,
                 on_frame=bar.advance,
             )
         content.add(model)

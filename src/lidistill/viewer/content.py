@@ -70,7 +70,7 @@ class Content:
         self.frames, self.title = frames, title
         self.models: list[ViewedModel] = []
         self.findings: tuple[ShownFinding, ...] | None = None
-        self.can_save = False
+        self.is_served = False
         # Apart, so that frames and images do not wait for a network.
         self._made = {
             kind: RecentlyUsed[bytes](_BLOCK_BYTES, len)
@@ -116,8 +116,9 @@ class Content:
                 for one in self.findings
             ],
             "capabilities": {
-                "save_labels": self.can_save,
-                "save_head": self.can_save and bool(self.models),
+                "save_labels": self.is_served,
+                "save_head": self.is_served and bool(self.models),
+                "query": self._queries() if self.is_served else None,
             },
         }
 
@@ -189,6 +190,14 @@ class Content:
     @staticmethod
     def _spaces(model: ViewedModel) -> tuple[str, ...]:
         return (*model.spaces, *(("teacher",) if model.teacher is not None else ()))
+
+    def _queries(self) -> dict[str, list[int]]:
+        """Networks by number that words and images can be looked for with."""
+        asked = [model.queries for model in self.models]
+        return {
+            "text": [number for number, one in enumerate(asked) if one.text is not None],
+            "image": [number for number, one in enumerate(asked) if one.image is not None],
+        }
 
     def _predictions(self, model: ViewedModel) -> tuple[str, ...]:
         wrong = ("error",) if model.model.class_names and self.frames.has_labels else ()

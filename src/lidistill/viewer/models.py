@@ -20,7 +20,7 @@ from lidistill.viewer.cache import RecentlyUsed
 from lidistill.viewer.clusters import fit_clusters, nearest_cluster
 from lidistill.viewer.container import Stored, pack
 from lidistill.viewer.frames import ViewedFrame
-from lidistill.viewer.spaces import STEPS, Features, fit_basis, sampled, to_codes
+from lidistill.viewer.spaces import MAX_DIMS, STEPS, Features, fit_basis, sampled, to_codes
 
 logger = logging.getLogger(__name__)
 _CACHE_BYTES: Final = 1 << 28  # of features in full width
@@ -83,6 +83,16 @@ class ImageFeatures(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Queries:
+    """What turns words and example images into directions of the teacher's space."""
+
+    text: Callable[[str], Features] | None = None
+    """(T,) of some words; None without a text partner of the teacher."""
+    image: Callable[[NDArray[np.uint8]], Features] | None = None
+    """(T,) of an (H, W, 3) RGB image; None without the teacher."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Space:
     """A space of point features, with what turns them into what the page gets."""
 
@@ -102,6 +112,7 @@ class ViewedModel:
         frames: How many frames there are, and how to read one.
         fitted_on: Frames that bases, colours and clusters are fitted on; all others share them.
         teacher: Its teacher, where one is at hand.
+        queries: What else than points and pixels can be looked for.
         on_frame: Called after each frame of the fit, for a progress bar.
     """
 
@@ -113,12 +124,14 @@ class ViewedModel:
         *,
         fitted_on: Sequence[int],
         teacher: ImageFeatures | None = None,
+        queries: Queries = Queries(),
         on_frame: Callable[[], None] = lambda: None,
     ) -> None:
         self.name, self.model = name, model
         self._frames = frames
         self._distilled = model.has_head and not model.class_names
         self.teacher = teacher if self._distilled else None
+        self.queries = queries if self._distilled else Queries()
         self._encoded: RecentlyUsed[PointFeatures] = RecentlyUsed(
             _CACHE_BYTES, lambda one: one.values.nbytes + one.row.nbytes
         )
@@ -158,6 +171,11 @@ class ViewedModel:
         row = self._encode(index).row[points]
         unit = np.where(row[:, None] < 0, 0, codes[row]).astype(np.float32) / STEPS
         return np.asarray(unit @ unit.T)
+
+    def code_of(self, direction_T: Features) -> list[int]:
+        """(64,) a direction of the teacher's space as the page compares it."""
+        codes_D = to_codes(direction_T[None], self.spaces["head"].basis)[0]
+        return np.pad(codes_D, (0, MAX_DIMS - len(codes_D))).tolist()
 
     def pack_features(self, space: str, index: int) -> bytes:
         """The block ``features/<m>/<space>/<i>`` of the page."""

@@ -72,7 +72,7 @@ class Saver:
             ConfigError: If they say nothing that can be done.
             FileFormatError: If what was saved before is damaged.
         """
-        asked = _validated(_Labels, values)
+        asked = validated(_Labels, values)
         if asked.frame >= len(self._content.frames):
             msg = f"frame {asked.frame} is none of the {len(self._content.frames)} that are shown."
             raise ConfigError(msg)
@@ -102,7 +102,7 @@ class Saver:
         Raises:
             ConfigError: If they are no head of a network that is shown.
         """
-        asked = _validated(_Head, values)
+        asked = validated(_Head, values)
         models = self._content.models
         if asked.model >= len(models) or asked.space not in models[asked.model].spaces:
             msg = f"there is no space {asked.space[:40]!r} of a network {asked.model} here."
@@ -166,7 +166,12 @@ def _free(folder: Path, stem: str, suffix: str) -> Path:
     return file
 
 
-def _validated(form: type[M], values: Any) -> M:
+def validated(form: type[M], values: Any) -> M:
+    """What a page has sent, in its form.
+
+    Raises:
+        ConfigError: If it has not that form; says where.
+    """
     try:
         return form.model_validate(values)
     except ValidationError as error:

@@ -23,6 +23,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from lidistill.errors import LidistillError
+from lidistill.viewer.asking import Asker
 from lidistill.viewer.content import Content
 from lidistill.viewer.page import script_hashes
 from lidistill.viewer.saving import Saver
@@ -119,8 +120,9 @@ def application(
     root = f"/{token}"
     routes = [
         Route(f"{root}/", index, methods=["GET"]),
-        Route(f"{root}/labels", _saving(saver.save_labels), methods=["POST"]),
-        Route(f"{root}/head", _saving(saver.save_head), methods=["POST"]),
+        Route(f"{root}/labels", _posted(saver.save_labels), methods=["POST"]),
+        Route(f"{root}/head", _posted(saver.save_head), methods=["POST"]),
+        Route(f"{root}/query", _posted(Asker(content).ask), methods=["POST"]),
         Route(f"{root}/{{name:path}}", data, methods=["GET"]),
     ]
     return Starlette(routes=routes, middleware=[Middleware(Guard, token=token, hosts=hosts)])
@@ -134,11 +136,11 @@ class _RefusedError(Exception):
         self.status = status
 
 
-def _saving(save: Callable[[Any], dict[str, Any]]) -> Callable[[Request], Any]:
+def _posted(answer: Callable[[Any], dict[str, Any]]) -> Callable[[Request], Any]:
     async def endpoint(request: Request) -> Response:
         try:
             values = await _json_body(request)
-            return JSONResponse(await run_in_threadpool(save, values), headers=_FIXED)
+            return JSONResponse(await run_in_threadpool(answer, values), headers=_FIXED)
         except _RefusedError as error:
             return _error(error.status, str(error))
         except LidistillError as error:

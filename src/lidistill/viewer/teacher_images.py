@@ -11,9 +11,14 @@ import numpy as np
 import torch
 
 from lidistill.distill.heads import Matching
+from lidistill.distill.lidar_teacher import LidarTeacherConfig
 from lidistill.distill.recipe import PretrainRecipe
+from lidistill.distill.step import matching_of
+from lidistill.distill.teacher_config import ONE, part_name
 from lidistill.errors import LidistillError
 from lidistill.recipes import apply_overrides
+from lidistill.teachers import Teacher
+from lidistill.teachers.precision import for_run
 from lidistill.teachers.target_reader import TargetReader
 from lidistill.training.checkpoint import Checkpoint
 from lidistill.training.precision import pick_device
@@ -67,27 +72,38 @@ class TeacherImages:
         return np.asarray(target_PD.reshape(rows, columns, -1).float().cpu().numpy())
 
 
-def teacher_of(checkpoint: Checkpoint, device: str) -> TeacherImages | None:
+def teacher_of(
+    checkpoint: Checkpoint, device: str, *, name: str | None = None
+) -> TeacherImages | None:
     """The teacher that a distillation learned from; None, said in one line, where it is not here.
 
     Args:
         checkpoint: Of the run.
         device: ``auto``, ``cpu`` or ``cuda``.
+        name: Which one of several.
     """
     recipe = apply_overrides(checkpoint.recipe, (), source=f"recipe of {checkpoint.path}")
     if not isinstance(recipe, PretrainRecipe):
         return None
+    known = ONE if name is None else name
+    config = recipe.teachers.get(known)
+    if config is None:
+        logger.info(
+            "%s learned from %s, each with a head: --teacher NAME shows the space of one",
+            *(checkpoint.path, ", ".join(recipe.teachers)),
+        )
+        return None
+    if isinstance(config, LidarTeacherConfig):
+        logger.info("the teacher is a network that sees points alone, so images have no features")
+        return None
     target = pick_device(device)
     try:
-        teacher = recipe.teacher.build().to(target)
-        reader = TargetReader(teacher, recipe.data.sampling, None)
+        decided = for_run(config, target, recipe.train.precision)
+        teacher: Teacher = decided.build().to(target)
+        reader = TargetReader(teacher, recipe.data.sampling, None, settings=config)
     except LidistillError as error:
         logger.info("no teacher beside the network, so images have no features: %s", error)
         return None
-    matching = Matching(
-        groups=teacher.groups,
-        per_layer=recipe.head.per_layer,
-        class_token=recipe.target.class_token,
-        loss=recipe.loss,
-    )
-    return TeacherImages(reader, matching, checkpoint.weights.get("center.mean"), target)
+    matching = matching_of(recipe, teacher.groups, known)
+    mean = checkpoint.weights.get(f"{part_name('center', known)}.mean")
+    return TeacherImages(reader, matching, mean, target)

@@ -3,7 +3,8 @@ import torch
 from fakes.batches import SMALL_GRID
 
 from lidistill.backbones import WaffleIronConfig
-from lidistill.backbones.waffleiron.published import NamedWeights, from_official, to_official
+from lidistill.backbones.published_names import NamedWeights
+from lidistill.backbones.waffleiron.published import from_official, to_official
 from lidistill.distill.heads import LinearHead, MLPHead
 from lidistill.errors import CheckpointError
 from lidistill.reading.plain_pickle import Inert

@@ -43,7 +43,10 @@ class WaffleIronKeys(BackboneSettings, ABC):
 
     kind: Literal["waffleiron"] = "waffleiron"
     channels: Annotated[tuple[Channel, ...], Field(min_length=1)] = CHANNELS
-    """Input channels: any of ``intensity``, ``x``, ``y``, ``z`` and ``radius``, in any order."""
+    """Input channels: any of ``intensity``, ``x``, ``y``, ``z``, ``radius``, ``height`` and
+    ``intensity_rank``, in any order."""
+    relative: tuple[Channel, ...] = ()
+    """Channels of which the network sees only how a point's neighbours differ from it."""
     num_neighbors: Annotated[int, Field(ge=1, le=1024)] = 16  # K
     width: Annotated[int, Field(ge=1, le=8192)] = 256
     depth: Annotated[int, Field(ge=1, le=512)] = 48
@@ -75,6 +78,10 @@ class WaffleIronKeys(BackboneSettings, ABC):
     def _fits_a_machine(self) -> Self:
         if len(set(self.channels)) != len(self.channels):
             msg = f"channels {', '.join(self.channels)}: name each once"
+            raise ValueError(msg)
+        if not set(self.relative) <= set(self.channels):
+            named, known = (", ".join(names) for names in (self.relative, self.channels))
+            msg = f"relative {named}: name only channels, {known}"
             raise ValueError(msg)
         products = 2 * self.depth * self.width**2
         if products > _MAX_WEIGHTS:

@@ -3,7 +3,10 @@
 Shape letters: M points, K neighbours, F input channels, C channels.
 """
 
+from collections.abc import Sequence
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lidistill.backbones.waffleiron.edge_max import edge_max
@@ -22,13 +25,17 @@ class Embedding(nn.Module):
     Args:
         in_channels: F.
         width: C.
+        relative: Channels that the point branch does not see: only their differences count.
 
     References:
         Puy, Boulch, Marlet, "Using a Waffle Iron for Automotive Point Cloud Semantic
         Segmentation", ICCV 2023, section 3.
     """
 
-    def __init__(self, in_channels: int, width: int) -> None:
+    absolute: Tensor | None
+    """(F,) 1 for a channel that the point branch sees, else 0; None: it sees all."""
+
+    def __init__(self, in_channels: int, width: int, relative: Sequence[int] = ()) -> None:
         super().__init__()
         self.feature_norm = nn.BatchNorm1d(in_channels, momentum=_MOMENTUM)
         self.point = nn.Linear(in_channels, width)
@@ -37,6 +44,13 @@ class Embedding(nn.Module):
         self.hidden_norm = nn.BatchNorm1d(width, momentum=_MOMENTUM)
         self.neighbor = nn.Linear(width, width, bias=False)
         self.merge = nn.Linear(2 * width, width)
+        absolute = torch.ones(in_channels)
+        absolute[list(relative)] = 0.0
+        self.register_buffer("absolute", absolute if relative else None, persistent=False)
+
+    def point_weight(self) -> Tensor:
+        """(C, F) of the point branch."""
+        return self.point.weight if self.absolute is None else self.point.weight * self.absolute
 
     def forward(self, features_MF: Tensor, neighbors_MK1: Tensor) -> Tensor:
         """(M, C) embedding.
@@ -47,7 +61,8 @@ class Embedding(nn.Module):
         """
         wide_MF = features_MF.double()
         scale_F, shift_F = _fold(self.feature_norm, *self._pooled(_moments(wide_MF)))
-        point_MC = self.point((wide_MF * scale_F + shift_F).to(features_MF.dtype))
+        normal_MF = (wide_MF * scale_F + shift_F).to(features_MF.dtype)
+        point_MC = F.linear(normal_MF, self.point_weight(), self.point.bias)
         edges_KMF = features_MF[neighbors_MK1[:, 1:].t()] - features_MF
         affine_CF, bias_C = self._fold_neighbor_branch(edges_KMF, scale_F)
         near_MC = edge_max(

@@ -33,7 +33,7 @@ class FoldedEmbedding(nn.Module):
         super().__init__()
         scale_F, shift_F, affine_CF, bias_C = embed.evaluation_affine()
         left_CC, right_CC = embed.merge.weight.double().chunk(2, dim=1)
-        point_CF = left_CC @ embed.point.weight.double()
+        point_CF = left_CC @ embed.point_weight().double()
         constant_C = point_CF @ shift_F + left_CC @ embed.point.bias.double()
         matrices = {
             "point": point_CF * scale_F,

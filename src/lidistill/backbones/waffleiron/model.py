@@ -171,7 +171,8 @@ class WaffleIron(Backbone):
         self.num_channels = config.width
         self.num_layers = config.depth
         self.channels = config.channels
-        self.embed = Embedding(len(config.channels), config.width)
+        relative = [config.channels.index(name) for name in config.relative]
+        self.embed = Embedding(len(config.channels), config.width, relative)
         self.layers = nn.ModuleList(Layer(config) for _ in range(config.depth))
 
     def planes(self, batch: Batch) -> list[Plane]:
@@ -249,9 +250,5 @@ class WaffleIron(Backbone):
 
     def layer_of(self, parameter_name: str) -> int:
         """See ``Backbone.layer_of``."""
-        try:
-            self.get_parameter(parameter_name)
-        except AttributeError as error:
-            raise KeyError(parameter_name) from error
-        parts = parameter_name.split(".")
+        parts = self.parts_of(parameter_name)
         return 0 if parts[0] == "embed" else int(parts[1]) + 1

@@ -7,14 +7,14 @@ size 1: weights (out, in, 1) or (out, in, 1, 1) against our (out, in).
 import re
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor
 
+from lidistill.backbones.published_names import NamedWeights, check_tensor, plain_names
 from lidistill.errors import CheckpointError
 from lidistill.reading.names import shown
-from lidistill.reading.plain_pickle import Inert
 
 _EMBED = {
     "norm": "feature_norm",
@@ -30,37 +30,19 @@ _MIX = {
     "channel_mix": {"norm": "norm", "mlp.0": "linear1", "mlp.2": "linear2", "scale": "scale"},
 }
 _MIX_NAME = {"spatial_mix": "spatial", "channel_mix": "channel"}
-_WRAPPERS = ("net", "model_point", "model_points", "state_dict", "model")
-"""Keys under which training scripts store the weights; ``model_points`` is an early ScaLR's."""
-_MAX_WRAPPERS = 4  # within one another
-_MAX_NAMES = 10_000
 _MAX_GROUPS = 20
-_WRAPPED = re.compile(r"(?<![^.])(?:module|_orig_mod)\.")
-"""What DistributedDataParallel and torch.compile put into names, before any part of them."""
 _NETWORK = re.compile(r"((?:[^.]+\.)*?)waffleiron\.")
 _OURS = ("waffleiron.", "embed.", "classif.")
 _NORM_BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
 _LEAVES = frozenset({"weight", "bias", *_NORM_BUFFERS})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NamedWeights:
-    """Weights under the names of this package."""
-
-    backbone: dict[str, Tensor]
-    """State of a ``WaffleIron``."""
-    head: dict[str, Tensor] = field(default_factory=dict)
-    """State of a ``LinearHead``, ``MLPHead`` or ``SegmentationHead``; empty where there is none."""
-    left_out: tuple[str, ...] = ()
-    """What else stood there, in short: no part of the network."""
-
-
 def from_official(state: Mapping[str, object]) -> NamedWeights:
     """Weights of an authors' checkpoint under our names.
 
     Args:
-        state: What their file holds: the weights, or a dictionary with the weights under one of
-            ``_WRAPPERS``. What DDP, torch.compile or a module around it put into names is dropped.
+        state: What their file holds: the weights, or a dictionary with the weights under a usual
+            key. What DDP, torch.compile or a module around it put into names is dropped.
 
     Raises:
         CheckpointError: If there are no WaffleIron weights, a part of a WaffleIron is unknown, or
@@ -81,7 +63,7 @@ def from_official(state: Mapping[str, object]) -> NamedWeights:
         else:
             part = named.head if base.startswith("classif") else named.backbone
             ours = ours if ours.endswith(".scale") else f"{ours}.{leaf}"
-            part[ours] = _squeeze(_check_tensor(name, value), leaf, name=ours)
+            part[ours] = _squeeze(check_tensor(name, value), leaf, name=ours)
     return replace(named, left_out=_groups_of(others))
 
 
@@ -141,18 +123,10 @@ def _names_within(state: Mapping[str, object]) -> tuple[dict[str, object], list[
     Raises:
         CheckpointError: If there is no such network, or more than one.
     """
-    for _ in range(_MAX_WRAPPERS):
-        inner = next((state[w] for w in _WRAPPERS if isinstance(state.get(w), Mapping)), None)
-        if not isinstance(inner, Mapping):
-            break
-        state = inner
-    if len(state) > _MAX_NAMES:
-        msg = f"this checkpoint has {len(state):,} names; a WaffleIron has a few thousand at most."
-        raise CheckpointError(msg)
-    plain = {_WRAPPED.sub("", str(name)): value for name, value in state.items()}
+    plain = plain_names(state)
     prefixes = sorted({found[1] for name in plain if (found := _NETWORK.match(name))})
     if len(prefixes) != 1:
-        names = ", ".join(shown(n)[1:-1] for n in prefixes[:3] or sorted(map(str, state))[:3])
+        names = ", ".join(shown(n)[1:-1] for n in prefixes[:3] or sorted(plain)[:3])
         msg = (
             f"no WaffleIron weights in this checkpoint (it holds {names or 'nothing'} ...); "
             "expected names such as waffleiron.channel_mix.0.norm.weight. Is it a checkpoint of "
@@ -164,25 +138,6 @@ def _names_within(state: Mapping[str, object]) -> tuple[dict[str, object], list[
     before = prefixes[0]
     ours = {n.removeprefix(before): v for n, v in plain.items() if n.startswith(before)}
     return ours, [name for name in plain if not name.startswith(before)]
-
-
-def _check_tensor(name: str, value: object) -> Tensor:
-    """The value of a weight that the network needs.
-
-    Raises:
-        CheckpointError: If it is no plain tensor of floating point numbers.
-    """
-    if not isinstance(value, Tensor):
-        what = value.what if isinstance(value, Inert) else f"a {type(value).__name__}"
-        msg = f"{shown(name)} is {what}, expected a plain tensor; save it as one (x.to_dense())."
-        raise CheckpointError(msg)
-    if not value.is_floating_point() and not name.endswith("num_batches_tracked"):
-        msg = f"{shown(name)} has values of the kind {value.dtype}, expected floating point."
-        raise CheckpointError(msg)
-    if value.numel() == 0:
-        msg = f"{shown(name)} is {tuple(value.shape)}, a tensor without values."
-        raise CheckpointError(msg)
-    return value
 
 
 def _groups_of(names: list[str]) -> tuple[str, ...]:

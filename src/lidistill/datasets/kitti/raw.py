@@ -1,5 +1,6 @@
 """KITTI's raw recordings: one 64-beam lidar, two colour cameras, no labels of points."""
 
+import functools
 import re
 from pathlib import Path
 from typing import Annotated, ClassVar, Final, Literal, Self, TypeAlias
@@ -11,6 +12,7 @@ from lidistill.config import MayChange
 from lidistill.datasets.base import DatasetConfig, Parts, distinct
 from lidistill.datasets.completeness import FileListing, OnDisk, missing_files, usable_frames
 from lidistill.datasets.kitti.calibration import read_raw_calibration
+from lidistill.datasets.raw_scans import RawScans, encode_plain
 from lidistill.errors import DatasetNotFoundError
 from lidistill.geometry import check_pinhole
 from lidistill.images.files import a_few, size_of_view
@@ -135,8 +137,25 @@ class KittiRaw:
     def submission_format(self) -> None:
         """There is no server for its points."""
 
-    def raw_scans(self) -> None:
-        """Nothing about its frames is labelled."""
+    def raw_scans(self) -> RawScans:
+        """See ``SensorFrames.raw_scans``."""
+        root = self.config.root
+
+        def files(index: int) -> tuple[str, str]:
+            drive, name = self._frames[index]
+            scan = (drive / _SCANS / name).relative_to(root).as_posix()
+            return f"{scan}.bin", f"{scan}.label"
+
+        texts = [path for drive in self.drives for path in drive.rglob("timestamps*.txt")]
+        texts += [path for day in {d.parent for d in self.drives} for path in day.glob("calib_*")]
+        return RawScans(
+            root=root,
+            files=files,
+            tables=tuple(path.relative_to(root).as_posix() for path in sorted(texts)),
+            encode_files=functools.partial(
+                encode_plain, num_columns=_NUM_COLUMNS, label_dtype="u1"
+            ),
+        )
 
     def __len__(self) -> int:
         """Number of frames."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, ClassVar, Final, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +11,11 @@ from pydantic import Field
 from lidistill.config import MayChange
 from lidistill.datasets.base import DatasetConfig, Parts, distinct
 from lidistill.datasets.completeness import OnDisk, missing_files, usable_frames
+from lidistill.datasets.own.changed_scan import raw_scans_of
 from lidistill.datasets.own.drive import Drive
 from lidistill.datasets.own.drives import CALIBRATION, find_drives, read_drives
 from lidistill.datasets.own.files import (
+    NO_INTENSITY,
     LabelTable,
     Name,
     read_calibration,
@@ -23,14 +25,13 @@ from lidistill.datasets.own.files import (
 from lidistill.datasets.own.label_files import read_labels
 from lidistill.datasets.own.splits import SplitLists
 from lidistill.datasets.own.view import view_of
+from lidistill.datasets.raw_scans import RawScans
 from lidistill.datasets.sensors import SENSORS, Sensor, without_intensity
 from lidistill.errors import DatasetNotFoundError, FileFormatError
 from lidistill.labels import LabelMap
 from lidistill.reading.names import listed
 from lidistill.records import Array, Frame
 from lidistill.scan_formats.scan_file import Scan, read_scan
-
-_NO_INTENSITY: Final = "none"
 
 
 class FolderConfig(DatasetConfig):
@@ -86,7 +87,7 @@ class FolderConfig(DatasetConfig):
         """Whether every ``calibration.yaml`` says that scans have no intensity."""
         found = [self.root / CALIBRATION, *self.root.glob(f"*/{CALIBRATION}")]
         columns = [read_calibration(path).intensity for path in found if path.exists()]
-        return bool(columns) and all(column == _NO_INTENSITY for column in columns)
+        return bool(columns) and all(column == NO_INTENSITY for column in columns)
 
 
 class Folder:
@@ -173,8 +174,12 @@ class Folder:
     def submission_format(self) -> None:
         """There is no server for one's own recordings."""
 
-    def raw_scans(self) -> None:
-        """Its scans come in many formats."""
+    def raw_scans(self) -> RawScans:
+        """See ``SensorFrames.raw_scans``; scans of all formats are written as ``.npz``."""
+        column = None if self._table is None else self._table.column
+        return raw_scans_of(
+            self.config.root, self.drives, self._frames, self.label_map, label_column=column
+        )
 
     def __len__(self) -> int:
         """Number of frames."""
@@ -188,13 +193,13 @@ class Folder:
         """
         drive, name = self._frames[index]
         wanted = drive.calibration.intensity
-        scan = read_scan(drive.scans[name], intensity=None if wanted == _NO_INTENSITY else wanted)
-        intensity = None if wanted == _NO_INTENSITY else scan.intensity
-        if intensity is None and wanted != _NO_INTENSITY:
+        scan = read_scan(drive.scans[name], intensity=None if wanted == NO_INTENSITY else wanted)
+        intensity = None if wanted == NO_INTENSITY else scan.intensity
+        if intensity is None and wanted != NO_INTENSITY:
             msg = (
                 f"scan {drive.scans[name]} has no intensity among x, y, z, "
                 f"{listed(scan.columns)}; name the column in {CALIBRATION} (intensity: NAME), "
-                f"or write intensity: {_NO_INTENSITY} to train without."
+                f"or write intensity: {NO_INTENSITY} to train without."
             )
             raise FileFormatError(msg)
         return Frame(

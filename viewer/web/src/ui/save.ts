@@ -54,12 +54,18 @@ async function downloadLabels(session: Session, all: readonly { frame: number; l
     all.map(async ({ frame, labels }) => {
       const { fileRow } = await session.store.scan(frame);
       const info = session.manifest.frames[frame];
-      return { name: distinct(fileName(info.id), names), bytes: npy(fileRow === null ? labels : toFileRows(labels, fileRow, info)) };
+      return { name: `labels/${distinct(fileName(info.id), names)}`, bytes: npy(fileRow === null ? labels : toFileRows(labels, fileRow, info)) };
     }),
   );
-  const classes = new TextEncoder().encode(JSON.stringify(session.labelling.classes));
-  download("lidistill-labels.zip", zip([...files, { name: "classes.json", bytes: classes }]));
+  download("lidistill-labels.zip", zip([...files, { name: "labels/labels.yaml", bytes: classTable(session.labelling.classes) }]));
   session.say(`Labels of ${files.length} frames are in lidistill-labels.zip.`);
+}
+
+/** What the ids mean, in YAML. */
+function classTable(classes: readonly string[]): Uint8Array {
+  const quoted = classes.map((name) => JSON.stringify(name));
+  const ids = [...quoted.map((name, id) => `${id}: ${name}`), `${UNSET}: "ignore"`];
+  return new TextEncoder().encode(`classes: [${quoted.join(", ")}]\nids: {${ids.join(", ")}}\n`);
 }
 
 /** Labels at the places that the points have in their file. */

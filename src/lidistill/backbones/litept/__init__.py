@@ -1,0 +1,1 @@
+"""LitePT and Point Transformer V3: attention along curves that fill space."""

@@ -1,0 +1,68 @@
+"""What all published checkpoints have in common: wrappers around names, odd weights."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from torch import Tensor
+
+from lidistill.errors import CheckpointError
+from lidistill.reading.names import shown
+from lidistill.reading.plain_pickle import Inert
+
+_WRAPPERS: Final = ("net", "model_point", "model_points", "state_dict", "model")
+"""Keys under which training scripts store the weights; ``model_points`` is SLidR's and an early
+ScaLR's."""
+_MAX_WRAPPERS: Final = 4  # within one another
+_MAX_NAMES: Final = 10_000
+_WRAPPED: Final = re.compile(r"(?<![^.])(?:module|_orig_mod)\.")
+"""What DistributedDataParallel and torch.compile put into names, before any part of them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NamedWeights:
+    """Weights under the names of this package."""
+
+    backbone: dict[str, Tensor]
+    """State of a backbone."""
+    head: dict[str, Tensor] = field(default_factory=dict)
+    """State of a ``LinearHead``, ``MLPHead`` or ``SegmentationHead``; empty where there is none."""
+    left_out: tuple[str, ...] = ()
+    """What else stood there, in short: no part of the network."""
+
+
+def plain_names(state: Mapping[str, object]) -> dict[str, object]:
+    """What a file holds in its innermost wrapper, without what DDP and torch.compile put in names.
+
+    Raises:
+        CheckpointError: If there are more names than any network has.
+    """
+    for _ in range(_MAX_WRAPPERS):
+        inner = next((state[w] for w in _WRAPPERS if isinstance(state.get(w), Mapping)), None)
+        if not isinstance(inner, Mapping):
+            break
+        state = inner
+    if len(state) > _MAX_NAMES:
+        msg = f"this checkpoint has {len(state):,} names; a backbone has a few thousand at most."
+        raise CheckpointError(msg)
+    return {_WRAPPED.sub("", str(name)): value for name, value in state.items()}
+
+
+def check_tensor(name: str, value: object) -> Tensor:
+    """The value of a weight that the network needs.
+
+    Raises:
+        CheckpointError: If it is no plain tensor of floating point numbers.
+    """
+    if not isinstance(value, Tensor):
+        what = value.what if isinstance(value, Inert) else f"a {type(value).__name__}"
+        msg = f"{shown(name)} is {what}, expected a plain tensor; save it as one (x.to_dense())."
+        raise CheckpointError(msg)
+    if not value.is_floating_point() and not name.endswith("num_batches_tracked"):
+        msg = f"{shown(name)} has values of the kind {value.dtype}, expected floating point."
+        raise CheckpointError(msg)
+    if value.numel() == 0:
+        msg = f"{shown(name)} is {tuple(value.shape)}, a tensor without values."
+        raise CheckpointError(msg)
+    return value

@@ -1,0 +1,161 @@
+"""How the frozen teachers of a run are asked about a batch: from images, a cache, or points.
+
+Shape letters: P pairs, V views, T teacher channels.
+"""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+
+from lidistill.config import Size
+from lidistill.distill.lessons import Seen, at_pairs, num_counted
+from lidistill.distill.lidar_teacher import LidarTeacher, LidarTeacherConfig
+from lidistill.distill.recipe import PretrainRecipe
+from lidistill.errors import TrainingError
+from lidistill.records import Batch
+from lidistill.samples.for_teachers import Wanted, teacher_inputs
+from lidistill.teachers import Teacher
+from lidistill.teachers.precision import for_run
+from lidistill.teachers.settings import ImageTeacherConfig
+from lidistill.teachers.target_reader import TargetReader
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageTeaching:
+    """A teacher of images, and where it finds them."""
+
+    teacher: Teacher
+    reader: TargetReader
+    """The teacher at pixels of images on disk; with a cache, at those of a batch, too."""
+    settings: ImageTeacherConfig
+    cached: bool
+    further_size: Size | None
+    """Its size of images where that is not the one of the samples."""
+
+    def __call__(self, batch: Batch) -> Seen:
+        """See ``Ask``."""
+        cameras = self.settings.cameras
+        if not cameras:
+            return at_pairs(batch, self._ask(batch, None))
+        pairs = batch.pairs
+        assert pairs is not None  # noqa: S101  images have them
+        names = teacher_inputs(batch).cameras
+        views = torch.tensor([n for n, name in enumerate(names) if name in cameras]).long()
+        rows = torch.nonzero(torch.isin(pairs.view, views.to(pairs.view.device))).squeeze(1)
+        return Seen(
+            features=self._ask(batch, views)[rows],
+            point=pairs.point[rows],
+            view=pairs.view[rows],
+            num_counted=len(pairs),
+            is_part=True,
+        )
+
+    def _ask(self, batch: Batch, views: Tensor | None) -> Tensor:
+        """(P, T); rows of views that are not asked about are zero."""
+        if self.cached:
+            return self.reader(batch)
+        return features_at_pairs(self.teacher, batch, size_hw=self.further_size, views=views)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LidarTeaching:
+    """A 3D network as a teacher."""
+
+    teacher: LidarTeacher
+    name: str
+    """Under which samples carry its points."""
+
+    def __call__(self, batch: Batch) -> Seen:
+        """See ``Ask``."""
+        points = teacher_inputs(batch).networks[self.name]
+        return Seen(
+            features=self.teacher.features(points),
+            point=points.point,
+            view=None,
+            num_counted=num_counted(batch),
+            is_part=True,
+        )
+
+
+Teaching: TypeAlias = ImageTeaching | LidarTeaching
+
+
+def teaching_of(recipe: PretrainRecipe, name: str, device: torch.device) -> Teaching:
+    """Build a teacher of a recipe.
+
+    Raises:
+        WeightsNotFoundError: If its weights are not there.
+        ConfigError: If it cannot take images of that size.
+    """
+    config = recipe.teachers[name]
+    if isinstance(config, LidarTeacherConfig):
+        return LidarTeaching(teacher=config.build(device), name=name)
+    decided = for_run(config, device, recipe.train.precision)
+    teacher = decided.build().to(device)
+    sampling = recipe.data.sampling
+    reader = TargetReader(teacher, sampling, recipe.teacher_cache, settings=config)
+    return ImageTeaching(
+        teacher=teacher,
+        reader=reader,
+        settings=config,
+        cached=recipe.teacher_cache is not None,
+        further_size=None if reader.size_hw == sampling.image_size_hw else reader.size_hw,
+    )
+
+
+def wanted_by(teachings: dict[str, Teaching]) -> Wanted:
+    """What samples must carry for some teachers."""
+    of_images = [one for one in teachings.values() if isinstance(one, ImageTeaching)]
+    sizes = dict.fromkeys(one.further_size for one in of_images)
+    return Wanted(
+        own_size=None in sizes,
+        sizes=tuple(size for size in sizes if size is not None),
+        networks={
+            name: one.teacher.preparer
+            for name, one in teachings.items()
+            if isinstance(one, LidarTeaching)
+        },
+        pairs=bool(of_images),
+        cameras=any(one.settings.cameras for one in of_images),
+    )
+
+
+def features_at_pairs(
+    teacher: Teacher, batch: Batch, *, size_hw: Size | None = None, views: Tensor | None = None
+) -> Tensor:
+    """(P, T) float32 features of a frozen teacher, read from maps of a batch's images at its pairs.
+
+    Args:
+        teacher: The network.
+        batch: With images.
+        size_hw: A further size of its images; None: that of the samples.
+        views: Which of the images the teacher sees; all where None. Rows of others are zero.
+
+    Raises:
+        TrainingError: If the batch has no images.
+    """
+    images, pairs = batch.images, batch.pairs
+    assert pairs is not None  # noqa: S101  distillation samples always carry pairs
+    uv = pairs.uv
+    if size_hw is not None:
+        further = teacher_inputs(batch).resized[size_hw]
+        images, uv = further.images, further.uv
+    if images is None:
+        msg = "a batch without images needs a teacher cache; set teacher_cache."
+        raise TrainingError(msg)
+    height, width = images.shape[-2:]
+    with torch.no_grad():
+        if views is None:
+            maps = teacher.maps(images)
+            return teacher.read(maps, pairs.view, uv, (height, width)).float()
+        target_PT = uv.new_zeros(len(pairs), teacher.num_channels)
+        number = torch.full((len(images),), -1)
+        number[views] = torch.arange(len(views))
+        view = number.to(uv.device)[pairs.view]
+        rows = torch.nonzero(view >= 0).squeeze(1)
+        if len(rows):
+            maps = teacher.maps(images[views.to(images.device)])
+            target_PT[rows] = teacher.read(maps, view[rows], uv[rows], (height, width)).float()
+        return target_PT

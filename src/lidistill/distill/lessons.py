@@ -1,0 +1,158 @@
+"""What a student learns from one teacher: the teacher's target, and how far the student is from it.
+
+Shape letters: M points, P pairs that the teacher sees, V views; C student channels, T teacher
+channels, D of them compared at points, E by image.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from lidistill.distill.heads import Matching
+from lidistill.distill.losses import distillation_loss, mean_by_view
+from lidistill.distill.spread import TargetSpread
+from lidistill.distributed.all_reduce import sum_over_ranks
+from lidistill.records import Batch
+from lidistill.teachers.centering import TargetCenter
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What a teacher says about points of a batch."""
+
+    features: Tensor
+    """(P, T) float32, without gradient."""
+    point: Tensor
+    """(P,) int64 index into the points of the batch."""
+    view: Tensor | None
+    """(P,) int64 index of an image; None where the teacher sees none."""
+    num_counted: int
+    """How many pairs (or points, where there are no pairs) a step counts in this batch."""
+    is_part: bool = False
+    """Whether the teacher may see fewer than are counted, here or in another process."""
+
+
+def at_pairs(batch: Batch, features_PT: Tensor) -> Seen:
+    """What a teacher says that sees all images of a batch."""
+    pairs = batch.pairs
+    assert pairs is not None  # noqa: S101  images have them
+    return Seen(features=features_PT, point=pairs.point, view=pairs.view, num_counted=len(pairs))
+
+
+def num_counted(batch: Batch) -> int:
+    """How much a batch weighs in a step: its pairs, or its points where there are none."""
+    return len(batch.features) if batch.pairs is None else len(batch.pairs)
+
+
+Ask: TypeAlias = Callable[[Batch], Seen]
+"""What the frozen teacher says about a batch."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """What the student shall say."""
+
+    seen: Seen
+    points: Tensor
+    """(P, D)."""
+    images: Tensor
+    """(P, E), alike for all points of an image."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Lesson:
+    """One teacher, and the parts of the student that are for it alone."""
+
+    matching: Matching
+    """Which channels of the teacher are compared with what."""
+    head: nn.Module
+    """From the backbone's channels to those that points are compared with."""
+    center: TargetCenter | None = None
+    """Mean of the teacher's features; None leaves them raw."""
+    class_head: nn.Module | None = None
+    """From the backbone's channels to those that images are compared with."""
+    spread: TargetSpread | None = None
+    """The unit of the loss; None where there is no other teacher."""
+    teacher: Ask | None = None
+    """Set before the first step; neither trained nor saved, so no module. What only looks at the
+    weights needs none."""
+
+    def target(self, batch: Batch, *, learning: bool) -> Target:
+        """Ask the teacher, and bring what it says into the form of the student's targets.
+
+        Args:
+            batch: The scans.
+            learning: Whether mean and spread go on, as in training.
+        """
+        assert self.teacher is not None  # noqa: S101  set before the first step
+        seen = self.teacher(batch)
+        target_PT = seen.features
+        if self.center is not None:
+            if learning:
+                self.center.update(target_PT, sum_over_ranks)
+            target_PT = self.center(target_PT)
+        target_PD, target_PE = self.matching.separate(target_PT)
+        if self.spread is not None and learning:
+            self.spread.update(target_PD, sum_over_ranks)
+        return Target(seen=seen, points=target_PD, images=target_PE)
+
+    def compare(self, features_MC: Tensor, target: Target, *, learning: bool) -> dict[str, Tensor]:
+        """Loss and mean cosine over the pairs that the teacher sees, and over its images.
+
+        Args:
+            features_MC: Of all points of the batch.
+            target: What was asked.
+            learning: Whether other processes have further pairs of this step.
+        """
+        seen = target.seen
+        if not len(seen.point):
+            nothing = 0 * self._heads_output(features_MC[:1])
+            self._share(seen, features_MC.device, learning=learning)  # as the others do
+            names = ["cosine"] if self.class_head is None else ["cosine", "class_cosine"]
+            return {"loss": nothing} | dict.fromkeys(names, nothing.detach())
+        features_PC = features_MC[seen.point]
+
+        # The loss: how far the head's guess is from the teacher, by direction.
+        loss, cosine = distillation_loss(
+            self.head(features_PC),
+            target.points,
+            widths=self.matching.widths(by_image=False),
+            form=self.matching.loss,
+        )
+        parts = {"loss": loss, "cosine": cosine}
+        if self.class_head is not None:
+            # Images weigh as many points as they show: cutting a batch in parts changes nothing.
+            assert seen.view is not None  # noqa: S101  class tokens are of images
+            features_VC, count_V = mean_by_view(features_PC, seen.view)
+            class_loss, class_cosine = distillation_loss(
+                self.class_head(features_VC),
+                mean_by_view(target.images, seen.view)[0],
+                widths=self.matching.widths(by_image=True),
+                form=self.matching.loss,
+                weight_P=count_V,
+            )
+            loss = loss + self.matching.class_token * class_loss
+            parts = {"loss": loss, "cosine": cosine, "class_cosine": class_cosine}
+        share = self._share(seen, features_MC.device, learning=learning)
+        return parts if share is None else {name: part * share for name, part in parts.items()}
+
+    def _heads_output(self, features_PC: Tensor) -> Tensor:
+        """A scalar that depends on every weight, for gradients of zero instead of none."""
+        heads = [self.head] if self.class_head is None else [self.head, self.class_head]
+        return torch.stack([head(features_PC).float().sum() for head in heads]).sum()
+
+    def _share(self, seen: Seen, device: torch.device, *, learning: bool) -> Tensor | None:
+        """What makes this process's mean its part of the mean over what all processes see.
+
+        A step weighs processes by what they count. Where a teacher sees another share of it here
+        than elsewhere, its mean weighs more or less; None where it sees all that is counted.
+        """
+        if not seen.is_part:
+            return None
+        own = torch.tensor([len(seen.point), seen.num_counted], dtype=torch.float64, device=device)
+        everywhere = sum_over_ranks(own) if learning else own
+        share = own[0] * everywhere[1] / (own[1] * everywhere[0]).clamp(min=1)
+        return share.float()

@@ -1,0 +1,112 @@
+"""How far a teacher's targets lie from their mean direction, learned and then frozen.
+
+Shape letters: P pairs, D channels compared at points.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lidistill.distill.losses import LossForm, distillation_loss
+from lidistill.errors import TrainingError
+
+logger = logging.getLogger(__name__)
+
+_LEAST: Final = 0.01
+"""A teacher with less says the same of everything; two opposite directions are 2 apart."""
+
+
+class TargetSpread(nn.Module):
+    """The loss that the best student would have which says the same of every point.
+
+    Losses of several teachers are measured in this unit, so that none counts for more because its
+    targets differ more. Both moments are kept up to date in passing, with the mean feature as it is
+    known so far, since what was seen is not kept; all are buffers, so a checkpoint holds them.
+
+    Args:
+        widths: Channels that each distance compares, D in all.
+        form: What the loss averages.
+        num_batches: Batches to learn from; every pair weighs the same.
+        name: Of the teacher.
+
+    References:
+        PHI-S, "Distribution balancing for label-free multi-teacher distillation" (ICLR 2025),
+        brings teachers to one scale; of what it does, unit vectors leave the mean and this number.
+    """
+
+    direction: Tensor
+    total: Tensor
+    num_pairs: Tensor
+    num_seen: Tensor
+
+    def __init__(
+        self, widths: Sequence[int], *, form: LossForm, num_batches: int, name: str
+    ) -> None:
+        super().__init__()
+        self._widths, self._form = list(widths), form
+        self.num_batches, self.name = num_batches, name
+        self.register_buffer("direction", torch.zeros(sum(widths), dtype=torch.float64))
+        self.register_buffer("total", torch.zeros((), dtype=torch.float64))
+        self.register_buffer("num_pairs", torch.zeros((), dtype=torch.float64))
+        self.register_buffer("num_seen", torch.zeros((), dtype=torch.int64))
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether enough batches have been seen."""
+        return int(self.num_seen) >= self.num_batches
+
+    @property
+    def value(self) -> Tensor:
+        """Float32 scalar; never so small that one teacher would drown all others."""
+        return (self.total / self.num_pairs.clamp(min=1)).clamp(min=_LEAST).float()
+
+    @torch.no_grad()
+    def update(self, target_PD: Tensor, total: Callable[[Tensor], Tensor]) -> None:
+        """Take in the targets of one batch, unless the spread is frozen.
+
+        Args:
+            target_PD: Centred features of the paired pixels.
+            total: Sums a tensor over all processes, which call this with as many batches.
+
+        Raises:
+            TrainingError: If the last batch is in, and the teacher says the same of all.
+        """
+        if self.is_frozen:
+            return
+        parts = target_PD.double().split(self._widths, dim=1)
+        unit_PD = torch.cat([F.normalize(part, dim=1) for part in parts], dim=1)
+        sums = torch.cat([unit_PD.sum(0), unit_PD.new_tensor([len(unit_PD)])])
+        sums = total(sums)
+        count = self.num_pairs + sums[-1]
+        self.direction += (sums[:-1] - sums[-1] * self.direction) / count.clamp(min=1)
+        self.num_pairs.copy_(count)
+        self.total += total(self._distance(unit_PD))
+        self.num_seen += 1
+        if self.is_frozen:
+            self._say()
+
+    def _distance(self, unit_PD: Tensor) -> Tensor:
+        """Sum over pairs of the loss of a student that only knows the mean direction."""
+        if not len(unit_PD):
+            return unit_PD.new_zeros(())
+        constant_PD = self.direction.expand_as(unit_PD)
+        loss, _ = distillation_loss(constant_PD, unit_PD, widths=self._widths, form=self._form)
+        return loss * len(unit_PD)
+
+    def _say(self) -> None:
+        spread = float(self.total / self.num_pairs.clamp(min=1))
+        if spread < _LEAST:
+            msg = (
+                f"teacher {self.name} says the same of all {int(self.num_pairs)} points so far "
+                f"(spread {spread:.3g}), so nothing can be learned from it; leave it out, or see "
+                "whether its images are what they should be."
+            )
+            raise TrainingError(msg)
+        logger.info(
+            "teacher %s: spread %.3f over %d pairs, from here on the unit of its loss",
+            *(self.name, spread, int(self.num_pairs)),
+        )

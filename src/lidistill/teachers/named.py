@@ -1,0 +1,83 @@
+"""Settings that all networks of transformers share, and what a recipe may call them.
+
+A teacher is a line of the table, a folder, a file or a Hugging Face name.
+"""
+
+import hashlib
+import json
+import logging
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import Field, model_validator
+
+from lidistill.config import TeacherPrecision
+from lidistill.errors import ConfigError
+from lidistill.teachers.families import Rgb
+from lidistill.teachers.settings import ImageTeacherConfig
+from lidistill.teachers.table import known_teacher
+
+logger = logging.getLogger(__name__)
+_NOT_COMPUTED: Final = {"transformers_version", "_name_or_path", "dtype", "architectures"}
+"""Entries of a configuration that say where it comes from, not what is computed."""
+
+
+class NamedTeacherConfig(ImageTeacherConfig):
+    """Which network, and how its images are prepared and it is run.
+
+    ``name`` in a recipe is another word for ``model``.
+    """
+
+    model: str  # name of `lidistill teachers`, folder, file or Hugging Face name
+    normalize: bool = False  # each layer to unit length
+    mean: Rgb | None = None  # None: of the model's preprocessor_config.json, or its family's
+    std: Rgb | None = None
+    download: bool = True  # whether a name may be fetched from the hub
+    precision: TeacherPrecision = "fp32"  # auto: on a GPU that of the run, else fp32
+    batch_size: int = Field(default=8, ge=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_name(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or "name" not in values:
+            return values
+        name, rest = values["name"], {k: v for k, v in values.items() if k != "name"}
+        if rest.get("model", name) != name:
+            msg = f"name {name!r} and model {rest['model']!r} are the same setting; give one"
+            raise ValueError(msg)
+        return rest | {"model": name}
+
+
+def weights_of(model: str, *, kind: str) -> str:
+    """Where the weights of a teacher are: the home of one in the table, anything else as it is.
+
+    Args:
+        model: As the recipe has it.
+        kind: Of the configuration that asks.
+
+    Raises:
+        ConfigError: If the table has it under another kind.
+    """
+    row = known_teacher(model)
+    if row is not None and row.family.kind != kind:
+        msg = (
+            f"{model} ({row.family.title}) is a teacher of the kind {row.family.kind!r}, not "
+            f"{kind!r}; set teacher.kind={row.family.kind}."
+        )
+        raise ConfigError(msg)
+    if row is None or model == row.home or " " in row.home:
+        return model
+    if Path(model).exists():
+        logger.info("teacher %s is read from the folder or file of that name here", model)
+        return model
+    return row.home
+
+
+def settings_digest(settings: Any) -> str:
+    """First 12 hexadecimal digits of the SHA-256 of what a network of transformers is set to.
+
+    Some of it is in no weight: windows of attention, base frequencies, the size of an epsilon.
+    """
+    values = {k: v for k, v in settings.to_dict().items() if k not in _NOT_COMPUTED}
+    text = json.dumps(values, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
