@@ -43,7 +43,8 @@ def test_the_manifest_says_what_there_is(content):
         "high": 60.0,
     }
     assert {c["name"] for c in told["classes"]} >= {"car", "road"} or told["classes"]
-    assert told["capabilities"] == {"save_labels": False, "save_head": False}
+    nothing = {"save_labels": False, "save_head": False, "query": None}
+    assert told["capabilities"] == nothing
 
 
 def test_every_name_is_there_and_nothing_else(content):

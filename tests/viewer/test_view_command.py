@@ -57,7 +57,8 @@ def test_two_runs_stand_side_by_side_on_own_scans(world, scans, tmp_path, capsys
     told = manifest_of(page)
     assert [one["name"] for one in told["models"]] == ["pretrain", "probe-backbone"]
     assert [(f["id"], f["drive"]) for f in told["frames"]] == [("a/000", "a"), ("b/002", "b")]
-    assert told["capabilities"] == {"save_labels": False, "save_head": False}
+    nothing = {"save_labels": False, "save_head": False, "query": None}
+    assert told["capabilities"] == nothing
 
 
 def test_a_run_alone_shows_its_own_data(world, tmp_path, capsys):
