@@ -4,18 +4,15 @@ import json
 import logging
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from lidistill.apps.comparison_plan import ROWS, Plan
 from lidistill.apps.comparison_table import Line, markdown, supervised_minus_distilled
 from lidistill.apps.pretrain import run_pretrain
+from lidistill.apps.scored_runs import percentages, scored
 from lidistill.distill.recipe import PretrainRecipe
-from lidistill.errors import CheckpointError
-from lidistill.reading.files import blamed_on, read_json
 from lidistill.recipes import load_recipe
-from lidistill.segment.origin import has_changed
 from lidistill.segment.recipe import FinetuneRecipe, ProbeRecipe
-from lidistill.segment.report import train_and_score
 from lidistill.training.checkpoint import versions
 
 logger = logging.getLogger(__name__)
@@ -49,9 +46,9 @@ def compare(plan: Plan) -> list[Line]:
         for number, (row, frames) in enumerate(runs, start=1):
             name = row if frames is None else f"{row}, {frames} frame{'s' * (frames > 1)}"
             logger.info("seed %d: run %d of %d, %s", seed, number, len(runs), name)
-            record = _scored(_recipe(plan, row, frames, seed, student))
+            record = scored(_recipe(plan, row, frames, seed, student))
             line = lines.setdefault(name, Line(name=name))
-            for score, value in _percentages(record).items():
+            for score, value in percentages(record).items():
                 line.scores.setdefault(score, []).append(value)
     result = list(lines.values())
     record = {
@@ -118,54 +115,3 @@ def _recipe(
 
 def _cache(plan: Plan) -> str:
     return f"teacher_cache={json.dumps(str(plan.output / 'teacher'))}"
-
-
-def _scored(recipe: ProbeRecipe | FinetuneRecipe) -> dict[str, Any]:
-    """The results of a run, from its folder where it is done."""
-    file = recipe.output / "results.json"
-    if file.is_file():
-        record = _results(file)
-        if record["recipe"] == recipe.model_dump(mode="json"):
-            _check_start(record, recipe)
-            return record
-    results = train_and_score(recipe).results
-    return _results(results)
-
-
-def _results(file: Path) -> dict[str, Any]:
-    """The results of a run.
-
-    Raises:
-        FileFormatError: If they are damaged.
-    """
-    with blamed_on(file):
-        record = read_json(file)
-        kinds = {"recipe": dict, "start": str, "all_points": dict, "seen_by_a_camera": dict}
-        if not isinstance(record, dict) or not all(
-            isinstance(record.get(key), kind) for key, kind in kinds.items()
-        ):
-            msg = f"no results of a run; delete {file.name} to have it scored anew"
-            raise ValueError(msg)
-    return record
-
-
-def _check_start(record: dict[str, Any], recipe: ProbeRecipe | FinetuneRecipe) -> None:
-    """Refuse a finished run whose distillation has been made anew since."""
-    if recipe.features != "backbone" or recipe.checkpoint is None:
-        return
-    if has_changed(record["start"], recipe.checkpoint):
-        msg = (
-            f"{recipe.output} was made from other weights than {recipe.checkpoint} holds now; "
-            "delete that run to have it made anew, or give another output folder."
-        )
-        raise CheckpointError(msg)
-
-
-def _percentages(record: dict[str, Any]) -> dict[str, float | None]:
-    """The scores of a run; None where there is nothing to score, such as no image."""
-    points, seen = record["all_points"], record["seen_by_a_camera"]
-    return {
-        "mean_iou": points["mean_iou"],
-        "mean_iou_of_truth": points["mean_iou_of_truth"],
-        "seen": seen["mean_iou"],
-    }

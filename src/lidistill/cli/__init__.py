@@ -60,6 +60,9 @@ COMMANDS = {
     "compare": Command(
         module="downstream", summary="all baselines on one budget, in one table", goes_on=True
     ),
+    "study": Command(
+        module="study", summary="student, teacher, data: which makes it better?", goes_on=True
+    ),
     "gap": Command(module="downstream", summary="every run on every other's sensor"),
     "corrupt": Command(
         module="corrupt", summary="corrupted copies of a data set, in its layout", goes_on=True

@@ -7,7 +7,7 @@ import tyro
 from rich.table import Table
 
 from lidistill.cli.output import OUT, print_json
-from lidistill.recipes.texts import complete_text, recipe_names, recipe_text
+from lidistill.recipes.texts import complete_text, recipe_names, recipe_text, study_names
 
 
 def recipes(
@@ -26,12 +26,15 @@ def recipes(
     if name:
         if json:
             from lidistill.recipes import load_recipe
+            from lidistill.studies.config import load_study
 
-            print_json({"name": name, "recipe": load_recipe(name).model_dump(mode="json")})
+            loaded = load_study(name) if name in study_names() else load_recipe(name)
+            print_json({"name": name, "recipe": loaded.model_dump(mode="json")})
         else:
             sys.stdout.write(complete_text(name))
         return
-    first_lines = {n: recipe_text(n).splitlines()[0].lstrip("# ") for n in recipe_names()}
+    names = (*recipe_names(), *study_names())
+    first_lines = {n: recipe_text(n).splitlines()[0].lstrip("# ") for n in names}
     if json:
         print_json(first_lines)
         return

@@ -14,16 +14,19 @@ _FORM: Final = "form:"
 """Begins the tags of unions whose members have no ``kind`` to tell them apart."""
 
 
-def explain(error: ValidationError, kinds: Mapping[str, type[BaseModel]]) -> str:
+def explain(
+    error: ValidationError, kinds: Mapping[str, type[BaseModel]], *, kind: str | None = None
+) -> str:
     """The first problem of a validation error, with the nearest known key.
 
     Args:
         error: What pydantic found.
         kinds: The models of a union told apart by ``kind``, by that word.
+        kind: Which of them it is, where no union was asked.
     """
     problems = error.errors()
     first = next((p for p in problems if p["type"] == "extra_forbidden"), problems[0])
-    location = first["loc"]
+    location = first["loc"] if kind is None else (kind, *first["loc"])
     where = ".".join(str(part) for part in _visible(location, kinds))
     if first["type"] == "extra_forbidden":
         known = _known_keys(location[:-1], kinds)

@@ -1,6 +1,7 @@
 """Recipes as checked models: a named or own one is read, overridden and validated."""
 
 import logging
+from collections.abc import Iterable
 from typing import Annotated, Any, TypeAlias, TypeVar, overload
 
 from pydantic import Field, TypeAdapter, ValidationError
@@ -12,7 +13,13 @@ from lidistill.reading.names import shown
 from lidistill.reading.yaml_text import parse_yaml
 from lidistill.recipes.explain import explain
 from lidistill.recipes.kinds import change_kind
-from lidistill.recipes.texts import copied, recipe_names, recipe_values, set_value
+from lidistill.recipes.texts import (
+    copied,
+    merge_value,
+    recipe_names,
+    recipe_values,
+    set_value,
+)
 from lidistill.segment.recipe import FinetuneRecipe, ProbeRecipe
 from lidistill.training.config import RunRecipe
 
@@ -55,7 +62,7 @@ def load_recipe(
     if wanted not in {None, values.get("kind")}:
         raise _other_kind(name, values.get("kind"), wanted)
     recipe = apply_overrides(values, overrides, source=f"recipe {name}")
-    _say_former(name, _overridden(values, overrides), recipe.kind)
+    _say_former(name, overridden(values, overrides), recipe.kind)
     if kind is None or isinstance(recipe, kind):
         return recipe
     raise _other_kind(name, recipe.kind, wanted)  # an override may change that too
@@ -77,7 +84,7 @@ def apply_overrides(values: dict[str, Any], overrides: tuple[str, ...], *, sourc
     """
     changes: list[str] = []
     try:
-        recipe = _ADAPTER.validate_python(_overridden(values, overrides, changes))
+        recipe = _ADAPTER.validate_python(overridden(values, overrides, changes))
     except ValidationError as error:
         raise ConfigError(f"{source}: {explain(error, _RECIPES)}") from error
     for change in changes:
@@ -85,10 +92,13 @@ def apply_overrides(values: dict[str, Any], overrides: tuple[str, ...], *, sourc
     return recipe
 
 
-def _overridden(
+def overridden(
     values: dict[str, Any], overrides: tuple[str, ...], changes: list[str] | None = None
 ) -> dict[str, Any]:
-    """The values with overrides; what these leave out beside a changed ``kind`` is noted."""
+    """A copy of a recipe's values with overrides, not checked.
+
+    What these leave out beside a changed ``kind`` is noted in ``changes``.
+    """
     values = copied(values)
     given = [override.partition("=")[0] for override in overrides]
     for override in overrides:
@@ -98,6 +108,16 @@ def _overridden(
             if change and changes is not None:
                 changes.append(change)
         set_value(values, key, value)
+    return values
+
+
+def changed_values(values: dict[str, Any], changes: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """A copy of a recipe's values with those of dotted keys merged in, as over a ``base``."""
+    values, changes = copied(values), list(changes)
+    for key, value in changes:
+        if key.endswith(".kind"):
+            change_kind(values, key, value, kinds=_RECIPES, given=[k for k, _ in changes])
+        merge_value(values, key, copied(value))
     return values
 
 

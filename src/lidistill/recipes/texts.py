@@ -16,13 +16,18 @@ from lidistill.reading.files import read_file
 from lidistill.reading.names import shown
 from lidistill.reading.yaml_text import MAX_BYTES, parse_yaml
 
+_STUDIES = "study/"
 _SAME = {"name": "model", "model": "name"}  # words of a teacher's recipe; the later one counts
 
 
 def recipe_names() -> list[str]:
-    """Names of the recipes shipped with the package."""
-    root = _folder()
-    return sorted(str(f.relative_to(root).with_suffix("")) for f in root.rglob("*.yaml"))
+    """Names of the runs shipped with the package."""
+    return [name for name in _shipped() if not name.startswith(_STUDIES)]
+
+
+def study_names() -> list[str]:
+    """Names of the studies of many runs shipped with the package."""
+    return [name for name in _shipped() if name.startswith(_STUDIES)]
 
 
 def recipe_text(name: str) -> str:
@@ -50,11 +55,11 @@ def recipe_text(name: str) -> str:
         except LidistillError as error:
             msg = f"recipe file {error}"
             raise ConfigError(msg) from error
-    if name not in recipe_names() and (file.is_absolute() or name.startswith(".")):
+    if name not in _shipped() and (file.is_absolute() or name.startswith(".")):
         msg = f"there is neither file nor folder at {name}; `lidistill recipes` lists recipes."
         raise ConfigError(msg)
-    if name not in recipe_names():
-        raise unknown_name("recipe", name, recipe_names())
+    if name not in _shipped():
+        raise unknown_name("recipe", name, _shipped())
     return (_folder() / f"{name}.yaml").read_text(encoding="utf-8")
 
 
@@ -89,7 +94,7 @@ def recipe_values(name: str) -> dict[str, Any]:
     for _, changes in reversed(chain):
         for key, value in changes.items():
             if key != "base":
-                _merge(merged, key, copied(value))
+                merge_value(merged, key, copied(value))
     return merged
 
 
@@ -113,6 +118,11 @@ def _folder() -> Path:
     return Path(str(resources.files("lidistill.recipes")))
 
 
+def _shipped() -> list[str]:
+    root = _folder()
+    return sorted(str(f.relative_to(root).with_suffix("")) for f in root.rglob("*.yaml"))
+
+
 def copied(node: Any) -> Any:
     """A deep copy in which no two places share a part, so that an override changes one of them."""
     if isinstance(node, dict):
@@ -120,7 +130,7 @@ def copied(node: Any) -> Any:
     return [copied(value) for value in node] if isinstance(node, list) else node
 
 
-def _merge(values: dict[str, Any], key: str, value: Any) -> None:
+def merge_value(values: dict[str, Any], key: str, value: Any) -> None:
     """Put a value under a dotted key; what a mapping does not name stays as it is.
 
     A mapping of another ``kind`` is another thing and replaces what is there.
@@ -129,7 +139,7 @@ def _merge(values: dict[str, Any], key: str, value: Any) -> None:
     same = isinstance(there, dict) and isinstance(value, dict)
     if same and value and value.get("kind", there.get("kind")) == there.get("kind"):
         for inner, part in value.items():
-            _merge(values, f"{key}.{inner}", part)
+            merge_value(values, f"{key}.{inner}", part)
     else:
         set_value(values, key, value)
 

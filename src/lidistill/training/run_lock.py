@@ -24,15 +24,16 @@ class RunLock:
 
     Args:
         run: The run folder; made where it is not there.
+        patience: Seconds to wait for another one.
     """
 
-    def __init__(self, run: Path) -> None:
+    def __init__(self, run: Path, *, patience: float = 0.0) -> None:
         self._run = run.resolve()
         # At the point of use: on a system without locks the import itself warns.
         self._library: Any = importlib.import_module("filelock")
         self._lock = self._library.FileLock(
             self._run / _NAME,
-            timeout=0,
+            timeout=patience,
             mode=0o644,
             fallback_to_soft=False,
             preserve_lock_file=True,
@@ -77,6 +78,17 @@ class RunLock:
         with (self._run / _NAME).open("rb") as file:
             owner = file.read(_LONGEST).decode("utf-8", errors="replace")
         return "this process" if owner == _own_name() else owner or "unknown"
+
+
+def is_held(run: Path) -> bool:
+    """Whether a process has a run folder now."""
+    if not (run / _NAME).is_file():
+        return False
+    try:
+        with RunLock(run):
+            return False
+    except TrainingError:
+        return True
 
 
 def _own_name() -> str:

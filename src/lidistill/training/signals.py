@@ -84,6 +84,16 @@ def _end_at_the_second(reader: int) -> None:
 
 def stopped(number: int, step: int) -> RunStoppedError:
     """The error that ends a run which has saved after a signal."""
+    return stopped_by(number, f"step {step} is saved")
+
+
+def stopped_by(number: int, saved: str) -> RunStoppedError:
+    """The error that ends a command after a signal.
+
+    Args:
+        number: The signal.
+        saved: What is kept.
+    """
     name = signal.Signals(number).name
-    msg = f"stopped by {name}; step {step} is saved, the same command goes on from there."
+    msg = f"stopped by {name}; {saved}, the same command goes on from there."
     return RunStoppedError(msg, exit_status=EXIT_STATUS[signal.Signals(number)])

@@ -1,0 +1,1 @@
+"""Studies: many distillations that differ in one thing each, their probes and yardsticks."""

@@ -1,0 +1,203 @@
+"""What a study asks: axes, seeds, yardsticks, and the benchmarks on which all of it is scored."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, TypeAlias
+
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
+
+from lidistill.config import Config, Seed
+from lidistill.errors import ConfigError, suggestion, unknown_name
+from lidistill.reading.names import path_part, shown
+from lidistill.recipes.explain import explain
+from lidistill.recipes.loading import overridden
+from lidistill.recipes.texts import recipe_values, study_names
+from lidistill.sim import SimulationConfig
+
+Score: TypeAlias = Literal["mean_iou", "mean_iou_of_truth", "seen"]
+SCORES: Final[tuple[Score, ...]] = ("mean_iou", "mean_iou_of_truth", "seen")
+_RECIPES: Final = ("pretrain", "probe", "finetune")
+_SET_HERE: Final = {
+    "pretrain": {"name", "output", "seed", "teacher_cache"},
+    "probe": {"name", "output", "seed", "teacher_cache", "checkpoint", "features"}
+    | {"backbone", "teacher"},
+    "finetune": {"name", "output", "seed", "checkpoint", "features", "head", "backbone"},
+}
+"""Keys that a study gives to each of its runs."""
+
+
+def _checked(changes: dict[str, Any]) -> dict[str, Any]:
+    """Changes whose keys begin with the recipe that they are for, and are not the study's own.
+
+    Raises:
+        ValueError: If one is for no recipe, or is.
+    """
+    for recipe, key, _ in changes_in(changes):
+        if recipe not in {*_RECIPES, "all"} or not key:
+            found = f"{recipe}.{key}" if key else recipe
+            msg = f"{shown(found)} must begin with pretrain., probe., finetune. or all."
+            raise ValueError(msg)
+        reserved = set.union(*_SET_HERE.values()) if recipe == "all" else _SET_HERE[recipe]
+        if key.partition(".")[0] in reserved:
+            msg = f"{shown(f'{recipe}.{key}')} cannot be given: a study sets it for each run"
+            raise ValueError(msg)
+    return changes
+
+
+Changes: TypeAlias = Annotated[dict[str, Any], AfterValidator(_checked)]
+"""``pretrain.backbone.width: 64``: the recipe that a key is of, then the key, with dots or nested.
+``probe.``, ``finetune.`` (from scratch) or ``all.``"""
+
+
+def changes_in(changes: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
+    """Recipe, dotted key and value of each change; mappings with a ``kind`` stay whole."""
+    for name, value in changes.items():
+        for path, leaf in _leaves(name, value):
+            recipe, _, key = path.partition(".")
+            yield recipe, key, leaf
+
+
+def _leaves(path: str, value: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict) and value and "kind" not in value:
+        for key, inner in value.items():
+            yield from _leaves(f"{path}.{key}", inner)
+    else:
+        yield path, value
+
+
+def _flat(values: Any) -> Any:
+    """A value of an axis: its changes beside ``on``, or nothing at all."""
+    if values is None:
+        return {}
+    if not isinstance(values, dict) or "changes" in values:
+        return values
+    changes = {key: value for key, value in values.items() if key != "on"}
+    return {"changes": changes, "on": values.get("on")}
+
+
+class _Value(Config):
+    changes: Changes = Field(default_factory=dict)
+    on: dict[str, Changes] | None = None
+    """By benchmark: further changes. Where given, the value is run on these benchmarks only."""
+
+
+AxisValue: TypeAlias = Annotated[_Value, BeforeValidator(_flat)]
+"""One value of an axis: changes to the recipes; none is the recipe as it is."""
+Axis: TypeAlias = Annotated[
+    dict[str, Annotated[dict[str, AxisValue], Field(min_length=1)]], Field(min_length=1)
+]
+"""Series, each a line of the figure, of values, each a point of it."""
+Name: TypeAlias = Annotated[str, AfterValidator(lambda name: path_part(name, "name"))]
+
+
+class ScoredOn(Config):
+    """What a network is scored on."""
+
+    probe: str
+    """Recipe of the linear probe."""
+    scratch: str | None = None
+    """Recipe of training from scratch."""
+    changes: Changes = Field(default_factory=dict)
+
+
+class Benchmark(Config):
+    """Data to distil on, and what the networks are scored on."""
+
+    pretrain: str
+    """Recipe of the distillation."""
+    probes: Annotated[dict[Name, ScoredOn], Field(min_length=1)]
+    changes: Changes = Field(default_factory=dict)
+    roots: dict[str, Path] = Field(default_factory=dict)
+    """Where data sets lie, by their kind, for all recipes."""
+    simulate: tuple[SimulationConfig, ...] = ()
+    """Drives to simulate first, into the root of their format; without one into the study's
+    folder."""
+
+
+Which: TypeAlias = Literal["each", "base", "none"]
+
+
+class Yardsticks(Config):
+    """What distilled networks are compared with.
+
+    For each value that matters, for the recipe as it is, or not at all.
+    """
+
+    random: Which = "each"
+    """Probe of the network with random weights."""
+    teacher: Which = "each"
+    """Probe of the teacher's own features at the points; of the first seed."""
+    scratch: Which = "base"
+    """The network trained with labels alone."""
+
+
+class Study(Config):
+    """A complete study."""
+
+    kind: Literal["study"]
+    name: str
+    output: Path
+    """Folder of everything that it makes."""
+    teacher_cache: Path | None = None
+    """Teacher features for all runs; within ``output`` where None."""
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (0,)
+    score: Score = "mean_iou_of_truth"
+    """What table and figure show; JSON and CSV have all."""
+    design: Literal["star", "grid"] = "star"
+    """One axis at a time, the others as the recipes have them; or every combination."""
+    yardsticks: Yardsticks = Yardsticks()
+    benchmarks: Annotated[dict[Name, Benchmark], Field(min_length=1)]
+    axes: Annotated[dict[str, Axis], Field(min_length=1)]
+    changes: Changes = Field(default_factory=dict)
+    """For all runs of all benchmarks, over everything else."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> "Study":
+        if len(set(self.seeds)) < len(self.seeds):
+            msg = f"seeds holds one of {self.seeds} twice"
+            raise ValueError(msg)
+        for axis, series in self.axes.items():
+            for values in series.values():
+                for name, value in values.items():
+                    for place in value.on or ():
+                        if place not in self.benchmarks:
+                            msg = (
+                                f"axes.{axis}: {shown(name)} is on the benchmark {shown(place)}; "
+                                f"{suggestion(place, self.benchmarks)}"
+                            )
+                            raise ValueError(msg.removesuffix("."))
+        return self
+
+    @property
+    def cache(self) -> Path:
+        """Teacher features for all runs."""
+        return self.teacher_cache or self.output / "teacher"
+
+
+def load_study(name: str, overrides: tuple[str, ...] = ()) -> Study:
+    """Read, override and check a study.
+
+    Args:
+        name: Name of a shipped one, or path of a YAML file; ``base: NAME`` in it works as in
+            recipes.
+        overrides: ``key=value``, with dots between keys, for example ``seeds=[0]`` or
+            ``changes.pretrain.train.steps=100``.
+
+    Raises:
+        ConfigError: If anything in it is unknown or of the wrong type, or it is no study.
+    """
+    if not name.endswith((".yaml", ".yml")) and name not in study_names():
+        raise unknown_name("study", name, study_names())
+    values = overridden(recipe_values(name), overrides)
+    if values.get("kind") != "study":
+        msg = (
+            f"{name} is a {shown(values.get('kind'))} recipe, expected a study (kind: study), as "
+            f"{', '.join(study_names())}."
+        )
+        raise ConfigError(msg)
+    try:
+        return Study.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(
+            f"study {name}: {explain(error, {'study': Study}, kind='study')}"
+        ) from error

@@ -1,0 +1,262 @@
+"""The cells of a study: which runs there are, and which of them a table's line stands on."""
+
+import hashlib
+import itertools
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Literal, TypeAlias
+
+from lidistill.config import with_moved_keys
+from lidistill.distill.recipe import PretrainRecipe
+from lidistill.errors import ConfigError
+from lidistill.recipes.loading import Recipe, apply_overrides, changed_values
+from lidistill.recipes.texts import recipe_values
+from lidistill.studies.config import Benchmark, Study, changes_in
+
+What: TypeAlias = Literal["distilled", "random", "teacher", "scratch"]
+KINDS: Final[tuple[What, ...]] = ("distilled", "random", "teacher", "scratch")
+STUDENT: Final = "student"
+"""Name of the distillation in a cell; probes have those that the study gives."""
+_RECIPE_OF: Final[dict[What, str]] = {
+    "distilled": "probe",
+    "random": "probe",
+    "teacher": "probe",
+    "scratch": "finetune",
+}
+_Change: TypeAlias = tuple[str, str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """A point of the figure."""
+
+    axis: str
+    series: str
+    value: str
+
+    def __str__(self) -> str:
+        return self.value if self.series == self.axis else f"{self.series} {self.value}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """Runs that belong together: a distillation and its probes, or the probes of a yardstick."""
+
+    name: str
+    """Of its folder; changes with anything that its runs learn from."""
+    label: str
+    """The first line of the table that stands on it."""
+    what: What
+    seed: int
+    runs: dict[str, Recipe]
+    """In the order in which they run."""
+    folder: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variant:
+    """A setting of the axes on a benchmark, and the names of its cells by kind and seed."""
+
+    benchmark: str
+    places: tuple[Place, ...]
+    cells: dict[What, dict[int, str]] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return ", ".join(map(str, self.places))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """All of a study."""
+
+    study: Study
+    variants: tuple[Variant, ...]
+    cells: dict[str, Cell]
+    """By name, in the order in which they run."""
+
+    def cell(self, word: str) -> Cell:
+        """The cell of a name, or of a number from 0.
+
+        Raises:
+            ConfigError: If there is none.
+        """
+        if word in self.cells:
+            return self.cells[word]
+        if word.isdecimal() and int(word) < len(self.cells):
+            return list(self.cells.values())[int(word)]
+        msg = (
+            f"there is no cell {word[:100]!r}: this study has {len(self.cells)}, counted from 0; "
+            "--list names them."
+        )
+        raise ConfigError(msg)
+
+
+def plan_study(study: Study) -> Plan:
+    """All cells of a study; equal ones are one, whichever lines of the table they are for.
+
+    Raises:
+        ConfigError: If one of its recipes is not there, or a change does not fit.
+    """
+    cells: dict[str, Cell] = {}
+    variants = []
+    for name, benchmark in study.benchmarks.items():
+        maker = _Maker(study, name, benchmark)
+        for places, changes in _settings(study, name):
+            variant = Variant(benchmark=name, places=places)
+            for cell in maker.cells(str(variant), changes):
+                cells.setdefault(cell.name, cell)
+                variant.cells.setdefault(cell.what, {})[cell.seed] = cell.name
+            variants.append(variant)
+    by_seed = sorted(cells.values(), key=lambda cell: study.seeds.index(cell.seed))
+    return Plan(study=study, variants=tuple(variants), cells={cell.name: cell for cell in by_seed})
+
+
+def _settings(
+    study: Study, benchmark: str
+) -> Iterator[tuple[tuple[Place, ...], tuple[_Change, ...]]]:
+    """What is varied on a benchmark: places of the axes, and the changes that make them."""
+    axes = [list(_points(study, axis, benchmark)) for axis in study.axes]
+    single = ([point] for points in axes for point in points)
+    chosen: Iterable[Sequence[tuple[Place, tuple[_Change, ...]]]] = single
+    if study.design == "grid":
+        chosen = itertools.product(*axes)
+    for points in chosen:
+        places = tuple(place for place, _ in points)
+        yield places, tuple(change for _, changes in points for change in changes)
+
+
+def _points(study: Study, axis: str, benchmark: str) -> Iterator[tuple[Place, tuple[_Change, ...]]]:
+    for series, values in study.axes[axis].items():
+        for name, value in values.items():
+            if value.on is None or benchmark in value.on:
+                here = (value.on or {}).get(benchmark, {})
+                changes = (*changes_in(value.changes), *changes_in(here))
+                yield Place(axis=axis, series=series, value=name), changes
+
+
+class _Maker:
+    """Makes the cells of a benchmark.
+
+    Args:
+        study: What is asked.
+        name: Of the benchmark.
+        benchmark: Its recipes.
+    """
+
+    def __init__(self, study: Study, name: str, benchmark: Benchmark) -> None:
+        self._study, self._name, self._benchmark = study, name, benchmark
+        self._base = self._pretrain(())
+        formats = [config.format for config in benchmark.simulate]
+        made: dict[str, Path] = {kind: study.output / "data" / kind for kind in formats}
+        self._roots = made | benchmark.roots
+
+    def cells(self, label: str, changes: Sequence[_Change]) -> Iterator[Cell]:
+        """The cells of a setting of the axes: its distillations, then its yardsticks."""
+        pretrain = self._pretrain(changes)
+        base: Sequence[_Change] = ()
+        for seed in self._study.seeds:
+            yield self._cell("distilled", label, seed, pretrain, changes)
+        for what in KINDS[1:]:
+            which = getattr(self._study.yardsticks, what)
+            if which == "none":
+                continue
+            of_base = which == "base"
+            source, own = (self._base, base) if of_base else (pretrain, changes)
+            for seed in self._study.seeds if what != "teacher" else self._study.seeds[:1]:
+                cell = self._cell(what, "base" if of_base else label, seed, source, own)
+                if cell.runs:
+                    yield cell
+
+    def _pretrain(self, changes: Sequence[_Change]) -> dict[str, Any]:
+        """Values of a distillation without a seed and a place of its own."""
+        values = recipe_values(self._benchmark.pretrain)
+        former = PretrainRecipe.former
+        return with_moved_keys(self._changed(values, "pretrain", {}, changes), former)
+
+    def _changed(
+        self, values: dict[str, Any], recipe: str, scored: dict[str, Any], own: Sequence[_Change]
+    ) -> dict[str, Any]:
+        """Values of a recipe with every change that is for it, the study's own last."""
+        said = (
+            *changes_in(self._benchmark.changes),
+            *changes_in(scored),
+            *own,
+            *changes_in(self._study.changes),
+        )
+        return changed_values(values, [(k, v) for to, k, v in said if to in {recipe, "all"}])
+
+    def _cell(
+        self,
+        what: What,
+        label: str,
+        seed: int,
+        pretrain: dict[str, Any],
+        changes: Sequence[_Change],
+    ) -> Cell:
+        """A cell, with its runs checked and given their places."""
+        raw = {STUDENT: pretrain} if what == "distilled" else {}
+        raw |= dict(self._probes(what, pretrain, changes))
+        raw = {run: self._found(values) | {"seed": seed} for run, values in raw.items()}
+        learned = {run: _without_places(values) for run, values in raw.items()}
+        digest = hashlib.sha256(json.dumps(learned, sort_keys=True).encode()).hexdigest()[:8]
+        slug = re.sub(r"[^a-z0-9.]+", "-", self._name.lower())[:60].strip("-.")
+        name = f"{slug}-{what}-{seed}-{digest}"
+        folder = self._study.output / "cells" / name
+        runs = {}
+        for run, values in raw.items():
+            places: list[tuple[str, Any]] = [("output", str(folder / run)), ("name", name)]
+            if run != STUDENT and what == "distilled":
+                places.append(("checkpoint", str(folder / STUDENT)))
+            if values["kind"] != "finetune":
+                places.append(("teacher_cache", str(self._study.cache)))
+            source = f"{self._name}, {what}, {label}: {run}"
+            runs[run] = apply_overrides(changed_values(values, places), (), source=source)
+        return Cell(name=name, label=label, what=what, seed=seed, runs=runs, folder=folder)
+
+    def _probes(
+        self, what: What, pretrain: dict[str, Any], changes: Sequence[_Change]
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
+        """What is scored in a cell, by the names that the study gives."""
+        kind = _RECIPE_OF[what]
+        for name, scored in self._benchmark.probes.items():
+            recipe = scored.scratch if what == "scratch" else scored.probe
+            if recipe is None:
+                continue
+            values = self._changed(recipe_values(recipe), kind, scored.changes, changes)
+            if values.get("kind") != kind:
+                msg = f"{self._name}, {name}: {recipe} is no {kind} recipe."
+                raise ConfigError(msg)
+            values["checkpoint"] = None
+            values["features"] = "backbone" if what == "distilled" else what
+            if what == "scratch":
+                values["features"] = "random"
+            if what != "distilled":
+                # The teacher is read at the points that the base's student sees.
+                source = self._base if what == "teacher" else pretrain
+                values["backbone"] = source.get("backbone")
+            if what == "teacher":
+                values["teacher"] = pretrain.get("teacher")
+            yield name, values
+
+    def _found(self, values: dict[str, Any]) -> dict[str, Any]:
+        """Values with the study's places of data sets."""
+        places = [
+            (f"{part}.sets.{number}.root", str(self._roots[one["kind"]]))
+            for part in ("data", "evaluation")
+            for number, one in enumerate((values.get(part) or {}).get("sets") or ())
+            if isinstance(one, dict) and one.get("kind") in self._roots
+        ]
+        return changed_values(values, places)
+
+
+def _without_places(values: dict[str, Any]) -> dict[str, Any]:
+    """What of a run's values makes it another run: not where it lies, nor how it is computed."""
+    kept = {k: v for k, v in values.items() if k not in {"name", "output", "device", "figures"}}
+    kept.pop("teacher_cache", None)
+    for part in ("data", "evaluation"):
+        if isinstance(kept.get(part), dict):
+            kept[part] = {k: v for k, v in kept[part].items() if k not in {"workers", "in_memory"}}
+    return kept
