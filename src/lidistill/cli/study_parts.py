@@ -76,14 +76,15 @@ def print_cells(plan: Plan, words: tuple[str, ...], *, as_json: bool) -> None:
         ]
         print_json({"study": plan.study.name, "cells": cells})
         return
-    rows = Table("no.", "cell", "for", "state", "seconds")
+    rows = [("no.", "cell", "for", "state", "seconds")]
     for number, one in enumerate(plan.cells.values()):
         state = states[one.name]
         result = result_of(one) if state == "done" else None
         why = failure_of(one) if state == "failed" else ""
         seconds = "" if result is None else f"{result.seconds:.0f}"
-        rows.add_row(str(number), one.name, one.label, f"{state}: {why}" if why else state, seconds)
-    OUT.print(rows)
+        stands = f"{state}: {why}" if why else state
+        rows.append((str(number), one.name, one.label, stands, seconds))
+    _print_table(rows)
     OUT.print(f"{len(plan.cells)} cells: {_counted([*states.values()])}")
     here = command("lidistill", "study", *words)
     OUT.print("as a Slurm array, with the options that your cluster wants:")
@@ -101,16 +102,21 @@ def _print_report(plan: Plan, report: Report, *, as_json: bool) -> None:
         print_json({"study": plan.study.name, "lines": [*records(report.lines)]})
         return
     for benchmark, (header, *rows) in tables(report.lines, plan.study.score):
-        shown = Table(title=f"{benchmark}: {plan.study.score}, percent")
-        for column in header:
-            shown.add_column(column, overflow="fold")
-        for row in rows:
-            shown.add_row(*row)
-        # Off a terminal as wide as it is: a file can hold any line.
-        width = 1 + sum(3 + max(map(len, cells)) for cells in zip(header, *rows, strict=True))
-        OUT.print(shown, width=None if OUT.is_terminal else width)
+        OUT.print(f"{benchmark}: {plan.study.score}, percent")
+        _print_table([header, *rows])
     states = [state_of(one) for one in plan.cells.values()]
     OUT.print(f"{len(states)} cells: {_counted(states)}")
     OUT.print(f"results     {report.results}")
     print_figures((report.figure,))
     offer_view(report.best)
+
+
+def _print_table(rows: Sequence[tuple[str, ...]]) -> None:
+    """A header and its rows; off a terminal as wide as they are, since a file holds any line."""
+    table = Table()
+    for column in rows[0]:
+        table.add_column(column, overflow="fold")
+    for row in rows[1:]:
+        table.add_row(*row)
+    width = 1 + sum(3 + max(map(len, cells)) for cells in zip(*rows, strict=True))
+    OUT.print(table, width=None if OUT.is_terminal else width)

@@ -35,7 +35,7 @@ def _checked(changes: dict[str, Any]) -> dict[str, Any]:
     for recipe, key, _ in changes_in(changes):
         if recipe not in {*_RECIPES, "all"} or not key:
             found = f"{recipe}.{key}" if key else recipe
-            msg = f"{shown(found)} must begin with pretrain., probe., finetune. or all."
+            msg = f"{shown(found)} must begin with pretrain., probe., finetune. or all"
             raise ValueError(msg)
         reserved = set.union(*_SET_HERE.values()) if recipe == "all" else _SET_HERE[recipe]
         if key.partition(".")[0] in reserved:
@@ -58,7 +58,7 @@ def changes_in(changes: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
 
 
 def _leaves(path: str, value: Any) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, dict) and value and "kind" not in value:
+    if isinstance(value, dict) and "kind" not in value:
         for key, inner in value.items():
             yield from _leaves(f"{path}.{key}", inner)
     else:
@@ -66,18 +66,18 @@ def _leaves(path: str, value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _flat(values: Any) -> Any:
-    """A value of an axis: its changes beside ``on``, or nothing at all."""
+    """A value of an axis: its changes beside ``only``, or nothing at all."""
     if values is None:
         return {}
     if not isinstance(values, dict) or "changes" in values:
         return values
-    changes = {key: value for key, value in values.items() if key != "on"}
-    return {"changes": changes, "on": values.get("on")}
+    changes = {key: value for key, value in values.items() if key != "only"}
+    return {"changes": changes, "only": values.get("only")}
 
 
 class _Value(Config):
     changes: Changes = Field(default_factory=dict)
-    on: dict[str, Changes] | None = None
+    only: dict[str, Changes] | None = None
     """By benchmark: further changes. Where given, the value is run on these benchmarks only."""
 
 
@@ -149,7 +149,7 @@ class Study(Config):
     benchmarks: Annotated[dict[Name, Benchmark], Field(min_length=1)]
     axes: Annotated[dict[str, Axis], Field(min_length=1)]
     changes: Changes = Field(default_factory=dict)
-    """For all runs of all benchmarks, over everything else."""
+    """For all runs; those of benchmarks, probes and values come on top, in this order."""
 
     @model_validator(mode="after")
     def _fits(self) -> "Study":
@@ -159,10 +159,10 @@ class Study(Config):
         for axis, series in self.axes.items():
             for values in series.values():
                 for name, value in values.items():
-                    for place in value.on or ():
+                    for place in value.only or ():
                         if place not in self.benchmarks:
                             msg = (
-                                f"axes.{axis}: {shown(name)} is on the benchmark {shown(place)}; "
+                                f"axes.{axis}: {shown(name)} is for the benchmark {shown(place)}; "
                                 f"{suggestion(place, self.benchmarks)}"
                             )
                             raise ValueError(msg.removesuffix("."))

@@ -131,8 +131,8 @@ def _settings(
 def _points(study: Study, axis: str, benchmark: str) -> Iterator[tuple[Place, tuple[_Change, ...]]]:
     for series, values in study.axes[axis].items():
         for name, value in values.items():
-            if value.on is None or benchmark in value.on:
-                here = (value.on or {}).get(benchmark, {})
+            if value.only is None or benchmark in value.only:
+                here = (value.only or {}).get(benchmark, {})
                 changes = (*changes_in(value.changes), *changes_in(here))
                 yield Place(axis=axis, series=series, value=name), changes
 
@@ -148,6 +148,7 @@ class _Maker:
 
     def __init__(self, study: Study, name: str, benchmark: Benchmark) -> None:
         self._study, self._name, self._benchmark = study, name, benchmark
+        self._recipes: dict[str, dict[str, Any]] = {}
         self._base = self._pretrain(())
         formats = [config.format for config in benchmark.simulate]
         made: dict[str, Path] = {kind: study.output / "data" / kind for kind in formats}
@@ -172,19 +173,25 @@ class _Maker:
 
     def _pretrain(self, changes: Sequence[_Change]) -> dict[str, Any]:
         """Values of a distillation without a seed and a place of its own."""
-        values = recipe_values(self._benchmark.pretrain)
+        values = self._recipe(self._benchmark.pretrain)
         former = PretrainRecipe.former
         return with_moved_keys(self._changed(values, "pretrain", {}, changes), former)
+
+    def _recipe(self, name: str) -> dict[str, Any]:
+        """The values of a recipe, read once."""
+        if name not in self._recipes:
+            self._recipes[name] = recipe_values(name)
+        return self._recipes[name]
 
     def _changed(
         self, values: dict[str, Any], recipe: str, scored: dict[str, Any], own: Sequence[_Change]
     ) -> dict[str, Any]:
-        """Values of a recipe with every change that is for it, the study's own last."""
+        """Values of a recipe with every change that is for it, from the study's to the value's."""
         said = (
+            *changes_in(self._study.changes),
             *changes_in(self._benchmark.changes),
             *changes_in(scored),
             *own,
-            *changes_in(self._study.changes),
         )
         return changed_values(values, [(k, v) for to, k, v in said if to in {recipe, "all"}])
 
@@ -225,7 +232,7 @@ class _Maker:
             recipe = scored.scratch if what == "scratch" else scored.probe
             if recipe is None:
                 continue
-            values = self._changed(recipe_values(recipe), kind, scored.changes, changes)
+            values = self._changed(self._recipe(recipe), kind, scored.changes, changes)
             if values.get("kind") != kind:
                 msg = f"{self._name}, {name}: {recipe} is no {kind} recipe."
                 raise ConfigError(msg)

@@ -23,7 +23,7 @@ from lidistill.studies.table import (
     scores_at,
     spread_of,
 )
-from lidistill.training.checkpoint import versions
+from lidistill.training.checkpoint import has_checkpoint, versions
 
 LABELS: Final[dict[Score, str]] = {
     "mean_iou": "mIoU, percent",
@@ -133,6 +133,7 @@ def _best(plan: Plan, lines: Sequence[Line]) -> tuple[Path, ...]:
     for _, line in sorted(ranked, key=lambda pair: -pair[0]):
         cells = [plan.cells[line.variant.cells[what][seed]] for what in ("distilled", "random")]
         probe = next(name for name in cells[0].runs if name != STUDENT)
-        if all(result_of(cell) is not None for cell in cells):
-            return tuple(cell.folder / probe for cell in cells)
+        folders = tuple(cell.folder / probe for cell in cells)
+        if all(has_checkpoint(folder) for folder in folders):
+            return folders
     return ()

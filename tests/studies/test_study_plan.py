@@ -1,0 +1,194 @@
+"""What a study runs: cells by axis, seed and yardstick, equal ones once."""
+
+import pytest
+from fakes.command import run
+
+from lidistill.errors import ConfigError
+from lidistill.recipes.texts import study_names
+from lidistill.studies.config import load_study
+from lidistill.studies.plan import STUDENT, plan_study
+
+TEACHER = {"kind": "vit", "model": "elsewhere", "layers": [1]}
+
+
+def cells_of(plan, what):
+    return [cell for cell in plan.cells.values() if cell.what == what]
+
+
+@pytest.fixture
+def plan(values, write):
+    """Plans a study with changed values."""
+
+    def planned(*overrides, **changed):
+        return plan_study(load_study(write(values | changed), overrides))
+
+    return planned
+
+
+def test_every_value_and_seed_is_a_cell_and_equal_ones_are_one(plan, values):
+    values["axes"]["teacher"] = {"one": {"own": {}, "other": {"pretrain.teacher": TEACHER}}}
+    found = plan()
+    # widths 8 and 16 with the own teacher, width 8 with the other: each twice
+    assert len(cells_of(found, "distilled")) == 6
+    assert len(cells_of(found, "random")) == 4  # two networks, whatever teaches them
+    assert len(cells_of(found, "teacher")) == 2  # two teachers, the first seed
+    assert len(cells_of(found, "scratch")) == 2  # the base alone
+    base, wide, own, other = found.variants
+    assert base.cells == own.cells
+    assert wide.cells["teacher"] == base.cells["teacher"]
+    assert wide.cells["distilled"] != base.cells["distilled"]
+    assert other.cells["random"] == base.cells["random"]
+    assert [cell.seed for cell in found.cells.values()] == [0] * 8 + [1] * 6
+
+
+def test_a_cell_holds_a_distillation_and_its_probes(plan):
+    found = plan()
+    cell = found.cells[found.variants[1].cells["distilled"][1]]
+    assert list(cell.runs) == [STUDENT, "all", "late"]
+    student, everything, late = cell.runs.values()
+    assert (student.backbone.width, student.seed) == (16, 1)
+    assert student.output == cell.folder / STUDENT
+    assert everything.checkpoint == late.checkpoint == student.output
+    assert everything.evaluation.sets[0].frames is None
+    assert late.evaluation.sets[0].frames == "2-3"
+    assert student.teacher_cache == found.study.output / "teacher"
+
+
+def test_yardsticks_need_no_checkpoint(plan):
+    found = plan()
+    wide = found.variants[1]
+    random = found.cells[wide.cells["random"][0]].runs["all"]
+    assert (random.features, random.checkpoint, random.backbone.width) == ("random", None, 16)
+    teacher = found.cells[wide.cells["teacher"][0]].runs["all"]
+    assert (teacher.features, teacher.checkpoint, teacher.backbone.width) == ("teacher", None, 8)
+    assert teacher.teacher.kind == "vit"
+    scratch = found.cells[wide.cells["scratch"][0]]
+    assert list(scratch.runs) == ["all"]  # only one probe names a recipe for it
+    assert (scratch.runs["all"].kind, scratch.runs["all"].backbone.width) == ("finetune", 8)
+
+
+def test_yardsticks_may_be_left_out(plan):
+    found = plan(yardsticks={"random": "base", "teacher": "none", "scratch": "each"})
+    assert len(cells_of(found, "random")) == 2
+    assert len(cells_of(found, "scratch")) == 4
+    assert cells_of(found, "teacher") == []
+
+
+def test_a_grid_runs_every_combination(plan, values):
+    values["axes"]["teacher"] = {"one": {"own": {}, "other": {"pretrain.teacher": TEACHER}}}
+    found = plan(design="grid")
+    assert [str(variant) for variant in found.variants] == [
+        "WaffleIron 8, one own",
+        "WaffleIron 8, one other",
+        "WaffleIron 16, one own",
+        "WaffleIron 16, one other",
+    ]
+    cell = found.cells[found.variants[3].cells["distilled"][0]]
+    assert cell.runs[STUDENT].backbone.width == 16
+    assert cell.runs[STUDENT].teacher.model == "elsewhere"
+
+
+def test_what_a_run_learns_from_names_its_cell_and_nothing_else_does(plan):
+    names = set(plan().cells)
+    assert set(plan("changes.all.device=cpu", "name=other").cells) == names
+    assert set(plan("changes.pretrain.data.workers=2").cells) == names
+    assert set(plan("benchmarks.street.changes.pretrain.target.center_batches=3").cells) == names
+    assert set(plan("seeds=[0]").cells) < names
+    changed = plan("changes.pretrain.train.steps=7").cells
+    assert {n for n in names if "distilled" not in n} == {n for n in changed if n in names}
+
+
+def test_the_nearer_a_change_is_the_later_it_counts(plan, values):
+    values["changes"] = {"pretrain.backbone.width": 4, "pretrain.train.steps": 5}
+    values["benchmarks"]["street"]["changes"] = {"pretrain": {"train": {"steps": 9}}}
+    narrow, wide = plan("changes.pretrain.train.batch_size=1").variants
+    found = plan("changes.pretrain.train.batch_size=1").cells
+    students = [found[v.cells["distilled"][0]].runs[STUDENT] for v in (narrow, wide)]
+    assert [s.backbone.width for s in students] == [4, 16]
+    assert {(s.train.steps, s.train.batch_size) for s in students} == {(9, 1)}
+    assert {s.train.checkpoint_every for s in students} == {2}  # the recipe's own stays
+
+
+def test_values_may_be_for_one_benchmark_and_say_other_things_there(plan, values, tmp_path):
+    values["benchmarks"]["again"] = values["benchmarks"]["street"] | {
+        "roots": {"pandaset": str(tmp_path / "elsewhere")}
+    }
+    values["axes"]["student"]["WaffleIron"]["32"] = {
+        "pretrain.backbone.depth": 1,
+        "only": {"again": {"pretrain.backbone.width": 32}},
+    }
+    found = plan()
+    assert [v.benchmark for v in found.variants] == ["street"] * 2 + ["again"] * 3
+    student, probe, _ = found.cells[found.variants[-1].cells["distilled"][0]].runs.values()
+    assert (student.backbone.width, student.backbone.depth) == (32, 1)
+    assert student.data.sets[0].root == probe.evaluation.sets[0].root == tmp_path / "elsewhere"
+
+
+def test_a_mapping_of_another_kind_replaces_what_is_there(plan, values):
+    teacher = {"kind": "efficientnet-lite2", "strides": [8]}
+    values["axes"] = {"teacher": {"one": {"Lite2": {"pretrain.teacher": teacher}}}}
+    found = plan()
+    cell = found.cells[found.variants[0].cells["distilled"][0]]
+    assert cell.runs[STUDENT].teacher.strides == (8,)
+
+
+WRONG = {
+    "unknown key 'axis'; did you mean 'axes'": {"axis": {}},
+    "must begin with pretrain., probe., finetune. or all": {"changes": {"train.steps": 3}},
+    "'all.seed' cannot be given: a study sets it": {"changes": {"all.seed": 3}},
+    "'probe.features' cannot be given": {"changes": {"probe": {"features": "input"}}},
+    "is for the benchmark 'stret'; did you mean 'street'": {
+        "axes": {"student": {"one": {"a": {"only": {"stret": {}}}}}}
+    },
+    "seeds holds one of (0, 0) twice": {"seeds": [0, 0]},
+    "the name '../x' cannot be part of a path": {
+        "benchmarks": {"../x": {"pretrain": "a", "probes": {"b": {"probe": "c"}}}}
+    },
+    "axes.student: Dictionary should have at least 1 item": {"axes": {"student": {}}},
+    "is a 'pretrain' recipe, expected a study": {"kind": "pretrain"},
+    "distilled, WaffleIron 8: student: backbone.width": {
+        "changes": {"probe": {}, "pretrain.backbone.width": "wide"}
+    },
+    "is no probe recipe": {"changes": {"probe.kind": "finetune"}},
+}
+
+
+@pytest.mark.parametrize("said", WRONG)
+def test_what_does_not_fit_is_one_line(values, write, said, capsys, tmp_path):
+    status, out, err = run(capsys, "study", write(values | WRONG[said]), "--list")
+    assert (status, out) == (2, "")
+    assert len(err.splitlines()) == 1
+    assert said in err
+    assert not (tmp_path / "study").exists()
+
+
+def test_a_name_that_is_no_study_is_said(capsys):
+    with pytest.raises(ConfigError, match="unknown study 'study/pilars'; did you mean"):
+        load_study("study/pilars")
+    status, _, err = run(capsys, "pretrain", study_names()[0])
+    assert status == 2
+    assert "is a 'study' recipe, this command runs 'pretrain'" in err
+
+
+@pytest.mark.parametrize("name", study_names())
+def test_every_shipped_study_has_all_its_recipes(name):
+    study = load_study(name)
+    plan = plan_study(study)
+    assert len(study.axes) == 3
+    assert {cell.seed for cell in plan.cells.values()} == set(study.seeds)
+    for variant in plan.variants:
+        assert set(variant.cells) == {"distilled", "random", "teacher", "scratch"}
+    for cell in plan.cells.values():
+        for recipe in cell.runs.values():
+            assert not recipe.output.is_absolute()
+
+
+def test_folds_learn_from_one_end_of_the_drive_and_are_scored_on_the_other():
+    plan = plan_study(load_study("study/pillars-small"))
+    cell = next(c for n, c in plan.cells.items() if n.startswith("pandaset-002-distilled"))
+    ends = {
+        name: (recipe.data.sets[0].frames, recipe.evaluation.sets[0].frames)
+        for name, recipe in cell.runs.items()
+        if name != STUDENT
+    }
+    assert ends == {"fold-1": ("0-18", "36-54"), "fold-2": ("36-54", "0-18")}
