@@ -153,11 +153,11 @@ def test_a_failed_cell_stops_no_other_and_is_named(values, write, tmp_path, caps
     assert f"2 of 6 cells failed, the first is {lost.name} (WaffleIron 8)" in err
     assert f"{refused.name} (base) failed, status 2" in err
     assert f"  from {refused.name}\n  error: no such thing" in err
-    assert failure_of(lost) == "its process ended with signal 9"
+    assert failure_of(lost) == f"its process ended with signal 9: from {lost.name}."
     assert "50.0" in out
     status, out, _ = run(capsys, "study", file, "--list")
     assert "6 cells: 4 done, 2 failed" in out
-    assert "failed: its process ended with status 2" in out
+    assert "failed: its process ended with status 2: error: no such thing." in out
 
 
 FAILING = ("teacher", "scratch")

@@ -113,10 +113,10 @@ def _print_report(plan: Plan, report: Report, *, as_json: bool) -> None:
 
 def _print_table(rows: Sequence[tuple[str, ...]]) -> None:
     """A header and its rows; off a terminal as wide as they are, since a file holds any line."""
-    table = Table()
+    width = 1 + sum(3 + max(map(len, cells)) for cells in zip(*rows, strict=True))
+    table = Table(width=None if OUT.is_terminal else width)
     for column in rows[0]:
         table.add_column(column, overflow="fold")
     for row in rows[1:]:
         table.add_row(*row)
-    width = 1 + sum(3 + max(map(len, cells)) for cells in zip(*rows, strict=True))
-    OUT.print(table, width=None if OUT.is_terminal else width)
+    OUT.print(table)

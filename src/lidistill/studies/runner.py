@@ -192,7 +192,8 @@ def _note(one: _Running, outcome: Outcome, count: str) -> None:
     outcome.failed[cell.name] = lines
     how = f"signal {-status}" if status < 0 else f"status {status}"
     if not failure_of(cell):
-        note_failure(cell, f"its process ended with {how}")
+        last = "".join(f": {line}" for line in lines[-1:])
+        note_failure(cell, f"its process ended with {how}{last}.")
     log = cell.folder / LOG
     tail = "\n  ".join(["", *lines])
     logger.error("%s: %s (%s) failed, %s; %s ends:%s", count, cell.name, cell.label, how, log, tail)
