@@ -92,7 +92,7 @@ def table(root: Path, seeds: list[int]) -> dict[str, dict[str, list[float]]]:
             column: [
                 json.loads(
                     (root / f"probe-{target}-{column}-{seed}" / "results.json").read_text("utf-8")
-                )["all_points"]["mean_iou"]
+                )["all_points"]["mean_iou_of_truth"]
                 for seed in seeds
             ]
             for column in columns

@@ -21,6 +21,8 @@ from lidistill.loading.config import SetsConfig
 from lidistill.recipes import apply_overrides, load_recipe
 from lidistill.segment.recipe import FinetuneRecipe, ProbeRecipe
 from lidistill.sim import SimulationConfig
+from lidistill.studies.config import load_study
+from lidistill.studies.plan import plan_study
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SHOWN = sorted(set(re.findall(r"(?:`|\$ )(lidistill [^`\n]+)", README)))
@@ -71,6 +73,8 @@ def test_recipes_and_keys_of_a_documented_command_exist(words, monkeypatch):
         )
         for kind, recipe in zip(LEARNERS, recipes, strict=True):
             load_recipe(recipe, tuple(Plan(output=Path(), changes=changes).changes_of(kind)))
+    elif name == "study":
+        plan_study(load_study(arguments[0] if arguments else "study/pillars-small", changes))
     elif name in {"evaluate", "submission", "gap", "robustness"}:
         of_a_run = tuple(re.sub(r"^\d+\.", "", change) for change in changes)
         load_recipe("finetune/scalr-plus/nuscenes", of_a_run)
