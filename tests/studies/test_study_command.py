@@ -139,7 +139,7 @@ def test_a_failed_cell_stops_no_other_and_is_named(values, write, tmp_path, caps
     script = tmp_path / "python"
     script.write_text(CELL.format(scores=tmp_path / "scores.json", cells=tmp_path / "study/cells"))
     script.chmod(0o755)
-    monkeypatch.setattr(runner.sys, "executable", str(script))
+    monkeypatch.setattr(sys, "executable", str(script))
     status, out, err = run(capsys, "study", file, "--jobs", 2)
     assert status == 2
     states = {cell.what: state_of(cell) for cell in plan.cells.values()}
