@@ -14,7 +14,6 @@ from fakes.command import run
 from fakes.runs import GRID
 from PIL import Image
 
-from lidistill.studies import runner
 from lidistill.studies.cells import failure_of, result_of, state_of
 from lidistill.studies.config import SCORES, load_study
 from lidistill.studies.plan import plan_study

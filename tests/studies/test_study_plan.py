@@ -1,5 +1,7 @@
 """What a study runs: cells by axis, seed and yardstick, equal ones once."""
 
+from typing import Any
+
 import pytest
 from fakes.command import run
 
@@ -132,6 +134,17 @@ def test_a_mapping_of_another_kind_replaces_what_is_there(plan, values):
     assert cell.runs[STUDENT].teacher.strides == (8,)
 
 
+def test_several_teachers_are_a_value_and_each_is_probed_where_it_is_alone(plan, values):
+    both = [TEACHER, {"kind": "efficientnet-lite2"}]
+    values["axes"]["teacher"] = {"two": {"both": {"pretrain.teacher": both}}}
+    found = plan()
+    variant = found.variants[-1]
+    teachers = found.cells[variant.cells["distilled"][0]].runs[STUDENT].teachers
+    assert [config.kind for config in teachers.values()] == ["vit", "efficientnet-lite2"]
+    assert "teacher" not in variant.cells
+    assert variant.cells["random"] == found.variants[0].cells["random"]
+
+
 WRONG = {
     "unknown key 'axis'; did you mean 'axes'": {"axis": {}},
     "must begin with pretrain., probe., finetune. or all": {"changes": {"train.steps": 3}},
@@ -177,7 +190,8 @@ def test_every_shipped_study_has_all_its_recipes(name):
     assert len(study.axes) == 3
     assert {cell.seed for cell in plan.cells.values()} == set(study.seeds)
     for variant in plan.variants:
-        assert set(variant.cells) == {"distilled", "random", "teacher", "scratch"}
+        alone = [] if " + " in str(variant) else ["teacher"]  # several teachers have no probe
+        assert sorted(variant.cells) == sorted(["distilled", "random", "scratch", *alone])
     for cell in plan.cells.values():
         for recipe in cell.runs.values():
             assert not recipe.output.is_absolute()
@@ -186,9 +200,10 @@ def test_every_shipped_study_has_all_its_recipes(name):
 def test_folds_learn_from_one_end_of_the_drive_and_are_scored_on_the_other():
     plan = plan_study(load_study("study/pillars-small"))
     cell = next(c for n, c in plan.cells.items() if n.startswith("pandaset-002-distilled"))
+    runs: dict[str, Any] = cell.runs
     ends = {
         name: (recipe.data.sets[0].frames, recipe.evaluation.sets[0].frames)
-        for name, recipe in cell.runs.items()
+        for name, recipe in runs.items()
         if name != STUDENT
     }
     assert ends == {"fold-1": ("0-18", "36-54"), "fold-2": ("36-54", "0-18")}

@@ -12,11 +12,13 @@ def offer_view(runs: Sequence[Path]) -> None:
     """Name the command that shows two runs side by side, on the frames where they differ most.
 
     Args:
-        runs: The first two that have a 3D network are named; nothing is said where there are none.
+        runs: The first two that have a 3D network are named; a single one is shown alone, and
+            nothing is said where there is none.
     """
     pair = [run for run in runs if _has_network(run)][:2]
-    if len(pair) == 2:
-        OUT.print(f"look        {command('lidistill', 'view', *pair, '--most-different')}")
+    side_by_side = ("--most-different",) if len(pair) == 2 else ()
+    if pair:
+        OUT.print(f"look        {command('lidistill', 'view', *pair, *side_by_side)}")
 
 
 def _has_network(run: Path) -> bool:

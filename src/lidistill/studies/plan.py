@@ -15,6 +15,7 @@ from lidistill.errors import ConfigError
 from lidistill.recipes.loading import Recipe, apply_overrides, changed_values
 from lidistill.recipes.texts import recipe_values
 from lidistill.studies.config import Benchmark, Study, changes_in
+from lidistill.teachers import TEACHERS
 
 What: TypeAlias = Literal["distilled", "random", "teacher", "scratch"]
 KINDS: Final[tuple[What, ...]] = ("distilled", "random", "teacher", "scratch")
@@ -166,6 +167,8 @@ class _Maker:
                 continue
             of_base = which == "base"
             source, own = (self._base, base) if of_base else (pretrain, changes)
+            if what == "teacher" and not _is_one_of_images(source.get("teacher")):
+                continue
             for seed in self._study.seeds if what != "teacher" else self._study.seeds[:1]:
                 cell = self._cell(what, "base" if of_base else label, seed, source, own)
                 if cell.runs:
@@ -257,6 +260,11 @@ class _Maker:
             if isinstance(one, dict) and one.get("kind") in self._roots
         ]
         return changed_values(values, places)
+
+
+def _is_one_of_images(teacher: Any) -> bool:
+    """Whether a teacher can be probed: each of several is where it teaches alone."""
+    return isinstance(teacher, dict) and teacher.get("kind") in TEACHERS
 
 
 def _without_places(values: dict[str, Any]) -> dict[str, Any]:
