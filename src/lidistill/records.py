@@ -205,6 +205,8 @@ class Sample:
     """(V, 3, H, W) uint8 resized images; None where teacher features come from a cache."""
     image_paths: tuple[Path, ...] = ()
     """V paths of the images, the key of the cache."""
+    mirrored: bool = False
+    """Whether teachers see the images with left and right exchanged; pixels are as they are."""
     for_teachers: ForTeachers | None = None
 
     def __post_init__(self) -> None:
@@ -239,6 +241,8 @@ class Batch:
     """(V, 3, H, W) uint8, the views of all scans."""
     image_paths: tuple[Path, ...] = ()
     frame_ids: tuple[str, ...] = ()
+    mirrored: tuple[bool, ...] = ()
+    """V, which images teachers see with left and right exchanged; empty: none."""
     for_teachers: ForTeachers | None = None
 
     def __post_init__(self) -> None:
@@ -282,5 +286,6 @@ class Batch:
             images=move(self.images),
             image_paths=self.image_paths,
             frame_ids=self.frame_ids,
+            mirrored=self.mirrored,
             for_teachers=None if self.for_teachers is None else self.for_teachers.to(device),
         )

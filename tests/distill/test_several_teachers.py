@@ -337,7 +337,7 @@ def test_features_of_a_cache_are_each_teachers_own(world, tmp_path):
     keys = set()
     for config in teachers.values():
         reader = TargetReader(config.build(), sampling, folder, settings=config)
-        keys.add((reader.size_hw, reader._cache.folder))
+        keys.add((reader.size_hw, reader._caches[False].folder))
     assert len(keys) == 2
     assert {size for size, _ in keys} == {(28, 56), (56, 84)}
 

@@ -16,6 +16,7 @@ from lidistill.distill.recipe import PretrainRecipe
 from lidistill.errors import TrainingError
 from lidistill.records import Batch
 from lidistill.samples.for_teachers import Wanted, teacher_inputs
+from lidistill.samples.image_augmentation import mirror_some
 from lidistill.teachers import Teacher
 from lidistill.teachers.precision import for_run
 from lidistill.teachers.settings import ImageTeacherConfig
@@ -145,6 +146,7 @@ def features_at_pairs(
     if images is None:
         msg = "a batch without images needs a teacher cache; set teacher_cache."
         raise TrainingError(msg)
+    images, uv = mirror_some(images, pairs.view, uv, batch.mirrored)
     height, width = images.shape[-2:]
     with torch.no_grad():
         if views is None:

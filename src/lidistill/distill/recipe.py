@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from lidistill.backbones import FORMER_KEYS, BackboneConfig
 from lidistill.config import Config, MayChange, MayMove
@@ -68,6 +68,18 @@ class PretrainRecipe(RunRecipe):
     optimizer: OptimizerConfig = OptimizerConfig()
     schedule: Schedule = CosineSchedule(warmup_steps=3500)
     figures: MayChange[FiguresConfig] = FiguresConfig()
+
+    @model_validator(mode="after")
+    def _colours_are_not_cached(self) -> Self:
+        jitter = self.data.sampling.image_augmentation.jitter
+        if jitter and self.teacher_cache is not None:
+            msg = (
+                f"data.sampling.image_augmentation.jitter={jitter:g} gives an image other colours "
+                "each time, but a teacher_cache keeps one set of features of it; set "
+                "teacher_cache=null, or jitter=0"
+            )
+            raise ValueError(msg)
+        return self
 
     @property
     def teachers(self) -> dict[str, OneTeacherConfig]:

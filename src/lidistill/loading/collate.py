@@ -30,6 +30,7 @@ def collate(samples: list[Sample]) -> Batch:
         images=images,
         image_paths=tuple(path for sample in samples for path in sample.image_paths),
         frame_ids=tuple(sample.frame_id for sample in samples),
+        mirrored=tuple(sample.mirrored for sample in samples for _ in sample.image_paths),
         for_teachers=_pack_for_teachers(samples, starts),
     )
 

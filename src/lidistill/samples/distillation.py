@@ -25,6 +25,7 @@ from lidistill.samples.augmentation import (
 from lidistill.samples.describe import crop_and_describe
 from lidistill.samples.for_teachers import ONE_TEACHER, Wanted
 from lidistill.samples.further import sample_without_pairs, with_networks, with_sizes
+from lidistill.samples.image_augmentation import NO_CHANGE, ImageAugmentationConfig, ImageChange
 from lidistill.samples.pairing import PixelPairs, gather_pairs, pair_view, unoccluded, without
 from lidistill.samples.preparer import Preparer
 from lidistill.samples.voxels import VoxelFrame, finite_points, voxel_subset
@@ -42,6 +43,7 @@ class SamplingConfig(Config):
     image_size_hw: Size = (224, 448)
     antialias: bool = False
     augmentation: AugmentationConfig = AugmentationConfig()
+    image_augmentation: ImageAugmentationConfig = ImageAugmentationConfig()
 
     def voxels(
         self, frame: Frame, permutation: NDArray[np.int64] | None = None
@@ -74,6 +76,7 @@ class Draws:
     centre: float
     """In [0, 1): which of the points the point limit keeps the surroundings of."""
     augmentation: Augmentation
+    images: ImageChange = NO_CHANGE
 
     def camera_choices(self, config: SamplingConfig) -> list[tuple[int, ...]]:
         """Views of the frame to take together, in the order in which that is tried."""
@@ -95,6 +98,7 @@ def draw(frame: Frame, config: SamplingConfig, rng: np.random.Generator) -> Draw
         view_order=tuple(int(view) for view in rng.permutation(len(frame.views))),
         centre=float(rng.uniform()),
         augmentation=config.augmentation.draw(rng),
+        images=config.image_augmentation.draw(rng),
     )
 
 
@@ -149,7 +153,12 @@ def distillation_sample(
             used = [view_of[path] for path in sample.image_paths]
             sizes = wanted.image_sizes(config.image_size_hw) if load_images else ()
             images = config.read_images(used, sizes) if sizes else {}
-            sample = replace(sample, images=images.get(config.image_size_hw))
+            images = {size: draws.images.recolour(image) for size, image in images.items()}
+            sample = replace(
+                sample,
+                images=images.get(config.image_size_hw),
+                mirrored=draws.images.mirrored,
+            )
             if not wanted.more:
                 return sample
             sample = with_sizes(sample, frame, kept, used, images, wanted)

@@ -120,7 +120,11 @@ def build_sample(
             view_of = {view.image_path: view for view in views}
             used = [view_of[path] for path in sample.image_paths]
             images = _images(raw, used, config, wanted, device)
-            sample = replace(sample, images=images.get(config.image_size_hw))
+            sample = replace(
+                sample,
+                images=images.get(config.image_size_hw),
+                mirrored=raw.draws.images.mirrored,
+            )
             if not wanted.more:
                 return sample
             sample = sizes_on_device(sample, raw, points, kept, used, images, wanted)
@@ -186,7 +190,10 @@ def _images(
         return {}
     late = [view for view in views if view.image_path not in raw.images]
     images = raw.images | {view.image_path: config.read_images([view], sizes) for view in late}
+    change = raw.draws.images
     return {
-        size: torch.cat([images[view.image_path][size] for view in views]).to(device)
+        size: change.recolour(torch.cat([images[view.image_path][size] for view in views])).to(
+            device
+        )
         for size in sizes
     }

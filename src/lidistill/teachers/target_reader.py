@@ -12,6 +12,7 @@ from lidistill.images.files import read_image, resize
 from lidistill.records import Batch
 from lidistill.samples.distillation import SamplingConfig
 from lidistill.samples.for_teachers import teacher_inputs
+from lidistill.samples.image_augmentation import mirrored_pixels
 from lidistill.teachers import FeatureCache, Teacher, TeacherMaps
 from lidistill.teachers.settings import ImageTeacherConfig
 
@@ -44,10 +45,13 @@ class TargetReader:
         self._is_further = self._size_hw != sampling.image_size_hw
         teacher.check_size(self._size_hw)
         self._teacher = teacher
-        self._cache = None
+        self._caches: dict[bool, FeatureCache] = {}
         if cache_folder is not None:
             key = f"{teacher.name}, antialias={self._antialias}"
-            self._cache = FeatureCache(cache_folder, key, self._size_hw, max_bytes=_CACHE_BYTES)
+            for mirrored, of_key in ((False, key), (True, f"{key}, mirrored")):
+                self._caches[mirrored] = FeatureCache(
+                    cache_folder, of_key, self._size_hw, max_bytes=_CACHE_BYTES
+                )
 
     @property
     def teacher(self) -> Teacher:
@@ -77,24 +81,34 @@ class TargetReader:
                 if self._cameras and not self.sees(teacher_inputs(batch).cameras[view]):
                     continue
                 here = torch.nonzero(pairs.view == view).squeeze(1)
-                target_PT[here] = self.at_pixels(path, uv_P2[here])
+                turned = any(batch.mirrored) and batch.mirrored[view]
+                target_PT[here] = self.at_pixels(path, uv_P2[here], mirrored=turned)
             return target_PT
 
-    def at_pixels(self, path: Path, uv_P2: Tensor) -> Tensor:
-        """(P, T) float32 features of one image at (P, 2) pixels of its resized form."""
+    def at_pixels(self, path: Path, uv_P2: Tensor, *, mirrored: bool = False) -> Tensor:
+        """(P, T) float32 features of one image at (P, 2) pixels of its resized form.
+
+        Args:
+            path: The image.
+            uv_P2: Pixels of the image as it is.
+            mirrored: Whether the teacher sees it with left and right exchanged.
+        """
         with torch.no_grad():
             first = torch.zeros(len(uv_P2), dtype=torch.int64, device=uv_P2.device)
-            return self._teacher.read(
-                self._maps(path).to(uv_P2.device), first, uv_P2, self._size_hw
-            ).float()
+            maps = self._maps(path, mirrored=mirrored).to(uv_P2.device)
+            place_P2 = mirrored_pixels(uv_P2, self._size_hw[1]) if mirrored else uv_P2
+            return self._teacher.read(maps, first, place_P2, self._size_hw).float()
 
-    def _maps(self, path: Path) -> TeacherMaps:
-        cached = None if self._cache is None else self._cache.find(path)
+    def _maps(self, path: Path, *, mirrored: bool) -> TeacherMaps:
+        cache = self._caches.get(mirrored)
+        cached = None if cache is None else cache.find(path)
         if cached is not None:
             return cached
-        image = torch.from_numpy(read_image(path)).permute(2, 0, 1)
-        maps = self._teacher.maps(resize(image, self._size_hw, self._antialias)[None])
-        if self._cache is None:
+        image = resize(
+            torch.from_numpy(read_image(path)).permute(2, 0, 1), self._size_hw, self._antialias
+        )
+        maps = self._teacher.maps((image.flip(-1) if mirrored else image)[None])
+        if cache is None:
             return maps
-        self._cache.put(path, maps)
-        return self._cache.get(path)
+        cache.put(path, maps)
+        return cache.get(path)
