@@ -60,11 +60,14 @@ class Embedding(nn.Module):
             neighbors_MK1: (M, 1 + K) nearest points, the point itself first.
         """
         wide_MF = features_MF.double()
-        scale_F, shift_F = _fold(self.feature_norm, *self._pooled(_moments(wide_MF)))
+        edges_KMF = features_MF[neighbors_MK1[:, 1:].t()] - features_MF
+        if self._learns():
+            scale_F, shift_F = _fold(self.feature_norm, *self._pooled(_moments(wide_MF)))
+            affine_CF, bias_C = self._fold_neighbor_branch(edges_KMF, scale_F)
+        else:  # the statistics are there: those of all edges in float64 would cost as much again
+            scale_F, shift_F, affine_CF, bias_C = self.evaluation_affine()
         normal_MF = (wide_MF * scale_F + shift_F).to(features_MF.dtype)
         point_MC = F.linear(normal_MF, self.point_weight(), self.point.bias)
-        edges_KMF = features_MF[neighbors_MK1[:, 1:].t()] - features_MF
-        affine_CF, bias_C = self._fold_neighbor_branch(edges_KMF, scale_F)
         near_MC = edge_max(
             edges_KMF,
             affine_CF.to(edges_KMF.dtype),
@@ -87,6 +90,11 @@ class Embedding(nn.Module):
         variance_C = ((affine_CF @ cov_FF) * affine_CF).sum(1)
         outer_C, shift_C = _fold(self.hidden_norm, mean_C, variance_C, count)
         return affine_CF * outer_C[:, None], constant_C * outer_C + shift_C
+
+    def _learns(self) -> bool:
+        """Whether a norm takes the statistics of what comes in."""
+        norms = (self.feature_norm, self.difference_norm, self.hidden_norm)
+        return any(norm.training for norm in norms)
 
     def _pooled(self, moments: tuple[Tensor, Tensor, int]) -> tuple[Tensor, Tensor, int]:
         """Training takes the statistics of the batch over all processes; evaluation takes none."""
