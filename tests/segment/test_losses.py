@@ -4,7 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from lidistill.segment.losses import cross_entropy_lovasz, lovasz_softmax
+from lidistill.segment import losses
+from lidistill.segment.losses import _largest_first, cross_entropy_lovasz, lovasz_softmax
 
 
 def jaccard_loss(wrong, truth):
@@ -60,3 +61,33 @@ def test_where_every_point_is_ignored_the_loss_and_its_gradient_are_zero(loss, c
     value.backward()
     assert value.item() == 0
     assert torch.equal(logits.grad, torch.zeros(count, 4))
+
+
+def test_errors_are_ordered_as_a_stable_sort_orders_them():
+    torch.manual_seed(0)
+    errors = torch.rand(3000, 7)
+    errors[1::2] = errors[::2].clone()  # ties
+    errors[:40] = 0
+    errors[40:80] = 1
+    errors[80] = float("nan")
+    expected = torch.sort(errors, dim=0, descending=True, stable=True).indices
+    assert torch.equal(_largest_first(errors), expected)
+    assert torch.equal(_largest_first(errors.double()), expected)
+
+
+def test_values_and_gradients_are_bit_for_bit_those_of_a_stable_sort(monkeypatch):
+    torch.manual_seed(0)
+    logits, labels = 3 * torch.randn(500, 6), torch.randint(6, (500,))
+    logits[1::2] = logits[::2].clone()  # ties
+
+    def values():
+        leaf = logits.clone().requires_grad_()
+        loss = cross_entropy_lovasz(leaf, labels)
+        loss.backward()
+        return loss.detach(), leaf.grad
+
+    found = values()
+    monkeypatch.setattr(
+        losses, "_largest_first", lambda e: e.sort(dim=0, descending=True, stable=True).indices
+    )
+    assert all(torch.equal(a, b) for a, b in zip(found, values(), strict=True))
