@@ -43,11 +43,17 @@ class World:
 
     name: str
     recipe: str
-    """Second part of the names of the three recipes."""
+    """Second part of the name of the distillation's recipe."""
     data: tuple[str, ...]
     """Overrides that say which frames a distillation sees."""
     labelled: tuple[str, ...]
     """Overrides that say which labels are learned, and which are scored."""
+    folds: tuple[str, ...] = ("",)
+    """What the names of the recipes that learn labels end with."""
+
+    def of_fold(self, fold: str, name: str, seed: int) -> str:
+        """The name of a run."""
+        return "-".join(part for part in (self.name, fold, name, str(seed)) if part)
 
 
 def worlds(root: Path, pandaset: Path | None) -> list[World]:
@@ -68,53 +74,64 @@ def worlds(root: Path, pandaset: Path | None) -> list[World]:
         where = f"data.sets.0.root={pandaset}"
         scored = f"evaluation.sets.0.root={pandaset}"
         found.append(
-            World(name="pandaset", recipe="pandaset-002", data=(where,), labelled=(where, scored))
+            World(
+                name="pandaset",
+                recipe="pandaset-002",
+                data=(where,),
+                labelled=(where, scored),
+                folds=("fold-1", "fold-2"),
+            )
         )
     return found
 
 
-def jobs(
-    root: Path, world: World, seed: int, *, errors: bool, steps: int | None = None
-) -> list[Job]:
+def jobs(root: Path, world: World, seed: int, options: argparse.Namespace) -> list[Job]:
     """All runs of a seed, each after what it needs."""
     found: list[Job] = []
+    steps = options.steps
     length = () if steps is None else (f"train.steps={steps}", "train.epochs=null")
 
-    def add(name: str, *command: str, needs: str | None = None) -> None:
-        full = f"{world.name}-{name}-{seed}"
-        before = () if needs is None else (f"{world.name}-{needs}-{seed}",)
+    def add(name: str, *command: str, fold: str = "", needs: str | None = None) -> None:
+        full = world.of_fold(fold, name, seed)
+        before = () if needs is None else (world.of_fold("", needs, seed),)
         start = [f"checkpoint={root / one}" for one in before]
         common = (f"output={root / full}", f"name={full}", f"seed={seed}", *start, *length)
         if command[0] != "finetune":
             common += (f"teacher_cache={root / f'teacher-{world.name}'}",)
         found.append(Job(name=full, command=(*command, *common), output=root / full, needs=before))
 
-    pretrain = ("pretrain", f"pretrain/{world.recipe}", *world.data)
-    probe = ("probe", f"probe/{world.recipe}", *world.labelled)
-    finetune = ("finetune", f"finetune/{world.recipe}", *world.labelled)
+    recipe = f"pretrain/{world.recipe}"
+    pretrain = ("pretrain", recipe, *world.data, *options.distillation)
+    errors = ERRORS if world.name == "pandaset" else {}
     add("teach", *pretrain)
     add("teach-augmented", *pretrain, AUGMENTED)
-    add("random", *probe, "features=random", needs="teach")
-    add("scratch", *finetune, "features=random", needs="teach")
-    for name, teach in (("distilled", "teach"), ("augmented", "teach-augmented")):
-        add(name, *probe, needs=teach)
-    add("finetuned", *finetune, needs="teach")
-    add("augmented-finetuned", *finetune, needs="teach-augmented")
-    for name, error in ERRORS.items() if errors else ():
+    for name, error in errors.items():
         add(f"teach-{name}", *pretrain, f"data.miscalibration={error}")
-        add(f"probe-{name}", *probe, needs=f"teach-{name}")
+    for fold in world.folds:
+        ending = f"-{fold}" if fold else ""
+        probe = ("probe", f"probe/{world.recipe}{ending}", *world.labelled)
+        finetune = ("finetune", f"finetune/{world.recipe}{ending}", *world.labelled)
+        add("random", *probe, "features=random", fold=fold, needs="teach")
+        add("scratch", *finetune, "features=random", fold=fold, needs="teach")
+        for name, teach in (("distilled", "teach"), ("augmented", "teach-augmented")):
+            add(name, *probe, fold=fold, needs=teach)
+        add("finetuned", *finetune, fold=fold, needs="teach")
+        add("augmented-finetuned", *finetune, fold=fold, needs="teach-augmented")
+        for name in errors:
+            add(f"probe-{name}", *probe, fold=fold, needs=f"teach-{name}")
     return found
 
 
-def score(root: Path, world: World, seed: int) -> dict[str, dict[str, float]]:
+def score(root: Path, world: World, fold: str, seed: int) -> dict[str, dict[str, float]]:
     """Clean score, mRR, mCE over from-scratch, and all conditions, of each row."""
-    runs = [root / f"{world.name}-{row}-{seed}" for row in ROWS]
-    baseline = root / f"{world.name}-scratch-{seed}"
-    output = root / f"{world.name}-robustness-{seed}"
+    runs = [root / world.of_fold(fold, row, seed) for row in ROWS]
+    baseline = root / world.of_fold(fold, "scratch", seed)
+    output = root / world.of_fold(fold, "robustness", seed)
     command = [sys.executable, "-m", "lidistill", "robustness", *map(str, runs), "--shifts"]
-    subprocess.run(  # noqa: S603
-        [*command, "--baseline", str(baseline), "--output", str(output)], check=True
-    )
+    if not (output / "robustness.json").is_file():
+        subprocess.run(  # noqa: S603
+            [*command, "--baseline", str(baseline), "--output", str(output)], check=True
+        )
     record = json.loads((output / "robustness.json").read_text("utf-8"))["runs"]
     return {
         row: {
@@ -127,14 +144,13 @@ def score(root: Path, world: World, seed: int) -> dict[str, dict[str, float]]:
     }
 
 
-def probes(root: Path, world: World, seed: int) -> dict[str, float]:
+def probes(root: Path, world: World, fold: str, seed: int) -> dict[str, float]:
     """Clean score of the probe after each wrong calibration."""
-    return {
-        name: json.loads(
-            (root / f"{world.name}-probe-{name}-{seed}" / "results.json").read_text("utf-8")
-        )["all_points"]["mean_iou"]
-        for name in ERRORS
-    }
+    found = {}
+    for name in ERRORS:
+        file = root / world.of_fold(fold, f"probe-{name}", seed) / "results.json"
+        found[name] = json.loads(file.read_text("utf-8"))["all_points"]["mean_iou"]
+    return found
 
 
 def markdown(name: str, seeds: list[dict[str, dict[str, float]]]) -> str:
@@ -158,6 +174,9 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--parallel", type=int, default=2, help="processes of one thread each")
     parser.add_argument("--steps", type=int, help="of every run, in place of the recipes'")
+    parser.add_argument(
+        "--distillation", nargs="*", default=[], help="overrides of the distillations: key=value"
+    )
     parser.add_argument("--frames", type=int, default=10, help="of every simulated drive")
     arguments = parser.parse_args()
     root: Path = arguments.output
@@ -173,18 +192,16 @@ def main() -> None:
     record: dict[str, object] = {"versions": versions()}
     tables = []
     for world in worlds(root, arguments.pandaset):
-        errors = world.name == "pandaset"
-        todo = [
-            job
-            for seed in arguments.seeds
-            for job in jobs(root, world, seed, errors=errors, steps=arguments.steps)
-        ]
+        todo = [job for seed in arguments.seeds for job in jobs(root, world, seed, arguments)]
         run_jobs(todo, parallel=arguments.parallel)
-        seeds = [score(root, world, seed) for seed in arguments.seeds]
-        record[world.name] = seeds
-        tables.append(markdown(world.name, seeds))
-        if errors:
-            record["calibration"] = [probes(root, world, seed) for seed in arguments.seeds]
+        for fold in world.folds:
+            name = f"{world.name} {fold}".strip()
+            seeds = [score(root, world, fold, seed) for seed in arguments.seeds]
+            record[name] = seeds
+            tables.append(markdown(name, seeds))
+            if world.name == "pandaset":
+                wrong = [probes(root, world, fold, seed) for seed in arguments.seeds]
+                record[f"calibration {fold}"] = wrong
     (root / "table.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
     (root / "table.md").write_text("\n\n".join(tables) + "\n", encoding="utf-8")
     print("\n\n".join(tables))
