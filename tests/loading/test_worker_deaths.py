@@ -6,6 +6,7 @@ import itertools
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 
@@ -13,6 +14,7 @@ import pytest
 from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from lidistill.errors import RunStoppedError
+from lidistill.loading import loader
 from lidistill.loading.loader import step_batches
 from lidistill.loading.order import FrameOrder, StepPlan
 from lidistill.loading.worker import WorkerDeaths, watch_workers
@@ -193,3 +195,38 @@ def test_a_death_is_raised_once_and_not_again_while_it_is_handled():
         deaths(signal.SIGCHLD, None)
     deaths.forget()
     none()
+
+
+def test_a_death_at_any_moment_is_told_in_one_line_or_keeps_for_the_next_batch():
+    def death(number, frame):
+        raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed.")
+
+    def received(moment):
+        deaths, count = WorkerDeaths(death), itertools.count()
+
+        def trace(frame, event, argument):
+            watched = frame.f_code.co_filename in (loader.__file__, contextlib.__file__)
+            frame.f_trace_opcodes = watched
+            if watched and event == "opcode" and next(count) == moment:
+                deaths(signal.SIGCHLD, frame)
+            return trace
+
+        before = sys.gettrace()
+        sys.settrace(trace)
+        try:
+            found = list(loader._received(iter("abc"), 3, deaths))
+        finally:
+            sys.settrace(before)
+        return found, next(count)
+
+    _, moments = received(-1)
+    ends = []
+    for moment in range(moments):
+        try:
+            ends.append(received(moment)[0])
+        except RunStoppedError as error:
+            ends.append(str(error))
+    assert moments > 100
+    told = [end for end in ends if end != list("abc")]
+    assert told
+    assert all("a data worker was killed" in end for end in told)

@@ -156,10 +156,11 @@ def _received(batches: Iterator[T], count: int, deaths: WorkerDeaths) -> Iterato
         RunStoppedError: If one dies before.
     """
     try:
-        for _ in range(count):
-            with deaths.raised():
-                batch = next(batches)
-            yield batch
+        with worker_losses():  # a signal also comes between the two lines of a `with`
+            for _ in range(count):
+                with deaths.raised():
+                    batch = next(batches)
+                yield batch
     finally:
         deaths.forget()
 
