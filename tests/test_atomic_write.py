@@ -1,6 +1,10 @@
 import os
+import signal
 import stat
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import pytest
 import torch
@@ -61,3 +65,36 @@ def test_many_writers_of_one_path_leave_one_whole_file(tmp_path):
     text = path.read_text()
     assert text == text[0] * 1000
     assert list(tmp_path.iterdir()) == [path]
+
+
+WRITER = """
+import sys, time
+from pathlib import Path
+from lidistill.atomic_write import replacing
+with replacing(Path(sys.argv[1])) as side:
+    print(side, flush=True)
+    time.sleep(60)
+"""
+
+
+def test_what_a_killed_process_has_left_goes_and_what_another_writes_stays(tmp_path):
+    command = [sys.executable, "-c", WRITER, tmp_path / "a.bin"]
+    writers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    sides = [Path(writer.stdout.readline().strip()) for writer in writers]
+    foreign = tmp_path / f".writing-{'0' * 16}-{writers[0].pid}-{'0' * 32}.bin"  # of a machine
+    folder = tmp_path / f"{sides[0].name}.d"
+    old = tmp_path / f".writing-{'0' * 32}.bin"
+    try:
+        foreign.touch()
+        old.touch()
+        folder.mkdir()
+        writers[0].send_signal(signal.SIGKILL)
+        writers[0].wait()
+        assert all(side.is_file() for side in sides)
+        replace_text(tmp_path / "b.txt", "text")
+    finally:
+        for writer in writers:
+            writer.kill()
+            writer.communicate()
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {"b.txt", sides[1].name, foreign.name, folder.name, old.name}

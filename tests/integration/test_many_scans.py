@@ -1,12 +1,15 @@
 import json
+import os
+import signal
 import subprocess
+import time
 
 import numpy as np
 import pytest
 from fakes.command import run
 from fakes.runs import pretrain_values, write_world
 from fakes.scan_writers import WRITERS, cloud
-from faults.ranks import environment, torchrun
+from faults.ranks import environment, processes_of, torchrun
 
 from lidistill.apps import feature_units
 from lidistill.distill.run import pretrain
@@ -179,3 +182,33 @@ def test_two_processes_write_what_one_writes(world, tmp_path, capsys, monkeypatc
         assert len({scan["scan"] for scan in record["scans"]}) == 7
         assert len(record["failed"]) == 1
         assert bytes_of(two) == bytes_of(one)
+
+
+@pytest.mark.slow
+def test_a_killed_rank_is_started_again_and_the_files_are_the_same(
+    world, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr(feature_units, "SCANS_PER_TABLE", 16)
+    scans = tmp_path / "scans"
+    for number in range(100):
+        drive = scans / f"drive{number // 5:02d}"
+        drive.mkdir(parents=True, exist_ok=True)
+        (drive / f"{number:03d}.bin").write_bytes(WRITERS[".bin"](cloud(50, seed=number)))
+    options = ["--format", "parquet", "--skip-existing", "--device", "cpu"]
+    one, two = tmp_path / "one", tmp_path / "two"
+    run(capsys, "features", world / "pretrain", scans, "--output", one, *options)
+    arguments = ["features", str(world / "pretrain"), str(scans), "--output", str(two), *options]
+    mark = f"{os.getpid()}-many"
+    command = torchrun(arguments, ranks=2, restarts=3)
+    process = subprocess.Popen(command, env=environment(mark), stderr=subprocess.PIPE)
+    while len(list(two.glob("drive*/*"))) < 3:
+        assert process.poll() is None, "it ended before its time"
+        time.sleep(0.001)
+    ranks = [pid for pid, variables in processes_of(mark) if "RANK" in variables]
+    os.kill(ranks[-1], signal.SIGKILL)
+    before = len(bytes_of(two))
+    err = process.communicate()[1].decode()
+    assert process.returncode == 0, err[-2000:]
+    assert "SIGKILL" in err or "-9" in err
+    assert before < len(bytes_of(one))
+    assert bytes_of(two) == bytes_of(one)
