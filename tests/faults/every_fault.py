@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from faults import disk as disks
 from faults import hostile, not_finite, parents, ranks, trials
-from faults.tasks import three_tasks
+from faults.tasks import all_tasks
 from faults.trials import Tally, World
 
 from lidistill.training.checkpoint import versions
@@ -112,7 +112,7 @@ def _rows(world: World, options: argparse.Namespace) -> dict[str, Callable[[], T
         "disk-full": on_disk("disk-full"),
         "read-only": on_disk("read-only"),
         "hostile": lambda: hostile.hostile(world, n["hostile"]),
-        "ranks": lambda: ranks.two_as_one(world, three_tasks(world)),
+        "ranks": lambda: ranks.two_as_one(world, all_tasks(world)),
         "kill-rank": lambda: ranks.killed_rank(world, n["kill-rank"], rng),
         "kill-worker": lambda: ranks.killed_worker(world, n["kill-worker"], rng),
         "kill-worker-in-save": lambda: parents.killed_worker_in_save(

@@ -5,7 +5,7 @@ import pytest
 import torch
 from faults import trials
 from faults.ranks import environment, torchrun, two_as_one
-from faults.tasks import three_tasks
+from faults.tasks import all_tasks
 
 from lidistill.training.checkpoint import load_checkpoint
 
@@ -19,11 +19,11 @@ def world(tmp_path_factory):
 
 
 def test_two_processes_train_and_score_as_one_does(world):
-    assert two_as_one(world, three_tasks(world)).failures == []
+    assert two_as_one(world, all_tasks(world)).failures == []
 
 
 def test_a_network_with_split_weights_is_scored_whole(world, tmp_path):
-    finetune = three_tasks(world)["finetune"][:2]
+    finetune = all_tasks(world)["finetune"][:2]
     run = tmp_path / "split"
     network = "backbone={kind: waffleiron, width: 8, depth: 3}"
     start = ["features=random", "checkpoint=null", network]
@@ -44,7 +44,7 @@ def test_a_network_with_split_weights_is_scored_whole(world, tmp_path):
 
 
 def test_a_run_with_split_weights_goes_on_in_one_process(world, tmp_path):
-    pretrain = three_tasks(world)["pretrain"]
+    pretrain = all_tasks(world)["pretrain"]
     run = tmp_path / "split"
     first = [*pretrain, f"output={run}", "train.sharding=full", "train.checkpoint_every=5"]
     done = subprocess.run(
