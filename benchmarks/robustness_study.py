@@ -206,22 +206,30 @@ def main() -> None:
     tables = []
     for world in worlds(root, arguments.pandaset):
         todo = [job for seed in arguments.seeds for job in jobs(root, world, seed, arguments)]
-        # What the tables need comes first, the wrong calibrations after it.
-        todo.sort(key=lambda job: any(name in job.name for name in ERRORS))
-        run_jobs(todo, parallel=arguments.parallel)
-        for fold in world.folds:
+        wrong = [job for job in todo if any(error in job.name for error in ERRORS)]
+        run_jobs([job for job in todo if job not in wrong], parallel=arguments.parallel)
+        with ThreadPoolExecutor(arguments.parallel) as pool:
+            found = {
+                fold: [pool.submit(score, root, world, fold, seed) for seed in arguments.seeds]
+                for fold in world.folds
+            }
+        for fold, scores in found.items():
             name = f"{world.name} {fold}".strip()
-            with ThreadPoolExecutor(arguments.parallel) as pool:
-                found = [pool.submit(score, root, world, fold, seed) for seed in arguments.seeds]
-                seeds = [one.result() for one in found]
-            record[name] = seeds
-            tables.append(markdown(name, seeds))
-            if world.name == "pandaset":
-                wrong = [probes(root, world, fold, seed) for seed in arguments.seeds]
-                record[f"calibration {fold}"] = wrong
+            record[name] = [one.result() for one in scores]
+            tables.append(markdown(name, [one.result() for one in scores]))
+        write(root, record, tables)
+        run_jobs(wrong, parallel=arguments.parallel)
+        for fold in world.folds if wrong else ():
+            seeds = [probes(root, world, fold, seed) for seed in arguments.seeds]
+            record[f"calibration {fold}"] = seeds
+        write(root, record, tables)
+    print("\n\n".join(tables))
+
+
+def write(root: Path, record: dict[str, object], tables: list[str]) -> None:
+    """Write what is known so far."""
     (root / "table.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
     (root / "table.md").write_text("\n\n".join(tables) + "\n", encoding="utf-8")
-    print("\n\n".join(tables))
 
 
 if __name__ == "__main__":
