@@ -47,9 +47,9 @@ def run(batch: Batch, config: WaffleIronConfig, mode: str, repeats: int) -> dict
     """Time and peak memory of a forward pass or of a step, in bfloat16."""
     torch.manual_seed(0)
     contender: Contender = ours(config.build(), batch, mode, "bf16")
-    measure(contender, mode, "bf16")  # compiles, where nothing is on disk yet
-    _, memory = warm_up(contender, mode, "bf16")
-    runs = [measure(contender, mode, "bf16") for _ in range(repeats)]
+    measure(contender, mode)  # compiles, where nothing is on disk yet
+    _, memory = warm_up(contender, mode)
+    runs = [measure(contender, mode) for _ in range(repeats)]
     case = {
         "pass": mode,
         "points": len(batch.features),
