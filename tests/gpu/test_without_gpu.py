@@ -38,6 +38,7 @@ def run(*command, **variables):
         "test_edge_kernels.py",
         "test_backbone_kernels.py",
         "test_kernel_proof.py",
+        "test_launches.py",
     ],
 )
 def test_all_kernels_pass_in_the_interpreter(file):

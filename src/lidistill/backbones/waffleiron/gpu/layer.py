@@ -8,7 +8,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lidistill.backbones.waffleiron.cpu.fused_backward import Saved
-from lidistill.backbones.waffleiron.cpu.fused_forward import cells_with_affine
 from lidistill.backbones.waffleiron.cpu.fused_layer import Passes
 from lidistill.backbones.waffleiron.gpu.cells import correlate_taps, gather_taps, segment_sums
 from lidistill.backbones.waffleiron.gpu.columns import narrow, through_activation
@@ -27,6 +26,11 @@ def flatten_normed(tokens: Tensor, plane: Plane, form: LayerForm) -> Tensor:
     return segment_sums(
         tokens, plane.fills, plane.fills_offsets, eps=form.eps, share=plane.fills_share
     )
+
+
+def cells_with_affine(flat: Tensor, weights: LayerWeights, plane: Plane) -> Tensor:
+    """(O, C) flattened points, the affine part of their norm included; two launches."""
+    return torch.outer(plane.filled, weights.shift).addcmul_(flat, weights.gain)
 
 
 def convs_on_cells(
@@ -57,9 +61,11 @@ def channel_mix(
     norm = torch.empty_like(tokens, dtype=form.dtype)
     inflate_normed(tokens, cells, plane.reads, form.eps, out=norm)
     middle = torch.empty_like(norm) if hidden is None else hidden
-    first = weights.first.to(form.dtype).t()
-    torch.addmm(weights.first_bias.to(form.dtype), norm, first, out=middle)
-    active = middle.relu_() if form.activation == "relu" else F.gelu(middle)
+    first, bias = weights.first.to(form.dtype).t(), weights.first_bias.to(form.dtype)
+    if form.activation == "relu":  # within the product: its output is written once, and not read
+        active = torch._addmm_activation(bias, norm, first, out=middle)
+    else:
+        active = F.gelu(torch.addmm(bias, norm, first, out=middle))
     residual = torch.mm(active, weights.second.to(form.dtype).t(), out=norm)
     factor = None if keep is None else keep[1]
     add_residuals(tokens, cells, plane.reads, residual, weights.second_bias, factor, out=out)
