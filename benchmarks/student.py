@@ -31,12 +31,12 @@ from products import product_rates
 from torch import Tensor, nn
 
 from lidistill.backbones import WaffleIron, WaffleIronConfig
+from lidistill.backbones.base import own_inputs
 from lidistill.backbones.published_names import NamedWeights
 from lidistill.backbones.waffleiron.inputs import (
     WaffleInputs,
     cell_indices,
     nearest_neighbors,
-    waffle_inputs,
 )
 from lidistill.backbones.waffleiron.published import to_official
 from lidistill.records import Batch
@@ -137,7 +137,7 @@ def reference(folder: Path, net: WaffleIron, batch: Batch) -> Contender:
     def channels_first(rows: Tensor) -> Tensor:
         return rows.unflatten(0, (num_scans, -1)).transpose(1, 2).contiguous()
 
-    inputs = waffle_inputs(batch)
+    inputs = own_inputs(batch, WaffleInputs)
     features, cells = channels_first(batch.features), channels_first(inputs.cells)
     neighbors = channels_first(inputs.neighbors - batch.offsets[batch.scan_index(), None])
     valid = torch.ones(num_scans, features.shape[2], device=device)
@@ -290,7 +290,9 @@ def main() -> None:
         for mode in arguments.passes
         for precision in arguments.precisions
     ]
-    occupied = [len(waffle_inputs(batch).cells[:, i].unique()) for i in range(len(GRID.planes))]
+    occupied = [
+        len(own_inputs(batch, WaffleInputs).cells[:, i].unique()) for i in range(len(GRID.planes))
+    ]
     results = {"cases": cases, "points": len(batch.features), "occupied_cells": occupied}
     write_record(arguments.output, results | {"depth": arguments.depth})
 

@@ -7,7 +7,7 @@ import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,8 @@ from lidistill.config import Config
 from lidistill.errors import ConfigError
 from lidistill.records import Batch
 from lidistill.samples.preparer import Channel, Preparer
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,3 +144,19 @@ class BackboneSettings(Config, ABC):
             A shallow one, a deeper one, and how many of the steps between the two lead from the
             first to this network.
         """
+
+
+def own_inputs(batch: Batch, kind: type[T]) -> T:
+    """The inputs of a batch that was prepared for networks of one kind.
+
+    Args:
+        batch: Of scans.
+        kind: What the preparer of such a network makes.
+
+    Raises:
+        TypeError: If it was prepared for another kind of network.
+    """
+    if not isinstance(batch.inputs, kind):
+        msg = f"the batch holds {type(batch.inputs).__name__}, this network needs {kind.__name__}"
+        raise TypeError(msg)
+    return batch.inputs

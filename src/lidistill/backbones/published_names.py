@@ -1,7 +1,7 @@
 """What all published checkpoints have in common: wrappers around names, odd weights."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -47,6 +47,23 @@ def plain_names(state: Mapping[str, object]) -> dict[str, object]:
         msg = f"this checkpoint has {len(state):,} names; a backbone has a few thousand at most."
         raise CheckpointError(msg)
     return {_WRAPPED.sub("", str(name)): value for name, value in state.items()}
+
+
+def only_prefix(found: Iterable[str]) -> str:
+    """What stands before all names of the one network of a file.
+
+    Args:
+        found: What stands before names that are of such a network; at least one.
+
+    Raises:
+        CheckpointError: If these are several networks.
+    """
+    before, *more = sorted(set(found))
+    if more:
+        names = ", ".join(shown(name)[1:-1] or "no prefix" for name in (before, *more)[:3])
+        msg = f"this checkpoint holds {1 + len(more)} networks ({names}); save one by itself."
+        raise CheckpointError(msg)
+    return before
 
 
 def check_tensor(name: str, value: object) -> Tensor:

@@ -45,7 +45,7 @@ def test_points_of_one_cell_share_the_features_of_the_first():
 
 def test_a_batch_of_another_network_is_refused():
     batch = replace(batch_of(MinkUNetConfig(**SMALL)), inputs=range(200))
-    with pytest.raises(TypeError, match="holds range, a MinkUNet needs MinkInputs"):
+    with pytest.raises(TypeError, match="holds range, this network needs MinkInputs"):
         MinkUNetConfig(**SMALL).build()(batch)
 
 

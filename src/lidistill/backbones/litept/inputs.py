@@ -17,7 +17,6 @@ from torch import Tensor
 
 from lidistill.backbones.litept.levels import Level, grid_cells, packed, pyramid, running_starts
 from lidistill.backbones.litept.orders import order_depth, sorted_by
-from lidistill.records import Batch
 from lidistill.samples.preparer import Channel, FieldOfView
 from lidistill.sparse.cells import unique_cells
 from lidistill.sparse.kernel_map import KernelMap, submanifold_map
@@ -148,15 +147,3 @@ def inputs_of_cells(cells: Tensor, rule: LevelRule) -> SerializedInputs:
         levels=rule.in_order(pyramid(own, rule.convolved)),
         rule=rule,
     )
-
-
-def serialized_inputs(batch: Batch) -> SerializedInputs:
-    """The inputs of a batch that was prepared for such a network.
-
-    Raises:
-        TypeError: If it was prepared for another kind of network.
-    """
-    if not isinstance(batch.inputs, SerializedInputs):
-        msg = f"the batch holds {type(batch.inputs).__name__}, this needs SerializedInputs"
-        raise TypeError(msg)
-    return batch.inputs

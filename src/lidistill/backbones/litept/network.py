@@ -11,7 +11,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from lidistill.backbones.base import Backbone
+from lidistill.backbones.base import Backbone, own_inputs
 from lidistill.backbones.litept.attention import Arrangement, arranged
 from lidistill.backbones.litept.blocks import (
     Block,
@@ -23,7 +23,7 @@ from lidistill.backbones.litept.blocks import (
     Unpooling,
 )
 from lidistill.backbones.litept.config import SerializedKeys
-from lidistill.backbones.litept.inputs import serialized_inputs
+from lidistill.backbones.litept.inputs import SerializedInputs
 from lidistill.backbones.litept.levels import Level
 from lidistill.backbones.litept.orders import ORDERS
 from lidistill.backbones.litept.patches import patches
@@ -108,7 +108,7 @@ class SerializedNetwork(Backbone):
 
     def forward(self, batch: Batch) -> Tensor:
         """See ``Backbone.forward``."""
-        inputs = serialized_inputs(batch)
+        inputs = own_inputs(batch, SerializedInputs)
         levels, places = inputs.levels, self._places(inputs.levels)
         x_NC = batch.features[inputs.point_of_cell] * self.gain + self.shift
         x_NC = self.stem(x_NC, inputs.stem)

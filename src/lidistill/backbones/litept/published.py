@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from torch import Tensor
 
-from lidistill.backbones.published_names import NamedWeights, check_tensor, plain_names
+from lidistill.backbones.published_names import NamedWeights, check_tensor, only_prefix, plain_names
 from lidistill.errors import CheckpointError
 from lidistill.reading.names import shown
 from lidistill.sparse.layout import from_spconv
@@ -62,10 +62,7 @@ def from_pointcept(state: Mapping[str, object]) -> NamedWeights:
         CheckpointError: If a part of such a network is unknown, or a weight is no plain tensor.
     """
     plain = plain_names(state)
-    (before, *more) = sorted({m[1] for name in plain if (m := _NETWORK.fullmatch(name))})
-    if more:
-        msg = f"this checkpoint holds {1 + len(more)} networks; save one by itself."
-        raise CheckpointError(msg)
+    before = only_prefix(m[1] for name in plain if (m := _NETWORK.fullmatch(name)))
     backbone: dict[str, Tensor] = {}
     head: dict[str, Tensor] = {}
     others: Counter[str] = Counter()

@@ -13,7 +13,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lidistill.records import Batch
 from lidistill.samples.preparer import Channel, FieldOfView
 from lidistill.sparse.cells import unique_cells
 from lidistill.sparse.kernel_map import KernelMap, strided_map, submanifold_map
@@ -130,15 +129,3 @@ def inputs_of_cells(cells: Tensor, kernel_size: int) -> MinkInputs:
         down=tuple(down),
         wide=submanifold_map(finest.cells, kernel_size) if kernel_size > 3 else None,
     )
-
-
-def mink_inputs(batch: Batch) -> MinkInputs:
-    """The inputs of a batch that was prepared for a MinkUNet.
-
-    Raises:
-        TypeError: If it was prepared for another kind of network.
-    """
-    if not isinstance(batch.inputs, MinkInputs):
-        msg = f"the batch holds {type(batch.inputs).__name__}, a MinkUNet needs MinkInputs"
-        raise TypeError(msg)
-    return batch.inputs

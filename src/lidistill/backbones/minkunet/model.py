@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lidistill.backbones.base import Backbone
+from lidistill.backbones.base import Backbone, own_inputs
 from lidistill.backbones.minkunet.config import MinkUNetKeys
-from lidistill.backbones.minkunet.inputs import NUM_STRIDES, MinkInputs, mink_inputs
+from lidistill.backbones.minkunet.inputs import NUM_STRIDES, MinkInputs
 from lidistill.distributed.all_reduce import SyncedBatchNorm
 from lidistill.records import Batch
 from lidistill.sparse.convolution import FanAxis, SparseConvolution
@@ -140,7 +140,7 @@ class MinkUNet(Backbone):
 
     def forward(self, batch: Batch) -> Tensor:
         """See ``Backbone.forward``."""
-        inputs = mink_inputs(batch)
+        inputs = own_inputs(batch, MinkInputs)
         cells_UC = self._cells(self._seen(batch.features.index_select(0, inputs.first)), inputs)
         return cells_UC.index_select(0, inputs.cell).float()
 

@@ -11,7 +11,7 @@ from typing import Any, Final, Literal, TypeAlias
 from torch import Tensor
 
 from lidistill.backbones.minkunet.config import BLOCKS, STAGES
-from lidistill.backbones.published_names import NamedWeights, check_tensor, plain_names
+from lidistill.backbones.published_names import NamedWeights, check_tensor, only_prefix, plain_names
 from lidistill.errors import CheckpointError
 from lidistill.reading.names import shown
 from lidistill.sparse.layout import from_z_fastest
@@ -59,11 +59,7 @@ def from_slidr(
         CheckpointError: If a part of a MinkUNet is unknown, or a weight is no plain tensor.
     """
     plain = plain_names(state)
-    (before, *more) = sorted({m[1] for name in plain if (m := _NETWORK.fullmatch(name))})
-    if more:
-        names = ", ".join(shown(name)[1:-1] or "no prefix" for name in (before, *more))
-        msg = f"this checkpoint holds {1 + len(more)} networks ({names}); save one by itself."
-        raise CheckpointError(msg)
+    before = only_prefix(m[1] for name in plain if (m := _NETWORK.fullmatch(name)))
     backbone: dict[str, Tensor] = {}
     head: dict[str, Tensor] = {}
     others: Counter[str] = Counter()

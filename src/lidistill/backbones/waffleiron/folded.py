@@ -8,13 +8,13 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from lidistill.backbones.base import Backbone
+from lidistill.backbones.base import Backbone, own_inputs
 from lidistill.backbones.waffleiron.cpu.fused_layer import layer_in_place
 from lidistill.backbones.waffleiron.depthwise import occupied_convs
 from lidistill.backbones.waffleiron.edge_max import edge_max
 from lidistill.backbones.waffleiron.embedding import Embedding
 from lidistill.backbones.waffleiron.fast_paths import passes_for, product_format
-from lidistill.backbones.waffleiron.inputs import WafflePreparer, build_planes, waffle_inputs
+from lidistill.backbones.waffleiron.inputs import WaffleInputs, WafflePreparer, build_planes
 from lidistill.backbones.waffleiron.layer import LayerForm, LayerWeights, plain_layer
 from lidistill.backbones.waffleiron.plane import Flatten, Plane
 from lidistill.records import Batch
@@ -130,7 +130,9 @@ class FoldedWaffleIron(Backbone):
     def forward(self, batch: Batch) -> Tensor:
         """See ``Backbone.forward``; without gradients."""
         with torch.autocast(batch.features.device.type, enabled=False):
-            tokens_MC = self.embed(batch.features, waffle_inputs(batch).neighbors, self.dtype)
+            tokens_MC = self.embed(
+                batch.features, own_inputs(batch, WaffleInputs).neighbors, self.dtype
+            )
             planes = build_planes(batch, self.grid, self.num_layers, self.flatten)
             flat_OC: Tensor | None = None
             for i, layer in enumerate(self.layers):

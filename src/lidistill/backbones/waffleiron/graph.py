@@ -12,10 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lidistill.backbones.base import ExportForm
+from lidistill.backbones.base import ExportForm, own_inputs
 from lidistill.backbones.waffleiron.folded import FoldedEmbedding, FoldedLayer, FoldedWaffleIron
 from lidistill.backbones.waffleiron.grid import GridConfig
-from lidistill.backbones.waffleiron.inputs import waffle_inputs
+from lidistill.backbones.waffleiron.inputs import WaffleInputs
 from lidistill.backbones.waffleiron.plane import COUNT_EPS, Flatten
 from lidistill.records import Batch
 
@@ -161,7 +161,7 @@ def graph_feed(batch: Batch, grid: GridConfig, flatten: Flatten) -> tuple[Tensor
     if batch.num_scans != 1:
         msg = f"a graph runs one scan at a time, found {batch.num_scans}"
         raise ValueError(msg)
-    inputs = waffle_inputs(batch)
+    inputs = own_inputs(batch, WaffleInputs)
     largest = max(height * width for height, width in grid.planes)
     count = torch.stack([torch.bincount(cells, minlength=largest) for cells in inputs.cells.t()])
     divisor = count.clamp(min=1).double() if flatten == "mean" else count.double() + COUNT_EPS

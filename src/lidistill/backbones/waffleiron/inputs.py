@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lidistill.backbones.base import own_inputs
 from lidistill.backbones.waffleiron.cpu.neighbor_search import search
 from lidistill.backbones.waffleiron.gpu.hash_neighbors import hash_neighbors
 from lidistill.backbones.waffleiron.grid import GridConfig
@@ -81,25 +82,13 @@ class WafflePreparer:
         )
 
 
-def waffle_inputs(batch: Batch) -> WaffleInputs:
-    """The inputs of a batch that was prepared for a WaffleIron.
-
-    Raises:
-        TypeError: If it was prepared for another kind of network.
-    """
-    if not isinstance(batch.inputs, WaffleInputs):
-        msg = f"the batch holds {type(batch.inputs).__name__}, a WaffleIron needs WaffleInputs"
-        raise TypeError(msg)
-    return batch.inputs
-
-
 def build_planes(batch: Batch, grid: GridConfig, depth: int, flatten: Flatten) -> list[Plane]:
     """Tables of the grids that the first ``depth`` layers use, built once per batch.
 
     Raises:
         ValueError: If the batch was prepared for another number of grids.
     """
-    cells = waffle_inputs(batch).cells
+    cells = own_inputs(batch, WaffleInputs).cells
     found, expected = cells.shape[1], len(grid.planes)
     if found != expected:
         msg = f"the batch has the cells of {found} grids, this backbone needs {expected}"

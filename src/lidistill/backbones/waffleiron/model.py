@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from lidistill.backbones.base import Backbone, ExportForm
+from lidistill.backbones.base import Backbone, ExportForm, own_inputs
 from lidistill.backbones.waffleiron.config import WaffleIronKeys
 from lidistill.backbones.waffleiron.cpu.fused_layer import fused_layer
 from lidistill.backbones.waffleiron.depthwise import (
@@ -29,7 +29,7 @@ from lidistill.backbones.waffleiron.fast_paths import (
 from lidistill.backbones.waffleiron.flatten_inflate import flatten_points, inflate_cells
 from lidistill.backbones.waffleiron.folded import FoldedEmbedding, FoldedLayer, FoldedWaffleIron
 from lidistill.backbones.waffleiron.graph import export_form
-from lidistill.backbones.waffleiron.inputs import build_planes, waffle_inputs
+from lidistill.backbones.waffleiron.inputs import WaffleInputs, build_planes
 from lidistill.backbones.waffleiron.layer import LayerForm, LayerWeights
 from lidistill.backbones.waffleiron.plane import Plane
 from lidistill.distributed.all_reduce import SyncedBatchNorm, place_among_ranks
@@ -214,7 +214,7 @@ class WaffleIron(Backbone):
 
     def _points(self, batch: Batch) -> Tensor:
         """(M, C) features in the formats of the caller's autocast."""
-        tokens_MC = self.embed(batch.features, waffle_inputs(batch).neighbors)
+        tokens_MC = self.embed(batch.features, own_inputs(batch, WaffleInputs).neighbors)
         planes, scan_M = self.planes(batch), batch.scan_index()
         keep_L2B: Tensor | None = None
         if self.training and self.config.drop_path > 0:

@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import Tensor
 
-from lidistill.backbones.published_names import NamedWeights, check_tensor, plain_names
+from lidistill.backbones.published_names import NamedWeights, check_tensor, only_prefix, plain_names
 from lidistill.errors import CheckpointError
 from lidistill.reading.names import shown
 
@@ -124,18 +124,16 @@ def _names_within(state: Mapping[str, object]) -> tuple[dict[str, object], list[
         CheckpointError: If there is no such network, or more than one.
     """
     plain = plain_names(state)
-    prefixes = sorted({found[1] for name in plain if (found := _NETWORK.match(name))})
-    if len(prefixes) != 1:
-        names = ", ".join(shown(n)[1:-1] for n in prefixes[:3] or sorted(plain)[:3])
+    prefixes = {found[1] for name in plain if (found := _NETWORK.match(name))}
+    if not prefixes:
+        names = ", ".join(shown(n)[1:-1] for n in sorted(plain)[:3])
         msg = (
             f"no WaffleIron weights in this checkpoint (it holds {names or 'nothing'} ...); "
             "expected names such as waffleiron.channel_mix.0.norm.weight. Is it a checkpoint of "
             "ScaLR?"
         )
-        if prefixes:
-            msg = f"this checkpoint holds {len(prefixes)} networks ({names}); save one by itself."
         raise CheckpointError(msg)
-    before = prefixes[0]
+    before = only_prefix(prefixes)
     ours = {n.removeprefix(before): v for n, v in plain.items() if n.startswith(before)}
     return ours, [name for name in plain if not name.startswith(before)]
 
