@@ -142,5 +142,5 @@ def test_a_batch_for_another_network_is_refused():
     config = litept()
     batch = batch_of(config)
     other = Batch(offsets=torch.tensor([0, 100]), features=batch.features, inputs=batch.features)
-    with pytest.raises(TypeError, match="the batch holds Tensor, this network needs Ser"):
+    with pytest.raises(TypeError, match="holds Tensor, this network needs SerializedInputs"):
         config.build()(other)
