@@ -1,9 +1,10 @@
 """What all published checkpoints have in common: wrappers around names, odd weights."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Literal
 
 from torch import Tensor
 
@@ -53,17 +54,63 @@ def only_prefix(found: Iterable[str]) -> str:
     """What stands before all names of the one network of a file.
 
     Args:
-        found: What stands before names that are of such a network; at least one.
+        found: What stands before names that are of such a network.
 
     Raises:
-        CheckpointError: If these are several networks.
+        CheckpointError: If these are several networks, or none.
     """
-    before, *more = sorted(set(found))
+    prefixes = sorted(set(found))
+    if not prefixes:
+        msg = "this checkpoint holds no network of the kind that was asked for; is it another one?"
+        raise CheckpointError(msg)
+    before, *more = prefixes
     if more:
         names = ", ".join(shown(name)[1:-1] or "no prefix" for name in (before, *more)[:3])
         msg = f"this checkpoint holds {1 + len(more)} networks ({names}); save one by itself."
         raise CheckpointError(msg)
     return before
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """Where a weight of a file belongs."""
+
+    part: Literal["backbone", "head"]
+    name: str
+    """Under our names."""
+    value: Tensor
+
+
+def named_weights(
+    state: Mapping[str, object],
+    *,
+    first: re.Pattern[str],
+    place: Callable[[str, str, object], Placed | None],
+) -> NamedWeights:
+    """All weights of a file's one network under our names.
+
+    Args:
+        state: What the file holds: the weights, or a dictionary with them under a usual key.
+        first: Matches a name that each such network has once; group 1 is what stands before it.
+        place: Given a weight's name, the same name within the network (empty where it stands
+            beside it) and the value, says where it belongs; None if it is no part of the network.
+
+    Raises:
+        CheckpointError: If the file holds several networks; whatever ``place`` raises.
+    """
+    plain = plain_names(state)
+    before = only_prefix(found[1] for name in plain if (found := first.fullmatch(name)))
+    parts: dict[str, dict[str, Tensor]] = {"backbone": {}, "head": {}}
+    others: Counter[str] = Counter()
+    for name, value in plain.items():
+        within = name.removeprefix(before) if name.startswith(before) else ""
+        placed = place(name, within, value)
+        if placed is None:
+            others[shown(name.split(".")[0])] += 1
+        else:
+            parts[placed.part][placed.name] = placed.value
+    left_out = (f"{n} ({c} weights)" if c > 1 else n for n, c in others.most_common(20))
+    return NamedWeights(**parts, left_out=tuple(left_out))
 
 
 def check_tensor(name: str, value: object) -> Tensor:

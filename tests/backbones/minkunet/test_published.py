@@ -107,3 +107,8 @@ def test_other_networks_have_no_order_of_kernels():
     assert not is_minkunet({"waffleiron.channel_mix.0.norm.weight": torch.ones(3)})
     with pytest.raises(ConfigError, match=r"a waffleiron has no kernels .*leave --kernel-order"):
         read_published({}, kernel_order="torchsparse")
+
+
+def test_a_file_of_another_network_has_none_of_this_kind():
+    with pytest.raises(CheckpointError, match="holds no network of the kind that was asked for"):
+        from_slidr({"waffleiron.channel_mix.0.norm.weight": torch.ones(3)})

@@ -10,7 +10,13 @@ from typing import Any, Final
 
 from torch import Tensor
 
-from lidistill.backbones.published_names import NamedWeights, check_tensor, only_prefix, plain_names
+from lidistill.backbones.published_names import (
+    NamedWeights,
+    Placed,
+    check_tensor,
+    named_weights,
+    plain_names,
+)
 from lidistill.errors import CheckpointError
 from lidistill.reading.names import shown
 from lidistill.sparse.layout import from_spconv
@@ -61,22 +67,7 @@ def from_pointcept(state: Mapping[str, object]) -> NamedWeights:
     Raises:
         CheckpointError: If a part of such a network is unknown, or a weight is no plain tensor.
     """
-    plain = plain_names(state)
-    before = only_prefix(m[1] for name in plain if (m := _NETWORK.fullmatch(name)))
-    backbone: dict[str, Tensor] = {}
-    head: dict[str, Tensor] = {}
-    others: Counter[str] = Counter()
-    for name, value in plain.items():
-        theirs = name.removeprefix(before)
-        if name.startswith(before) and theirs.startswith(_FAMILY):
-            key, tensor = ours(theirs, check_tensor(name, value))
-            backbone[key] = tensor
-        elif found := _HEAD.fullmatch(name):
-            head[f"linear.{found[1]}"] = check_tensor(name, value)
-        else:
-            others[shown(name.split(".")[0])] += 1
-    left_out = tuple(f"{n} ({c} weights)" if c > 1 else n for n, c in others.most_common(20))
-    return NamedWeights(backbone=backbone, head=head, left_out=left_out)
+    return named_weights(state, first=_NETWORK, place=_place)
 
 
 def architecture(weights: dict[str, Tensor]) -> dict[str, Any]:
@@ -110,6 +101,13 @@ def architecture(weights: dict[str, Tensor]) -> dict[str, Any]:
         found["decoder_depths"] = back
         found["decoder_heads"] = [max(1, width // _HEAD_CHANNELS[kind]) for width in up]
     return found
+
+
+def _place(name: str, within: str, value: object) -> Placed | None:
+    if within.startswith(_FAMILY):
+        return Placed("backbone", *ours(within, check_tensor(name, value)))
+    head = _HEAD.fullmatch(name)
+    return Placed("head", f"linear.{head[1]}", check_tensor(name, value)) if head else None
 
 
 def _widths(weights: dict[str, Tensor], stages: str, entry: str) -> list[int]:

@@ -6,12 +6,19 @@ Kernels are (V, in, out) as ours are, those of one cell (in, out) where ours are
 import re
 from collections import Counter
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Final, Literal, TypeAlias
 
 from torch import Tensor
 
 from lidistill.backbones.minkunet.config import BLOCKS, STAGES
-from lidistill.backbones.published_names import NamedWeights, check_tensor, only_prefix, plain_names
+from lidistill.backbones.published_names import (
+    NamedWeights,
+    Placed,
+    check_tensor,
+    named_weights,
+    plain_names,
+)
 from lidistill.errors import CheckpointError
 from lidistill.reading.names import shown
 from lidistill.sparse.layout import from_z_fastest
@@ -58,26 +65,7 @@ def from_slidr(
     Raises:
         CheckpointError: If a part of a MinkUNet is unknown, or a weight is no plain tensor.
     """
-    plain = plain_names(state)
-    before = only_prefix(m[1] for name in plain if (m := _NETWORK.fullmatch(name)))
-    backbone: dict[str, Tensor] = {}
-    head: dict[str, Tensor] = {}
-    others: Counter[str] = Counter()
-    for name, value in plain.items():
-        theirs = name.removeprefix(before)
-        base, _, leaf = theirs.rpartition(".")
-        ours = "linear" if base == "final" else _our_name(base)
-        if not name.startswith(before) or not _FAMILY.match(theirs):
-            others[shown(name.split(".")[0])] += 1
-        elif ours is None or leaf not in _LEAVES:
-            msg = f"unknown weight {shown(name)}; expected those of a MinkUNet of SLidR."
-            raise CheckpointError(msg)
-        else:
-            tensor = _as_ours(check_tensor(name, value), ours, leaf, kernel_order)
-            key = f"{ours}.{_our_leaf(ours, leaf)}"
-            (head if base == "final" else backbone)[key] = tensor
-    left_out = tuple(f"{n} ({c} weights)" if c > 1 else n for n, c in others.most_common(20))
-    return NamedWeights(backbone=backbone, head=head, left_out=left_out)
+    return named_weights(state, first=_NETWORK, place=partial(_place, kernel_order=kernel_order))
 
 
 def architecture(weights: dict[str, Tensor]) -> dict[str, Any]:
@@ -113,6 +101,19 @@ def architecture(weights: dict[str, Tensor]) -> dict[str, Any]:
         "stages": list(factors) if name is None else name,
         "kernel_size": round(places ** (1 / 3)),
     }
+
+
+def _place(name: str, within: str, value: object, *, kernel_order: KernelOrder) -> Placed | None:
+    if not _FAMILY.match(within):
+        return None
+    base, _, leaf = within.rpartition(".")
+    ours = "linear" if base == "final" else _our_name(base)
+    if ours is None or leaf not in _LEAVES:
+        msg = f"unknown weight {shown(name)}; expected those of a MinkUNet of SLidR."
+        raise CheckpointError(msg)
+    tensor = _as_ours(check_tensor(name, value), ours, leaf, kernel_order)
+    part: Literal["head", "backbone"] = "head" if base == "final" else "backbone"
+    return Placed(part, f"{ours}.{_our_leaf(ours, leaf)}", tensor)
 
 
 def _our_name(base: str) -> str | None:
