@@ -52,7 +52,13 @@ def test_products_take_the_format_of_autocast_but_fp16_on_the_cpu(device, dtype,
 
 def test_the_switch_leaves_the_definition_and_says_so(monkeypatch):
     tokens, device = torch.zeros(2, 3), torch.device("cpu")
-    assert "compiled loops" in fast_paths.path_name(device, torch.float32)
+    monkeypatch.setenv("LIDISTILL_PRODUCTS", "torch")
+    name = fast_paths.path_name(device, torch.float32, 64)
+    assert name == "compiled loops, products in float32"
+    monkeypatch.setenv("LIDISTILL_PRODUCTS", "onednn")
+    name = fast_paths.path_name(device, torch.float32, 64)
+    assert name == "compiled loops, products in float32 by oneDNN"
+    assert "oneDNN" not in fast_paths.path_name(device, torch.bfloat16, 64)
     monkeypatch.setenv("LIDISTILL_COMPILE", "0")
     assert fast_paths.passes_for(tokens) is None
-    assert "LIDISTILL_COMPILE=0" in fast_paths.path_name(device, torch.float32)
+    assert "LIDISTILL_COMPILE=0" in fast_paths.path_name(device, torch.float32, 64)

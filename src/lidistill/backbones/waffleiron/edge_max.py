@@ -14,6 +14,7 @@ from torch.autograd.function import FunctionCtx, once_differentiable
 from lidistill.backbones.waffleiron.cpu import loops
 from lidistill.backbones.waffleiron.cpu.gradients import edge_max_backward
 from lidistill.backbones.waffleiron.cpu.loops import rows
+from lidistill.backbones.waffleiron.cpu.products import Product
 from lidistill.backbones.waffleiron.cpu.threads import chunks, run_split, split_rows
 from lidistill.backbones.waffleiron.fast_paths import FORMATS, kernels_run, product_format
 from lidistill.backbones.waffleiron.gpu.proof import EDGES
@@ -118,7 +119,7 @@ class _CompiledEdgeMax(torch.autograd.Function):
         best = edges.new_empty(num_points, channels)
         winner = torch.empty(num_points if wanted else 0, channels, dtype=torch.uint8)
         edges, affine_t = edges.detach().contiguous(), affine.detach().t().contiguous()
-        weight_t, arrays = weight.detach().to(dtype).t(), (rows(edges), rows(affine_t))
+        second, arrays = Product(weight.detach().to(dtype)), (rows(edges), rows(affine_t))
         results = rows(best), rows(winner)
 
         def work(_: int, start: int, stop: int) -> None:
@@ -128,7 +129,7 @@ class _CompiledEdgeMax(torch.autograd.Function):
                 shape = len(edges), part.stop - part.start, channels
                 hidden, score = buffers[:, : shape[0] * shape[1]].unbind(0)
                 loops.affine_relu(arrays[0][:, part], arrays[1], rows(hidden.view(shape)))
-                torch.mm(hidden, weight_t, out=score)
+                second(hidden, score)
                 loops.keep_best(rows(score.view(shape)), *(array[part] for array in results))
 
         run_split(num_points, work)

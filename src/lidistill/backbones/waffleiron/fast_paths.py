@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from lidistill.backbones.waffleiron.cpu.fused_layer import COMPILED, Passes
+from lidistill.backbones.waffleiron.cpu.products import fastest
 from lidistill.backbones.waffleiron.gpu.proof import LAYER, Family, trusted
 from lidistill.compiled import SWITCH, compiling
 
@@ -86,8 +87,8 @@ def product_dtype(device: str) -> torch.dtype | None:
     return dtype if dtype in FORMATS else None
 
 
-def path_name(device: torch.device, dtype: torch.dtype | None) -> str:
-    """What runs the fast paths on a device, in words, with the number format of the products."""
+def path_name(device: torch.device, dtype: torch.dtype | None, channels: int) -> str:
+    """What runs the fast paths on a device, in words, with format and library of the products."""
     fast = dtype is not None and passes_for(torch.empty(0, device=device), dtype) is not None
     if not compiling():
         return f"the definition in PyTorch, since {SWITCH}=0"
@@ -96,4 +97,7 @@ def path_name(device: torch.device, dtype: torch.dtype | None) -> str:
             "the definition in PyTorch, since no fast path is for this device or format, or works"
         )
     kind = "compiled loops" if device.type == "cpu" else "Triton kernels"
-    return f"{kind}, products in {str(dtype).removeprefix('torch.')}"
+    by = ""
+    if device.type == "cpu" and dtype == torch.float32 and fastest(channels) == "onednn":
+        by = " by oneDNN"
+    return f"{kind}, products in {str(dtype).removeprefix('torch.')}{by}"

@@ -240,7 +240,7 @@ class WaffleIron(Backbone):
     def path_taken(self, device: torch.device) -> str:
         """See ``Backbone.path_taken``."""
         dtype = product_dtype(device.type)
-        embedding = path_name(device, dtype)
+        embedding = path_name(device, dtype, self.num_channels)
         layers = embedding
         if not cast("Layer", self.layers[0]).fusable:
             layers = (

@@ -6,7 +6,6 @@ Shape letters: S key frames (samples), C channels, Q calibrations.
 import hashlib
 import json
 import logging
-import os
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from lidistill.atomic_write import one_at_a_time, replacing
 from lidistill.geometry import quaternion_to_matrix, rigid
 from lidistill.reading.files import MAX_BYTES, open_file
+from lidistill.user_cache import user_cache
 
 logger = logging.getLogger(__name__)
 
@@ -64,19 +64,6 @@ class KeyFrames:
 
 def _matrix(pose: NDArray[np.float64]) -> NDArray[np.float64]:
     return rigid(quaternion_to_matrix(pose[3:]), pose[:3])
-
-
-def user_cache() -> Path:
-    """Folder in which this package keeps what can be made again, for all data sets of a user.
-
-    Raises:
-        OSError: If there is none: neither ``XDG_CACHE_HOME`` nor a home is set.
-    """
-    named = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    try:
-        return (named if named.is_absolute() else Path.home() / ".cache") / "lidistill"
-    except RuntimeError as error:
-        raise OSError(str(error)) from error
 
 
 def kept_key_frames(

@@ -21,6 +21,7 @@ from lidistill.backbones.waffleiron.cpu.fused_forward import (
     gather_taps,
 )
 from lidistill.backbones.waffleiron.cpu.loops import rows
+from lidistill.backbones.waffleiron.cpu.products import Product
 from lidistill.backbones.waffleiron.cpu.threads import chunks, run_split, split_rows
 from lidistill.backbones.waffleiron.depthwise import Activation, activate, activate_backward
 from lidistill.backbones.waffleiron.layer import Keep, LayerForm, LayerWeights
@@ -56,7 +57,7 @@ def channel_backward(
     out = torch.empty_like(grad)
     matrices = grad.new_zeros(workers, 2, channels, channels)
     vectors = grad.new_zeros(workers, 2, channels)
-    first, second = weights.first.to(form.dtype), weights.second.to(form.dtype)
+    first, second = (Product(w.to(form.dtype).t()) for w in (weights.first, weights.second))
     tables, target = (rows(saved.tokens), rows(saved.cells), rows(plane.reads)), rows(out)
     passing, unwanted = rows(grad), rows(grad.new_empty(0, 0))
     ones = grad.new_ones(num_points)
@@ -73,10 +74,10 @@ def channel_backward(
             above = grad[part] if keep is None else grad[part] * keep[1][part, None]
             above_low = above.to(form.dtype)
             hidden = saved.hidden[part]
-            torch.mm(above_low, second, out=grad_hidden)
+            second(above_low, grad_hidden)
             active = hidden if form.activation == "relu" else F.gelu(hidden)
             grad_hidden = activate_backward(grad_hidden, hidden, form.activation)
-            torch.mm(grad_hidden, first, out=grad_norm)
+            first(grad_hidden, grad_norm)
             _add_product(matrices[worker, 0], grad_hidden, norm)
             _add_product(matrices[worker, 1], above_low, active)
             vectors[worker, 0] += grad_hidden.sum(0, dtype=torch.float32)

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from lidistill.backbones.waffleiron.cpu import loops
 from lidistill.backbones.waffleiron.cpu.loops import rows
+from lidistill.backbones.waffleiron.cpu.products import Product
 from lidistill.backbones.waffleiron.cpu.threads import chunks, run_split, split_rows
 from lidistill.backbones.waffleiron.depthwise import activate
 from lidistill.backbones.waffleiron.layer import Keep, LayerForm, LayerWeights
@@ -171,7 +172,7 @@ def channel_mix(
         The points (M, C), and ``flatten_normed`` of them on ``following``, if that is given.
     """
     out = tokens if hidden is None else torch.empty_like(tokens)
-    first, second = weights.first.to(form.dtype).t(), weights.second.to(form.dtype).t()
+    first, second = (Product(w.to(form.dtype)) for w in (weights.first, weights.second))
     first_bias = rows(weights.first_bias)
     tables, target = (rows(tokens), rows(cells), rows(plane.reads), form.eps), rows(out)
     factor = rows(tokens.new_empty(0) if keep is None else keep[1])
@@ -190,13 +191,13 @@ def channel_mix(
                 middle = hidden[part]
                 middle_rows = rows(middle)
             loops.inflate_normed(*tables, part.start, target, arrays[0, :count])
-            torch.mm(norm, first, out=middle)
+            first(norm, middle)
             active = middle
             if form.activation == "relu":
                 loops.bias_relu(middle_rows, first_bias)
             else:
                 active = F.gelu(middle.add_(weights.first_bias))
-            torch.mm(active, second, out=residual)
+            second(active, residual)
             loops.add_residuals(target, arrays[2, :count], bias, factor, part.start)
             if sums is not None:
                 sums.add(worker, target, (part.start, part.stop))

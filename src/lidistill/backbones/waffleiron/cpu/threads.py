@@ -10,8 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
 from itertools import pairwise
 from threading import Barrier
+from typing import TypeVar
 
 import torch
+
+T = TypeVar("T")
 
 _FEWEST_ROWS = 64
 """Below this many rows a second thread costs more than it saves."""
@@ -71,6 +74,11 @@ def run_split(num_rows: int, task: Callable[[int, int, int], None]) -> int:
     for future in running:
         future.result()
     return len(shares)
+
+
+def run_alone(task: Callable[[], T]) -> T:
+    """Call a task in one of these threads, where PyTorch has no team, and wait for it."""
+    return _pool(torch.get_num_threads()).submit(task).result()
 
 
 def chunks(start: int, stop: int, size: int) -> Iterator[slice]:
