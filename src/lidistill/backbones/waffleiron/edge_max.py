@@ -26,8 +26,8 @@ EdgeMax: TypeAlias = Callable[[Tensor, Tensor, Tensor, torch.dtype], Tensor]
 _CHUNK = 2048
 """Points at a time on the CPU: two buffers of 256 channels stay in the cache."""
 
-_ROWS = 1024
-"""Edges at a time in the compiled version."""
+_CHUNK_BYTES = 1 << 20
+"""Of edges at a time in the compiled version: two such buffers stay near a core."""
 
 
 def dense_edge_max(edges: Tensor, affine: Tensor, bias: Tensor, weight: Tensor) -> Tensor:
@@ -123,7 +123,8 @@ class _CompiledEdgeMax(torch.autograd.Function):
         results = rows(best), rows(winner)
 
         def work(_: int, start: int, stop: int) -> None:
-            size = max(1, _ROWS // len(edges))
+            size = max(1, _CHUNK_BYTES // (len(edges) * channels * dtype.itemsize))
+            size = min(size, stop - start)
             buffers = edges.new_empty(2, len(edges) * size, channels, dtype=dtype)
             for part in chunks(start, stop, size):
                 shape = len(edges), part.stop - part.start, channels
