@@ -1,3 +1,6 @@
+import logging
+import re
+
 import numpy as np
 import pytest
 from fakes.folder import (
@@ -30,8 +33,8 @@ def test_images_find_the_scan_nearest_in_time(tmp_path):
         write_scan(tmp_path / "scans" / f"{name}.bin", cloud(), ".bin")
     for name in ("99.96", "99.98", "100.105", "100.24"):
         write_image(tmp_path / "cameras" / "front" / f"{name}.png")
-    for name in ("100000000000", "1600000000000000", "1600000000000000000"):
-        write_image(tmp_path / "cameras" / "back" / f"{name[:19]}.png")
+    for name in ("100000000000", "1600000000000000", "1600000000100000000"):
+        write_image(tmp_path / "cameras" / "back" / f"{name}.png")
     with pytest.raises(FileFormatError, match="the name '100000000000' is no time"):
         read(tmp_path)
     (tmp_path / "cameras" / "back" / "100000000000.png").unlink()
@@ -86,7 +89,7 @@ def test_some_scans_without_a_near_image_are_counted(tmp_path):
     )
     write_times(tmp_path / "scans", {"000000": "10.0", "000001": "10.5"})
     write_times(tmp_path / "cameras" / "front", {"000000": "10.0", "000001": "10.6"})
-    (line,) = read(tmp_path).far_images
+    (line,) = read(tmp_path).unpaired_images
     assert line.startswith("front: the nearest image is 0.100 s away from 1 of 2 scans")
     assert "time_offset" in line
     assert "tolerance" in line
@@ -172,6 +175,7 @@ def test_poses_with_times_need_scans_with_times(root):
         b"\xef\xbb\xbfname,seconds\r\n000000,10.0\r\n000001,10.5\r\n",
         b"name;seconds\n000000;10,0\n000001;10,5\n",
         b"name\tseconds\n000000\t1.0000000000e+01\n000001\t1.05000000e+01\n",
+        b"name,seconds\n000000.pcd,10.0\n000001.pcd,10.5\n",
     ],
 )
 def test_tables_of_times_are_read_as_spreadsheets_save_them(root, text):
@@ -187,10 +191,53 @@ def test_tables_of_times_are_read_as_spreadsheets_save_them(root, text):
         ("000000,10\n", "first line is not"),
         ("name,seconds\n000000\n", "line 2 has 1 values"),
         ("name,seconds\n000000,1e3\n", "'1e3' is no time"),
-        ("name,seconds\n000000,10.0\n", "no time of 1 files, first '000001'"),
+        ("name,seconds\n000000,10\n000001,10.0\n", "'000000' and '000001' have the same time"),
+        ("name,seconds\n0,10\n1,11\n", "'000000', but one of '0': .* the leading zeros"),
+        (
+            "name,seconds\n000000,10\n000001,11\n000001.pcd,12\n",
+            r"names the file '000001\.pcd' twice",
+        ),
+        ("name,seconds\n000000,10.0\n", "no time of '000001'; mend the file"),
     ],
 )
 def test_a_table_of_times_that_makes_no_sense_is_an_error(root, text, said):
     (root / "a" / "scans" / "times.csv").write_text(text)
     with pytest.raises(FileFormatError, match=said):
         read(root)
+
+
+def test_files_of_the_same_time_are_refused_whatever_says_it(tmp_path):
+    write_yaml(tmp_path / "calibration.yaml", calibration(match="time"))
+    for name in ("100.5", "100.50"):
+        write_scan(tmp_path / "scans" / f"{name}.bin", cloud(), ".bin")
+    with pytest.raises(FileFormatError, match=r"scans: '100\.5' and '100\.50' have the same time"):
+        read(tmp_path)
+
+
+def test_names_of_13_digits_are_milliseconds(tmp_path):
+    write_yaml(tmp_path / "calibration.yaml", calibration(match="time"))
+    write_scan(tmp_path / "scans" / "1700000000100.bin", cloud(), ".bin")
+    assert read(tmp_path).drives[0].times_ns == {"1700000000100": 1_700_000_000_100_000_000}
+
+
+def test_images_of_other_names_than_their_scans_are_told_from_missing_ones(root, caplog):
+    images = root / "a" / "cameras" / "front"
+    (images / "000000.png").rename(images / "0.png")
+    said = (
+        r"a/front: 1 of 2 scans have no image of their name, first '000000', and 1 images no scan, "
+        r"first '0\.png': name them alike"
+    )
+    (missing,) = [line for line in read(root).missing() if "name" in line]
+    assert re.fullmatch(said + ".*", missing)
+    with pytest.raises(DatasetNotFoundError, match=said) as error:
+        read(root, images="required")
+    assert "unpack" not in str(error.value)
+    (images / "0.png").unlink()
+    assert not any("name" in line for line in read(root).missing())
+
+
+def test_a_folder_of_images_that_the_calibration_does_not_name_is_named(root, caplog):
+    (root / "a" / "cameras" / "front").rename(root / "a" / "cameras" / "Front")
+    with caplog.at_level(logging.WARNING, logger="lidistill"):
+        read(root)
+    assert f"{root / 'a' / 'cameras'}: left out Front: calibration.yaml names the" in caplog.text

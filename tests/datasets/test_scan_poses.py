@@ -58,7 +58,7 @@ def test_poses_written_in_the_order_of_texts_are_refused(tmp_path):
     [
         (["1", "01", "2"], None, "'01' and '1' have the same number"),
         (["a", "b", "c"], ["10.0", "10.2", "10.1"], "'b' and 'c' follow each other, but their"),
-        (["a", "b", "c"], ["10.0", "10.0", "10.1"], "'a' and 'b' follow each other, but their"),
+        (["a", "b", "c"], ["10.0", "10.0", "10.1"], "'a' and 'b' have the same time"),
     ],
 )
 def test_an_order_that_is_not_clear_is_refused(tmp_path, names, times, said):

@@ -66,7 +66,7 @@ def usable_frames(
     frame_id: Callable[[int], str],
     *,
     source: Path,
-    far_images: Sequence[str] = (),
+    unpaired: Sequence[str] = (),
 ) -> NDArray[np.int64]:
     """Indices of the frames that have all they must have.
 
@@ -75,7 +75,7 @@ def usable_frames(
         disk: What they have.
         frame_id: Name of a frame by its index, for messages.
         source: The data set's folder, for messages.
-        far_images: Where images are there but too far from their scans in time, what to do.
+        unpaired: Where images are there but find no scan, why, and what to do.
 
     Raises:
         DatasetNotFoundError: If something is missing and ``missing`` is ``"error"``, or no frame
@@ -90,8 +90,8 @@ def usable_frames(
         text = f"{source}: {lacking.sum()} of {len(usable)} frames lack {wanted}, first {first}"
         if config.missing == "error":
             advice = "unpack what is missing, select less, or set missing=skip"
-            if what == "image" and far_images:
-                advice = "; ".join(far_images)
+            if what == "image" and unpaired:
+                advice = "; ".join(unpaired)
             msg = f"{text}; {advice}."
             raise DatasetNotFoundError(msg)
         logger.warning("%s; they are left out.", text)
@@ -102,7 +102,7 @@ def usable_frames(
         raise DatasetNotFoundError(msg)
     num_absent = int((~disk.images[kept]).sum())
     if num_absent and config.images != "none":
-        why = f" ({'; '.join(far_images)})" if far_images else ""
+        why = f" ({'; '.join(unpaired)})" if unpaired else ""
         logger.warning(
             "%s: %d images are missing%s; frames have fewer views.", source, num_absent, why
         )

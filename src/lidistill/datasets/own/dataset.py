@@ -140,14 +140,14 @@ class Folder:
             self.on_disk,
             lambda i: frames[i][0].frame_id(frames[i][1]),
             source=config.root,
-            far_images=self.far_images,
+            unpaired=self.unpaired_images,
         )
         self._frames = tuple(frames[i] for i in kept)
 
     @property
-    def far_images(self) -> tuple[str, ...]:
-        """One line for every camera of a drive whose images lie too far from scans in time."""
-        found = [drive.gap(camera) for drive in self.drives for camera in self.cameras]
+    def unpaired_images(self) -> tuple[str, ...]:
+        """One line for every camera of a drive whose images do not find all scans: times, names."""
+        found = [drive.why_unpaired(camera) for drive in self.drives for camera in self.cameras]
         return tuple(line for line in found if line is not None)
 
     @property
@@ -169,7 +169,7 @@ class Folder:
     def missing(self) -> tuple[str, ...]:
         """See ``SensorFrames.missing``."""
         files = missing_files(self.on_disk, self.cameras, labels="labels")
-        return (*files, *self.far_images)
+        return (*files, *self.unpaired_images)
 
     def submission_format(self) -> None:
         """There is no server for one's own recordings."""

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from lidistill.datasets.own.file_times import TIMES, file_times
 from lidistill.datasets.own.files import Calibration, linked
-from lidistill.datasets.own.nearest import describe_gaps, nearest_images
+from lidistill.datasets.own.nearest import describe_gaps, describe_names, nearest_images
 from lidistill.datasets.own.scan_poses import scan_poses
 from lidistill.datasets.own.trajectory import SECOND, Trajectory
 from lidistill.errors import DatasetNotFoundError, FileFormatError
 from lidistill.geometry import invert_rigid
-from lidistill.reading.names import in_order, shown
+from lidistill.reading.names import in_order, listed, shown
 from lidistill.scan_formats.scan_file import SCAN_SUFFIXES, scan_suffix
 
 logger = logging.getLogger(__name__)
@@ -50,8 +50,8 @@ class Drive:
     """By the name of the scan."""
     images: Mapping[str, Mapping[str, ScanImage]]
     """By camera and by the name of the scan."""
-    gaps: Mapping[str, NDArray[np.float64]]
-    """By camera: seconds from each scan without an image to the nearest one; see ``Nearest``."""
+    unpaired: Mapping[str, str]
+    """By camera: why scans have no image of it although there are some."""
     poses: Mapping[str, NDArray[np.float64]]
     """(4, 4) ``T_world_lidar`` by the name of the scan; empty without poses."""
     trajectory: Trajectory | None
@@ -65,14 +65,11 @@ class Drive:
         """``"<drive>/<scan>"``, or the scan's name alone in a root that is a drive itself."""
         return f"{self.name}/{scan}" if self.name else scan
 
-    def gap(self, camera: str) -> str | None:
+    def why_unpaired(self, camera: str) -> str | None:
         """Why scans have no image of a camera although there are some; None if all have one."""
-        gaps = self.gaps.get(camera, ())
-        if not len(gaps):
+        if not (text := self.unpaired.get(camera)):
             return None
         where = f"{self.name}/{camera}" if self.name else camera
-        tolerance = self.calibration.tolerance
-        text = describe_gaps(np.asarray(gaps), num_scans=len(self.scans), tolerance=tolerance)
         return f"{where}: {text}"
 
     def T_cam_lidar(self, scan: str, camera: str) -> NDArray[np.float64]:
@@ -117,6 +114,7 @@ def read_drive(folder: Path, name: str, calibration: Calibration) -> Drive:
         camera: _images(folder / "cameras" / camera, camera, scans, times, calibration)
         for camera in calibration.cameras
     }
+    _say_left_out(folder / "cameras", calibration)
     return Drive(
         name=name,
         calibration=calibration,
@@ -124,7 +122,7 @@ def read_drive(folder: Path, name: str, calibration: Calibration) -> Drive:
         times_ns=times,
         labels=_files(folder / "labels", LABEL_SUFFIXES, _suffix_of(LABEL_SUFFIXES)),
         images={camera: images for camera, (images, _) in found.items()},
-        gaps={camera: gaps for camera, (_, gaps) in found.items()},
+        unpaired={camera: why for camera, (_, why) in found.items() if why},
         poses=poses,
         trajectory=trajectory,
     )
@@ -192,8 +190,8 @@ def _images(
     scans: Mapping[str, Path],
     scan_times: Mapping[str, int],
     calibration: Calibration,
-) -> tuple[dict[str, ScanImage], NDArray[np.float64]]:
-    """Images by the name of their scan, and the gaps of scans without; see ``Nearest``."""
+) -> tuple[dict[str, ScanImage], str]:
+    """Images by the name of their scan, and why scans have none; empty if all have one."""
     if folder.parent.is_symlink():
         raise linked(folder.parent)
     files = _files(folder, IMAGE_SUFFIXES, _suffix_of(IMAGE_SUFFIXES))
@@ -203,10 +201,22 @@ def _images(
     if by_name:
         known = times if scan_times else {}
         paired = {n: ScanImage(path=files[n], time_ns=known.get(n)) for n in scans if n in files}
-        return paired, np.zeros(0)
+        return paired, describe_names(scans, files)
     found = nearest_images(scan_times, times, tolerance=calibration.tolerance)
     paired = {
         scan: ScanImage(path=files[image], time_ns=times[image])
         for scan, image in found.image.items()
     }
-    return paired, found.gaps
+    tolerance = calibration.tolerance
+    return paired, describe_gaps(found.gaps, num_scans=len(scans), tolerance=tolerance)
+
+
+def _say_left_out(folder: Path, calibration: Calibration) -> None:
+    """Warn of images of cameras that the calibration does not name, perhaps by mistake."""
+    others = [path.name for path in subfolders(folder) if path.name not in calibration.cameras]
+    if others:
+        known = listed(calibration.cameras)
+        logger.warning(
+            "%s: left out %s: calibration.yaml names %s (capital letters count).",
+            folder, listed(others), f"the cameras {known}" if calibration.cameras else "no camera",
+        )  # fmt: skip

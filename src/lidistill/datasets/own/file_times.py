@@ -14,7 +14,8 @@ from lidistill.reading.text import two_columns
 TIMES: Final = "times.csv"
 _MAX_BYTES: Final = 1 << 24
 _DECIMAL: Final = re.compile(r"[0-9]{1,10}\.[0-9]{1,9}")  # seconds
-_UNITS: Final = {19: 1, 16: 1000}  # digits of a time since 1970: nanoseconds, microseconds
+_UNITS: Final = {19: 1, 16: 1_000, 13: 1_000_000}
+"""Nanoseconds by the digits of a time since 1970: nanoseconds, microseconds, milliseconds."""
 
 
 def file_times(folder: Path, names: Mapping[str, Path], *, by_name: bool) -> dict[str, int]:
@@ -26,18 +27,52 @@ def file_times(folder: Path, names: Mapping[str, Path], *, by_name: bool) -> dic
         by_name: Whether times may be absent, because images find their scan without.
 
     Raises:
-        FileFormatError: If a table or a name is no time, or a file has none or several.
+        FileFormatError: If a table or a name is no time, a file has none or several, or two files
+            have the same.
     """
     table = folder / TIMES
     if not table.exists():
-        return {} if by_name else {name: _time_of(name, folder) for name in names}
+        times = {} if by_name else {name: _time_of(name, folder) for name in names}
+        with blamed_on(folder, "give every file a time of its own."):
+            _check_different(times)
+        return times
     with blamed_on(table, MEND):
-        times = _read_table(read_file(table, max_bytes=_MAX_BYTES))
-        absent = [name for name in names if name not in times]
-        if absent:
-            msg = f"it has no time of {len(absent)} files, first {shown(absent[0])}"
+        of_rows = _read_table(read_file(table, max_bytes=_MAX_BYTES))
+        times = {name: _of_row(name, path.name, of_rows) for name, path in names.items()}
+        _check_different(times)
+    return times
+
+
+def _of_row(name: str, file: str, times: Mapping[str, int]) -> int:
+    """Time of a file from a table that names it with or without its ending."""
+    rows = [row for row in {name, file} if row in times]
+    if len(rows) == 1:
+        return times[rows[0]]
+    if rows:
+        msg = f"it names the file {shown(file)} twice, with and without its ending"
+        raise ValueError(msg)
+    number = name.lstrip("0") or "0"
+    if name.isdecimal() and number in times:
+        msg = (
+            f"it has no time of {shown(name)}, but one of {shown(number)}: a spreadsheet has taken "
+            "the leading zeros; names must be those of the files"
+        )
+        raise ValueError(msg)
+    msg = f"it has no time of {shown(name)}"
+    raise ValueError(msg)
+
+
+def _check_different(times: Mapping[str, int]) -> None:
+    """Refuse two files of one time: which of them belongs to a scan, or a pose, cannot be told."""
+    first: dict[int, str] = {}
+    for name, time in times.items():
+        if first.setdefault(time, name) != name:
+            of_all = len(times) - len(set(times.values()))
+            msg = (
+                f"{shown(first[time])} and {shown(name)} have the same time ({of_all} of "
+                f"{len(times)} files repeat another's)"
+            )
             raise ValueError(msg)
-    return {name: times[name] for name in names}
 
 
 def _read_table(content: bytes) -> dict[str, int]:
@@ -64,6 +99,7 @@ def _time_of(name: str, folder: Path) -> int:
         return int(name) * _UNITS[len(name)]
     msg = (
         f"{folder}: the name {shown(name)} is no time, which 'match: time' needs; expected seconds "
-        f"with a dot, 19 digits of nanoseconds or 16 of microseconds, or a file {TIMES}."
+        f"with a dot, 19 digits of nanoseconds, 16 of microseconds or 13 of milliseconds, or a "
+        f"file {TIMES}."
     )
     raise FileFormatError(msg)

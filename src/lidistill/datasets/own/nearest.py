@@ -1,12 +1,14 @@
-"""Camera images that were taken nearest to the scans of a drive, and how far away others are."""
+"""Camera images of the scans of a drive: nearest in time, or of the same name; and the others."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lidistill.datasets.own.trajectory import SECOND
+from lidistill.reading.names import shown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,13 +48,15 @@ def nearest_images(
 
 
 def describe_gaps(gaps: NDArray[np.float64], *, num_scans: int, tolerance: float) -> str:
-    """How far away the nearest images are, and what may be done about it.
+    """How far away the nearest images are, and what may be done about it; empty without gaps.
 
     Args:
-        gaps: See ``Nearest``; at least one.
+        gaps: See ``Nearest``.
         num_scans: Of the drive.
         tolerance: Seconds.
     """
+    if not len(gaps):
+        return ""
     low, middle, high = np.quantile(np.abs(gaps), (0, 0.5, 1))
     away = f"{middle:.3f} s" if high - low < 1e-3 else f"{low:.3f} to {high:.3f} s"
     text = (
@@ -67,3 +71,21 @@ def describe_gaps(gaps: NDArray[np.float64], *, num_scans: int, tolerance: float
             "add to the images' times), or a wider tolerance if the images fit"
         )
     return f"{text}; set time_offset if the clocks are apart, or a wider tolerance"
+
+
+def describe_names(scans: Mapping[str, object], images: Mapping[str, Path]) -> str:
+    """Why scans have no image of their name; empty where all have one, or no image is left over.
+
+    Args:
+        scans: By name.
+        images: Files by name.
+    """
+    alone = [scan for scan in scans if scan not in images]
+    over = [path.name for name, path in images.items() if name not in scans]
+    if not alone or not over:
+        return ""
+    return (
+        f"{len(alone)} of {len(scans)} scans have no image of their name, first {shown(alone[0])}, "
+        f"and {len(over)} images no scan, first {shown(over[0])}: name them alike, leading zeros "
+        "included, or set match: time"
+    )
