@@ -5,7 +5,7 @@ Simulates a drive, trains a probe on random features for one step, and then scor
 
     python benchmarks/evaluation_memory.py --output runs/evaluation-memory
 
-One frame is in memory at a time, so the peak must not depend on how many there are.
+One frame and the next are in memory, so the peak must not depend on how many there are.
 """
 
 import argparse

@@ -196,7 +196,7 @@ def evaluate_with_votes(count):
 
 
 @pytest.mark.parametrize("num_votes", [1, 4])
-def test_one_frame_and_one_copy_of_it_are_in_memory_at_a_time(num_votes):
+def test_a_frame_with_one_copy_and_the_frame_that_comes_next_are_in_memory(num_votes):
     made = {"frames": [], "samples": []}
     most = {"frames": 0, "samples": 0}
 
@@ -215,7 +215,8 @@ def test_one_frame_and_one_copy_of_it_are_in_memory_at_a_time(num_votes):
 
     predict = predict_by_votes(class_scores, VotesConfig(num_votes=num_votes), SAMPLING, PREPARER)
     evaluate(predict, Watched(12), SAMPLING, PREPARER)
-    assert most == {"frames": 1, "samples": min(num_votes, 2)}
+    assert most["frames"] <= 2
+    assert most["samples"] == min(num_votes, 2)
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from lidistill.apps.feature_files import Compute, Failed, computed
+from lidistill.apps.feature_files import Computed, Failed, ScanWork
 from lidistill.apps.scan_jobs import Job
 from lidistill.atomic_write import replace_text, replacing
 from lidistill.errors import DatasetNotFoundError, FileFormatError
@@ -44,33 +44,28 @@ class Discovered:
 
 
 def discover_objects(
-    compute: Compute,
-    jobs: Sequence[Job],
-    config: DiscoveryConfig,
-    *,
-    intensity: str | None,
-    ply: bool = False,
+    work: ScanWork, jobs: Sequence[Job], config: DiscoveryConfig, *, ply: bool = False
 ) -> Iterator[Discovered | Failed]:
     """Find the objects of one scan after the other; a scan that cannot be used ends nothing.
 
     Args:
-        compute: Features of a scan.
+        work: Features of a scan.
         jobs: Scans and their files.
         config: What an object is.
-        intensity: Column to take as intensity; ``none``: take none; None: the usual names.
         ply: Write a coloured ``.ply`` beside each file.
     """
-    for job in jobs:
+    for found in work.on(jobs):
+        if isinstance(found, Failed):
+            yield found
+            continue
         try:
-            yield _discover(compute, job, config, intensity=intensity, ply=ply)
+            yield _discover(found, config, ply=ply)
         except (FileFormatError, DatasetNotFoundError) as error:
-            yield Failed(scan=job.scan, reason=str(error))
+            yield Failed(scan=found.job.scan, reason=str(error))
 
 
-def _discover(
-    compute: Compute, job: Job, config: DiscoveryConfig, *, intensity: str | None, ply: bool
-) -> Discovered:
-    scan, features = computed(compute, job.scan, intensity)
+def _discover(found: Computed, config: DiscoveryConfig, *, ply: bool) -> Discovered:
+    job, scan, features = found.job, found.scan, found.output
     label, objects = find_objects(scan.points, config)
     if ply:
         write_ply(scan.points, number_colors(label), job.file.with_suffix(".ply"))

@@ -3,7 +3,8 @@
 Shape letters: N points of a scan.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -11,19 +12,23 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from lidistill.apps.prepared_scan import PreparedScan
 from lidistill.apps.scan_jobs import Job
 from lidistill.atomic_write import replacing
 from lidistill.errors import DatasetNotFoundError, FileFormatError, first_line
 from lidistill.figures.cloud import write_ply
 from lidistill.figures.features import PcaBasis, fit_pca, pca_colors
 from lidistill.labels import IGNORE
+from lidistill.loading.ahead import one_ahead
 from lidistill.reading.files import open_file
 from lidistill.reading.names import listed
 from lidistill.scan_formats.scan_file import Scan, read_scan
 
 Output: TypeAlias = NDArray[Any]
-Compute: TypeAlias = Callable[[NDArray[np.float32], NDArray[np.float32] | None], Output]
-"""From (N, 3) points and (N,) intensities to (N, …) outputs; see ``features.FeatureModel``."""
+Compute: TypeAlias = Callable[[PreparedScan, None], Output]
+"""From a prepared scan to (N, …) outputs; methods of ``features.FeatureModel`` are such."""
+Prepare: TypeAlias = Callable[[NDArray[np.float32], NDArray[np.float32] | None], PreparedScan]
+"""From (N, 3) points and (N,) intensities; see ``features.FeatureModel.prepare``."""
 
 NO_INTENSITY: Final = "none"
 _GREY: Final = 110  # of points without a feature
@@ -71,73 +76,109 @@ Colour: TypeAlias = Callable[[Output], NDArray[np.uint8]]
 """From (N, …) outputs to (N, 3) red, green and blue."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Computed:
+    """A scan, and what was computed of it."""
+
+    job: Job
+    scan: Scan
+    output: Output
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScanWork:
+    """What is done with every scan of a call."""
+
+    compute: Compute
+    prepare: Prepare
+    intensity: str | None
+    """Column to take as intensity; ``none``: take none; None: the usual names."""
+
+    def on(self, jobs: Iterable[Job]) -> Iterator[Computed | Failed]:
+        """Do it with one scan after the other; one that cannot be used ends nothing.
+
+        The next scan is read and prepared while the network computes the present one.
+
+        Args:
+            jobs: Scans and their files; one is taken ahead.
+        """
+        for found in one_ahead(self._read, jobs):
+            if isinstance(found, Failed):
+                yield found
+                continue
+            job, scan, prepared = found
+            try:
+                with _named(job.scan):
+                    output = self.compute(prepared, None)
+            except FileFormatError as error:
+                yield Failed(scan=job.scan, reason=str(error))
+                continue
+            yield Computed(job=job, scan=scan, output=output)
+
+    def _read(self, job: Job) -> tuple[Job, Scan, PreparedScan] | Failed:
+        try:
+            scan, values = intensity_of(job.scan, self.intensity)
+            with _named(job.scan):
+                return job, scan, self.prepare(scan.points, values)
+        except (FileFormatError, DatasetNotFoundError) as error:
+            return Failed(scan=job.scan, reason=str(error))
+
+
+@contextlib.contextmanager
+def _named(scan: Path) -> Iterator[None]:
+    """Errors inside name the scan."""
+    try:
+        yield
+    except FileFormatError as error:
+        msg = f"scan {scan}: {error}"
+        raise FileFormatError(msg) from error
+
+
 def write_outputs(
-    compute: Compute, jobs: Sequence[Job], *, intensity: str | None, colour: Colour | None = None
+    work: ScanWork, jobs: Iterable[Job], *, colour: Colour | None = None
 ) -> Iterator[Written | Failed]:
     """Compute and write one scan after the other; a scan that cannot be used ends nothing.
 
     Args:
-        compute: From points and intensities to what is written.
-        jobs: Scans and their files.
-        intensity: Column to take as intensity; ``none``: take none; None: the usual names.
+        work: From a scan to what is written.
+        jobs: Scans and their files; one is taken ahead.
         colour: Writes a coloured ``.ply`` beside each file.
     """
-    for job in jobs:
+    for found in work.on(jobs):
+        if isinstance(found, Failed):
+            yield found
+            continue
         try:
-            yield _write_one(compute, job, intensity=intensity, colour=colour)
+            yield _write_one(found, colour)
         except (FileFormatError, DatasetNotFoundError) as error:
-            yield Failed(scan=job.scan, reason=str(error))
+            yield Failed(scan=found.job.scan, reason=str(error))
 
 
-def _write_one(
-    compute: Compute, job: Job, *, intensity: str | None, colour: Colour | None
-) -> Written:
-    scan, output = computed(compute, job.scan, intensity)
+def _write_one(found: Computed, colour: Colour | None) -> Written:
+    job, output = found.job, found.output
     if colour is not None:
         # Before the numbers: with --skip-existing these say that a scan is done.
         without = _is_without(output)
         colors = np.full((len(output), 3), _GREY, np.uint8)
         colors[~without] = colour(output[~without])
-        write_ply(scan.points, colors, job.file.with_suffix(".ply"))
+        write_ply(found.scan.points, colors, job.file.with_suffix(".ply"))
     _write(output, job.file)
-    return written(job, job.file, scan, output)
+    return written(found, job.file)
 
 
-def computed(compute: Compute, path: Path, column: str | None) -> tuple[Scan, Output]:
-    """A scan and what is computed of it.
-
-    Args:
-        compute: From points and intensities.
-        path: The scan's file.
-        column: To take as intensity; see ``intensity_of``.
-
-    Raises:
-        DatasetNotFoundError: If there is no such file.
-        FileFormatError: If it cannot be used; the message names the scan.
-    """
-    scan, values = intensity_of(path, column)
-    try:
-        return scan, compute(scan.points, values)
-    except FileFormatError as error:
-        msg = f"scan {path}: {error}"
-        raise FileFormatError(msg) from error
-
-
-def written(job: Job, file: Path, scan: Scan, output: Output) -> Written:
+def written(found: Computed, file: Path) -> Written:
     """The account of an output.
 
     Args:
-        job: What was done.
-        file: Where the output is.
-        scan: Of the job.
-        output: Of the scan.
+        found: The output, and of what.
+        file: Where it is.
     """
     return Written(
-        scan=job.scan,
+        scan=found.job.scan,
         file=file,
-        num_points=len(output),
-        num_without=int(np.count_nonzero(_is_without(output))),
-        num_missing=int(np.count_nonzero(np.isnan(scan.points[:, 0]))),
+        num_points=len(found.output),
+        num_without=int(np.count_nonzero(_is_without(found.output))),
+        num_missing=int(np.count_nonzero(np.isnan(found.scan.points[:, 0]))),
     )
 
 

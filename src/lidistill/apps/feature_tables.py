@@ -2,26 +2,25 @@
 
 Columns: ``scan`` (the output's name that a file of its own would have, without ending), ``point``
 (index in the scan), ``feature`` (a list of C numbers, NaN where a point has none). A scan is a row
-group, so that one scan is read without the others, and memory holds one at a time.
+group, so that one scan is read without the others, and memory holds one and the next.
 
 Shape letters: N points of a scan, C channels.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
-from lidistill.apps.feature_files import Compute, Failed, Output, Written, computed, written
+from lidistill.apps.feature_files import Failed, Output, ScanWork, Written, written
 from lidistill.apps.feature_units import Unit
 from lidistill.apps.features import FeatureModel
 from lidistill.atomic_write import replacing, sha256
 from lidistill.deploy.model_config import WEIGHTS as FOLDER_WEIGHTS
 from lidistill.errors import (
     ConfigError,
-    DatasetNotFoundError,
     FileFormatError,
     first_line,
     require,
@@ -36,19 +35,20 @@ class TableWriter:
     """Writes tables of features.
 
     Args:
-        compute: Features of a scan.
+        work: Features of a scan.
         folder: Of the data set; scans are named by their outputs below it.
         about: What the features are of; see ``about_features``.
-        intensity: Column to take as intensity; see ``write_outputs``.
     """
 
-    def __init__(
-        self, compute: Compute, folder: Path, about: dict[str, Any], *, intensity: str | None
-    ) -> None:
-        self._compute, self._folder, self._about = compute, folder, about
-        self._intensity = intensity
+    def __init__(self, work: ScanWork, folder: Path, about: dict[str, Any]) -> None:
+        self._work, self._folder, self._about = work, folder, about
 
-    def __call__(self, unit: Unit) -> Iterator[Written | Failed]:
+    def __call__(self, units: Iterable[Unit]) -> Iterator[Written | Failed]:
+        """Write the tables of some units, one after the other."""
+        for unit in units:
+            yield from self._write(unit)
+
+    def _write(self, unit: Unit) -> Iterator[Written | Failed]:
         """Write the table of a unit; a scan that cannot be used is left out and ends nothing.
 
         Raises:
@@ -61,17 +61,16 @@ class TableWriter:
             replacing(unit.file) as side,
             parquet.ParquetWriter(side, self._schema(), compression="zstd") as writer,
         ):
-            for job in unit.jobs:
+            for job, found in zip(unit.jobs, self._work.on(unit.jobs), strict=True):
                 name = self._name(job.file)
-                try:
-                    scan, output = computed(self._compute, job.scan, self._intensity)
-                except (FileFormatError, DatasetNotFoundError) as error:
-                    failed.append({"scan": name, "reason": str(error)})
-                    yield Failed(scan=job.scan, reason=str(error))
+                if isinstance(found, Failed):
+                    failed.append({"scan": name, "reason": found.reason})
+                    yield found
                     continue
-                writer.write_table(self._table(name, output), row_group_size=max(1, len(output)))
+                table = self._table(name, found.output)
+                writer.write_table(table, row_group_size=max(1, len(found.output)))
                 names.append(name)
-                yield written(job, unit.file, scan, output)
+                yield written(found, unit.file)
             record = self._about | {"scans": names, "failed": failed}
             writer.add_key_value_metadata({KEY: json.dumps(record)})
 

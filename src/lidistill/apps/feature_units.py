@@ -97,7 +97,7 @@ def done_before(units: Sequence[Unit], existing: Existing) -> tuple[Unit, ...]:
 def work_off(
     units: Sequence[Unit],
     team: Team,
-    work: Callable[[Unit], Iterable[Written | Failed]],
+    work: Callable[[Iterable[Unit]], Iterable[Written | Failed]],
     *,
     existing: Existing,
 ) -> Iterator[Written | Failed]:
@@ -106,9 +106,8 @@ def work_off(
     Args:
         units: The same in every process.
         team: The processes that share them.
-        work: Writes a unit's file.
+        work: Writes units' files, in their order.
         existing: ``skip`` leaves units alone whose files are there when it is their turn.
     """
-    for unit in team.deal(units):
-        if existing != "skip" or not unit.file.exists():
-            yield from work(unit)
+    due = (unit for unit in team.deal(units) if existing != "skip" or not unit.file.exists())
+    yield from work(due)

@@ -7,7 +7,7 @@ of the teacher.
 import contextlib
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,21 +16,17 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
+from lidistill.apps.prepared_scan import Points, PreparedScan, ScanPreparation
 from lidistill.backbones import Backbone
-from lidistill.datasets.intensity_scale import IntensityWatch
 from lidistill.datasets.sensors import Sensor
 from lidistill.deploy.run_model import which_head
 from lidistill.distill.losses import comparable
-from lidistill.errors import CheckpointError, FileFormatError
+from lidistill.errors import CheckpointError
 from lidistill.labels import IGNORE
 from lidistill.loading.collate import collate
-from lidistill.records import Frame
-from lidistill.samples.augmentation import crop_mask
 from lidistill.samples.channels import wants_intensity, wants_statistics
 from lidistill.samples.distillation import SamplingConfig
-from lidistill.samples.labelled import scan_sample
 from lidistill.samples.preparer import Preparer
-from lidistill.scan_formats.returns import has_return
 from lidistill.training.precision import FeatureType, as_type
 
 T = TypeVar("T", bound=np.generic)
@@ -86,10 +82,13 @@ class FeatureModel:
     """Of a run with several teachers, whose heads there are."""
     head_name: str | None = None
     """Which of them ``head`` is; None: none was asked for, and ``head`` is None."""
-    _watch: IntensityWatch = field(init=False, repr=False)
+    _preparation: ScanPreparation = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_watch", IntensityWatch(self.sensor))
+        preparation = ScanPreparation(
+            self.sensor, self.sampling, self.preparer, takes_intensity=self.takes_intensity
+        )
+        object.__setattr__(self, "_preparation", preparation)
 
     @property
     def has_head(self) -> bool:
@@ -114,14 +113,31 @@ class FeatureModel:
             return False
         return wants_intensity(channels)
 
-    def features(
-        self, points: ArrayLike, intensity: ArrayLike | None, *, dtype: FeatureType = "float32"
-    ) -> NDArray[np.floating]:
-        """(N, C) distilled features, one row for every point; NaN where a point has none.
+    def prepare(self, points: ArrayLike, intensity: ArrayLike | None) -> PreparedScan:
+        """A scan as the network takes it: the part that reads no weights.
+
+        All methods take the result in place of points, so that a thread can prepare the next scan
+        while the network computes one.
 
         Args:
             points: (N, 3) metres, in the sensor's frame.
             intensity: (N,) in the sensor's own scale; None: unknown, the mean is taken.
+
+        Raises:
+            FileFormatError: If there are points, and none lies in the field of view.
+            ValueError: If the shapes do not fit.
+        """
+        return self._preparation(points, intensity)
+
+    def features(
+        self, points: Points, intensity: ArrayLike | None, *, dtype: FeatureType = "float32"
+    ) -> NDArray[np.floating]:
+        """(N, C) distilled features, one row for every point; NaN where a point has none.
+
+        Args:
+            points: (N, 3) metres, in the sensor's frame; or what ``prepare`` has made of them.
+            intensity: (N,) in the sensor's own scale; None: unknown, the mean is taken. It plays
+                no part in a scan that is prepared.
             dtype: Of the result.
 
         Raises:
@@ -133,7 +149,7 @@ class FeatureModel:
         return _spread(as_type(features_MC.cpu().numpy(), dtype), row, np.nan)
 
     def project(
-        self, points: ArrayLike, intensity: ArrayLike | None, *, dtype: FeatureType = "float32"
+        self, points: Points, intensity: ArrayLike | None, *, dtype: FeatureType = "float32"
     ) -> NDArray[np.floating]:
         """(N, T) output of the distillation's head, to compare with features of the teacher.
 
@@ -155,7 +171,7 @@ class FeatureModel:
             projected_MT = comparable(self.head(features_MC).float(), list(self.head_widths))
         return _spread(as_type(projected_MT.cpu().numpy(), dtype), row, np.nan)
 
-    def predict(self, points: ArrayLike, intensity: ArrayLike | None) -> NDArray[np.uint8]:
+    def predict(self, points: Points, intensity: ArrayLike | None) -> NDArray[np.uint8]:
         """(N,) class of every point, an index into ``class_names``; 255 where a point has none.
 
         Arguments and errors are those of ``features``.
@@ -166,7 +182,7 @@ class FeatureModel:
         return self.classify(points, intensity)[0]
 
     def classify(
-        self, points: ArrayLike, intensity: ArrayLike | None
+        self, points: Points, intensity: ArrayLike | None
     ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
         """(N,) class of every point as ``predict`` gives it, and (N,) its probability.
 
@@ -188,7 +204,7 @@ class FeatureModel:
         classes = _spread(classes_M.cpu().numpy().astype(np.uint8), row, IGNORE)
         return classes, _spread(sure_M.cpu().numpy(), row, 0.0)
 
-    def encode(self, points: ArrayLike, intensity: ArrayLike | None) -> PointFeatures:
+    def encode(self, points: Points, intensity: ArrayLike | None) -> PointFeatures:
         """Features as the network gives them: one row for each point that it sees.
 
         Arguments and errors are those of ``features``.
@@ -221,51 +237,14 @@ class FeatureModel:
         return np.asarray(made.cpu().numpy())
 
     def _encode(
-        self, points: ArrayLike, intensity: ArrayLike | None
+        self, points: Points, intensity: ArrayLike | None
     ) -> tuple[Tensor, NDArray[np.int64]]:
         """(M, C) features on the device, and (N,) the row of each point in them, or -1."""
-        frame, finite = self._frame(points, intensity)
-        row = np.full(len(finite), -1)
-        if not len(finite):
-            return torch.zeros(0, self.num_channels, device=self.device), row
-        inside = crop_mask(frame.points, self.preparer.field_of_view)
-        if not inside.any():
-            msg = (
-                f"none of the {len(finite)} points lies inside the field of view "
-                f"{self.preparer.field_of_view} ({len(inside)} are finite and not "
-                "at (0, 0, 0)); points are wanted in metres, in the sensor's own frame, z up."
-            )
-            raise FileFormatError(msg)
-        sample = scan_sample(frame, self.sampling, self.preparer)
-        assert sample.inverse is not None  # noqa: S101  evaluation samples carry it
-        row[np.flatnonzero(finite)[inside]] = sample.inverse.numpy()[inside]
-        with torch.no_grad():
-            return self.network(collate([sample]).to(self.device)).float(), row
-
-    def _frame(
-        self, points: ArrayLike, intensity: ArrayLike | None
-    ) -> tuple[Frame, NDArray[np.bool_]]:
-        """The finite points as a frame, and (N,) which points those are."""
-        with np.errstate(over="ignore"):
-            xyz = np.asarray(points).astype(np.float32)
-        values = None
-        if intensity is not None and self.takes_intensity:
-            with np.errstate(over="ignore"):
-                values = np.asarray(intensity).astype(np.float32)
-        sensor = self.sensor
-        whole = Frame(
-            frame_id="scan",
-            sensor=sensor.name,
-            points=xyz,
-            intensity=values,
-            intensity_statistics=(sensor.intensity_mean, sensor.intensity_std),
-        )
-        finite = has_return(xyz)
-        if values is not None:
-            finite &= np.isfinite(values)
-            self._watch.look_at(values[finite])
-            values = values[finite]
-        return replace(whole, points=xyz[finite], intensity=values), finite
+        scan = points if isinstance(points, PreparedScan) else self.prepare(points, intensity)
+        if scan.sample is None:
+            return torch.zeros(0, self.num_channels, device=self.device), scan.row
+        with _exactly(self.device):
+            return self.network(collate([scan.sample]).to(self.device)).float(), scan.row
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lidistill.apps.feature_files import Colour, Compute
+from lidistill.apps.prepared_scan import PreparedScan
 from lidistill.errors import FileFormatError
 from lidistill.figures.colors import label_colors, number_colors
 from lidistill.instances.find import InstanceFinder
@@ -27,16 +28,14 @@ class WithObjects:
     classes: Compute
     finder: InstanceFinder
 
-    def __call__(
-        self, points: NDArray[np.float32], intensity: NDArray[np.float32] | None
-    ) -> NDArray[np.uint32]:
+    def __call__(self, scan: PreparedScan, intensity: None) -> NDArray[np.uint32]:
         """(N,) class in the lower 16 bits, number of the object in the upper ones, or 0.
 
         Raises:
             FileFormatError: If a scan has more objects than fit.
         """
-        classes = self.classes(points, intensity)
-        return packed(classes, self.finder(points, classes))
+        classes = self.classes(scan, intensity)
+        return packed(classes, self.finder(scan.points, classes))
 
 
 def packed(classes: NDArray[np.integer], objects: NDArray[np.integer]) -> NDArray[np.uint32]:

@@ -72,9 +72,8 @@ def discover(
         msg = f"the objects of {clash[0]} would be written over {OUTPUTS[-1]}; rename the scan."
         raise ConfigError(msg)
     model = options.load(run)
-    steps = discover_objects(
-        model.features, jobs.to_do, config, intensity=options.column(model), ply=options.ply
-    )
+    work = options.work(model, model.features)
+    steps = discover_objects(work, jobs.to_do, config, ply=options.ply)
     results = list(track(steps, "scans", total=len(jobs.to_do)))
     found = [one for one in results if isinstance(one, Discovered)]
     failed = [one for one in results if isinstance(one, Failed)]

@@ -11,7 +11,7 @@ from lidistill.cli.scan_options import ManyScans, PredictOptions, ScanOptions
 from lidistill.errors import CheckpointError, ConfigError
 
 if TYPE_CHECKING:
-    from lidistill.apps.feature_files import Colour, Compute, Failed, Written
+    from lidistill.apps.feature_files import Colour, Failed, ScanWork, Written
     from lidistill.apps.features import FeatureModel
     from lidistill.apps.scan_jobs import Jobs
 
@@ -148,7 +148,7 @@ def predict(
         compute = WithObjects(classes=compute, finder=finder)
         colour = object_colour(names)
         about["instances"] = finder.config.model_dump(mode="json")
-    written = _write_all(model, compute, jobs, options, colour if options.ply else None)
+    written = _write_all(options.work(model, compute), jobs, colour if options.ply else None)
     write_class_table(names, output / CLASS_TABLE)
     report(written, output, f"{len(names)} classes", about, as_json=json)
 
@@ -170,17 +170,12 @@ def _label_format(chosen: str | None, *, instances: bool) -> str:
     return chosen or ("label" if instances else "npy")
 
 
-def _write_all(
-    model: "FeatureModel",
-    compute: "Compute",
-    jobs: "Jobs",
-    options: ScanOptions,
-    colour: "Colour | None",
-) -> "list[Written | Failed]":
+def _write_all(work: "ScanWork", jobs: "Jobs", colour: "Colour | None") -> "list[Written | Failed]":
     from lidistill.apps.feature_files import write_outputs
     from lidistill.training.progress import track
 
     if jobs.done:
         OUT.print(f"skipped     {len(jobs.done)} scans whose outputs are there already")
-    steps = write_outputs(compute, jobs.to_do, intensity=options.column(model), colour=colour)
-    return list(track(steps, "scans", total=len(jobs.to_do)))
+    return list(
+        track(write_outputs(work, jobs.to_do, colour=colour), "scans", total=len(jobs.to_do))
+    )

@@ -9,6 +9,7 @@ from lidistill.apps.feature_files import (
     Compute,
     Failed,
     FeatureColours,
+    ScanWork,
     Written,
     as_record,
     from_record,
@@ -16,7 +17,6 @@ from lidistill.apps.feature_files import (
 )
 from lidistill.apps.feature_tables import TableWriter, about_features
 from lidistill.apps.feature_units import Part, Unit, done_before, units_of, work_off
-from lidistill.apps.features import FeatureModel
 from lidistill.apps.scan_jobs import plan_jobs
 from lidistill.cli.output import OUT
 from lidistill.cli.scan_options import ManyScans, ScanOptions
@@ -63,14 +63,15 @@ def write_features(
     channels = sum(model.head_widths) if projected else model.num_channels
     compute: Compute = partial(extract, dtype=many.dtype)
     before: Results = []
-    work: Callable[[Unit], Iterable[Written | Failed]]
+    scan_work = options.work(model, compute)
+    work: Callable[[Iterable[Unit]], Iterable[Written | Failed]]
     if many.format == "parquet":
         about = about_features(model, head=projected, dtype=many.dtype, channels=channels)
-        table = TableWriter(compute, output, about, intensity=options.column(model))
+        table = TableWriter(scan_work, output, about)
         before += table.check_done(done)
         work = table
     else:
-        work = _FileWriter(compute, done, model, options)
+        work = _FileWriter(scan_work, done, ply=options.ply)
     if done:
         number = sum(len(unit.jobs) for unit in done)
         OUT.print(f"skipped     {number} scans whose outputs are there already")
@@ -99,17 +100,14 @@ def _one_name(head: tuple[str, ...] | None) -> str | None:
 class _FileWriter:
     """Writes a file for every scan."""
 
-    def __init__(
-        self, compute: Compute, done: Sequence[Unit], model: FeatureModel, options: ScanOptions
-    ) -> None:
+    def __init__(self, work: ScanWork, done: Sequence[Unit], *, ply: bool) -> None:
         earlier = [job for unit in done for job in unit.jobs]
-        self._compute, self._intensity = compute, options.column(model)
-        self._colour = FeatureColours(earlier) if options.ply else None
+        self._work = work
+        self._colour = FeatureColours(earlier) if ply else None
 
-    def __call__(self, unit: Unit) -> Iterable[Written | Failed]:
-        return write_outputs(
-            self._compute, unit.jobs, intensity=self._intensity, colour=self._colour
-        )
+    def __call__(self, units: Iterable[Unit]) -> Iterable[Written | Failed]:
+        jobs = (job for unit in units for job in unit.jobs)
+        return write_outputs(self._work, jobs, colour=self._colour)
 
 
 def _check(many: ManyScans, options: ScanOptions, team: Team) -> None:

@@ -9,6 +9,7 @@ from lidistill.config import FrozenPrecision
 from lidistill.errors import ConfigError
 
 if TYPE_CHECKING:
+    from lidistill.apps.feature_files import Compute, ScanWork
     from lidistill.apps.features import FeatureModel
     from lidistill.apps.recordings import RecordingPlan
     from lidistill.apps.scan_jobs import Existing
@@ -86,10 +87,16 @@ class ScanOptions:
         return plan if model.takes_intensity else replace(plan, intensity=NO_INTENSITY)
 
     def column(self, model: "FeatureModel") -> str | None:
-        """What is taken as intensity; see ``write_outputs``."""
+        """What is taken as intensity; see ``ScanWork``."""
         from lidistill.apps.feature_files import NO_INTENSITY
 
         return self.intensity if model.takes_intensity else NO_INTENSITY
+
+    def work(self, model: "FeatureModel", compute: "Compute") -> "ScanWork":
+        """What is done with every scan: one of the model's methods, or something on top of it."""
+        from lidistill.apps.feature_files import ScanWork
+
+        return ScanWork(compute=compute, prepare=model.prepare, intensity=self.column(model))
 
     def load(self, run: Path, *, head: str | None = None) -> "FeatureModel":
         """The network of a run.

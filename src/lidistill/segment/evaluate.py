@@ -6,6 +6,7 @@ Shape letters: N points of a frame, M points of its sample, C classes, U units o
 import functools
 import hashlib
 import json
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -17,7 +18,8 @@ from lidistill.datasets import FrameDataset
 from lidistill.distributed.processes import items_of_rank, sum_counts
 from lidistill.errors import DatasetNotFoundError
 from lidistill.labels import IGNORE
-from lidistill.records import Frame
+from lidistill.loading.ahead import one_ahead
+from lidistill.records import Frame, Sample
 from lidistill.samples.distillation import SamplingConfig
 from lidistill.samples.labelled import scan_sample
 from lidistill.samples.preparer import Preparer
@@ -167,8 +169,8 @@ def evaluate(
     """Score predictions on every frame of a data set.
 
     Voxels are reduced to their first point, the sample is cropped and predicted, every original
-    point gets the prediction of its nearest kept point, and confusion matrices are summed. One
-    frame is in memory at a time.
+    point gets the prediction of its nearest kept point, and confusion matrices are summed. The next
+    frame is read while the network computes the present one; two are in memory.
 
     Args:
         predict: Classes of a sample.
@@ -186,10 +188,8 @@ def evaluate(
     label_map = dataset.label_map
     tally = Tally(dataset.drive_ids, label_map.num_classes)
     own = items_of_rank(len(dataset))
-    for index in track(own, "evaluating", total=len(own)):
-        frame = dataset[index]
-        labels_of(frame)
-        sample = scan_sample(frame, sampling, preparer)
+    frames = labelled_samples(dataset, own, sampling, preparer)
+    for index, frame, sample in track(frames, "evaluating", total=len(own)):
         predicted, valid = predict(frame, sample)
         assert sample.inverse is not None  # noqa: S101  evaluation samples carry both
         assert sample.full_labels is not None  # noqa: S101
@@ -212,6 +212,32 @@ def evaluate(
         fingerprint=tally.fingerprint.tobytes().hex(),
         panoptic=None if panoptic is None else panoptic.result(),
     )
+
+
+def labelled_samples(
+    dataset: FrameDataset, indices: Iterable[int], sampling: SamplingConfig, preparer: Preparer
+) -> Iterator[tuple[int, Frame, Sample]]:
+    """Some frames that must have labels, with their samples; one is read ahead.
+
+    Args:
+        dataset: The frames.
+        indices: Which of them.
+        sampling: How a frame becomes a sample.
+        preparer: Of the backbone.
+
+    Yields:
+        Index, frame and sample.
+
+    Raises:
+        DatasetNotFoundError: If a frame has no labels.
+    """
+
+    def read(index: int) -> tuple[int, Frame, Sample]:
+        frame = dataset[index]
+        labels_of(frame)
+        return index, frame, scan_sample(frame, sampling, preparer)
+
+    return one_ahead(read, indices)
 
 
 def _fingerprint(frame: Frame) -> NDArray[np.int64]:

@@ -6,7 +6,7 @@ Shape letters: M points, C channels.
 import functools
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,7 @@ from lidistill.distributed import processes as distributed
 from lidistill.distributed.all_reduce import gather_over_ranks
 from lidistill.errors import LidistillError
 from lidistill.labels import IGNORE
+from lidistill.loading.ahead import one_ahead
 from lidistill.loading.config import (
     SampleMaker,
     sample_batches,
@@ -26,7 +27,7 @@ from lidistill.loading.input_statistics import frames_seen, input_statistics
 from lidistill.loading.mixture import Concatenation
 from lidistill.loading.order import StepPlan
 from lidistill.records import Batch, Frame, Sample
-from lidistill.samples.distillation import SamplingConfig, sample_rng
+from lidistill.samples.distillation import sample_rng
 from lidistill.samples.labelled import labelled_sample, scan_sample
 from lidistill.samples.preparer import Preparer
 from lidistill.segment.encoders import Encoder, InputEncoder
@@ -39,6 +40,8 @@ from lidistill.training.config import Feed, Training
 from lidistill.training.loop import train
 from lidistill.training.precision import pick_device
 from lidistill.training.progress import track
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -246,15 +249,26 @@ def _bank_batches(
     """Features of every frame computed once; each step draws ``max_points`` of them a frame."""
     skips = recipe.data.bad_frames.policy == "skip"
 
-    def encoded(index: int) -> LabelledFeatures | LidistillError:
+    def made(make: Callable[[], T]) -> T | LidistillError:
         try:
-            return _encode(start.encoder, dataset[index], recipe.sampling, start.preparer)
+            return make()
         except LidistillError as error:
             if not skips:
                 raise
             return error
 
-    bank = [encoded(i) for i in track(range(len(dataset)), "features", total=len(dataset))]
+    def read(index: int) -> tuple[Frame, Sample]:
+        frame = dataset[index]
+        labels_of(frame)
+        return frame, scan_sample(frame, recipe.sampling, start.preparer)
+
+    def encoded(found: tuple[Frame, Sample] | LidistillError) -> LabelledFeatures | LidistillError:
+        if isinstance(found, LidistillError):
+            return found
+        return made(lambda: _encode(start.encoder, *found))
+
+    frames = one_ahead(lambda index: made(lambda: read(index)), range(len(dataset)))
+    bank = [encoded(found) for found in track(frames, "features", total=len(dataset))]
 
     def draw(epoch: int, index: int) -> LabelledFeatures:
         item = bank[index]
@@ -272,12 +286,8 @@ def _bank_batches(
     return sample_batches(draw, plan, workers=0, bad_frames=recipe.data.bad_frames, join=_join)
 
 
-def _encode(
-    encoder: Encoder, frame: Frame, sampling: SamplingConfig, preparer: Preparer
-) -> LabelledFeatures:
+def _encode(encoder: Encoder, frame: Frame, sample: Sample) -> LabelledFeatures:
     """Half-precision features of the labelled points of a frame that have any."""
-    labels_of(frame)
-    sample = scan_sample(frame, sampling, preparer)
     encoded = encoder(frame, sample)
     assert sample.labels is not None  # noqa: S101  labels_of has seen them
     keep = encoded.valid & (sample.labels != IGNORE)

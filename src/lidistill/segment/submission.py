@@ -13,8 +13,9 @@ from lidistill.datasets import DATASETS, SensorFrames
 from lidistill.datasets.submission_format import SubmissionFormat
 from lidistill.errors import ConfigError, FileFormatError, LidistillError
 from lidistill.instances.find import InstanceFinder
+from lidistill.loading.ahead import one_ahead
 from lidistill.reading.files import read_file, read_json
-from lidistill.records import Frame
+from lidistill.records import Frame, Sample
 from lidistill.samples.distillation import SamplingConfig
 from lidistill.samples.labelled import scan_sample
 from lidistill.samples.preparer import Preparer
@@ -64,9 +65,13 @@ def write_submission(
         Number of files of predictions.
     """
     form = format_of(dataset)
-    for index in track(range(len(dataset)), "predicting", total=len(dataset)):
+
+    def read(index: int) -> tuple[int, Frame, Sample]:
         frame = dataset[index]
-        sample = scan_sample(frame, sampling, preparer)
+        return index, frame, scan_sample(frame, sampling, preparer)
+
+    read_ahead = one_ahead(read, range(len(dataset)))
+    for index, frame, sample in track(read_ahead, "predicting", total=len(dataset)):
         predicted, _ = predict(frame, sample)
         assert sample.inverse is not None  # noqa: S101  evaluation samples carry it
         classes = predicted.numpy()[sample.inverse.numpy()]
