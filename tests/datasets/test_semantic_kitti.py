@@ -182,6 +182,14 @@ def test_labels_of_another_scan_are_an_error(root):
         read(root)[0]
 
 
+@pytest.mark.parametrize(("kind", "bits"), [("u1", 8), ("<u2", 16), ("<i8", 64)])
+def test_labels_of_another_width_are_told(root, kind, bits):
+    path = root / "sequences" / "00" / ALL[1]
+    path.write_bytes(np.frombuffer(path.read_bytes(), "<u4").astype(kind).tobytes())
+    with pytest.raises(FileFormatError, match=rf"ids of {bits} bits.*write them with 32 bits"):
+        read(root)[0]
+
+
 @pytest.mark.parametrize("num_bytes", [0, 15, 16 * 49 + 4])
 def test_a_truncated_scan_is_an_error(root, num_bytes):
     path = root / "sequences" / "00" / ALL[0]

@@ -6,7 +6,14 @@ import struct
 import numpy as np
 
 NAMES = ("x", "y", "z", "intensity", "ring", "time")
-PLY_TYPES = {"f4": "float", "f8": "double", "u2": "ushort", "u1": "uchar", "i4": "int"}
+PLY_TYPES = {
+    "f4": "float",
+    "f8": "double",
+    "u2": "ushort",
+    "u1": "uchar",
+    "i4": "int",
+    "i8": "int64",
+}
 
 
 def cloud(num_points=40, seed=0):

@@ -1,6 +1,8 @@
 """Features and classes of whole recordings: drives, bad scans, going on, colours."""
 
 import json
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -54,6 +56,19 @@ def test_one_bad_scan_ends_no_batch_and_is_named_at_the_end(world, drives, tmp_p
     record = json.loads(text)
     assert len(record["scans"]) == 3
     assert [one["scan"] for one in record["failed"]] == [str(drives / "a" / "scans" / "1.bin")]
+
+
+def test_links_that_lead_nowhere_and_pipes_are_named(world, drives, tmp_path, capsys):
+    (drives / "a" / "scans" / "1.bin").unlink()
+    (drives / "a" / "scans" / "1.bin").symlink_to("gone.bin")
+    os.mkfifo(drives / "b" / "scans" / "2.bin")
+    status, text, _ = run(
+        capsys, "features", world / "pretrain", drives, "--output", tmp_path / "out", "--json"
+    )
+    reasons = {Path(one["scan"]).name: one["reason"] for one in json.loads(text)["failed"]}
+    assert status == 2
+    assert "does not exist" in reasons["1.bin"]
+    assert "is a folder, a pipe or a device" in reasons["2.bin"]
 
 
 def test_a_second_call_writes_only_what_is_missing(world, drives, tmp_path, capsys):

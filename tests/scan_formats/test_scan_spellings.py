@@ -155,6 +155,8 @@ def test_an_archive_with_one_array_of_any_name_and_one_with_a_pose_are_read(tmp_
     points = np.stack([cloud()[name] for name in NAMES[:4]], axis=1)
     for name, arrays in (
         ("one.npz", {"arr_0": points}),
+        ("named.npz", {"xyz": points, "K": np.eye(3), "T": np.eye(4), "ring": cloud()["ring"]}),
+        ("upper.npz", {"Points": points, "further": np.ones((7, 3))}),
         ("pose.npz", {"points": points, "pose": np.ones(7), "stamp": np.float64(3)}),
         ("axes.npz", {**{n: cloud()[n] for n in NAMES}, "pose": np.ones(7)}),
     ):
@@ -189,3 +191,46 @@ def test_intensities_of_corrupted_sets_are_read_as_they_are(tmp_path):
     scan = np.random.default_rng(0).normal(0, [20, 20, 1, 1], (6000, 4)).astype("<f4")
     scan[:, 3] = np.clip(scan[:, 3], -3, 3)
     np.testing.assert_array_equal(read(tmp_path, "x.bin", scan.tobytes()).intensity, scan[:, 3])
+
+
+def test_what_windows_writes_for_no_number_is_read(tmp_path):
+    table = cloud()
+    for axis in "xyz":
+        table[axis][3] = np.nan
+    for name, content in (("x.pcd", pcd(table, "ascii")), ("x.ply", ply(table, "ascii"))):
+        assert content.count(b"nan") == 3
+        for word in (b"-nan(ind)", b"1.#QNAN", b"-1.#IND00", b"nan(snan)"):
+            check_whole(read(tmp_path, name, content.replace(b"nan", word)), table)
+
+
+def test_an_organised_array_is_read_row_by_row(tmp_path):
+    points = np.stack([cloud()[name] for name in NAMES[:4]], axis=1)
+    check_whole(read(tmp_path, "rows.npy", npy(points.reshape(5, 8, 4))))
+    check_whole(read(tmp_path, "one.npy", npy(points[None])))
+    with pytest.raises(FileFormatError, match=r"of shape \(4, 4, 10\), expected"):
+        read(tmp_path, "first.npy", npy(points.T.reshape(4, 4, 10)))
+
+
+def test_intensities_as_a_column_of_an_archive_are_not_lost(tmp_path):
+    stream = io.BytesIO()
+    points = np.stack([cloud()[axis] for axis in "xyz"], axis=1)
+    np.savez(stream, points=points, intensity=cloud()["intensity"][:, None])
+    check_whole(read(tmp_path, "x.npz", stream.getvalue()))
+
+
+def test_an_archive_says_which_arrays_could_be_meant(tmp_path):
+    stream = io.BytesIO()
+    np.savez(stream, first=np.ones((9, 3)), second=np.ones((8, 4)))
+    said = r"holds the arrays first \(9, 3\), second \(8, 4\), expected one of points.*'points'\."
+    with pytest.raises(FileFormatError, match=said):
+        read(tmp_path, "x.npz", stream.getvalue())
+
+
+def test_long_whole_numbers_of_a_ply_are_read(tmp_path):
+    table = cloud()
+    table = table.astype([(n, "i8" if n == "time" else table.dtype[n]) for n in NAMES])
+    table["time"] = 1_732_820_000_123_456_789
+    content = ply(table, "binary_little_endian")
+    scan = read(tmp_path, "x.ply", content)
+    check_whole(scan)
+    assert (scan.columns["time"] == 1_732_820_000_123_456_789).all()

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lidistill.datasets.intensity_scale import IntensityWatch
+from lidistill.datasets.point_scale import ScaleWatch
 from lidistill.datasets.sensors import Sensor
 from lidistill.errors import FileFormatError
 from lidistill.records import Frame, Sample
@@ -56,7 +57,7 @@ class ScanPreparation:
     ) -> None:
         self._sensor, self._sampling, self._preparer = sensor, sampling, preparer
         self._takes_intensity = takes_intensity
-        self._watch = IntensityWatch(sensor)
+        self._watch, self._scale_watch = IntensityWatch(sensor), ScaleWatch()
 
     def __call__(self, points: ArrayLike, intensity: ArrayLike | None) -> PreparedScan:
         """See ``FeatureModel.prepare``."""
@@ -73,6 +74,7 @@ class ScanPreparation:
                 "at (0, 0, 0)); points are wanted in metres, in the sensor's own frame, z up."
             )
             raise FileFormatError(msg)
+        self._scale_watch.look_at(frame.points, inside)
         sample = scan_sample(frame, self._sampling, self._preparer)
         assert sample.inverse is not None  # noqa: S101  evaluation samples carry it
         row[np.flatnonzero(finite)[inside]] = sample.inverse.numpy()[inside]

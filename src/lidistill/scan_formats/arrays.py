@@ -10,6 +10,7 @@ import struct
 import tokenize
 import zipfile
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -17,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lidistill.errors import FileFormatError, first_line
-from lidistill.reading.names import shown
+from lidistill.reading.names import listed, shown
 from lidistill.records import Array
 from lidistill.scan_formats.columns import (
     MAX_HEADER,
@@ -31,6 +32,8 @@ logger = logging.getLogger(__name__)
 
 _COORDINATES: Final = ("x", "y", "z")
 _PLAIN: Final = (*_COORDINATES, "intensity")
+_POINTS: Final = "points"
+_MOST_COLUMNS: Final = 8  # of an organised cloud; more are pixels of an image or a row
 _MAX_ARRAYS: Final = 64
 _ENTRY: Final = b"PK\x01\x02"  # what an archive's list has before every name
 _RARE: Final = 1 << 20  # bytes; in 4 GiB compressed ones it comes once by chance
@@ -41,7 +44,7 @@ _HEADERS: Final = {
 
 
 def parse_npy(content: bytes, source: Path) -> dict[str, Array]:
-    """Columns of a structured (N,) array, or of a plain (N, 3) or (N, 4+) one.
+    """Columns of a structured (N,) array, or of a plain (N, 3) or (N, 4+) one, also in rows (H, W).
 
     Plain columns are x, y, z, intensity; what follows has no name and is left out.
 
@@ -54,23 +57,54 @@ def parse_npy(content: bytes, source: Path) -> dict[str, Array]:
 def parse_npz(content: bytes, source: Path) -> dict[str, Array]:
     """Columns of an archive: an array ``points`` (as ``.npy`` would hold it), or x, y and z.
 
-    If there are neither, the only array of an archive is taken for the points. Further (N,) arrays
-    become columns under their own names.
+    If there are neither, the only array that can hold points is taken for them. Further arrays of
+    one number a point become columns under their own names.
 
     Raises:
-        FileFormatError: If the archive is damaged, or unpacks to more than ``MAX_UNPACKED`` bytes.
+        FileFormatError: If the archive is damaged, unpacks to more than ``MAX_UNPACKED`` bytes, or
+            it is not clear which array holds the points.
     """
-    arrays = read_archive(content, source)
+    arrays = {name: _flat(array) for name, array in read_archive(content, source).items()}
     columns: dict[str, Array] = {}
-    points = next(iter(arrays)) if len(arrays) == 1 else "points"
-    if points in arrays:
+    points = _name_of_points(arrays)
+    if points is not None:
         columns = _columns(arrays.pop(points), f"{source}, array {shown(points)}")
+    elif not {"x", "y", "z"} <= {name.lower() for name in arrays}:
+        found = listed(f"{name[:60]} {_shape(array.shape)}" for name, array in arrays.items())
+        msg = (
+            f"scan {source} holds the arrays {found}, expected one of points, (N, 3) or (N, 4), or "
+            "the columns x, y and z; call the array of the points 'points'."
+        )
+        raise FileFormatError(msg)
     plain = {n: a for n, a in arrays.items() if a.ndim == 1 and a.dtype.kind in "fiu"}
     first = columns or {n: a for n, a in plain.items() if n.lower() == "x"}
     num_points = {len(column) for column in first.values()}
     # A pose, a time of the whole scan and the like are no columns.
     axes = {*"xyzXYZ"}
     return columns | {n: a for n, a in plain.items() if len(a) in num_points or n in axes}
+
+
+def _flat(array: Array) -> Array:
+    """(N,) numbers of an (N, 1) array; others as they are."""
+    return array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array
+
+
+def _name_of_points(arrays: Mapping[str, Array]) -> str | None:
+    """Which array of an archive holds the points; None where nothing says so."""
+    named = [name for name in arrays if name.lower() == _POINTS]
+    if named or len(arrays) == 1:
+        return (named or list(arrays))[0]
+    if {"x", "y", "z"} <= {name.lower() for name in arrays}:
+        return None
+    # A pose or a K is no taller than wide.
+    fitting = [
+        name
+        for name, array in arrays.items()
+        if array.dtype.kind == "f"
+        and array.ndim > 1
+        and len(_COORDINATES) <= array.shape[-1] < array[..., 0].size
+    ]
+    return fitting[0] if len(fitting) == 1 else None
 
 
 def read_array(content: bytes, source: str) -> Array:
@@ -139,6 +173,8 @@ def _shape(shape: tuple[object, ...]) -> str:
 
 
 def _columns(array: Array, source: str) -> dict[str, Array]:
+    if array.ndim == 3 and len(_COORDINATES) <= array.shape[2] <= _MOST_COLUMNS:
+        array = array.reshape(-1, array.shape[2])  # rows of an organised cloud
     check_points(len(array) if array.ndim else 0, Path(source))
     if array.dtype.names and array.size == max(array.shape, default=0):
         check_names(array.dtype.names, Path(source))
@@ -153,8 +189,8 @@ def _columns(array: Array, source: str) -> dict[str, Array]:
     if not plain or array.shape[1] < len(_COORDINATES):
         msg = (
             f"{source} is a {shown(array.dtype.name)} array of shape {_shape(array.shape)}, "
-            "expected (N, 3), (N, 4) with intensity, or structured (N,) with x, y and z; save it "
-            "so."
+            "expected (N, 3), (N, 4) with intensity, the same in rows (H, W, 3), or structured "
+            "(N,) with x, y and z; save it so."
         )
         raise FileFormatError(msg)
     native = array[:, : len(_PLAIN)]

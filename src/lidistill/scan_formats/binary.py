@@ -158,9 +158,16 @@ def read_label_ids(path: Path, dtype: str, num_points: int) -> NDArray[np.intege
     content = read_file(path)
     expected = num_points * np.dtype(dtype).itemsize
     if len(content) != expected:
+        advice = "one of the two is cut off or of another frame. Unpack both again."
+        bits = [8 * size for size in (1, 2, 4, 8) if len(content) == size * num_points]
+        if bits:
+            advice = (
+                f"it looks like ids of {bits[0]} bits, one for each point; write them with "
+                f"{8 * np.dtype(dtype).itemsize} bits, or those of own recordings as .npy."
+            )
         msg = (
             f"label file {path} has {len(content)} bytes, expected {expected} for the {num_points} "
-            "points of its scan; one of the two is cut off or of another frame. Unpack both again."
+            f"points of its scan; {advice}"
         )
         raise FileFormatError(msg)
     return np.frombuffer(content, dtype=dtype)

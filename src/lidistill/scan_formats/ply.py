@@ -39,6 +39,8 @@ _TYPES: Final = {
     "uint16": "u2",
     "int32": "i4",
     "uint32": "u4",
+    "int64": "i8",
+    "uint64": "u8",
     "float32": "f4",
     "float64": "f8",
 }

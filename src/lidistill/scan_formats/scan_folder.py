@@ -50,7 +50,8 @@ def scan_name(scan: Path, source: Path) -> Path:
 
 def _below(folder: Path, output: Path | None, *, depth: int) -> list[Path]:
     entries = [entry for entry in sorted(folder.iterdir()) if not entry.name.startswith(".")]
-    scans = [entry for entry in entries if entry.is_file() and scan_suffix(entry) is not None]
+    # A link that leads nowhere, or a pipe, is read as well, and named by the error.
+    scans = [entry for entry in entries if not entry.is_dir() and scan_suffix(entry) is not None]
     if scans or depth == _MAX_DEPTH:
         return scans
     folders = [entry for entry in entries if entry.is_dir() and not entry.is_symlink()]

@@ -1,6 +1,7 @@
 """Columns of a scan that is written as text."""
 
 import io
+import re
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
@@ -21,6 +22,8 @@ from lidistill.scan_formats.columns import (
 )
 
 _MAX_DIGITS: Final = 64  # letters that one number may take
+_NOT_A_NUMBER: Final = re.compile(rb"-?(?:nan\([a-z]{1,9}\)|1\.#(?:QNAN|SNAN|IND|INF)0*)")
+"""How programs of Windows write what is no finite number."""
 
 
 def text_lines(
@@ -85,6 +88,8 @@ def split_text(lines: Sequence[bytes], columns: Sequence[Column], source: Path) 
             "it is damaged, or no scan. Write it again, binary."
         )
         raise FileFormatError(msg)
+    if any(b"#" in line or b"(" in line for line in lines):
+        lines = [_NOT_A_NUMBER.sub(b"nan", line) for line in lines]
     try:
         table = np.loadtxt(lines, dtype=np.float64, comments=None, ndmin=2)
     except ValueError as error:

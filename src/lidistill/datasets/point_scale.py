@@ -1,0 +1,45 @@
+"""Whether the points of scans can be metres in the frame of a lidar, as a network wants them."""
+
+import logging
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+logger = logging.getLogger(__name__)
+
+_MOST: Final = 0.5  # share of the points outside of the field of view; of street lidars at most 0.3
+_NEAR: Final = 2.0  # metres within which a vehicle has next to nothing
+_NEARLY_ALL: Final = 0.99
+_FEW: Final = 100  # points, which say nothing
+
+
+class ScaleWatch:
+    """Looks at the points of scans, and warns once."""
+
+    def __init__(self) -> None:
+        self._warned = False
+
+    def look_at(self, points: NDArray[np.float32], inside: NDArray[np.bool_]) -> None:
+        """Warn where most points lie outside of a network's field of view, or all are very near.
+
+        Args:
+            points: (N, 3) finite, in the frame that the network takes for the sensor's.
+            inside: (N,) which of them lie in the field of view.
+        """
+        if self._warned or len(points) < _FEW:
+            return
+        outside = 1 - np.count_nonzero(inside) / len(points)
+        near = np.count_nonzero(np.einsum("nc,nc->n", points, points) < _NEAR**2) / len(points)
+        if outside > _MOST:
+            found = f"{outside:.0%} of the points of a scan lie outside of the field of view"
+        elif near > _NEARLY_ALL:
+            found = f"{near:.0%} of the points of a scan lie within {_NEAR:g} m of the sensor"
+        else:
+            return
+        self._warned = True
+        logger.warning(
+            "%s: are they in metres, and in the sensor's own frame? Features of other points are "
+            "worth little.",
+            found,
+        )
