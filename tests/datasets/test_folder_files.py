@@ -33,8 +33,10 @@ def one_camera(**changes):
         (one_camera(T_cam_lidar=STRETCHED[:2]), "T_cam_lidar"),
         (one_camera(T_cam_lidar=np.eye(4)[:, :3].tolist()), "three rows of four"),
         (one_camera(T_cam_lidar=(2 * np.eye(4)).tolist()), "a fourth that is not 0 0 0 1"),
-        (one_camera(distortion=[0.1] * 3), "distortion"),
-        (one_camera(distortion=[0.1] * 8), "distortion"),
+        (one_camera(distortion=[0.1] * 3), r"distortion: 3 coefficients, expected k1, .*\(0 where"),
+        (one_camera(distortion=[0.1] * 8), "distortion: 8 coefficients.*undistort the images"),
+        (calibration(cameras={2: camera()}), r"found 2, expected a text.*quotes around it"),
+        (calibration(cameras={True: camera()}), r"found True, expected a text.*quotes"),
         (one_camera(distortion=[float("nan")] * 4), "finite"),
         (one_camera(near_depth=-1), "near_depth"),
         (calibration(match="nearest"), "'name' or 'time'"),
@@ -93,6 +95,27 @@ def test_numbers_with_exponents_and_shared_values_are_read(tmp_path):
     assert cameras["left"].coefficients is None
 
 
+def test_matrices_and_coefficients_may_be_written_as_ros_writes_them(tmp_path):
+    path = tmp_path / "calibration.yaml"
+    plain = camera()
+    for rows in (3, 4):
+        T = np.array([*plain["T_cam_lidar"], [0, 0, 0, 1]])[:rows]
+        values = one_camera(
+            K=np.ravel(K).tolist(),
+            T_cam_lidar=T.ravel().tolist(),
+            distortion=[-0.1, 0.02, 1e-3, 2e-3, 0.5, 0, 0, 0],
+        )
+        write_yaml(path, values)
+        front = read_calibration(path).cameras["front"]
+        assert tuple(map(tuple, K)) == front.K
+        np.testing.assert_array_equal(front.transform[:3], plain["T_cam_lidar"])
+        np.testing.assert_array_equal(front.coefficients, [-0.1, 0.02, 1e-3, 2e-3, 0.5])
+    by_columns = T.T.ravel().tolist()
+    write_yaml(path, one_camera(T_cam_lidar=by_columns))
+    with pytest.raises(FileFormatError, match="a fourth that is not 0 0 0 1"):
+        read_calibration(path)
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
@@ -104,6 +127,7 @@ def test_numbers_with_exponents_and_shared_values_are_read(tmp_path):
         ({"ids": {1: "cat"}}, "ids name the class 'cat'"),
         ({"ids": {}}, "there are no ids"),
         ({"ids": {"one": "car"}}, "valid integer"),
+        ({"classes": [False, "road"]}, r"classes\.0: found False, expected a text.*quotes"),
         ({"classes": ["9" * 5000, "road"]}, r"labels\.yaml: the file: .{0,600}; mend it\.$"),
     ],
 )

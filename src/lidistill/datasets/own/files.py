@@ -4,13 +4,14 @@ Everything is read with bounds: no links, no keys that are not known, and no mor
 """
 
 from pathlib import Path
-from typing import Annotated, Final, Literal, Self, TypeAlias, TypeVar
+from typing import Annotated, Any, Final, Literal, Self, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     Field,
     FiniteFloat,
     ValidationError,
@@ -42,18 +43,52 @@ Model = TypeVar("Model", bound=BaseModel)
 
 _MAX_BYTES: Final = 1 << 18
 _MAX_BASELINE: Final = 100.0  # metres
+_FEWEST_COEFFICIENTS: Final = 4
 NO_INTENSITY: Final = "none"
 """What ``calibration.yaml`` says of scans without intensity."""
 _MAX_INTENSITY: Final = 1e9  # in the scale of any sensor
+
+
+def _rows_of(*sizes: int) -> BeforeValidator:
+    """Numbers of a matrix one after the other, row by row, as its rows: ROS writes it so."""
+
+    def split(values: Any) -> Any:
+        if not (isinstance(values, list) and len(values) in sizes):
+            return values
+        if any(isinstance(value, list) for value in values):
+            return values
+        width = 3 if len(values) == 9 else 4
+        return [values[start : start + width] for start in range(0, len(values), width)]
+
+    return BeforeValidator(split)
+
+
+def _radial_tangential(coefficients: Row) -> Row:
+    """Four or five coefficients; what follows them in OpenCV's order must be zero."""
+    found = len(coefficients)
+    if found < _FEWEST_COEFFICIENTS:
+        msg = (
+            f"{found} coefficients, expected k1, k2, p1, p2 and perhaps k3 (0 where there is none)"
+        )
+        raise ValueError(msg)
+    if any(coefficients[5:]):
+        msg = (
+            f"{found} coefficients, expected k1, k2, p1, p2 and perhaps k3; a lens with more of "
+            "them, or a fisheye, is not known here: undistort the images, and leave distortion out"
+        )
+        raise ValueError(msg)
+    return coefficients[:5]
 
 
 class CameraCalibration(Config):
     """One camera: how it draws, and where it sits."""
 
     size_hw: Size  # of the stored images, pixels
-    K: tuple[Row, Row, Row]  # pinhole matrix of images of that size, pixels
-    T_cam_lidar: Annotated[tuple[Row, ...], Field(min_length=3, max_length=4)]  # metres
-    distortion: Annotated[Row, Field(min_length=4, max_length=5)] | None = None
+    K: Annotated[tuple[Row, Row, Row], _rows_of(9)]  # pinhole matrix of images of that size, pixels
+    T_cam_lidar: Annotated[
+        tuple[Row, ...], Field(min_length=3, max_length=4), _rows_of(12, 16)
+    ]  # metres
+    distortion: Annotated[Row, AfterValidator(_radial_tangential)] | None = None
     """k1, k2, p1, p2 and, if there is a fifth, k3: radial-tangential, OpenCV's order."""
     time_offset: FiniteFloat = 0.0  # seconds to add to the images' times to get the lidar's clock
     near_depth: Annotated[FiniteFloat, Field(ge=0)] = 0.1  # metres; nearer points are not paired
@@ -182,7 +217,14 @@ def _read(path: Path, model: type[Model]) -> Model:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"
-        msg = f"{path}: {where[:100]}: {reason_of(first['msg'])[:600]}; mend it."
+        found = first["input"]
+        reason = reason_of(first["msg"])[:600]
+        if first["type"] == "string_type" and isinstance(found, bool | int | float):
+            reason = (
+                f"found {shown(found)}, expected a text; YAML takes words such as on, yes and 02 "
+                "for something else, so put quotes around it"
+            )
+        msg = f"{path}: {where[:100]}: {reason}; mend it."
     except ValueError as error:
         msg = f"{path} is no YAML that can be used: {first_line(error)[:300]}; mend it."
     raise FileFormatError(msg)
