@@ -1,3 +1,4 @@
+import io
 from pathlib import Path
 
 import numpy as np
@@ -84,3 +85,34 @@ def test_every_sensor_has_usable_statistics() -> None:
     for name, sensor in SENSORS.items():
         assert sensor.name == name
         assert sensor.intensity_std > 0
+
+
+def test_a_jpeg_without_the_mark_of_its_end_is_whole_and_a_cut_one_is_not(tmp_path):
+    stream = io.BytesIO()
+    noise = np.random.default_rng(0).integers(0, 255, (64, 96, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(stream, "JPEG", quality=90)
+    whole = stream.getvalue()
+    (tmp_path / "whole.jpg").write_bytes(whole)
+    path = tmp_path / "x.jpg"
+    path.write_bytes(whole[:-2])
+    np.testing.assert_array_equal(read_image(path), read_image(tmp_path / "whole.jpg"))
+    for end in (-3, -10, -1000):
+        path.write_bytes(whole[:end])
+        with pytest.raises(FileFormatError, match="copy or download it again"):
+            read_image(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"GIF89a" + bytes(40), r"begins with b'GIF89a.*PPM\); convert it to one of them"),
+        (b"<html>404</html>", r"begins with b'<html>404.*\); convert it to one"),
+        (b"", r"\(it is empty\); copy or download it again"),
+        (b"BM" + bytes(10), "copy or download it again"),
+    ],
+)
+def test_what_no_camera_image_is_gets_advice_that_helps(tmp_path, content, said):
+    path = tmp_path / "x.jpg"
+    path.write_bytes(content)
+    with pytest.raises(FileFormatError, match=said):
+        read_image(path)

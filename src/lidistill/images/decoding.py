@@ -12,12 +12,13 @@ from typing import Any, BinaryIO, Final
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from lidistill.errors import first_line
 from lidistill.images import png
 from lidistill.images.deep import DeepImage
 from lidistill.images.headers import MAX_PIXELS, check_header, check_size
+from lidistill.images.orientation import as_stored
 
 UNREADABLE: Final = (OSError, ValueError, SyntaxError, EOFError, struct.error)
 """What decoders raise."""
@@ -28,7 +29,23 @@ _BITS_PER_SAMPLE: Final = 258  # tags of a TIFF
 _PHOTOMETRIC: Final = 262
 _DARK: Final = 16  # of 255: what 12 of 16 bits hold
 _JPEG_SCAN: Final = b"\xff\xda"
+_JPEG_END: Final = b"\xff\xd9"
+_TAIL: Final = 4096  # bytes in which it lies, and what some programs write behind it
+_STARTS: Final = (JPEG_START, png.START, b"RIFF", b"BM", b"II", b"MM", b"P")
 _MAX_SCANS: Final = 64  # passes over a progressive JPEG; programs write about ten
+
+
+class UnfitImageError(ValueError):
+    """An image that another copy would not help.
+
+    Args:
+        reason: What is wrong with it.
+        remedy: What helps.
+    """
+
+    def __init__(self, reason: str, remedy: str) -> None:
+        super().__init__(reason)
+        self.remedy = remedy
 
 
 def decode(content: bytes) -> NDArray[np.uint8] | DeepImage:
@@ -43,7 +60,7 @@ def decode(content: bytes) -> NDArray[np.uint8] | DeepImage:
         if content.count(_JPEG_SCAN) > _MAX_SCANS:
             msg = f"more than {_MAX_SCANS} passes over the image"
             raise ValueError(msg)
-        return simplejpeg.decode_jpeg(content, colorspace="RGB")
+        return _jpeg(content)
     check_header(content)
     if content.startswith(png.START):
         if (rgb := png.decode_rgb(content, MAX_PIXELS)) is not None:
@@ -51,9 +68,16 @@ def decode(content: bytes) -> NDArray[np.uint8] | DeepImage:
         bits = png.significant_bits(content)
         content = png.essentials(content)
     else:
-        bits = None
+        bits, content = None, as_stored(content)
     with open_by_pillow(io.BytesIO(content)) as image:
         return _by_pillow(image, bits)
+
+
+def _jpeg(content: bytes) -> NDArray[np.uint8]:
+    """A whole JPEG; cameras that stream leave out the mark of its end."""
+    if _JPEG_END not in content[-_TAIL:]:
+        content += _JPEG_END  # missing image data are told all the same
+    return simplejpeg.decode_jpeg(content, colorspace="RGB")
 
 
 def _by_pillow(image: Image.Image, bits: int | None) -> NDArray[np.uint8] | DeepImage:
@@ -64,9 +88,10 @@ def _by_pillow(image: Image.Image, bits: int | None) -> NDArray[np.uint8] | Deep
         if stored == 16 and 0 < rgb.max() < _DARK:
             msg = (
                 f"its 16-bit colours end below 1/{256 // _DARK} of white, as if fewer bits were "
-                "filled; convert the folder to 8 bits, all images with the same factor"
+                "filled"
             )
-            raise ValueError(msg)
+            remedy = "convert the folder to 8 bits, all images with the same factor"
+            raise UnfitImageError(msg, remedy)
         return rgb
     values = np.array(image)
     if image.format == "PPM" and values.dtype.kind != "f":
@@ -86,6 +111,18 @@ def _stored_bits(image: Image.Image, tags: Mapping[int, Any]) -> int | None:
     return int(bits[0] if isinstance(bits, tuple) else bits) if bits else None
 
 
+def _unknown(file: BinaryIO) -> ValueError:
+    """What is wrong with a file that Pillow does not know."""
+    file.seek(0)
+    start = file.read(12)
+    if not start:
+        return ValueError("it is empty")
+    if start.startswith(_STARTS):
+        return ValueError("its header is damaged")
+    msg = f"it begins with {start!r}, which is no JPEG, PNG, WebP, BMP, TIFF or PPM"
+    return UnfitImageError(msg, "convert it to one of them, or copy it again if it should be one")
+
+
 def open_by_pillow(file: BinaryIO) -> Image.Image:
     """An image whose header Pillow has read, of a bounded size; see ``decode``."""
     with warnings.catch_warnings():
@@ -95,5 +132,7 @@ def open_by_pillow(file: BinaryIO) -> Image.Image:
             image = Image.open(file, formats=_FORMATS)
         except Image.DecompressionBombError as error:
             raise ValueError(first_line(error)) from error
+        except UnidentifiedImageError as error:
+            raise _unknown(file) from error
     check_size(image.height, image.width)
     return image

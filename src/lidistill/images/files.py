@@ -21,15 +21,23 @@ from torch.nn import functional as F
 
 from lidistill.errors import FileFormatError, LidistillError, first_line
 from lidistill.images import png
-from lidistill.images.decoding import JPEG_START, UNREADABLE, decode, open_by_pillow
+from lidistill.images.decoding import (
+    JPEG_START,
+    UNREADABLE,
+    UnfitImageError,
+    decode,
+    open_by_pillow,
+)
 from lidistill.images.deep import DeepImage, Scale, scale_of, to_8_bits
 from lidistill.images.headers import check_header, check_size
+from lidistill.images.orientation import is_transposed, orientation
 from lidistill.reading.files import open_file, read_file
 
 logger = logging.getLogger(__name__)
 
 _HEADER_BYTES: Final = 1 << 16
 _NUM_LOOKED_AT: Final = 25  # images among which those of more than 8 bits are looked for
+_TIFF_STARTS: Final = (b"II", b"MM")
 _NUM_SIZED: Final = 5  # images whose headers say what size a camera has
 
 
@@ -52,7 +60,8 @@ def read_image(path: Path, size_hw: tuple[int, int] | None = None) -> NDArray[np
     if size_hw is not None and image.shape[:2] != tuple(size_hw):
         msg = (
             f"image {path} has {image.shape[1]} x {image.shape[0]} pixels, expected "
-            f"{size_hw[1]} x {size_hw[0]} as its calibration says; take the image as recorded."
+            f"{size_hw[1]} x {size_hw[0]} as its calibration says; "
+            f"{_turned(path) or 'take the image as recorded'}."
         )
         raise FileFormatError(msg)
     return image
@@ -76,12 +85,14 @@ def decode_image(content: bytes) -> NDArray[np.uint8]:
 
 
 def conversion_of(path: Path) -> str | None:
-    """What ``read_image`` does to an image that has not 8 bits; None if it has.
+    """What ``read_image`` does to an image that has not 8 bits, or is to be turned; else None.
 
     Raises:
         DatasetNotFoundError: If there is no such file.
         FileFormatError: If it, or too few of its folder, can be read.
     """
+    if (turned := _turned(path)) is not None:
+        return turned
     with open_file(path) as file:
         if file.read(len(JPEG_START)) == JPEG_START:
             return None
@@ -90,6 +101,17 @@ def conversion_of(path: Path) -> str | None:
         return None
     with _naming(path):
         return _scale_of_folder(path.parent, path.suffix, is_float=image.is_float).text
+
+
+def _turned(path: Path) -> str | None:
+    """What an image says about turning it, which nobody does here."""
+    found = orientation(read_file(path))
+    if found == 1:
+        return None
+    return (
+        f"pixels are taken as stored, although EXIF says to turn them (orientation {found}): "
+        "size_hw, K and T_cam_lidar must be those of the stored image"
+    )
 
 
 @contextlib.contextmanager
@@ -162,9 +184,11 @@ def _size_hw(file: BinaryIO) -> tuple[int, int]:
     else:
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
             check_header(content)
-        file.seek(0)
-        with open_by_pillow(file) as image:
-            size = image.height, image.width
+            file.seek(0)
+            with open_by_pillow(file) as image:
+                size = image.height, image.width
+            if content[:2] in _TIFF_STARTS and is_transposed(content):
+                size = size[::-1]  # Pillow has turned it
     check_size(*size)
     return size
 
@@ -207,7 +231,8 @@ def _usual_size(camera: tuple[Path, ...]) -> tuple[int, int] | None:
 
 def _undecodable(path: Path, error: BaseException) -> FileFormatError:
     reason = " ".join(str(error).split()) or type(error).__name__
-    msg = f"image {path} does not decode ({reason}); copy or download it again."
+    remedy = error.remedy if isinstance(error, UnfitImageError) else "copy or download it again"
+    msg = f"image {path} does not decode ({reason}); {remedy}."
     return FileFormatError(msg)
 
 
