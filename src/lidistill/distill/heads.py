@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from lidistill.config import Config
 from lidistill.distill.losses import LossForm, comparable
 from lidistill.errors import ConfigError
+from lidistill.few_sizes import by_few_sizes
 from lidistill.teachers import ChannelGroup
 
 
@@ -78,7 +79,7 @@ class LinearHead(nn.Module):
 
     def forward(self, features_PC: Tensor) -> Tensor:
         """(P, D) outputs."""
-        return self.linear(features_PC)
+        return by_few_sizes(self.linear, features_PC)
 
 
 class MLPHead(nn.Module):
@@ -91,6 +92,9 @@ class MLPHead(nn.Module):
 
     def forward(self, features_PC: Tensor) -> Tensor:
         """(P, D) outputs."""
+        return by_few_sizes(self._layers, features_PC)
+
+    def _layers(self, features_PC: Tensor) -> Tensor:
         return self.linear2(F.relu(self.linear1(features_PC)))
 
 

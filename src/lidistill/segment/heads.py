@@ -6,6 +6,7 @@ Shape letters: P points, C channels of the features, D classes.
 from torch import Tensor, nn
 
 from lidistill.distributed.all_reduce import SyncedBatchNorm
+from lidistill.few_sizes import by_few_sizes
 
 
 class SegmentationHead(nn.Module):
@@ -20,4 +21,4 @@ class SegmentationHead(nn.Module):
 
     def forward(self, features_PC: Tensor) -> Tensor:
         """(P, D) class scores."""
-        return self.linear(self.norm(features_PC))
+        return by_few_sizes(self.linear, self.norm(features_PC))

@@ -17,6 +17,7 @@ from lidistill.backbones.waffleiron.fast_paths import passes_for, product_format
 from lidistill.backbones.waffleiron.inputs import WaffleInputs, WafflePreparer, build_planes
 from lidistill.backbones.waffleiron.layer import LayerForm, LayerWeights, plain_layer
 from lidistill.backbones.waffleiron.plane import Flatten, Plane
+from lidistill.few_sizes import by_few_sizes
 from lidistill.records import Batch
 
 
@@ -55,7 +56,8 @@ class FoldedEmbedding(nn.Module):
         with torch.autocast(device, dtype=dtype, enabled=dtype != features_MF.dtype):
             affine = get("difference"), get("difference_bias")
             near_MC = edge_max(edges_KMF, *affine, get("neighbor"))
-        return point_MC.add_(near_MC.to(dtype) @ get("merge").to(dtype).t())
+        merge_CC = get("merge").to(dtype)
+        return point_MC.add_(by_few_sizes(lambda near: near @ merge_CC.t(), near_MC.to(dtype)))
 
 
 class FoldedLayer(nn.Module):

@@ -26,6 +26,7 @@ from lidistill.backbones.waffleiron.cpu.threads import chunks, run_split, split_
 from lidistill.backbones.waffleiron.depthwise import Activation, activate, activate_backward
 from lidistill.backbones.waffleiron.layer import Keep, LayerForm, LayerWeights
 from lidistill.backbones.waffleiron.plane import Plane
+from lidistill.few_sizes import rows_of_product
 
 
 class Saved(NamedTuple):
@@ -64,16 +65,19 @@ def channel_backward(
     sums = CellSums(grad, plane.reads, ones, num_cells=plane.num_cells, eps=-1)
 
     def work(worker: int, start: int, stop: int) -> None:
-        size = min(chunk_size(channels), stop - start)
-        buffers = grad.new_empty(3, size, channels, dtype=form.dtype)
+        most = chunk_size(channels)
+        size = min(most, stop - start)
+        multiplied = rows_of_product(size, most, form.dtype)
+        buffers = grad.new_zeros(3, multiplied, channels, dtype=form.dtype)
         arrays = rows(buffers)
         for part in chunks(start, stop, size):
             count = part.stop - part.start
-            norm, grad_hidden, grad_norm = buffers[:, :count].unbind(0)
+            taken = rows_of_product(count, most, form.dtype)
+            norm, grad_hidden, grad_norm = buffers[:, :taken].unbind(0)
             loops.inflate_normed(*tables, form.eps, part.start, unwanted, arrays[0, :count])
             above = grad[part] if keep is None else grad[part] * keep[1][part, None]
-            above_low = above.to(form.dtype)
-            hidden = saved.hidden[part]
+            above_low = _with_zeros(above.to(form.dtype), taken)  # so that more rows add nothing
+            hidden = _with_zeros(saved.hidden[part], taken)
             second(above_low, grad_hidden)
             active = hidden if form.activation == "relu" else F.gelu(hidden)
             grad_hidden = activate_backward(grad_hidden, hidden, form.activation)
@@ -94,6 +98,12 @@ def channel_backward(
     if keep is not None:
         grad_cells.mul_(keep[0][:, None])
     return out, grad_cells, (grad_first, grad_first_bias, grad_second, grad_second_bias)
+
+
+def _with_zeros(points: Tensor, num_rows: int) -> Tensor:
+    """Points (P, C) with rows of zeros behind them, if there are to be more rows."""
+    spare = num_rows - len(points)
+    return F.pad(points, (0, 0, 0, spare)) if spare else points
 
 
 def _add_product(total: Tensor, left: Tensor, right: Tensor) -> None:

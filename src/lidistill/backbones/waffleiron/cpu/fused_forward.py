@@ -21,6 +21,7 @@ from lidistill.backbones.waffleiron.cpu.threads import chunks, run_split, split_
 from lidistill.backbones.waffleiron.depthwise import activate
 from lidistill.backbones.waffleiron.layer import Keep, LayerForm, LayerWeights
 from lidistill.backbones.waffleiron.plane import Plane
+from lidistill.few_sizes import rows_of_product
 
 _CHUNK_VALUES = 1 << 18
 """Of points at a time: few enough for them and three buffers to stay near a core, and so many that
@@ -180,14 +181,17 @@ def channel_mix(
     sums = None if following is None else cell_sums(tokens, following, form)
 
     def work(worker: int, start: int, stop: int) -> None:
-        size = min(chunk_size(tokens.shape[1]), stop - start)
-        buffers = torch.empty(3, size, tokens.shape[1], dtype=form.dtype)
+        most = chunk_size(tokens.shape[1])
+        size = min(most, stop - start)
+        multiplied = rows_of_product(size, most, form.dtype)
+        buffers = torch.zeros(3, multiplied, tokens.shape[1], dtype=form.dtype)
         arrays = rows(buffers)
         for part in chunks(start, stop, size):
             count = part.stop - part.start
-            norm, middle, residual = buffers[:, :count].unbind(0)
+            taken = rows_of_product(count, most, form.dtype)
+            norm, middle, residual = buffers[:, :taken].unbind(0)
             middle_rows = arrays[1, :count]
-            if hidden is not None:
+            if hidden is not None and taken == count:
                 middle = hidden[part]
                 middle_rows = rows(middle)
             loops.inflate_normed(*tables, part.start, target, arrays[0, :count])
@@ -197,6 +201,8 @@ def channel_mix(
                 loops.bias_relu(middle_rows, first_bias)
             else:
                 active = F.gelu(middle.add_(weights.first_bias))
+            if hidden is not None and taken > count:
+                hidden[part] = middle[:count]
             second(active, residual)
             loops.add_residuals(target, arrays[2, :count], bias, factor, part.start)
             if sums is not None:
