@@ -15,6 +15,9 @@ FrozenPrecision: TypeAlias = Literal["fp32", "bf16"]
 """Arithmetic of a network that does not train, where fp16 would overflow without being noticed."""
 TeacherPrecision: TypeAlias = FrozenPrecision | Literal["auto"]
 """``auto``: exact (fp32) on a processor, the run's 16 bits on a GPU; see ``teachers.precision``."""
+InferencePrecision: TypeAlias = FrozenPrecision | Literal["auto"]
+"""``auto``: bf16 where the machine is fast in it and the first scans show that it changes next to
+nothing (``backbones.checked``), else exact."""
 Workers: TypeAlias = Annotated[int, Field(ge=0, le=256)]
 """Processes that read data; beyond a few a core they only take memory, some 0.3 GB each."""
 Seed: TypeAlias = Annotated[int, Field(ge=0, lt=2**63)]

@@ -117,6 +117,7 @@ def _load(run: LearnedRun) -> _Run:
 def _score(run: _Run, scored: _Run) -> Evaluation:
     """One run on the evaluation frames of another, or on its own."""
     recipe, preparer = run.learned.recipe, run.segmentation.preparer
-    class_scores = in_common_classes(run.segmentation.class_scores, run.label_map)
+    ready = run.segmentation.for_scores(recipe.inference, scored.frames, recipe.sampling)
+    class_scores = in_common_classes(ready.class_scores, run.label_map)
     predict = predict_by_votes(class_scores, recipe.votes, recipe.sampling, preparer)
     return evaluate(predict, scored.frames, recipe.sampling, preparer)

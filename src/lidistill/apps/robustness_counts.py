@@ -15,7 +15,7 @@ import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -34,6 +34,7 @@ from lidistill.robustness.scan import KINDS, SEVERITIES
 from lidistill.robustness.shifts import SHIFT_NAMES, ShiftConfig
 from lidistill.samples.labelled import scan_sample
 from lidistill.segment.evaluate import labels_of
+from lidistill.segment.inference import precision_taken
 from lidistill.segment.metrics import confusion_matrix
 from lidistill.segment.run import Segmentation
 from lidistill.segment.test_time_augmentation import Predict, predict_by_votes
@@ -100,9 +101,11 @@ def count_conditions(
             "evaluation.corruption=null."
         )
         raise ConfigError(msg)
-    segmentation, dataset = run.segmentation(), run.recipe.evaluation.build()
+    dataset, recipe = run.recipe.evaluation.build(), run.recipe
+    segmentation = run.segmentation().for_scores(recipe.inference, dataset, recipe.sampling)
     num_classes = dataset.label_map.num_classes
-    parts = _Parts(folder / _key(run, conditions, dataset), (len(conditions), num_classes))
+    taken = precision_taken(segmentation.encoder)
+    parts = _Parts(folder / _key(run, conditions, dataset, taken), (len(conditions), num_classes))
     done = set(on_first(parts.frames_done))
     left = [index for index in range(len(dataset)) if index not in done]
     counter = _Counter(run, segmentation, conditions, dataset)
@@ -212,7 +215,12 @@ class _Parts:
         return FileFormatError(msg)
 
 
-def _key(run: LearnedRun, conditions: Sequence[Condition], dataset: FrameDataset) -> str:
+def _key(
+    run: LearnedRun,
+    conditions: Sequence[Condition],
+    dataset: FrameDataset,
+    taken: dict[str, Any],
+) -> str:
     """Changes with anything that the counts depend on."""
     values = run.recipe.model_dump(mode="json")
     sets = [
@@ -230,5 +238,6 @@ def _key(run: LearnedRun, conditions: Sequence[Condition], dataset: FrameDataset
             for c in conditions
         ],
         "frames": dataset.frame_ids,
+        "inference": taken,
     }
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]

@@ -43,9 +43,11 @@ class Backbone(nn.Module, ABC):
         num_channels: C, the width of the features.
         num_layers: Layers after the embedding.
         channels: Input channels that it wants, in this order.
+        has_16_bits: Whether ``for_inference`` has a form with products in 16 bits.
         why_no_export: What a network without a form for other runtimes says of itself.
     """
 
+    has_16_bits: ClassVar[bool] = False
     why_no_export: ClassVar[str] = "has no form without operators of its own"
     num_channels: int
     num_layers: int

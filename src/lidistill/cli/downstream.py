@@ -205,6 +205,7 @@ def submission(
     if not check_only:
         check_classes(names, str(run), dataset.label_map)
         network = restored(recipe, checkpoint)
+        network = network.for_scores(recipe.inference, dataset, recipe.sampling)
         predict = predict_by_votes(
             network.class_scores, recipe.votes, recipe.sampling, network.preparer
         )

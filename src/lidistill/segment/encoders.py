@@ -3,6 +3,7 @@
 Shape letters: N points of a frame, M points of its sample, C channels.
 """
 
+import itertools
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -53,12 +54,18 @@ class BackboneEncoder(nn.Module):
         self.backbone = backbone.eval()
         self.num_channels = backbone.num_channels
 
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return next(itertools.chain(self.backbone.parameters(), self.backbone.buffers())).device
+
     @torch.no_grad()
     def forward(self, frame: Frame, sample: Sample) -> Encoded:
         """See ``Encoder``."""
         del frame
-        device = next(self.backbone.parameters()).device
-        features = self.backbone(collate([sample]).to(device)).float().cpu()
+        device = self.device
+        with torch.autocast(device.type, enabled=False):  # whatever the caller is in
+            features = self.backbone(collate([sample]).to(device)).float().cpu()
         return Encoded(features=features, valid=torch.ones(len(sample), dtype=torch.bool))
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from lidistill.backbones import FORMER_KEYS, BackboneConfig, network_changes, said_by_habit
-from lidistill.config import MayChange, MayMove, Workers, with_moved_keys
+from lidistill.config import InferencePrecision, MayChange, MayMove, Workers, with_moved_keys
 from lidistill.loading.config import FORMER_KEYS as FORMER_DATA_KEYS
 from lidistill.loading.config import ScoredSetsConfig, TrainSetsConfig
 from lidistill.samples.distillation import SamplingConfig
@@ -34,6 +34,9 @@ class _LabelRecipe(RunRecipe):
     votes: MayChange[VotesConfig] = VotesConfig()
     sampling: SamplingConfig = SamplingConfig()
     workers: MayChange[Workers] = 0
+    inference: MayChange[InferencePrecision] = "fp32"
+    """Arithmetic of the network where it does not learn: for scores, and for a probe's features
+    that are computed once. ``auto``: see ``lidistill.backbones.checked``."""
     lovasz_weight: Annotated[float, Field(ge=0)] = 1.0
     schedule: Schedule = CosineSchedule(warmup_epochs=2)
 

@@ -15,6 +15,7 @@ from lidistill.figures.charts import confusion_figure, loss_curve
 from lidistill.instances.boxes import InstanceConfig
 from lidistill.labels import LabelMap
 from lidistill.segment.evaluate import Evaluation, evaluate, write_evaluation
+from lidistill.segment.inference import precision_taken
 from lidistill.segment.origin import stored_backbone, stored_teacher
 from lidistill.segment.panoptic import PanopticTally, panoptic_markdown
 from lidistill.segment.recipe import LabelRecipe, ProbeRecipe
@@ -164,15 +165,21 @@ def score(
         scored: The recipe's evaluation frames.
         panoptic: Counts objects, too.
     """
+    segmentation = segmentation.for_scores(recipe.inference, scored, recipe.sampling)
     predict = predict_by_votes(
         segmentation.class_scores, recipe.votes, recipe.sampling, segmentation.preparer
     )
     evaluation = evaluate(predict, scored, recipe.sampling, segmentation.preparer, panoptic)
-    return on_first(lambda: _write(evaluation, segmentation, recipe, checkpoint))
+    taken = precision_taken(segmentation.encoder)
+    return on_first(lambda: _write(evaluation, segmentation, recipe, checkpoint, taken))
 
 
 def _write(
-    evaluation: Evaluation, segmentation: Segmentation, recipe: LabelRecipe, checkpoint: Path
+    evaluation: Evaluation,
+    segmentation: Segmentation,
+    recipe: LabelRecipe,
+    checkpoint: Path,
+    taken: dict[str, Any],
 ) -> ScoredRun:
     results = recipe.output / "results.json"
     write_evaluation(
@@ -183,6 +190,7 @@ def _write(
         seed=recipe.seed,
         checkpoint={"path": str(checkpoint), "sha256": sha256(checkpoint / WEIGHTS)},
         recipe=recipe.model_dump(mode="json"),
+        inference=taken,
         versions=versions(),
     )
     table = f"# {recipe.name}\n\n{segmentation.description}\n\n{markdown_table(evaluation)}"

@@ -5,19 +5,18 @@ Shape letters: M points, C channels.
 
 import functools
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from lidistill.backbones.base import Backbone
+from lidistill.config import InferencePrecision
 from lidistill.datasets import FrameDataset
 from lidistill.distributed import processes as distributed
 from lidistill.distributed.all_reduce import gather_over_ranks
-from lidistill.errors import LidistillError
 from lidistill.labels import IGNORE
-from lidistill.loading.ahead import one_ahead
 from lidistill.loading.config import (
     SampleMaker,
     sample_batches,
@@ -27,40 +26,21 @@ from lidistill.loading.input_statistics import frames_seen, input_statistics
 from lidistill.loading.mixture import Concatenation
 from lidistill.loading.order import StepPlan
 from lidistill.records import Batch, Frame, Sample
-from lidistill.samples.distillation import sample_rng
+from lidistill.samples.distillation import SamplingConfig
 from lidistill.samples.labelled import labelled_sample, scan_sample
 from lidistill.samples.preparer import Preparer
-from lidistill.segment.encoders import Encoder, InputEncoder
-from lidistill.segment.evaluate import labels_of
+from lidistill.segment.encoders import Encoder
+from lidistill.segment.feature_bank import LabelledFeatures, bank_batches
 from lidistill.segment.heads import SegmentationHead
+from lidistill.segment.inference import inference_encoder, settle
 from lidistill.segment.losses import cross_entropy_lovasz
 from lidistill.segment.origin import load_head, origin_of
 from lidistill.segment.recipe import FinetuneRecipe, LabelRecipe, ProbeRecipe
 from lidistill.training.config import Feed, Training
 from lidistill.training.loop import train
 from lidistill.training.precision import pick_device
-from lidistill.training.progress import track
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LabelledFeatures:
-    """Frozen features with their labels, in place of a batch of points."""
-
-    features: Tensor
-    """(M, C) float32."""
-    labels: Tensor
-    """(M,) int64."""
-    frame_ids: tuple[str, ...]
-
-    def to(self, device: torch.device) -> "LabelledFeatures":
-        """Copy on another device."""
-        return LabelledFeatures(
-            features=self.features.to(device),
-            labels=self.labels.to(device),
-            frame_ids=self.frame_ids,
-        )
 
 
 class Segmenter(nn.Module):
@@ -146,6 +126,21 @@ class Segmentation:
     networks: dict[str, Any]
     """Configurations of backbone and teacher, as JSON values."""
 
+    def for_scores(
+        self, precision: InferencePrecision, frames: FrameDataset, sampling: SamplingConfig
+    ) -> "Segmentation":
+        """The same, with its network as it computes in a precision.
+
+        Args:
+            precision: Of the products. ``auto`` looks at the classes of the first frames.
+            frames: What will be scored, the same in every process.
+            sampling: How a frame becomes a sample.
+        """
+        encoder = inference_encoder(self.encoder, precision, self.segmenter.head.eval())
+        samples = (scan_sample(frames[i], sampling, self.preparer) for i in range(len(frames)))
+        settle(encoder, samples, len(frames))
+        return replace(self, encoder=encoder)
+
     def predict(self, frame: Frame, sample: Sample) -> tuple[Tensor, Tensor]:
         """(M,) classes of a sample, and (M,) whether a point has features."""
         scores, valid = self.class_scores(frame, sample)
@@ -160,7 +155,8 @@ class Segmentation:
         item = LabelledFeatures(
             features=encoded.features, labels=torch.empty(0), frame_ids=(frame.frame_id,)
         ).to(device)
-        return self.segmenter.logits(item).float().softmax(1).cpu(), encoded.valid
+        with torch.autocast(device.type, enabled=False):  # whatever the caller is in
+            return self.segmenter.logits(item).float().softmax(1).cpu(), encoded.valid
 
 
 def build_segmentation(recipe: LabelRecipe, num_classes: int, device: torch.device) -> Segmentation:
@@ -202,7 +198,7 @@ def train_on_labels(recipe: LabelRecipe, dataset: Concatenation) -> Segmentation
     if isinstance(recipe, ProbeRecipe) and (
         recipe.cache_features or start.segmenter.backbone is None
     ):
-        batches = _bank_batches(recipe, dataset, start, plan)
+        batches = bank_batches(recipe, dataset, start.encoder, start.preparer, plan)
     else:
         batches = _point_batches(recipe, dataset, start.preparer, plan)
     train(
@@ -240,69 +236,4 @@ def _point_batches(
         plan,
         workers=recipe.workers,
         bad_frames=recipe.data.bad_frames,
-    )
-
-
-def _bank_batches(
-    recipe: LabelRecipe, dataset: FrameDataset, start: Segmentation, plan: StepPlan
-) -> Callable[[int, int], Generator[list[Any], None, None]]:
-    """Features of every frame computed once; each step draws ``max_points`` of them a frame."""
-    skips = recipe.data.bad_frames.policy == "skip"
-
-    def made(make: Callable[[], T]) -> T | LidistillError:
-        try:
-            return make()
-        except LidistillError as error:
-            if not skips:
-                raise
-            return error
-
-    def read(index: int) -> tuple[Frame, Sample]:
-        frame = dataset[index]
-        labels_of(frame)
-        return frame, scan_sample(frame, recipe.sampling, start.preparer)
-
-    def encoded(found: tuple[Frame, Sample] | LidistillError) -> LabelledFeatures | LidistillError:
-        if isinstance(found, LidistillError):
-            return found
-        return made(lambda: _encode(start.encoder, *found))
-
-    frames = one_ahead(lambda index: made(lambda: read(index)), range(len(dataset)))
-    bank = [encoded(found) for found in track(frames, "features", total=len(dataset))]
-
-    def draw(epoch: int, index: int) -> LabelledFeatures:
-        item = bank[index]
-        if isinstance(item, LidistillError):
-            raise item
-        rng = sample_rng(recipe.seed, epoch, index)
-        size = min(recipe.sampling.max_points, len(item.labels))
-        chosen = torch.from_numpy(rng.choice(len(item.labels), size=size, replace=False))
-        return LabelledFeatures(
-            features=item.features[chosen].float(),
-            labels=item.labels[chosen],
-            frame_ids=item.frame_ids,
-        )
-
-    return sample_batches(draw, plan, workers=0, bad_frames=recipe.data.bad_frames, join=_join)
-
-
-def _encode(encoder: Encoder, frame: Frame, sample: Sample) -> LabelledFeatures:
-    """Half-precision features of the labelled points of a frame that have any."""
-    encoded = encoder(frame, sample)
-    assert sample.labels is not None  # noqa: S101  labels_of has seen them
-    keep = encoded.valid & (sample.labels != IGNORE)
-    exact = isinstance(encoder, InputEncoder)
-    features = encoded.features[keep]
-    return LabelledFeatures(
-        features=features if exact else features.half(),
-        labels=sample.labels[keep],
-        frame_ids=(frame.frame_id,),
-    )
-
-
-def _join(items: list[LabelledFeatures]) -> LabelledFeatures:
-    return LabelledFeatures(
-        features=torch.cat([item.features for item in items]),
-        labels=torch.cat([item.labels for item in items]),
-        frame_ids=tuple(name for item in items for name in item.frame_ids),
     )

@@ -19,6 +19,7 @@ FeatureType: TypeAlias = Literal["float16", "float32"]
 logger = logging.getLogger(__name__)
 
 _CPUS_OF_32_BITS = ("NO AVX", "DEFAULT", "AVX2")
+_BF16 = ("avx512_bf16", "amx_bf16")
 _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -68,6 +69,14 @@ def autocast(device: torch.device, precision: Precision) -> AbstractContextManag
     dtype = _AUTOCAST.get(precision, torch.bfloat16)
     low = precision == "bf16" or (precision == "fp16" and device.type != "cpu")
     return torch.autocast(device.type, dtype=dtype, enabled=low)
+
+
+def fast_in_bf16(device: torch.device) -> bool:
+    """Whether a device multiplies in bf16 itself, and so faster than in 32 bits."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    abilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
+    return device.type == "cpu" and any(abilities.get(name) for name in _BF16)
 
 
 def warn_if_slow(device: torch.device, precision: Precision, *, key: str) -> None:

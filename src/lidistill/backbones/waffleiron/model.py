@@ -165,6 +165,8 @@ class WaffleIron(Backbone):
     A point with a negative cell ``-1 - c`` reads cell c of its grid without filling it.
     """
 
+    has_16_bits = True
+
     def __init__(self, config: WaffleIronConfig) -> None:
         super().__init__()
         self.config = config
