@@ -1,4 +1,5 @@
 import logging
+import unicodedata
 
 import numpy as np
 import pytest
@@ -126,3 +127,14 @@ def test_beams_that_did_not_come_back_count_in_no_statistics(root):
     assert (whole.num_points, statistics.num_points) == (160, 156)
     expected = np.delete(cloud()["intensity"].astype(float), 3)
     assert statistics.intensity_mean == pytest.approx(expected.mean())
+
+
+def test_letters_with_marks_are_found_however_a_disk_writes_them(tmp_path):
+    on_disk, typed = (unicodedata.normalize(form, "Zürich") for form in ("NFD", "NFC"))
+    assert on_disk != typed
+    root = write_folder(tmp_path, drives=(on_disk, "b"))
+    (root / "splits").mkdir()
+    (root / "splits" / "train.txt").write_text(f"{typed}\n", encoding="utf-8")
+    for chosen in (read(root, split="train"), read(root, drives=[typed])):
+        assert set(chosen.drive_ids) == {on_disk}
+        assert chosen[0].points.shape == (40, 3)

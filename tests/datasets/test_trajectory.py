@@ -1,3 +1,4 @@
+import logging
 import tracemalloc
 
 import numpy as np
@@ -42,6 +43,22 @@ def test_trajectories_of_all_tools_are_read(tmp_path, text):
     assert poses[:, 0, 3].tolist() == [0, 10, 20]
     yaw = np.degrees(np.arctan2(poses[:, 1, 0], poses[:, 0, 0]))
     np.testing.assert_allclose(yaw, 0.997, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("unit", "name"), [(10**6, "milliseconds"), (10**3, "microseconds"), (1, "nanoseconds")]
+)
+def test_whole_numbers_too_large_for_seconds_are_smaller_units(tmp_path, caplog, unit, name):
+    header = (
+        "#timestamp,p_RS_R_x [m],p_RS_R_y [m],p_RS_R_z [m],q_RS_w [],q_RS_x [],q_RS_y [],q_RS_z []"
+    )
+    lines = [f"{t // unit},{i},0,0,0.8,0,0,0.6" for i, t in enumerate(TIMES.tolist())]
+    path = write(tmp_path / "poses.txt", "\n".join([header, *lines]))
+    with caplog.at_level(logging.WARNING, logger="lidistill"):
+        poses, times = read_poses(path)
+    assert times.tolist() == TIMES.tolist()
+    np.testing.assert_allclose(poses[:, 1, 0], 0.96)
+    assert caplog.messages == [f"{path}: its times are taken as {name} since 1970."]
 
 
 def test_positions_on_a_map_keep_their_digits(tmp_path):

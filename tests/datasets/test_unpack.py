@@ -85,6 +85,9 @@ def test_a_topic_that_is_not_there_is_an_error(bag, tmp_path):
         ConfigError, match=r"is a sensor_msgs/PointCloud2 written as .*, expected sensor_msgs/Image"
     ):
         unpack(bag, tmp_path, images=(POINTS,))
+    with pytest.raises(ConfigError, match=r"is a sensor_msgs/Image .*, expected sensor_msgs/Point"):
+        unpack(bag, tmp_path, points=RAW, images=(RAW,))
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_damaged_bag_is_an_error(bag, tmp_path):

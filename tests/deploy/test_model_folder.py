@@ -171,6 +171,8 @@ def test_a_folder_of_the_first_format_loads(tmp_path):
         ({"library": "timm"}, "no model of lidistill"),
         ({"shape": 3}, "shape"),
         ({"class_names": []}, "class names"),
+        ({"class_names": ["road", "road"]}, "two classes have the same name"),
+        ({"class_names": ["road", "\x1b[31mcar"]}, r"'\\x1b\[31mcar' cannot be printed"),
         ({"sha256": "0" * 64}, "checksum"),
         ({"class_names": ["road", "car", "bus"]}, "another architecture"),
     ],

@@ -109,6 +109,9 @@ def test_rows_of_two_networks_do_not_go_into_one_index(tmp_path):
 def test_a_folder_that_is_no_index_is_named(tmp_path):
     with pytest.raises(DatasetNotFoundError, match="is no index; make one with"):
         FleetIndex.open(str(tmp_path))
+    with pytest.raises(DatasetNotFoundError, match="is no index; make one with"):
+        FleetIndex.open(str(tmp_path / "absent"))
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_index_of_a_newer_format_is_named(tmp_path):

@@ -32,7 +32,8 @@ class Topics:
         self, channels: Sequence[Channel], points: str, images: Sequence[str], *, where: str
     ) -> None:
         self._kinds = {points: _CLOUD} | dict.fromkeys(images, _IMAGES)
-        for topic, kinds in self._kinds.items():
+        # Each by itself: one topic may be named for both.
+        for topic, kinds in ((points, _CLOUD), *((topic, _IMAGES) for topic in images)):
             check_topic(topic, kinds, channels, where)
         kinds_of = {c.topic: c.kind for c in channels if c.encoding in ENCODINGS}
         self.infos: dict[str, list[str]] = {}

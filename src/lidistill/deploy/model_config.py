@@ -95,6 +95,13 @@ class ModelConfig(Config):
         if bool(self.class_names) != isinstance(self.head, ClassHead):
             msg = f"{len(self.class_names)} class names and {_named(self.head)} do not fit"
             raise ValueError(msg)
+        if len(set(self.class_names)) < len(self.class_names):
+            msg = "class_names: two classes have the same name"
+            raise ValueError(msg)
+        strange = next((name for name in self.class_names if not name.isprintable()), None)
+        if strange is not None:
+            msg = f"class_names: {shown(strange)} cannot be printed"
+            raise ValueError(msg)
         return self
 
     def to_json(self) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final, Literal, Self, TypeAlias
 
 import numpy as np
@@ -102,8 +103,10 @@ class FleetIndex:
             FileFormatError: If it is damaged, or of a newer format.
             MissingPackageError: If LanceDB is not installed.
         """
-        database = _connect(address)
-        if ABOUT not in _tables(database):
+        # Connecting would make a folder.
+        there = "://" in address or Path(address).exists()
+        database = _connect(address) if there else None
+        if database is None or ABOUT not in _tables(database):
             msg = f"{address} is no index; make one with `lidistill index RUN DATA --output INDEX`."
             raise DatasetNotFoundError(msg)
         text = database.open_table(ABOUT).to_arrow()["json"].to_pylist()

@@ -1,6 +1,7 @@
 """Names that come out of a file: which may become a path, and how they are shown."""
 
 import re
+import unicodedata
 from collections.abc import Iterable
 from itertools import islice
 from typing import Final, TypeAlias
@@ -87,6 +88,14 @@ def listed(names: Iterable[str], *, limit: int = 12) -> str:
     """
     first = [shown(name)[1:].removesuffix("'") for name in islice(names, limit + 1)]
     return ", ".join([*first[:limit], *["…"] * (len(first) > limit)]) or "none"
+
+
+def same_letters(name: str) -> str:
+    """A name in which letters with marks are one character each, as people type them.
+
+    Copies from a Mac may have two: the letter, and its mark. Names are compared in this form.
+    """
+    return unicodedata.normalize("NFC", name)
 
 
 def in_order(names: Iterable[str]) -> list[str]:

@@ -7,6 +7,7 @@ from typing import Final
 from lidistill.datasets.own.drive import Drive, read_drive, subfolders
 from lidistill.datasets.own.files import read_calibration
 from lidistill.errors import DatasetNotFoundError
+from lidistill.reading.names import same_letters
 
 CALIBRATION: Final = "calibration.yaml"
 """File of a drive, or of the root for all drives that have none of their own."""
@@ -39,7 +40,8 @@ def read_drives(
         FileFormatError: If a calibration, a time or a pose of one makes no sense.
     """
     alone = (root / "scans").is_dir()
-    absent = sorted(set(wanted or ()) - set(names))
+    chosen = None if wanted is None else {same_letters(name) for name in wanted}
+    absent = sorted((chosen or set()) - {same_letters(name) for name in names})
     if absent or alone == bool(names):
         what = "neither" if not alone else "both"
         found = f"the drives {', '.join(names) or 'none'}, not {absent[0]}" if absent else what
@@ -48,7 +50,7 @@ def read_drives(
             "scans/ each, not both. docs/datasets/own.md shows the layout."
         )
         raise DatasetNotFoundError(msg)
-    kept = [name for name in names if wanted is None or name in wanted]
+    kept = [name for name in names if chosen is None or same_letters(name) in chosen]
     # The path of a root's own drive is the root.
     return tuple(_read_drive(root, name) for name in kept or [""])
 

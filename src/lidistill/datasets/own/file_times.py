@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from lidistill.datasets.own.trajectory import nanoseconds
+from lidistill.datasets.own.trajectory import UNITS, nanoseconds
 from lidistill.errors import FileFormatError
 from lidistill.reading.files import MEND, blamed_on, read_file
 from lidistill.reading.names import shown
@@ -14,8 +14,6 @@ from lidistill.reading.text import two_columns
 TIMES: Final = "times.csv"
 _MAX_BYTES: Final = 1 << 24
 _DECIMAL: Final = re.compile(r"[0-9]{1,10}\.[0-9]{1,9}")  # seconds
-_UNITS: Final = {19: 1, 16: 1_000, 13: 1_000_000}
-"""Nanoseconds by the digits of a time since 1970: nanoseconds, microseconds, milliseconds."""
 
 
 def file_times(folder: Path, names: Mapping[str, Path], *, by_name: bool) -> dict[str, int]:
@@ -95,8 +93,8 @@ def _read_table(content: bytes) -> dict[str, int]:
 def _time_of(name: str, folder: Path) -> int:
     if _DECIMAL.fullmatch(name):
         return nanoseconds(name)
-    if name.isascii() and name.isdecimal() and len(name) in _UNITS:
-        return int(name) * _UNITS[len(name)]
+    if name.isascii() and name.isdecimal() and len(name) in UNITS:
+        return int(name) * UNITS[len(name)][0]
     msg = (
         f"{folder}: the name {shown(name)} is no time, which 'match: time' needs; expected seconds "
         f"with a dot, 19 digits of nanoseconds, 16 of microseconds or 13 of milliseconds, or a "

@@ -20,7 +20,7 @@ from lidistill.datasets.own.quaternion_order import (
     named_columns,
     w_comes_first,
 )
-from lidistill.datasets.own.trajectory import nanoseconds
+from lidistill.datasets.own.trajectory import UNITS, nanoseconds
 from lidistill.geometry import MAX_WORLD, check_rigid, check_unit
 from lidistill.reading.files import MEND, blamed_on, read_file
 from lidistill.reading.names import shown
@@ -45,9 +45,10 @@ def read_poses(
 
     A line of 12 numbers is the upper part of ``T_world_lidar``, row by row (KITTI's form); one of
     16, or four lines of 4, is all of it; one of 8 is seconds, position and quaternion x, y, z, w
-    (TUM's form). Numbers may be separated by commas; ``#`` begins a comment. Where a line before
-    the numbers names eight columns, they are read by their names; where nothing does and rotations
-    make sense only with w first, they are read so, which is said.
+    (TUM's form), or whole milli-, micro- or nanoseconds since 1970, which is said. Numbers may be
+    separated by commas; ``#`` begins a comment. Where a line before the numbers names eight
+    columns, they are read by their names; where nothing does and rotations make sense only with w
+    first, they are read so, which is said.
 
     Args:
         path: The file.
@@ -63,7 +64,7 @@ def read_poses(
         content = read_file(path, max_bytes=_MAX_BYTES)
         lines = numbered_lines(content, comment=None)
         columns = COLUMNS[quaternions] if quaternions else None
-        numbers, table, times, columns = _read(lines, columns)
+        numbers, table, times, columns = _read(lines, columns, path)
         if table.shape[1] == _ROW and len(table) % 4 == 0:
             numbers, table = numbers[::4], table.reshape(-1, _WHOLE)
         if table.shape[1] not in {_KITTI, _WHOLE, _TUM}:
@@ -79,7 +80,7 @@ def read_poses(
 
 
 def _read(
-    lines: Iterable[tuple[int, str]], columns: tuple[int, ...] | None
+    lines: Iterable[tuple[int, str]], columns: tuple[int, ...] | None, path: Path
 ) -> tuple[
     NDArray[np.int64], NDArray[np.float64], NDArray[np.int64] | None, tuple[int, ...] | None
 ]:
@@ -104,6 +105,8 @@ def _read(
         if width == _TUM:
             words = [words[column] for column in columns] if columns else words
             times.append(_time(words[0], number, numbers, times))
+            if len(times) == 1 and (unit := _small_unit(words[0])):
+                logger.warning("%s: its times are taken as %s since 1970.", path, unit[1])
         try:
             values.extend(map(float, words))
         except ValueError as error:
@@ -132,10 +135,16 @@ def _is_number(word: str) -> bool:
     return True
 
 
+def _small_unit(text: str) -> tuple[int, str] | None:
+    """Nanoseconds and name of the unit of a whole number that is too large for seconds."""
+    return UNITS.get(len(text)) if text.isascii() and text.isdecimal() else None
+
+
 def _time(text: str, number: int, numbers: "array[int]", times: "array[int]") -> int:
     """Nanoseconds of a line, which must lie behind those of the line before."""
+    unit = _small_unit(text)
     try:
-        time = nanoseconds(text)
+        time = int(text) * unit[0] if unit else nanoseconds(text)
     except ValueError as error:
         msg = f"line {number}: {error}"
         raise ValueError(msg) from error

@@ -8,7 +8,7 @@ from typing import Final, Literal
 from lidistill.datasets.own.files import linked
 from lidistill.errors import DatasetNotFoundError
 from lidistill.reading.files import MEND, blamed_on, read_file
-from lidistill.reading.names import shown
+from lidistill.reading.names import same_letters, shown
 from lidistill.reading.text import numbered_lines
 
 _SPLITS: Final = ("train", "val")
@@ -60,6 +60,9 @@ class SplitLists:
         listed = self._lists[split]
         if listed is None:
             listed = self._by_fraction(split, drives)
+        drives = [same_letters(drive) for drive in drives]
+        frames = [(same_letters(drive), same_letters(name)) for drive, name in frames]
+        listed = {same_letters(name) for name in listed}
         absent = set(drives) - {drive for drive, _ in frames}
         known = {*drives, *(name for _, name in frames)}
         unknown = sorted(n for n in listed - known if n.rpartition("/")[0] not in absent)

@@ -23,6 +23,12 @@ _MAX_DIGITS: Final = 60
 _SECONDS: Final = re.compile(r"[0-9]{1,40}(?:\.([0-9]*))?(?:[eE]([+-]?[0-9]{1,3}))?")
 _LATEST: Final = 10**10  # seconds
 _LARGER: Final = ((10**13, "milliseconds"), (10**16, "microseconds"), (10**19, "nanoseconds"))
+UNITS: Final = {
+    13: (1_000_000, "milliseconds"),
+    16: (1_000, "microseconds"),
+    19: (1, "nanoseconds"),
+}
+"""Nanoseconds and name of the unit, by the digits of a whole number that is a time since 1970."""
 _COARSEST: Final = -3  # power of ten, seconds, that a time with an exponent must be written to
 
 

@@ -79,9 +79,6 @@ def unpack_bag(
     if len(set(cameras.values())) < len(images):
         msg = f"the topics {', '.join(images)} would share a folder; unpack one of them at a time."
         raise ConfigError(msg)
-    if points in cameras:
-        msg = f"{points} is named as the lidar's topic and as a camera's; expected a topic each."
-        raise ConfigError(msg)
     with _side_folder(output) as side, open_bag(bag, scratch=side) as opened:
         cut = "".join(f" ({line})" for line in opened.losses())
         topics = Topics(opened.channels, points, images, where=f"bag {bag}{cut}")
