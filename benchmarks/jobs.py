@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,25 +26,27 @@ class Job:
 
 
 def run_jobs(todo: list[Job], *, parallel: int) -> None:
-    """Run what is not done yet, in the given order as far as what a job needs allows it.
+    """Run what is not done yet: whenever a process is free, the first job that need not wait.
 
     Args:
         todo: The jobs; one that another needs stands before it.
         parallel: Processes at a time.
     """
+    waiting, running, ended = list(todo), dict[Future[None], str](), set[str]()
+    ours = {job.name for job in todo}
     with ThreadPoolExecutor(parallel) as pool:
-        futures: dict[str, Future[None]] = {}
-        for job in todo:
-            before = [futures[name] for name in job.needs if name in futures]
-            futures[job.name] = pool.submit(_run, job, before)
-        for future in futures.values():
-            future.result()
+        while waiting or running:
+            ready = [job for job in waiting if not (set(job.needs) & ours) - ended]
+            for job in ready[: parallel - len(running)]:
+                running[pool.submit(_run, job)] = job.name
+                waiting.remove(job)
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                future.result()
+                ended.add(running.pop(future))
 
 
-def _run(job: Job, before: list[Future[None]]) -> None:
-    """Wait for what a job needs, run it, and remember how long it took."""
-    for future in before:
-        future.result()
+def _run(job: Job) -> None:
+    """Run a job, and remember how long it took."""
     lacking = [n for n in job.needs if not (job.output.parent / n / "done.json").is_file()]
     if lacking:
         raise SystemExit(f"{job.name} needs {lacking[0]}, which is not done; run its part, too.")
