@@ -8,7 +8,8 @@ the default, or 0. The simulator's loops have no second form and are compiled un
 
 import os
 from collections.abc import Callable
-from typing import Final, ParamSpec, TypeVar, cast
+from pathlib import Path
+from typing import Any, Final, ParamSpec, TypeVar, cast
 
 import numba
 
@@ -50,3 +51,15 @@ def compiled_exactly(function: Callable[P, R]) -> Callable[P, R]:
     The plain Python function stays reachable as ``py_func``.
     """
     return cast("Callable[P, R]", numba.njit(nogil=True, cache=True, error_model="numpy")(function))
+
+
+def is_kept(function: Callable[..., Any]) -> bool:
+    """Whether a compiled loop lies on disk, where another process finds it.
+
+    A loop whose source has changed since may be taken for one that is there.
+    """
+    loop = cast("Any", function)
+    if not hasattr(loop, "stats"):  # numba is told to compile nothing
+        return True
+    name = f"{Path(loop.py_func.__code__.co_filename).stem}.{loop.py_func.__qualname__}"
+    return any(Path(loop.stats.cache_path).glob(f"{name}-*.nbi"))

@@ -193,7 +193,7 @@ def test_the_demo_runs_and_a_second_call_continues(tmp_path):
         "probe/debug": ("train.steps=5",),
         "finetune/debug": ("train.steps=3",),
     }
-    first = run_demo(tmp_path, workers=1, simulation=simulation, overrides=overrides)
+    first = run_demo(tmp_path, workers=2, simulation=simulation, overrides=overrides)
     assert [r.name for r in first.results] == ["random", "teacher", "from scratch", "distilled"]
     assert all(figure.is_file() for figure in first.figures)
     assert len(first.showpieces) == 3

@@ -6,13 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from lidistill.apps.compile_ahead import compile_ahead
 from lidistill.apps.pretrain import run_pretrain
 from lidistill.distill.recipe import PretrainRecipe
+from lidistill.distributed.helpers import helper_processes
 from lidistill.figures.charts import iou_bars
 from lidistill.recipes import load_recipe
 from lidistill.segment.recipe import FinetuneRecipe, ProbeRecipe
 from lidistill.segment.report import ScoredRun, train_and_score
 from lidistill.sim import SimulationConfig, simulate
+from lidistill.training.checkpoint import has_checkpoint
 from lidistill.training.progress import ProgressBar
 
 logger = logging.getLogger(__name__)
@@ -52,19 +55,25 @@ def run_demo(
 
     Args:
         output: Folder for the drives, the runs and the figures; a second call continues.
-        workers: Processes that simulate.
+        workers: Processes that simulate. With more than one, a script must guard its entry by
+            ``__name__``; another one compiles the student's loops meanwhile.
         simulation: What to simulate; the demo's own three drives where None.
         overrides: Changes to the recipes, by their names (``pretrain/debug``, ``probe/debug``,
             ``finetune/debug``).
     """
     changes = overrides or {}
     config = simulation or SimulationConfig(frames=8, column_step=2)
+    student = _student(output, changes.get("pretrain/debug", ()))
     _say(1, "simulating drives")
-    total = (config.train_drives + config.val_drives) * config.frames
-    with ProgressBar("simulating", total=total) as bar:
-        simulate(_street(output), config, workers=workers, progress=lambda n, _: bar.to(n))
+    if workers == 1 or has_checkpoint(student.output):
+        _simulate(_street(output), config, workers)
+    else:
+        with helper_processes(1) as helper:
+            compiling = helper.submit(compile_ahead, student)
+            _simulate(_street(output), config, workers)
+            compiling.result()
     _say(2, "distilling images into lidar, on the training drives")
-    drawn = list(run_pretrain(_student(output, changes.get("pretrain/debug", ()))).figures)
+    drawn = list(run_pretrain(student).figures)
     scored = []
     for number, (row, (name, _)) in enumerate(_ROWS.items(), start=3):
         _say(number, f"learning from labels and scoring: {row}")
@@ -80,6 +89,12 @@ def run_demo(
     }
     figures = (bars, *drawn, *(figure for result in scored for figure in result.figures))
     return DemoResult(results=tuple(scored), figures=figures, showpieces=showpieces)
+
+
+def _simulate(street: Path, config: SimulationConfig, workers: int) -> None:
+    total = (config.train_drives + config.val_drives) * config.frames
+    with ProgressBar("simulating", total=total) as bar:
+        simulate(street, config, workers=workers, progress=lambda n, _: bar.to(n))
 
 
 def _student(output: Path, changes: tuple[str, ...]) -> PretrainRecipe:

@@ -1,14 +1,14 @@
 """From a configuration to a folder of drives, its frames simulated in parallel."""
 
 import json
-import multiprocessing
-import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
+from lidistill.compiled import is_kept
+from lidistill.distributed.helpers import helper_processes
 from lidistill.errors import ConfigError, require
 from lidistill.sim.classes import Format
 from lidistill.sim.files import remove_cut_files
@@ -17,6 +17,7 @@ from lidistill.sim.pandaset_writer import PandaSetWriter
 from lidistill.sim.plan import Drive, SimulationConfig, plan_drives
 from lidistill.sim.recording import DriveLog, FrameRecord, recorder
 from lidistill.sim.semantic_kitti_writer import SemanticKittiWriter
+from lidistill.sim.shading import light_surfaces
 
 Progress: TypeAlias = Callable[[int, int], None]
 Result = TypeVar("Result")
@@ -138,33 +139,26 @@ class _Processes:
     def each(
         self, function: Callable[..., Result], jobs: Sequence[tuple[Any, ...]]
     ) -> Iterator[Result]:
-        """Results of all jobs, as they come."""
-        futures = [self._executor.submit(function, *job) for job in jobs]
-        for future in as_completed(futures):
-            yield future.result()
+        """Results of all jobs, as they come.
+
+        Where the compiled loops are not on disk yet the first job is done alone: it compiles what
+        all the others would compile, too, each process for itself.
+        """
+        alone = 0 if is_kept(light_surfaces) else 1
+        for some in (jobs[:alone], jobs[alone:]):
+            futures = [self._executor.submit(function, *job) for job in some]
+            for future in as_completed(futures):
+                yield future.result()
 
 
 @contextmanager
 def _pool(workers: int) -> Iterator[_Here | _Processes]:
-    """Fresh processes, since forking a process that runs threads may hang it.
+    """This process, or several; where the caller is interrupted they end in the middle of a frame.
 
-    Where the caller is interrupted they end in the middle of a frame, of which nothing is seen.
+    Nothing is seen of such a frame.
     """
     if workers <= 1:
         yield _Here()
         return
-    others = set(multiprocessing.active_children())
-    executor = ProcessPoolExecutor(
-        workers,
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=signal.signal,
-        initargs=(signal.SIGINT, signal.SIG_IGN),  # a terminal sends Ctrl-C to all; one answers
-    )
-    try:
+    with helper_processes(workers) as executor:
         yield _Processes(executor)
-    except BaseException:
-        for process in set(multiprocessing.active_children()) - others:
-            process.terminate()
-        raise
-    finally:
-        executor.shutdown(cancel_futures=True)

@@ -1,6 +1,7 @@
 """Progress of anything that takes more than a few seconds: a bar on a terminal, lines in a log."""
 
 import logging
+import multiprocessing
 import time
 from collections.abc import Iterable, Iterator
 from types import TracebackType
@@ -46,6 +47,8 @@ class ProgressBar:
         self._title, self._total, self._done = title, total, done
         self._first = done
         self._console = Console(stderr=True)
+        # The bars of two processes would write over each other: one that helps another draws none.
+        self._is_drawn = self._console.is_terminal and multiprocessing.parent_process() is None
         self._bar = Progress(
             TextColumn("[bold]{task.description}", table_column=Column(no_wrap=True)),
             BarColumn(bar_width=None, table_column=Column(ratio=1, max_width=40)),
@@ -54,7 +57,7 @@ class ProgressBar:
             # The longest and least important comes last, and is cut where the terminal is narrow.
             TextColumn("{task.fields[text]}", table_column=_CUT),
             console=self._console,
-            disable=not self._console.is_terminal,
+            disable=not self._is_drawn,
             expand=True,
         )
         self._task = self._bar.add_task(title, total=total, completed=done, text="")
@@ -81,7 +84,7 @@ class ProgressBar:
         self._done = done
         self._bar.update(self._task, completed=self._done, text=text)
         now = time.monotonic()
-        if not self._console.is_terminal and now - self._logged >= _LOG_SECONDS:
+        if not self._is_drawn and now - self._logged >= _LOG_SECONDS:
             self._logged = now
             if self._total is None:
                 logger.info("%s %d", self._title, self._done)
