@@ -12,8 +12,16 @@ from typing import Any, Final
 
 import numpy as np
 
-from lidistill.datasets.pandaset.pandas_arrays import NotPlainError, array_of, expect, index_array
-from lidistill.datasets.pandaset.pandas_records import ADMITTED, Block, DataFrame, Manager, Slice
+from lidistill.datasets.pandaset.pandas_arrays import array_of, index_array
+from lidistill.datasets.pandaset.pandas_records import (
+    ADMITTED,
+    Block,
+    DataFrame,
+    Manager,
+    NotPlainError,
+    Slice,
+    expect,
+)
 from lidistill.errors import FileFormatError
 from lidistill.reading.files import read_file
 from lidistill.reading.gzipped import gunzip

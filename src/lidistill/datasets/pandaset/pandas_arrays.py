@@ -10,7 +10,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from lidistill.datasets.pandaset.arrow_arrays import arrow_values
 from lidistill.datasets.pandaset.pandas_records import (
+    Arrow,
     Backed,
     CategoryType,
     Dtype,
@@ -18,30 +20,16 @@ from lidistill.datasets.pandaset.pandas_records import (
     FromBuffer,
     Masked,
     NewIndex,
+    NotPlainError,
     PlainArray,
+    expect,
 )
-from lidistill.reading.inert_pickle import Record
 from lidistill.reading.names import shown
 from lidistill.records import Array
 
 MAX_NAMES: Final = 1 << 22
 """Rows that an index may count without holding their names."""
 _NUMBER: Final = re.compile(r"(b1|[iuf][1248])\Z")
-
-
-class NotPlainError(ValueError):
-    """A sound array of values that are no numbers or texts."""
-
-
-def expect(record: Any, kind: type[Record], message: str) -> Record:
-    """The record, which must be of a kind.
-
-    Raises:
-        TypeError: If it is another.
-    """
-    if not isinstance(record, kind):
-        raise TypeError(message)
-    return record
 
 
 def array_of(record: Any) -> Array:
@@ -55,6 +43,8 @@ def array_of(record: Any) -> Array:
         return _masked(record.state)
     if isinstance(record, Backed):
         return _backed(record)
+    if isinstance(record, Arrow):
+        return arrow_values(record.state["_pa_array"])
     if isinstance(record, FromBuffer):
         data, dtype, shape, order = record.args
         return _numbers(data, dtype, shape, order)

@@ -1,8 +1,23 @@
 """The names that a pickled pandas table may use; each becomes a record that does nothing."""
 
-from typing import Final
+from typing import Any, Final
 
 from lidistill.reading.inert_pickle import Record
+
+
+class NotPlainError(ValueError):
+    """A sound array of values that are no numbers or texts."""
+
+
+def expect(record: Any, kind: type[Record], message: str) -> Record:
+    """The record, which must be of a kind.
+
+    Raises:
+        TypeError: If it is another.
+    """
+    if not isinstance(record, kind):
+        raise TypeError(message)
+    return record
 
 
 class DataFrame(Record):
@@ -35,6 +50,34 @@ class BackedType(Record):
 
 class Masked(Record):
     """Numbers of which some may be missing: values, and a mask."""
+
+
+class Arrow(Record):
+    """An array inside of which Arrow holds the values; its state has them as ``_pa_array``."""
+
+
+class ArrowChunks(Record):
+    """Arrow's arrays one after the other, and their type."""
+
+
+class ArrowArray(Record):
+    """One of them; its argument is type, length, gaps, start, buffers, children, dictionary."""
+
+
+class ArrowType(Record):
+    """Name of the type of its values."""
+
+
+class ArrowBuffer(Record):
+    """Its bytes."""
+
+
+class ByteArray(Record):
+    """The same in pickles of protocol 3 and 4."""
+
+
+class Missing(Record):
+    """What stands in place of a value; here only a part of a type's description."""
 
 
 class CategoryType(Record):
@@ -97,6 +140,17 @@ ADMITTED: Final[dict[tuple[str, str], type[Record]]] = {
             for name in ("StringArray", "StringArrayNumpySemantics", "StringDtype")
         ),
     ),
+    **_arrays(Arrow, *(f"pandas.arrays:Arrow{n}Array" for n in ("String", "Extension"))),
+    **_arrays(Arrow, f"{_ARRAYS}.string_arrow:ArrowStringArray"),
+    **_arrays(Arrow, f"{_ARRAYS}.string_arrow:ArrowStringArrayNumpySemantics"),
+    **_arrays(Arrow, f"{_ARRAYS}.arrow.array:ArrowExtensionArray"),
+    **_arrays(BackedType, "pandas:ArrowDtype", "pandas.core.dtypes.dtypes:ArrowDtype"),
+    **_arrays(Missing, "pandas:NA", "pandas._libs.missing:NA"),
+    **_arrays(ArrowChunks, "pyarrow.lib:chunked_array"),
+    **_arrays(ArrowArray, "pyarrow.lib:_restore_array"),
+    **_arrays(ArrowType, "pyarrow.lib:type_for_alias"),
+    **_arrays(ArrowBuffer, "pyarrow.lib:py_buffer"),
+    **_arrays(ByteArray, "builtins:bytearray"),
     **_arrays(CategoryType, "pandas:CategoricalDtype"),
     **_arrays(CategoryType, "pandas.core.dtypes.dtypes:CategoricalDtype"),
     **_arrays(Masked, *(f"pandas.arrays:{n}Array" for n in ("Integer", "Floating", "Boolean"))),
