@@ -48,13 +48,14 @@ def one_set(data: Path, sensor: str, **changes: str) -> str:
     return json.dumps([values | {"root": str(data / values["kind"])} | changes])
 
 
-def jobs(root: Path, seeds: list[int]) -> list[Job]:
-    """All runs, each after what it needs."""
+def jobs(root: Path, seeds: list[int], steps: int | None) -> list[Job]:
+    """All runs, each after what it needs, of the recipes' steps or of so many."""
     data, found = root / "data", []
+    length = () if steps is None else (f"train.steps={steps}",)
 
     def add(name: str, *command: str, needs: tuple[str, ...] = ()) -> None:
         output = root / name
-        common = [f"output={output}", f"name={name}"]
+        common = [f"output={output}", f"name={name}", *length]
         if command[0] != "finetune":
             common.append(f"teacher_cache={root / 'teacher'}")
         found.append(Job(name=name, command=(*command, *common), output=output, needs=needs))
@@ -101,16 +102,23 @@ def table(root: Path, seeds: list[int]) -> dict[str, dict[str, list[float]]]:
     }
 
 
+def mean_and_spread(scores: list[float]) -> str:
+    """Mean of the seeds with their standard deviation, if there are several."""
+    spread = f" ± {statistics.stdev(scores):.1f}" if len(scores) > 1 else ""
+    return f"{statistics.mean(scores):.1f}{spread}"
+
+
 def main() -> None:
     """Simulate, run everything and write the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, default=Path("runs/sim-street"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--steps", type=int, help="of every run; the default is its recipe's")
     parser.add_argument("--parallel", type=int, default=2, help="processes of one thread each")
     arguments = parser.parse_args()
     started = time.monotonic()
     seconds = simulate_all(arguments.output / "data", arguments.parallel)
-    run_jobs(jobs(arguments.output, arguments.seeds), parallel=arguments.parallel)
+    run_jobs(jobs(arguments.output, arguments.seeds, arguments.steps), parallel=arguments.parallel)
     result = table(arguments.output, arguments.seeds)
     record = {
         "table": result,
@@ -123,7 +131,7 @@ def main() -> None:
     columns = list(next(iter(result.values())))
     lines = ["| probe on | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
     for target, row in result.items():
-        cells = [f"{statistics.mean(scores):.1f}" for scores in row.values()]
+        cells = [mean_and_spread(scores) for scores in row.values()]
         lines.append(f"| {target} | " + " | ".join(cells) + " |")
     text = "\n".join(lines)
     (arguments.output / "table.md").write_text(text + "\n", encoding="utf-8")
