@@ -1,4 +1,5 @@
 import dataclasses
+import logging
 import subprocess
 import sys
 import tracemalloc
@@ -11,12 +12,14 @@ from fakes.modes import MODES, every_mode, with_threads  # noqa: F401  a fixture
 from fakes.runs import finetune_values, pretrain_values, probe_values, write_world
 
 import lidistill
+from lidistill.backbones import checked
 from lidistill.datasets.sensors import SENSORS
 from lidistill.distill.run import pretrain
 from lidistill.errors import CheckpointError, ConfigError, FileFormatError, UnknownNameError
 from lidistill.loading.input_statistics import input_statistics
 from lidistill.recipes import apply_overrides
 from lidistill.samples.labelled import scan_sample
+from lidistill.segment import inference
 from lidistill.segment.encoders import BackboneEncoder
 from lidistill.segment.report import restored, train_and_score
 from lidistill.training.checkpoint import load_checkpoint, save_checkpoint
@@ -102,6 +105,33 @@ def test_bf16_is_near_to_fp32(world, frame):
         for p in ("fp32", "bf16")
     )
     assert 0 < np.abs(exact - low).max() < 0.05 * np.abs(exact).max()
+
+
+@pytest.mark.parametrize("most", [-1, 10_000])
+def test_auto_decides_by_what_it_is_asked_first_and_for_each_use_alone(
+    world, frame, most, monkeypatch, caplog
+):
+    monkeypatch.setattr(inference, "fast_in_bf16", lambda _: True)
+    monkeypatch.setattr(checked, "ENOUGH", 1_000)
+    monkeypatch.setattr(checked, "_drawn", lambda _: False)
+    monkeypatch.setattr(checked.Difference, "most_at_first", property(lambda _: most))
+    scan = frame.points, frame.intensity
+    auto, exact, low = (
+        lidistill.load(world / "finetune-backbone", "cpu", precision=precision)
+        for precision in ("auto", "fp32", "bf16")
+    )
+    prepared = auto.prepare(*scan)
+    needed = -(-1_000 // len(prepared.sample))
+    expected, taken = (m.classify(*scan)[1] for m in (exact, exact if most < 0 else low))
+    with caplog.at_level(logging.INFO):
+        for _ in range(needed):
+            np.testing.assert_array_equal(auto.classify(prepared, None)[1], expected)
+        np.testing.assert_array_equal(auto.classify(prepared, None)[1], taken)
+        # Nothing was decided about features yet.
+        np.testing.assert_array_equal(auto.features(*scan), exact.features(*scan))
+    assert not np.array_equal(exact.features(*scan), low.features(*scan))
+    assert caplog.text.count("points another class") == 1
+    assert auto.encode(*scan).values.shape == (len(prepared.sample), auto.num_channels)
 
 
 def test_the_head_leads_to_the_space_of_the_teacher(world, frame):

@@ -5,7 +5,7 @@ Shape letters: N points of a scan.
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -115,11 +115,19 @@ class ScanWork:
                 continue
             yield Computed(job=job, scan=scan, output=output)
 
+    def prepared(self, jobs: Iterable[Job]) -> Iterator[PreparedScan]:
+        """Scans that can be read, prepared one after the other as they are asked for."""
+        for job in jobs:
+            found = self._read(job)
+            if not isinstance(found, Failed):
+                yield found[2]
+
     def _read(self, job: Job) -> tuple[Job, Scan, PreparedScan] | Failed:
         try:
             scan, values = intensity_of(job.scan, self.intensity)
             with _named(job.scan):
-                return job, scan, self.prepare(scan.points, values)
+                prepared = self.prepare(scan.points, values)
+            return job, scan, replace(prepared, name=str(job.scan))
         except (FileFormatError, DatasetNotFoundError) as error:
             return Failed(scan=job.scan, reason=str(error))
 

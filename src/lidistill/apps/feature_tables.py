@@ -85,7 +85,8 @@ class TableWriter:
         """
         found = []
         for unit in units:
-            record = read_about(unit.file)
+            # Tables of versions that did not say the precision have any.
+            record = {"precision": self._about["precision"]} | read_about(unit.file)
             failed = {one["scan"]: one["reason"] for one in record["failed"]}
             names = [self._name(job.file) for job in unit.jobs]
             if sorted([*record["scans"], *failed]) != sorted(names):
@@ -136,7 +137,9 @@ class TableWriter:
         return arrow.table([names, points, features], schema=schema)
 
 
-def about_features(model: FeatureModel, *, head: bool, dtype: str, channels: int) -> dict[str, Any]:
+def about_features(
+    model: FeatureModel, *, head: bool, dtype: str, channels: int, precision: str
+) -> dict[str, Any]:
     """What makes features of one kind: only such go into one data set."""
     sensor = model.sensor
     return {
@@ -144,6 +147,7 @@ def about_features(model: FeatureModel, *, head: bool, dtype: str, channels: int
         "features": _word(model.head_name) if head else "backbone",
         "channels": channels,
         "dtype": dtype,
+        "precision": precision,
         "sensor": sensor.name,
         "intensity": [str(sensor.intensity_mean), str(sensor.intensity_std)],
     }

@@ -6,8 +6,8 @@ of the teacher.
 
 import contextlib
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,13 +17,16 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from lidistill.apps.prepared_scan import Points, PreparedScan, ScanPreparation
+from lidistill.apps.uses import Use, judge_of
 from lidistill.backbones import Backbone
+from lidistill.backbones.checked import BothPrecisions, CheckedNetwork
 from lidistill.datasets.sensors import Sensor
 from lidistill.deploy.run_model import which_head
 from lidistill.distill.losses import comparable
 from lidistill.errors import CheckpointError
 from lidistill.labels import IGNORE
 from lidistill.loading.collate import collate
+from lidistill.records import Batch
 from lidistill.samples.channels import wants_intensity, wants_statistics
 from lidistill.samples.distillation import SamplingConfig
 from lidistill.samples.preparer import Preparer
@@ -83,6 +86,7 @@ class FeatureModel:
     head_name: str | None = None
     """Which of them ``head`` is; None: none was asked for, and ``head`` is None."""
     _preparation: ScanPreparation = field(init=False, repr=False)
+    _checked: dict[Use, CheckedNetwork] = field(init=False, repr=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         preparation = ScanPreparation(
@@ -145,7 +149,7 @@ class FeatureModel:
             FileFormatError: If there are points, and none lies in the field of view.
             ValueError: If the shapes do not fit.
         """
-        features_MC, row = self._encode(points, intensity)
+        features_MC, row = self._encode(points, intensity, "features")
         return _spread(as_type(features_MC.cpu().numpy(), dtype), row, np.nan)
 
     def project(
@@ -166,9 +170,9 @@ class FeatureModel:
                 "`lidistill pretrain`."
             )
             raise CheckpointError(msg)
-        features_MC, row = self._encode(points, intensity)
+        features_MC, row = self._encode(points, intensity, "head")
         with _exactly(self.device):
-            projected_MT = comparable(self.head(features_MC).float(), list(self.head_widths))
+            projected_MT = self._comparable(features_MC)
         return _spread(as_type(projected_MT.cpu().numpy(), dtype), row, np.nan)
 
     def predict(self, points: Points, intensity: ArrayLike | None) -> NDArray[np.uint8]:
@@ -196,7 +200,7 @@ class FeatureModel:
                 "`finetune`."
             )
             raise CheckpointError(msg)
-        features_MC, row = self._encode(points, intensity)
+        features_MC, row = self._encode(points, intensity, "classes")
         with _exactly(self.device):
             scores_MC = self.head(features_MC)
             classes_M = scores_MC.argmax(1)
@@ -209,7 +213,7 @@ class FeatureModel:
 
         Arguments and errors are those of ``features``.
         """
-        features_MC, row = self._encode(points, intensity)
+        features_MC, row = self._encode(points, intensity, "features")
         return PointFeatures(values=features_MC.cpu().numpy(), row=row)
 
     def after_head(self, features_MC: NDArray[np.floating]) -> NDArray[np.float32]:
@@ -236,15 +240,48 @@ class FeatureModel:
                 made = comparable(made, list(self.head_widths))
         return np.asarray(made.cpu().numpy())
 
+    def checked(self, use: Use) -> CheckedNetwork | None:
+        """The network that decides in what to compute one use; None where it has no choice."""
+        if not isinstance(self.network, BothPrecisions):
+            return None
+        if use not in self._checked:
+            judge, what = judge_of(use, self.head, self._comparable)
+            self._checked[use] = self.network.checked(judge, what=what)
+        return self._checked[use]
+
+    def settle(self, use: Use, scans: Iterable[PreparedScan]) -> None:
+        """Let the network decide on the first of some scans, if it has the choice.
+
+        Without it, it decides on those that it is asked about first, which it gives exactly.
+
+        Args:
+            use: What it will be asked for.
+            scans: In their order; only so many are taken as it needs.
+        """
+        network = self.checked(use)
+        if network is not None:
+            with _exactly(self.device):
+                network.settle(self._batch(scan) for scan in scans if scan.sample is not None)
+
+    def _comparable(self, features_MC: Tensor) -> Tensor:
+        """(M, T) output of the head into the teacher's space."""
+        assert self.head is not None  # noqa: S101  whoever asks has looked
+        return comparable(self.head(features_MC).float(), list(self.head_widths))
+
+    def _batch(self, scan: PreparedScan) -> Batch:
+        assert scan.sample is not None  # noqa: S101  whoever asks has looked
+        return collate([replace(scan.sample, frame_id=scan.name)]).to(self.device)
+
     def _encode(
-        self, points: Points, intensity: ArrayLike | None
+        self, points: Points, intensity: ArrayLike | None, use: Use
     ) -> tuple[Tensor, NDArray[np.int64]]:
         """(M, C) features on the device, and (N,) the row of each point in them, or -1."""
         scan = points if isinstance(points, PreparedScan) else self.prepare(points, intensity)
         if scan.sample is None:
             return torch.zeros(0, self.num_channels, device=self.device), scan.row
+        network = self.checked(use) or self.network
         with _exactly(self.device):
-            return self.network(collate([scan.sample]).to(self.device)).float(), scan.row
+            return network(self._batch(scan)).float(), scan.row
 
 
 @contextlib.contextmanager

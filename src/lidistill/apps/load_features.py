@@ -3,10 +3,8 @@
 from pathlib import Path
 from typing import Final
 
-import torch
-
 from lidistill.apps.features import FeatureModel
-from lidistill.config import FrozenPrecision
+from lidistill.config import InferencePrecision
 from lidistill.datasets.sensors import without_intensity
 from lidistill.deploy.hub import fetch, is_hub_address
 from lidistill.deploy.model import CENTER, Model, read_model_folder
@@ -16,9 +14,10 @@ from lidistill.errors import ConfigError
 from lidistill.loading.input_statistics import own_sensor
 from lidistill.samples.channels import wants_statistics
 from lidistill.samples.distillation import SamplingConfig
-from lidistill.training.precision import pick_device, warn_if_slow
+from lidistill.segment.inference import inference_network
+from lidistill.training.precision import pick_device
 
-_DTYPES: Final = {"fp32": torch.float32, "bf16": torch.bfloat16}
+_PRECISIONS: Final = ("fp32", "bf16", "auto")
 
 
 def load(
@@ -28,7 +27,7 @@ def load(
     sensor: str | None = None,
     intensity_mean: float | None = None,
     intensity_std: float | None = None,
-    precision: FrozenPrecision = "fp32",
+    precision: InferencePrecision = "fp32",
     head: str | None = None,
 ) -> FeatureModel:
     """Load the network of a finished run, to compute features of scans of one's own.
@@ -44,7 +43,9 @@ def load(
         intensity_mean: Mean of the intensity of a lidar of one's own, in its own scale; with
             ``intensity_std`` in place of the run's. `lidistill data stats` computes both.
         intensity_std: Standard deviation.
-        precision: ``bf16`` computes matrix products in 16 bits.
+        precision: ``bf16`` computes matrix products in 16 bits; ``auto`` does so where the machine
+            is faster in them and the first scans show that what is asked for stays as it is
+            (``lidistill.backbones.checked``).
         head: Of a run with several teachers: whose head leads into a teacher's space.
 
     Raises:
@@ -57,8 +58,8 @@ def load(
     if (intensity_mean is None) != (intensity_std is None):
         msg = "intensity_mean and intensity_std belong together; give both or none."
         raise ConfigError(msg)
-    if precision not in _DTYPES:
-        msg = f"precision={precision!r} is none of {', '.join(_DTYPES)}."
+    if precision not in _PRECISIONS:
+        msg = f"precision={precision!r} is none of {', '.join(_PRECISIONS)}."
         raise ConfigError(msg)
     model = open_model(run, head_name=head)
     config = model.config
@@ -70,7 +71,6 @@ def load(
     else:
         lidar = model.sensor(sensor, source=str(run))
     target = pick_device(device)
-    warn_if_slow(target, precision, key="precision")
     network = model.build_backbone()
     own_head = model.build_head(network.num_channels)
     mean = model.weights.get(CENTER)
@@ -83,7 +83,7 @@ def load(
         # A scan of one's own has no pose in a world to count voxels in.
         sampling=SamplingConfig(voxel_size=config.voxel_size, voxel_frame="lidar"),
         checkpoint=model.path,
-        network=network.for_inference(_DTYPES[precision]).to(target),
+        network=inference_network(network, precision, target),
         head=None if own_head is None else own_head.to(target).eval(),
         head_names=model.head_names,
         head_name=model.head_name,

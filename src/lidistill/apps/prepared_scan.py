@@ -31,6 +31,8 @@ class PreparedScan:
     """(N,) point of the network that speaks for each point; -1 where none does."""
     sample: Sample | None
     """What the network sees; None where there is no point."""
+    name: str = "of one's own"
+    """For the log."""
 
 
 Points: TypeAlias = ArrayLike | PreparedScan

@@ -169,6 +169,35 @@ class CheckedNetwork(Backbone):
         )  # fmt: skip
 
 
+class BothPrecisions(Backbone):
+    """A network in 32 and in 16 bits, for several uses that each decide for themselves.
+
+    By itself it gives what 32 bits give.
+
+    Args:
+        network: As it was trained; it has a form with 16 bits.
+    """
+
+    def __init__(self, network: Backbone) -> None:
+        super().__init__()
+        self.exact, self.low = network.for_inference(), network.for_inference(torch.bfloat16)
+        self.num_channels, self.num_layers = network.num_channels, network.num_layers
+        self.channels = network.channels
+        self.eval()
+
+    def forward(self, batch: Batch) -> Tensor:
+        """See ``Backbone.forward``."""
+        return self.exact(batch)
+
+    def checked(self, judge: Judge, *, what: str) -> CheckedNetwork:
+        """A network that has not decided yet; see ``CheckedNetwork``."""
+        return CheckedNetwork(self.exact, self.low, judge, what=what)
+
+    def layer_of(self, parameter_name: str) -> int:
+        """See ``Backbone.layer_of``; there is nothing to train here."""
+        raise KeyError(parameter_name)
+
+
 def _drawn(batch: Batch) -> bool:
     """Whether a scan is one of those that are computed both ways; its own points say so."""
     step = max(1, len(batch.features) // _ROWS)

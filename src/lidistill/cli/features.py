@@ -78,9 +78,9 @@ def features(
             options.for_model(plan, model), ComponentFields(model, components), as_json=json
         )
         return
-    channels, results = write_features(run, scans, output, options, many, head=head)
-    about: dict[str, object] = {"channels": channels}
-    report(results, output, f"features of {channels} channels", about, as_json=json)
+    about, results = write_features(run, scans, output, options, many, head=head)
+    what = f"features of {about['channels']} channels in {about['precision']}"
+    report(results, output, what, about, as_json=json)
 
 
 def predict(
@@ -115,6 +115,7 @@ def predict(
         json: Print one JSON object instead of text.
     """
     from lidistill.apps.feature_files import Colour, Compute
+    from lidistill.apps.folder_precision import settle_folder
     from lidistill.apps.instances import WithObjects, object_colour
     from lidistill.apps.recordings import ClassFields
     from lidistill.apps.scan_jobs import check_free, plan_jobs
@@ -127,8 +128,8 @@ def predict(
     if plan is not None:
         model = options.load(run)
         _check_classes(model, run)
-        work = ClassFields(model=model, finder=objects.finder(model.class_names))
-        run_recording(options.for_model(plan, model), work, as_json=json)
+        fields = ClassFields(model=model, finder=objects.finder(model.class_names))
+        run_recording(options.for_model(plan, model), fields, as_json=json)
         return
     jobs = plan_jobs(
         scans,
@@ -148,9 +149,20 @@ def predict(
         compute = WithObjects(classes=compute, finder=finder)
         colour = object_colour(names)
         about["instances"] = finder.config.model_dump(mode="json")
-    written = _write_all(options.work(model, compute), jobs, colour if options.ply else None)
+    work = options.work(model, compute)
+    about["precision"] = settle_folder(
+        model,
+        "classes",
+        sorted((*jobs.to_do, *jobs.done), key=lambda job: job.file),
+        output,
+        work,
+        existing=options.existing,
+        done=bool(jobs.done),
+    )
+    written = _write_all(work, jobs, colour if options.ply else None)
     write_class_table(names, output / CLASS_TABLE)
-    report(written, output, f"{len(names)} classes", about, as_json=json)
+    what = f"{len(names)} classes, computed in {about['precision']}"
+    report(written, output, what, about, as_json=json)
 
 
 def _check_classes(model: "FeatureModel", run: Path) -> None:

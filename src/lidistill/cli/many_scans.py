@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TypeAlias
 
 from lidistill.apps.feature_files import (
-    Compute,
     Failed,
     FeatureColours,
     ScanWork,
@@ -17,7 +16,10 @@ from lidistill.apps.feature_files import (
 )
 from lidistill.apps.feature_tables import TableWriter, about_features
 from lidistill.apps.feature_units import Part, Unit, done_before, units_of, work_off
+from lidistill.apps.features import FeatureModel
+from lidistill.apps.folder_precision import settle_folder, settled_by_the_first
 from lidistill.apps.scan_jobs import plan_jobs
+from lidistill.apps.uses import Use
 from lidistill.cli.output import OUT
 from lidistill.cli.scan_options import ManyScans, ScanOptions
 from lidistill.distributed.work_sharing import Team
@@ -35,7 +37,7 @@ def write_features(
     many: ManyScans,
     *,
     head: tuple[str, ...] | None,
-) -> tuple[int, Results]:
+) -> tuple[dict[str, object], Results]:
     """Write features of scans, shared by the processes of a start.
 
     Args:
@@ -48,38 +50,62 @@ def write_features(
             that is named.
 
     Returns:
-        C, and what became of every scan; in the first process of all, in others of their own.
+        ``channels`` and ``precision``, and what became of every scan; in the first process of all,
+        in others of their own.
     """
     team = Team.join()
     _check(many, options, team)
-    units = _units(many, scans, output)
-    first = team.rank == 0
-    done = done_before(units, options.existing) if first else ()
+    everything = _units(many, scans, output)
+    units = Part.parse(many.part).of(everything)
+    done = done_before(units, options.existing) if team.rank == 0 else ()
     model = options.load(run, head=_one_name(head))
     projected = head is not None
     if projected:
         model.check_one_head()
     extract = model.project if projected else model.features
     channels = sum(model.head_widths) if projected else model.num_channels
-    compute: Compute = partial(extract, dtype=many.dtype)
+    work = options.work(model, partial(extract, dtype=many.dtype))
+    precision = _precision(model, everything, output, work, options, team, projected=projected)
     before: Results = []
-    scan_work = options.work(model, compute)
-    work: Callable[[Iterable[Unit]], Iterable[Written | Failed]]
+    write: Callable[[Iterable[Unit]], Iterable[Written | Failed]]
     if many.format == "parquet":
-        about = about_features(model, head=projected, dtype=many.dtype, channels=channels)
-        table = TableWriter(scan_work, output, about)
+        about = about_features(
+            model, head=projected, dtype=many.dtype, channels=channels, precision=precision
+        )
+        write = table = TableWriter(work, output, about)
         before += table.check_done(done)
-        work = table
     else:
-        work = _FileWriter(scan_work, done, ply=options.ply)
+        write = _FileWriter(work, done, ply=options.ply)
     if done:
         number = sum(len(unit.jobs) for unit in done)
         OUT.print(f"skipped     {number} scans whose outputs are there already")
-    team.first_is_ready()  # it has looked at what is there, which now grows
-    steps = work_off(units, team, work, existing=options.existing)
+    if team.rank == 0:
+        team.first_is_ready()  # it has looked at what is there, which now grows
+    steps = work_off(units, team, write, existing=options.existing)
     total = sum(len(unit.jobs) for unit in units) // team.size
     own = [as_record(one) for one in track(steps, "scans", total=total)]
-    return channels, before + [from_record(one) for one in team.gather(own)]
+    results = before + [from_record(one) for one in team.gather(own)]
+    return {"channels": channels, "precision": precision}, results
+
+
+def _precision(
+    model: FeatureModel,
+    everything: Sequence[Unit],
+    output: Path,
+    work: ScanWork,
+    options: ScanOptions,
+    team: Team,
+    *,
+    projected: bool,
+) -> str:
+    """In what features are computed: what the first process decides or finds, in all of them."""
+    use: Use = "head" if projected else "features"
+    if team.rank > 0:
+        team.first_is_ready()
+        return settled_by_the_first(model, use, output)
+    stays = options.existing == "skip" and any(unit.file.exists() for unit in everything)
+    jobs = [job for unit in everything for job in unit.jobs]
+    return settle_folder(model, use, jobs, output, work, existing=options.existing, done=stays)
 
 
 def _one_name(head: tuple[str, ...] | None) -> str | None:
@@ -129,6 +155,6 @@ def _check(many: ManyScans, options: ScanOptions, team: Team) -> None:
 
 
 def _units(many: ManyScans, scans: Sequence[Path], output: Path) -> tuple[Unit, ...]:
-    """What this part is made of; the same in every process."""
+    """All of them, whatever part this is; the same in every process."""
     jobs = plan_jobs(scans, output, suffix=".npy", existing="overwrite")
-    return Part.parse(many.part).of(units_of(jobs.to_do, many.format))
+    return units_of(jobs.to_do, many.format)

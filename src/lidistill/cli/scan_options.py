@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from lidistill.config import FrozenPrecision
 from lidistill.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -27,8 +26,9 @@ class ScanOptions:
     """Column to take as intensity; none: there is none. Default: the usual names."""
     device: str = "auto"
     """auto, cpu, cuda or cuda:1."""
-    precision: FrozenPrecision = "fp32"
-    """bf16: matrix products in 16 bits."""
+    precision: Literal["fp32", "bf16", "auto"] = "fp32"
+    """bf16: matrix products in 16 bits; auto: where that is faster and the first scans show that it
+    changes at most 3 in 10,000 points."""
     overwrite: bool = False
     """Replace outputs that are there already; scans are never replaced."""
     skip_existing: bool = False

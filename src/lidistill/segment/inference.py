@@ -10,6 +10,7 @@ from torch import Tensor
 
 from lidistill.backbones.base import Backbone
 from lidistill.backbones.checked import (
+    BothPrecisions,
     CheckedNetwork,
     Difference,
     Judge,
@@ -27,24 +28,18 @@ logger = logging.getLogger(__name__)
 
 FEWEST_SCANS: Final = 10
 """Below so many the look at the first ones costs more than 16 bits save."""
-_DTYPES: Final = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 def inference_network(
-    network: Backbone,
-    precision: InferencePrecision,
-    device: torch.device,
-    scores: Callable[[Tensor], Tensor] | None,
+    network: Backbone, precision: InferencePrecision, device: torch.device
 ) -> Backbone:
-    """A copy that computes in a precision, on a device.
+    """A copy that computes in a precision, on a device; where that is not what was asked, it says.
 
     Args:
         network: As it was trained.
-        precision: Of its products; ``auto`` gives a ``CheckedNetwork`` that has not decided yet,
-            where the machine is fast in 16 bits and the network has a form for them.
+        precision: Of its products; ``auto`` gives ``BothPrecisions``, where the machine is fast in
+            16 bits and the network has a form for them.
         device: Where it computes.
-        scores: Class scores of its features, where classes are what counts; else it is the
-            direction of features.
     """
     low = precision != "fp32"
     if low and not network.has_16_bits:
@@ -54,12 +49,9 @@ def inference_network(
         logger.info("products in fp32: this machine is not faster in bf16")
         low = False
     if low and precision == "auto":
-        exact, half = (network.for_inference(dtype) for dtype in _DTYPES.values())
-        judge: Judge = same_direction if scores is None else SameClass(scores)
-        what = "direction" if scores is None else "class"
-        return CheckedNetwork(exact, half, judge, what=what).to(device)
+        return BothPrecisions(network).to(device)
     warn_if_slow(device, "bf16" if low else "fp32", key="precision")
-    return network.for_inference(_DTYPES["bf16" if low else "fp32"]).to(device)
+    return network.for_inference(torch.bfloat16 if low else torch.float32).to(device)
 
 
 def inference_encoder(
@@ -72,11 +64,15 @@ def inference_encoder(
     Args:
         encoder: Of a probe or a fine-tuning.
         precision: Of its products.
-        scores: See ``inference_network``.
+        scores: Class scores of its features, where classes are what counts; else it is the
+            direction of features.
     """
     if not isinstance(encoder, BackboneEncoder):
         return encoder
-    network = inference_network(encoder.backbone, precision, encoder.device, scores)
+    network = inference_network(encoder.backbone, precision, encoder.device)
+    if isinstance(network, BothPrecisions):
+        judge: Judge = same_direction if scores is None else SameClass(scores)
+        network = network.checked(judge, what="direction" if scores is None else "class")
     return BackboneEncoder(network)
 
 
@@ -92,12 +88,7 @@ def settle(encoder: Encoder, samples: Iterable[Sample], num_scans: int) -> None:
     if not isinstance(encoder, BackboneEncoder) or not isinstance(encoder.backbone, CheckedNetwork):
         return
     network = encoder.backbone
-    if num_scans < FEWEST_SCANS:
-        network.taken = "fp32"
-        logger.info(
-            "products in fp32: to see whether bf16 changes anything pays from %d scans on, and "
-            "there are %d", FEWEST_SCANS, num_scans,
-        )  # fmt: skip
+    if too_few(network, num_scans):
         return
 
     def decided() -> tuple[FrozenPrecision | None, Difference]:
@@ -105,6 +96,23 @@ def settle(encoder: Encoder, samples: Iterable[Sample], num_scans: int) -> None:
         return network.taken, network.seen
 
     network.taken, network.seen = on_first(decided)
+
+
+def too_few(network: CheckedNetwork, num_scans: int) -> bool:
+    """Whether so many scans are not worth a look; then the network decides for 32 bits.
+
+    Args:
+        network: One that has the choice.
+        num_scans: How many there are.
+    """
+    if num_scans >= FEWEST_SCANS:
+        return False
+    network.taken = "fp32"
+    logger.info(
+        "products in fp32: to see whether bf16 changes anything pays from %d scans on, and there "
+        "are %d", FEWEST_SCANS, num_scans,
+    )  # fmt: skip
+    return True
 
 
 def precision_taken(encoder: Encoder) -> dict[str, Any]:
@@ -116,8 +124,7 @@ def precision_taken(encoder: Encoder) -> dict[str, Any]:
         return {}
     network = encoder.backbone
     if not isinstance(network, CheckedNetwork):
-        low = getattr(network, "dtype", torch.float32) == torch.bfloat16
-        return {"precision": "bf16" if low else "fp32"}
+        return {"precision": precision_of(network)}
     exceptions = sum_counts(np.array([network.num_exceptions], np.int64))
     return {
         "precision": network.taken,
@@ -125,3 +132,8 @@ def precision_taken(encoder: Encoder) -> dict[str, Any]:
         "points_seen_at_first": network.seen.points,
         "scans_in_fp32_after_a_check": int(exceptions[0]),
     }
+
+
+def precision_of(network: Backbone) -> FrozenPrecision:
+    """Arithmetic of the products of a network that has no choice."""
+    return "bf16" if getattr(network, "dtype", torch.float32) == torch.bfloat16 else "fp32"
