@@ -165,3 +165,21 @@ def test_real_scans_meet_their_images():
         road = frame.points[:, 2] < -1.5
         assert pair_view(frame.points[road], view, view.size_hw).uv[:, 1].min() > view.K[1, 2] - 10
         assert frame.intensity.max() <= 1
+
+
+def test_images_that_were_packed_as_jpeg_are_found(tmp_path):
+    drive = write_drive(tmp_path, image=np.full((*SIZE_HW, 3), (200, 30, 60), np.uint8))
+    for path in (drive / "image_02" / "data").iterdir():
+        Image.open(path).save(path.with_suffix(".jpg"), quality=100, subsampling=0)
+        path.unlink()
+    (view,) = build(tmp_path, images="required")[0].views
+    assert view.image_path.name == "0000000000.jpg"
+    np.testing.assert_allclose(read_image(view.image_path)[0, 0], (200, 30, 60), atol=4)
+
+
+def test_recordings_that_are_not_synchronised_are_told(tmp_path):
+    drive = write_drive(tmp_path)
+    for path in (drive / "velodyne_points" / "data").iterdir():
+        path.rename(path.with_suffix(".txt"))
+    with pytest.raises(DatasetNotFoundError, match=r"holds no scan.*_extract\) have text.*…_sync"):
+        build(tmp_path)

@@ -165,6 +165,26 @@ def test_huge_numbers_and_names_are_shown_shortly(fake, table, column, value, sa
     assert len(str(caught.value).removeprefix(str(fake.root))) < 300
 
 
+def test_samples_of_one_time_keep_the_order_of_the_table_and_that_is_said(tmp_path, caplog):
+    fake = FakeNuScenes(tmp_path / "root").add_scene("scene-0061", num_frames=12)
+    fake.write_tables()
+    expected = read(fake).frame_ids
+    edit(fake, "sample", lambda rows: [row.update(timestamp=0) for row in rows])
+    with caplog.at_level(logging.WARNING, logger="lidistill"):
+        assert read(fake).frame_ids == expected
+    assert "11 of 12 samples have the timestamp of another one of their scene" in caplog.text
+
+
+def test_names_as_windows_writes_them_are_told(fake):
+    edit(
+        fake,
+        "sample_data",
+        lambda rows: rows[0].update(filename=rows[0]["filename"].replace("/", "\\")),
+    )
+    with pytest.raises(FileFormatError, match=r"as Windows writes; expected /\); mend it"):
+        read(fake)
+
+
 def test_a_byte_order_mark_is_skipped(tmp_path):
     path = tmp_path / "scene.json"
     path.write_text('[{"a": 1}]', encoding="utf-8-sig")

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from fakes.semantic_kitti import P2, SIZE_HW, TR, calibration_text, default_scan, write_sequence
 from faults.limits import bounded
+from PIL import Image
 from pydantic import ValidationError
 
 from lidistill.datasets.kitti.semantic import SemanticKittiConfig
@@ -281,3 +282,12 @@ def test_hostile_text_files_end_in_one_short_line(root, name, text):
     message = str(caught.value).replace(str(root), "")
     assert message.isprintable()
     assert len(message) < 400
+
+
+def test_images_that_were_packed_as_jpeg_are_found(root):
+    for path in (root / "sequences").glob("*/image_2/*.png"):
+        Image.open(path).save(path.with_suffix(".jpg"), quality=100)
+        path.unlink()
+    (view,) = read(root, images="required")[0].views
+    assert view.image_path.suffix == ".jpg"
+    assert read_image(view.image_path).shape == (*view.size_hw, 3)

@@ -57,6 +57,9 @@ def relative_path(name: object, what: str) -> str:
             f"{_MAX_PATH} characters that do not begin with a slash"
         )
         raise ValueError(msg)
+    if "\\" in name and "/" not in name:
+        msg = f"the {what} {shown(name)} has \\ between its parts, as Windows writes; expected /"
+        raise ValueError(msg)
     parts = [path_part(part, what) for part in name.split("/") if part not in {"", "."}]
     return "/".join(parts) or path_part("", what)
 

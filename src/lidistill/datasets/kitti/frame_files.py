@@ -17,6 +17,8 @@ FrameName: TypeAlias = tuple[str, str]
 """Sequence and number of a frame, both as its files have them."""
 CAMERA: Final = "image_2"
 """The camera that is used: the left one of both with colour."""
+SMALLER: Final = ".jpg"
+"""Ending of images that somebody has packed anew."""
 
 
 def scan_file(frame: FrameName) -> str:
@@ -30,9 +32,20 @@ def label_file(frame: FrameName) -> str:
 
 
 def image_file(frame: FrameName) -> str:
-    """Path of the image of a scan below the root."""
+    """Path of the image of a scan below the root, as it is distributed; see ``stored_image``."""
     sequence, number = frame
     return f"sequences/{sequence}/{CAMERA}/{number}.png"
+
+
+def stored_image(image: Path) -> Path:
+    """A PNG of KITTI's, or the JPEG of its name that has taken its place to save room."""
+    smaller = image.with_suffix(SMALLER)
+    return smaller if not image.exists() and smaller.exists() else image
+
+
+def image_is_there(listing: FileListing, image: str) -> bool:
+    """Whether an image is there in either form; see ``stored_image``."""
+    return listing.has(image) or listing.has(image.removesuffix(".png") + SMALLER)
 
 
 def tables_of(root: Path, sequences: Sequence[str]) -> tuple[str, ...]:
@@ -75,7 +88,7 @@ def on_disk(root: Path, frames: Sequence[FrameName]) -> OnDisk:
     return OnDisk(
         scan=np.array([listing.has(scan_file(frame)) for frame in frames], dtype=bool),
         labels=np.array([listing.has(label_file(frame)) for frame in frames], dtype=bool),
-        images=np.array([[listing.has(image_file(frame))] for frame in frames], dtype=bool).reshape(
-            -1, 1
-        ),
+        images=np.array(
+            [[image_is_there(listing, image_file(frame))] for frame in frames], dtype=bool
+        ).reshape(-1, 1),
     )

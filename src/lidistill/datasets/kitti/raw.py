@@ -12,6 +12,7 @@ from lidistill.config import MayChange
 from lidistill.datasets.base import DatasetConfig, Parts, distinct
 from lidistill.datasets.completeness import FileListing, OnDisk, missing_files, usable_frames
 from lidistill.datasets.kitti.calibration import read_raw_calibration
+from lidistill.datasets.kitti.frame_files import image_is_there, stored_image
 from lidistill.datasets.raw_scans import RawScans, encode_plain
 from lidistill.errors import DatasetNotFoundError
 from lidistill.geometry import check_pinhole
@@ -104,6 +105,13 @@ class KittiRaw:
         self.label_map = LabelMap(name="kitti_raw", class_names=(), raw_to_train={}, raw_names={})
         self.drives = self._find_drives()
         scans = [(drive, name) for drive in self.drives for name in _scan_names(drive)]
+        if not scans:
+            msg = (
+                f"{self.drives[0] / _SCANS} holds no scan, expected 0000000000.bin and so on; the "
+                "recordings that are not synchronised (…_extract) have text: take those named "
+                "…_sync."
+            )
+            raise DatasetNotFoundError(msg)
         self._all_frames = tuple(scans[:: config.every])
         self.on_disk = self._on_disk()
         kept = usable_frames(config, self.on_disk, self._frame_id, source=config.root)
@@ -185,7 +193,7 @@ class KittiRaw:
         )
 
     def _view(self, drive: Path, name: str, camera: Camera) -> CameraView:
-        path = drive / camera / "data" / f"{name}.png"
+        path = stored_image(drive / camera / "data" / f"{name}.png")
         calibration = self._calibration[drive.parent, camera]
         size_hw = size_of_view(path, self._seen[drive.parent, camera])
         with blamed_on(drive.parent / "calib_cam_to_cam.txt"):
@@ -223,7 +231,8 @@ class KittiRaw:
         listing = FileListing(self.config.root)
 
         def has(drive: Path, camera: str, name: str) -> bool:
-            return listing.has(f"{drive.parent.name}/{drive.name}/{camera}/data/{name}.png")
+            image = f"{drive.parent.name}/{drive.name}/{camera}/data/{name}.png"
+            return image_is_there(listing, image)
 
         images = [
             [has(d, camera, n) for camera in self.config.cameras] for d, n in self._all_frames
@@ -242,7 +251,7 @@ class KittiRaw:
                 if has_image:
                     path = drive / camera / "data" / f"{name}.png"
                     images.setdefault((drive.parent, camera), []).append(path)
-        return {key: a_few(paths) for key, paths in images.items()}
+        return {key: tuple(map(stored_image, a_few(paths))) for key, paths in images.items()}
 
 
 def kitti_drives(root: Path) -> tuple[Path, ...]:

@@ -20,6 +20,7 @@ from lidistill.datasets.kitti.frame_files import (
     label_file,
     on_disk,
     scan_file,
+    stored_image,
     tables_of,
 )
 from lidistill.datasets.kitti.sequences import (
@@ -223,7 +224,7 @@ class SemanticKitti:
         if self.config.images == "none" or not self._has_image[index]:
             return ()
         sequence, _ = frame = self._frames[index]
-        path = self.root / image_file(frame)
+        path = stored_image(self.root / image_file(frame))
         calibration, size_hw = self._calibration[sequence], size_of_view(path, self._seen[sequence])
         with blamed_on(calibration_file(self.root, sequence)):
             check_pinhole(calibration.K, size_hw)
@@ -244,7 +245,7 @@ class SemanticKitti:
         for frame, has_image in zip(self._frames, self._has_image, strict=True):
             if has_image:
                 images.setdefault(frame[0], []).append(self.root / image_file(frame))
-        return {owner: a_few(paths) for owner, paths in images.items()}
+        return {owner: tuple(map(stored_image, a_few(paths))) for owner, paths in images.items()}
 
     def _pose_file(self, sequence: str) -> Path:
         return self.root / "sequences" / sequence / "poses.txt"

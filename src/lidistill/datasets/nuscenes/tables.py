@@ -68,8 +68,8 @@ def _index(folder: Path) -> KeyFrames:
         raise FileFormatError(msg) from error
     except (TypeError, ValueError, ArithmeticError) as error:
         msg = (
-            f"{builder.reading}: the table cannot be used ({first_line(error)[:200]}); unpack its "
-            "archive again."
+            f"{builder.reading}: the table cannot be used ({first_line(error)[:300]}); mend "
+            "it, or unpack its archive again."
         )
         raise FileFormatError(msg) from error
 
@@ -86,10 +86,18 @@ class _Builder:
         scenes = {
             row["token"]: path_part(row["name"], "name of a scene") for row in self._rows("scene")
         }
-        samples = sorted(
+        samples = [
             (scenes[row["scene_token"]], time_of(row), path_part(row["token"], "sample token"))
             for row in self._rows("sample")
-        )
+        ]
+        samples.sort(key=lambda sample: sample[:2])  # of one time: as they follow in the table
+        repeated = len(samples) - len({sample[:2] for sample in samples})
+        if repeated:
+            logger.warning(
+                "%s: %d of %d samples have the timestamp of another one of their scene (whole "
+                "microseconds are wanted); they are taken in the order of the table.",
+                self.reading, repeated, len(samples),
+            )  # fmt: skip
         self._scene = np.array([scene for scene, _, _ in samples], dtype=np.str_)
         self._row = {token: row for row, (_, _, token) in enumerate(samples)}
         channels = {row["token"]: row["channel"] for row in self._rows("sensor")}
