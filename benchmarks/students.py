@@ -3,7 +3,8 @@
     python benchmarks/students.py --scan 000000.bin --points 20000 --output students.json
 
 ``--scan`` is a KITTI scan; its voxels nearest to one of them are taken. A network is a ``kind`` and
-changes to it: ``--students waffleiron,width=128,depth=12 minkunet,depth=18,width=16``.
+changes to it: ``--students waffleiron,width=128,depth=12 minkunet,depth=18,width=16``; or that of
+a distillation's recipe: ``pretrain/litept``.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from measure import medians, timed, write_record
 
 from lidistill.backbones import BACKBONES, Backbone, BackboneSettings
 from lidistill.loading.collate import collate
+from lidistill.recipes import load_recipe
 from lidistill.records import Batch, Frame
 from lidistill.samples.distillation import SamplingConfig
 from lidistill.samples.labelled import scan_sample
@@ -32,6 +34,8 @@ STUDENTS = (
 
 def settings_of(text: str) -> BackboneSettings:
     """The configuration that an argument names."""
+    if "/" in text:
+        return load_recipe(text).backbone
     kind, *changes = text.split(",")
     values = dict(change.split("=", 1) for change in changes)
     return BACKBONES[kind].model_validate({key: yaml.safe_load(v) for key, v in values.items()})
