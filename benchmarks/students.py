@@ -35,7 +35,10 @@ STUDENTS = (
 def settings_of(text: str) -> BackboneSettings:
     """The configuration that an argument names."""
     if "/" in text:
-        return load_recipe(text).backbone
+        backbone: BackboneSettings | None = load_recipe(text).backbone
+        if backbone is None:
+            raise SystemExit(f"the recipe {text} names no network; give one of pretrain/")
+        return backbone
     kind, *changes = text.split(",")
     values = dict(change.split("=", 1) for change in changes)
     return BACKBONES[kind].model_validate({key: yaml.safe_load(v) for key, v in values.items()})
