@@ -133,6 +133,13 @@ def test_the_calibration_says_the_order_of_the_quaternions(tmp_path):
     np.testing.assert_allclose(read(tmp_path)[0].T_world_lidar, turned, atol=1e-12)
 
 
+def test_a_jump_between_scan_and_image_is_named(tmp_path):
+    still = [f"{10 + 0.1 * i:.1f} {500 * (i > 0)} 0 0 0 0 0 1" for i in range(4)]
+    write_moving(tmp_path, still)
+    with pytest.raises(FileFormatError, match=r"000000\.png: a transform shifts .*poses\.txt"):
+        read(tmp_path, cameras=["front"])[0]
+
+
 def test_motion_goes_on_behind_the_last_pose(tmp_path):
     write_moving(tmp_path, KITTI)
     view = read(tmp_path, cameras=["front"])[1].views[0]  # 0.05 s later: 1 m on, 5 degrees more
@@ -154,6 +161,8 @@ def test_motion_goes_on_behind_the_last_pose(tmp_path):
         ([TUM[1], TUM[0]], r"line 3 has an earlier time than line 2 \('10.0'\)"),
         ([TUM[0], TUM[1].replace("10.1", "ten")], "line 3: 'ten' is no time"),
         ([TUM[0], TUM[1].replace("10.1", "-3")], "no time in seconds"),
+        ([TUM[0], TUM[1].replace(" 2 ", " 2000 ")], r"at 20000 m/s \(the median\).*in metres, and"),
+        ([" ".join(map(str, ahead(m).ravel())) for m in (0, 2000)], "at 20000 m/s .* in metres"),
         ([TUM[0].replace("10.0", "7.0"), TUM[1].replace("10.1", "7.1")], "2 scans lie outside"),
     ],
 )

@@ -21,6 +21,7 @@ from lidistill.reading.names import natural_key, shown
 logger = logging.getLogger(__name__)
 
 Poses = dict[str, NDArray[np.float64]]
+_FASTEST: Final = 100.0  # metres a second
 _SMOOTHER: Final = 0.5  # share of the way at which another order of the scans is the right one
 
 
@@ -57,6 +58,7 @@ def scan_poses(
         raise FileFormatError(msg)
     with blamed_on(path, MEND):
         trajectory = Trajectory(time_ns=pose_times, T_world_lidar=poses)
+        _check_speed(trajectory)
     margin = round(tolerance * SECOND)
     outside = [scan for scan in scans if not trajectory.covers(times[scan], margin_ns=margin)]
     if outside:
@@ -86,7 +88,26 @@ def _by_position(
     if not times or len(scans) < 2:
         return by_scan, None
     scan_times = np.array([times[scan] for scan in scans])
-    return by_scan, Trajectory(time_ns=scan_times, T_world_lidar=poses)
+    trajectory = Trajectory(time_ns=scan_times, T_world_lidar=poses)
+    with blamed_on(path, MEND):
+        _check_speed(trajectory)
+    return by_scan, trajectory
+
+
+def _check_speed(trajectory: Trajectory) -> None:
+    """Refuse poses in another unit than metres, or times in another than seconds.
+
+    Raises:
+        ValueError: If the lidar moves faster than anything on a road.
+    """
+    ways = np.linalg.norm(np.diff(trajectory.T_world_lidar[:, :3, 3], axis=0), axis=1)
+    speed = float(np.median(ways / (np.diff(trajectory.time_ns) / SECOND)))
+    if speed > _FASTEST:
+        msg = (
+            f"it moves the lidar at {speed:.0f} m/s (the median), as nothing on a road does; are "
+            "its positions in metres, and the times in seconds?"
+        )
+        raise ValueError(msg)
 
 
 def _check_order(path: Path, scans: Sequence[str], times: Mapping[str, int]) -> None:
