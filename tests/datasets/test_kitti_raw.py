@@ -183,3 +183,11 @@ def test_recordings_that_are_not_synchronised_are_told(tmp_path):
         path.rename(path.with_suffix(".txt"))
     with pytest.raises(DatasetNotFoundError, match=r"holds no scan.*_extract\) have text.*…_sync"):
         build(tmp_path)
+
+
+def test_a_calibration_in_millimetres_is_named(tmp_path):
+    drive = write_drive(tmp_path)
+    shift = [1000 * metres for metres in T]
+    (drive.parent / "calib_velo_to_cam.txt").write_text(lidar_text(shift=shift))
+    with pytest.raises(FileFormatError, match=r"calib_cam_to_cam\.txt: a transform shifts by 30"):
+        build(tmp_path)[0]

@@ -198,15 +198,15 @@ class KittiRaw:
         size_hw = size_of_view(path, self._seen[drive.parent, camera])
         with blamed_on(drive.parent / "calib_cam_to_cam.txt"):
             check_pinhole(calibration.K, size_hw)
-        return CameraView(
-            name=camera,
-            image_path=path,
-            size_hw=size_hw,
-            K=calibration.K,
-            T_cam_lidar=calibration.T_cam_lidar,
-            near_x=_NEAR_X,
-            border_px=_BORDER_PX,
-        )
+            return CameraView(
+                name=camera,
+                image_path=path,
+                size_hw=size_hw,
+                K=calibration.K,
+                T_cam_lidar=calibration.T_cam_lidar,
+                near_x=_NEAR_X,
+                border_px=_BORDER_PX,
+            )
 
     def _frame_id(self, index: int) -> str:
         drive, name = self._all_frames[index]
