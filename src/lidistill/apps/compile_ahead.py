@@ -4,7 +4,6 @@ Numba compiles a loop where it is first called, and keeps it on disk. A step on 
 calls those that every step of a run will call.
 """
 
-import logging
 from pathlib import Path
 
 import numpy as np
@@ -24,10 +23,9 @@ def compile_ahead(recipe: PretrainRecipe) -> None:
     """Compile what a distillation, a probe of what it has learned and its page compute with.
 
     Nothing is left but what numba keeps on disk. To be called in a process of its own, since the
-    number of PyTorch's threads is changed, and what is logged.
+    number of PyTorch's threads is changed.
     """
     torch.set_num_threads(1)
-    logging.getLogger("lidistill").setLevel(logging.WARNING)
     rng = np.random.default_rng(0)
     frame = _invented_frame(recipe.data.sets[0].sensor, rng)
     preparer, backbone = recipe.backbone.inputs(), recipe.backbone.build()

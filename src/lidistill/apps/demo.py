@@ -1,17 +1,23 @@
 """The first run of a newcomer: simulate drives, distil, probe, and show what came out."""
 
-import json
+import contextlib
 import logging
+import os
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import torch
+
 from lidistill.apps.compile_ahead import compile_ahead
+from lidistill.apps.demo_recipes import ROWS, row_recipe, street_of, student_recipe
 from lidistill.apps.pretrain import run_pretrain
 from lidistill.distill.recipe import PretrainRecipe
 from lidistill.distributed.helpers import helper_processes
+from lidistill.distributed.launcher import launched_world_size
 from lidistill.figures.charts import iou_bars
-from lidistill.recipes import load_recipe
 from lidistill.segment.recipe import FinetuneRecipe, ProbeRecipe
 from lidistill.segment.report import ScoredRun, train_and_score
 from lidistill.sim import SimulationConfig, simulate
@@ -20,16 +26,11 @@ from lidistill.training.progress import ProgressBar
 
 logger = logging.getLogger(__name__)
 
-_ROWS: Final = {
-    "random": ("probe/debug", "random"),
-    "teacher": ("probe/debug", "teacher"),
-    "from scratch": ("finetune/debug", "random"),
-    "distilled": ("probe/debug", "backbone"),
-}
-"""What is compared: the recipe, and the features it stands on."""
-_STAGES: Final = 2 + len(_ROWS)
-_CACHE: Final = "teacher-features"
-"""Folder of what the teacher says about the images, for all runs."""
+_APART: Final = ("random", "from scratch", "teacher")
+"""Rows that need nothing of the distillation, in the order in which a second process makes them:
+the teacher's last, when the distillation has cached most of what it says."""
+_STAGES: Final = 2 + len(ROWS)
+_DISTILLING: Final = "distilling images into lidar, on the training drives"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +38,7 @@ class DemoResult:
     """What the demo has to show."""
 
     results: tuple[ScoredRun, ...]
-    """Scores of ``_ROWS``, in this order."""
+    """Scores of ``ROWS``, in this order."""
     figures: tuple[Path, ...]
     """All that were drawn."""
     showpieces: dict[str, Path]
@@ -55,31 +56,31 @@ def run_demo(
 
     Args:
         output: Folder for the drives, the runs and the figures; a second call continues.
-        workers: Processes that simulate. With more than one, a script must guard its entry by
-            ``__name__``; another one compiles the student's loops meanwhile.
+        workers: Processes that simulate. With more than one, on a machine with several cores, two
+            learn at the same time: one distils, the other makes the rows that need no distillation.
+            A script must then guard its entry by ``__name__``.
         simulation: What to simulate; the demo's own three drives where None.
         overrides: Changes to the recipes, by their names (``pretrain/debug``, ``probe/debug``,
             ``finetune/debug``).
     """
     changes = overrides or {}
     config = simulation or SimulationConfig(frames=8, column_step=2)
-    student = _student(output, changes.get("pretrain/debug", ()))
-    _say(1, "simulating drives")
-    if workers == 1 or has_checkpoint(student.output):
-        _simulate(_street(output), config, workers)
-    else:
-        with helper_processes(1) as helper:
-            compiling = helper.submit(compile_ahead, student)
-            _simulate(_street(output), config, workers)
-            compiling.result()
-    _say(2, "distilling images into lidar, on the training drives")
-    drawn = list(run_pretrain(student).figures)
-    scored = []
-    for number, (row, (name, _)) in enumerate(_ROWS.items(), start=3):
-        _say(number, f"learning from labels and scoring: {row}")
-        scored.append(train_and_score(_row_recipe(output, row, changes.get(name, ()))))
+    student = student_recipe(output, changes.get("pretrain/debug", ()))
+    rows = {
+        row: row_recipe(student, output, row, changes.get(name, ()))
+        for row, (name, _) in ROWS.items()
+    }
+    with _second_process(workers) as second:
+        _say(1, "simulating drives")
+        compiling = None
+        if second is not None and not has_checkpoint(student.output):
+            compiling = second.submit(compile_ahead, student)
+        _simulate(street_of(output), config, workers)
+        if compiling is not None:
+            compiling.result()  # else both processes would compile what is missing
+        drawn, scored = _learn(student, rows, second)
     bars = output / "comparison.png"
-    evaluations = {result.name: result.evaluation for result in scored}
+    evaluations = {result.name: result.evaluation for result in scored.values()}
     names = evaluations["random"].class_names
     iou_bars({name: e.scores.iou for name, e in evaluations.items()}, names, bars)
     showpieces = {
@@ -87,8 +88,8 @@ def run_demo(
         "image, teacher and student": _first(drawn, "-front.png"),
         "what is alike to one point": _first(drawn, "-correlation.png"),
     }
-    figures = (bars, *drawn, *(figure for result in scored for figure in result.figures))
-    return DemoResult(results=tuple(scored), figures=figures, showpieces=showpieces)
+    figures = (bars, *drawn, *(figure for result in scored.values() for figure in result.figures))
+    return DemoResult(results=tuple(scored.values()), figures=figures, showpieces=showpieces)
 
 
 def _simulate(street: Path, config: SimulationConfig, workers: int) -> None:
@@ -97,51 +98,55 @@ def _simulate(street: Path, config: SimulationConfig, workers: int) -> None:
         simulate(street, config, workers=workers, progress=lambda n, _: bar.to(n))
 
 
-def _student(output: Path, changes: tuple[str, ...]) -> PretrainRecipe:
-    """The distillation, on the drives that were simulated."""
-    return load_recipe(
-        "pretrain/debug",
-        (
-            _path("output", output / "pretrain"),
-            _path("data.sets.0.root", _street(output)),
-            _path("data.sets.1.root", _street(output)),
-            _path("teacher_cache", output / _CACHE),
-            *changes,
-        ),
-        kind=PretrainRecipe,
-    )
+@contextlib.contextmanager
+def _second_process(workers: int) -> Iterator[ProcessPoolExecutor | None]:
+    """A process beside this one, each with half of PyTorch's threads; none where it cannot help."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    if workers == 1 or cores == 1 or launched_world_size() > 1:
+        yield None
+        return
+    threads = torch.get_num_threads()
+    torch.set_num_threads(max(1, threads // 2))
+    try:
+        with helper_processes(1) as helper:
+            yield helper
+    finally:
+        torch.set_num_threads(threads)
 
 
-def _row_recipe(output: Path, row: str, changes: tuple[str, ...]) -> ProbeRecipe | FinetuneRecipe:
-    """What makes a row of the table."""
-    name, features = _ROWS[row]
-    overrides = (
-        f"name={row}",
-        f"features={features}",
-        _path("checkpoint", output / "pretrain"),
-        _path("output", output / row.replace(" ", "-")),
-        _path("data.sets.0.root", _street(output)),
-        _path("evaluation.sets.0.root", _street(output)),
-        *((_path("teacher_cache", output / _CACHE),) if features == "teacher" else ()),
-        *changes,
-    )
-    if name.startswith("probe/"):
-        return load_recipe(name, overrides, kind=ProbeRecipe)
-    return load_recipe(name, overrides, kind=FinetuneRecipe)
+def _learn(
+    student: PretrainRecipe,
+    rows: dict[str, ProbeRecipe | FinetuneRecipe],
+    second: ProcessPoolExecutor | None,
+) -> tuple[list[Path], dict[str, ScoredRun]]:
+    """Distil, and learn from labels: figures of the features, and the scored rows, in order."""
+    what = "learning from labels and scoring:"
+    if second is None:
+        _say(2, _DISTILLING)
+        drawn, scored = list(run_pretrain(student).figures), {}
+        for number, (row, recipe) in enumerate(rows.items(), start=3):
+            _say(number, f"{what} {row}")
+            scored[row] = train_and_score(recipe)
+        return drawn, scored
+    apart = second.submit(_score_all, [rows[row] for row in _APART], torch.get_num_threads())
+    _say(2, _DISTILLING)
+    _say(f"3 to {_STAGES - 1}", f"meanwhile, in a second process: {what} {', '.join(_APART)}")
+    drawn = list(run_pretrain(student).figures)
+    _say(_STAGES, f"{what} distilled")
+    scored = {"distilled": train_and_score(rows["distilled"])}
+    scored |= dict(zip(_APART, apart.result(), strict=True))
+    return drawn, {row: scored[row] for row in rows}
 
 
-def _street(output: Path) -> Path:
-    return output / "street"
+def _score_all(recipes: list[ProbeRecipe | FinetuneRecipe], threads: int) -> list[ScoredRun]:
+    """One after the other, in a process of its own."""
+    torch.set_num_threads(threads)
+    return [train_and_score(recipe) for recipe in recipes]
 
 
-def _say(stage: int, what: str) -> None:
-    logger.info("%d of %d: %s", stage, _STAGES, what)
+def _say(stage: int | str, what: str) -> None:
+    logger.info("%s of %d: %s", stage, _STAGES, what)
 
 
 def _first(figures: list[Path], ending: str) -> Path:
     return next(figure for figure in figures if figure.name.endswith(ending))
-
-
-def _path(key: str, path: Path) -> str:
-    """An override whose value is a path, whatever characters it has."""
-    return f"{key}={json.dumps(str(path))}"

@@ -25,7 +25,8 @@ def demo(
 
     Args:
         output: Folder for drives, runs, figures and the page; a second call continues.
-        workers: Processes that simulate.
+        workers: Processes that simulate, and of which two then learn at the same time; 1: one
+            thing after the other.
         open: Open the page in this machine's browser.
         json: Print one JSON object instead of text.
     """
