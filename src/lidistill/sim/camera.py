@@ -175,7 +175,11 @@ def _expose(
     for row in range(height):
         above, below = light[max(row - 1, 0)], light[min(row + 1, height - 1)]
         here, specks, encoded = light[row], grain[begin[row] : begin[row] + width], image[row]
-        padded[:3], padded[3 : width + 3], padded[width + 3 :] = here[:3], here, here[-3:]
+        # One by one: for rows, numba would compile the text of an error about their lengths.
+        for i in range(3):
+            padded[i], padded[width + 3 + i] = here[i], here[width - 3 + i]
+        for i in range(width):
+            padded[3 + i] = here[i]
         # Two short loops without branches: so the first becomes vector instructions.
         for i in range(width):
             sides = padded[i] + padded[i + 6] + above[i] + below[i]

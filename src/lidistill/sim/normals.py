@@ -21,7 +21,10 @@ Int64: TypeAlias = NDArray[np.int64]
 def corner_normals(vertices: Float32, faces: Int32, crease: float) -> Float32:
     """(F, 3, 3) unit normals that run smoothly over edges flatter than ``crease`` (a cosine)."""
     flat = _area_normals(vertices, faces)
-    size = np.sqrt((flat * flat).sum(axis=1)) + 1e-20
+    size = np.empty(len(faces), dtype=np.float64)
+    for i in range(len(faces)):  # a sum along an axis takes a second or two to compile
+        square = flat[i, 0] * flat[i, 0] + flat[i, 1] * flat[i, 1] + flat[i, 2] * flat[i, 2]
+        size[i] = np.sqrt(square) + 1e-20
     start, around = _faces_around(len(vertices), faces)
     normals = np.empty((len(faces), 3, 3), dtype=np.float32)
     for i in range(len(faces)):

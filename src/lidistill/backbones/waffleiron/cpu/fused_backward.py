@@ -62,7 +62,7 @@ def channel_backward(
     tables, target = (rows(saved.tokens), rows(saved.cells), rows(plane.reads)), rows(out)
     passing, unwanted = rows(grad), rows(grad.new_empty(0, 0))
     ones = grad.new_ones(num_points)
-    sums = CellSums(grad, plane.reads, ones, num_cells=plane.num_cells, eps=-1)
+    sums = CellSums(grad, plane.reads, ones, num_cells=plane.num_cells, eps=-1.0)
 
     def work(worker: int, start: int, stop: int) -> None:
         most = chunk_size(channels)

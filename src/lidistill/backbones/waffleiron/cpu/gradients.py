@@ -81,7 +81,7 @@ def inflate_normed_backward(
             wide[c] = widen(grad[c])
             target[c] = passing[c]
         if eps >= 0:
-            add_norm_gradient(buffer, wide, row_moments(buffer, eps), 1.0, target)
+            add_norm_gradient(buffer, wide, row_moments(buffer, eps), np.float32(1), target)
         else:
             for c in range(channels):
                 target[c] += wide[c]

@@ -63,16 +63,21 @@ def _arrange(rows: Float) -> None:
     height, ends = 1, np.empty(8)
     while height:
         height -= 1
-        start, stop = stack[height]
+        # Number by number: for rows, numba would compile the text of an error about their lengths.
+        start, stop = stack[height, 0], stack[height, 1]
         if stop - start <= _BUCKET:
             continue
         _measure(rows, start, stop, ends)
-        axis = int(np.argmax(ends[4:7] - ends[:3]))
+        axis = 0
+        for other in range(1, 3):
+            if ends[4 + other] - ends[other] > ends[4 + axis] - ends[axis]:
+                axis = other
         # Whole groups to either side, or whole buckets.
         unit = _GROUP if stop - start > _GROUP else _BUCKET
         middle = start + ((stop - start + unit - 1) // unit + 1) // 2 * unit
         _split(rows, axis, start, stop, middle)
-        stack[height], stack[height + 1] = (start, middle), (middle, stop)
+        stack[height, 0], stack[height, 1] = start, middle
+        stack[height + 1, 0], stack[height + 1, 1] = middle, stop
         height += 2
 
 
