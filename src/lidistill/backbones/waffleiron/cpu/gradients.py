@@ -19,7 +19,11 @@ from lidistill.compiled import compiled
 
 @compiled
 def add_norm_gradient(
-    row: Floats, grad: Floats, moments: tuple[np.float32, np.float32], factor: float, out: Floats
+    row: Floats,
+    grad: Floats,
+    moments: tuple[np.float32, np.float32],
+    factor: np.float32,
+    out: Floats,
 ) -> None:
     """Add to ``out`` the gradient of one row's LayerNorm (without its affine part).
 
