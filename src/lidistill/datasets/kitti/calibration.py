@@ -8,11 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lidistill.errors import FileFormatError, first_line
-from lidistill.geometry import MAX_WORLD, check_rigid, invert_rigid, rigid
-from lidistill.reading.files import read_file
+from lidistill.geometry import MAX_WORLD, check_pinhole, check_rigid, invert_rigid, rigid
+from lidistill.reading.files import blamed_on, read_file
 from lidistill.reading.names import listed, shown
 from lidistill.reading.text import decode_text
+from lidistill.records import CameraView
 
+_NEAR_X: Final = 1.0  # metres
+_BORDER_PX: Final = 1.0
 _MAX_BYTES: Final = 1 << 22  # the longest sequence has 0.8 MB of poses
 
 
@@ -153,3 +156,31 @@ def _rigid(text: str, source: str) -> NDArray[np.float64]:
         msg = f"{source}: {error}; expected a rotation and a shift. Unpack the file again."
         raise FileFormatError(msg) from error
     return T
+
+
+def camera_view(
+    name: str, image: Path, size_hw: tuple[int, int], calibration: Calibration, source: Path
+) -> CameraView:
+    """A rectified camera of a frame.
+
+    Args:
+        name: Of the camera.
+        image: Its file.
+        size_hw: Height and width of the image, pixels.
+        calibration: Of the camera.
+        source: File of the calibration, for errors.
+
+    Raises:
+        FileFormatError: If the camera cannot have made such an image.
+    """
+    with blamed_on(source):
+        check_pinhole(calibration.K, size_hw)
+        return CameraView(
+            name=name,
+            image_path=image,
+            size_hw=size_hw,
+            K=calibration.K,
+            T_cam_lidar=calibration.T_cam_lidar,
+            near_x=_NEAR_X,
+            border_px=_BORDER_PX,
+        )

@@ -11,14 +11,12 @@ from pydantic import Field
 from lidistill.config import MayChange
 from lidistill.datasets.base import DatasetConfig, Parts, distinct
 from lidistill.datasets.completeness import FileListing, OnDisk, missing_files, usable_frames
-from lidistill.datasets.kitti.calibration import read_raw_calibration
+from lidistill.datasets.kitti.calibration import camera_view, read_raw_calibration
 from lidistill.datasets.kitti.frame_files import image_is_there, stored_image
 from lidistill.datasets.raw_scans import RawScans, encode_plain
 from lidistill.errors import DatasetNotFoundError
-from lidistill.geometry import check_pinhole
 from lidistill.images.files import a_few, size_of_view
 from lidistill.labels import LabelMap
-from lidistill.reading.files import blamed_on
 from lidistill.reading.names import in_order
 from lidistill.records import CameraView, Frame
 from lidistill.scan_formats.binary import check_intensity, read_scan
@@ -28,8 +26,6 @@ Camera: TypeAlias = Literal["image_02", "image_03"]
 _CAMERAS: Final = ("image_02", "image_03")
 _NUM_COLUMNS: Final = 4  # x, y, z, reflectance
 _DAY: Final = re.compile(r"[0-9]{4}_[0-9]{2}_[0-9]{2}")
-_NEAR_X: Final = 1.0  # metres, as in SemanticKITTI
-_BORDER_PX: Final = 1.0
 _SCANS: Final = Path("velodyne_points", "data")
 
 
@@ -196,17 +192,8 @@ class KittiRaw:
         path = stored_image(drive / camera / "data" / f"{name}.png")
         calibration = self._calibration[drive.parent, camera]
         size_hw = size_of_view(path, self._seen[drive.parent, camera])
-        with blamed_on(drive.parent / "calib_cam_to_cam.txt"):
-            check_pinhole(calibration.K, size_hw)
-            return CameraView(
-                name=camera,
-                image_path=path,
-                size_hw=size_hw,
-                K=calibration.K,
-                T_cam_lidar=calibration.T_cam_lidar,
-                near_x=_NEAR_X,
-                border_px=_BORDER_PX,
-            )
+        source = drive.parent / "calib_cam_to_cam.txt"
+        return camera_view(camera, path, size_hw, calibration, source)
 
     def _frame_id(self, index: int) -> str:
         drive, name = self._all_frames[index]

@@ -12,7 +12,7 @@ from pydantic import Field
 from lidistill.config import MayChange
 from lidistill.datasets.base import DatasetConfig, LabelsAndSegments, Parts, distinct
 from lidistill.datasets.completeness import missing_files, usable_frames
-from lidistill.datasets.kitti.calibration import read_calibration, read_poses
+from lidistill.datasets.kitti.calibration import camera_view, read_calibration, read_poses
 from lidistill.datasets.kitti.frame_files import (
     CAMERA,
     frames_of,
@@ -34,16 +34,12 @@ from lidistill.datasets.raw_scans import RawScans, encode_plain
 from lidistill.datasets.sensors import Sensor
 from lidistill.datasets.submission_format import SubmissionFormat
 from lidistill.errors import FileFormatError
-from lidistill.geometry import check_pinhole
 from lidistill.images.files import a_few, size_of_view
 from lidistill.labels import LabelMap, load_label_map
-from lidistill.reading.files import blamed_on
 from lidistill.records import CameraView, Frame
 from lidistill.scan_formats.binary import check_intensity, read_label_ids, read_scan
 
 _NUM_COLUMNS: Final = 4  # x, y, z, remission
-_NEAR_X: Final = 1.0  # metres
-_BORDER_PX: Final = 1.0
 _CLASS_BITS: Final = 0xFFFF  # the other half of a label counts instances
 
 
@@ -226,18 +222,8 @@ class SemanticKitti:
         sequence, _ = frame = self._frames[index]
         path = stored_image(self.root / image_file(frame))
         calibration, size_hw = self._calibration[sequence], size_of_view(path, self._seen[sequence])
-        with blamed_on(calibration_file(self.root, sequence)):
-            check_pinhole(calibration.K, size_hw)
-            view = CameraView(
-                name=CAMERA,
-                image_path=path,
-                size_hw=size_hw,
-                K=calibration.K,
-                T_cam_lidar=calibration.T_cam_lidar,
-                near_x=_NEAR_X,
-                border_px=_BORDER_PX,
-            )
-        return (view,)
+        source = calibration_file(self.root, sequence)
+        return (camera_view(CAMERA, path, size_hw, calibration, source),)
 
     def _images(self) -> dict[str, tuple[Path, ...]]:
         """A few images of every sequence, which share its calibration."""
