@@ -4,8 +4,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from lidistill.segment import losses
-from lidistill.segment.losses import _largest_first, cross_entropy_lovasz, lovasz_softmax
+from lidistill.compiled import SWITCH
+from lidistill.segment.losses import cross_entropy_lovasz, lovasz_softmax
+from lidistill.segment.lovasz import lovasz, lovasz_defined
 
 
 def jaccard_loss(wrong, truth):
@@ -63,31 +64,46 @@ def test_where_every_point_is_ignored_the_loss_and_its_gradient_are_zero(loss, c
     assert torch.equal(logits.grad, torch.zeros(count, 4))
 
 
-def test_errors_are_ordered_as_a_stable_sort_orders_them():
+def tied(count, classes):
+    """Logits with equal pairs, some of them certain, and labels."""
     torch.manual_seed(0)
-    errors = torch.rand(3000, 7)
-    errors[1::2] = errors[::2].clone()  # ties
-    errors[:40] = 0
-    errors[40:80] = 1
-    errors[80] = float("nan")
-    expected = torch.sort(errors, dim=0, descending=True, stable=True).indices
-    assert torch.equal(_largest_first(errors), expected)
-    assert torch.equal(_largest_first(errors.double()), expected)
+    logits, labels = 3 * torch.randn(count, classes), torch.randint(classes - 1, (count,))
+    logits[1::2] = logits[::2].clone()
+    logits[: count // 10] = 100 * F.one_hot(labels[: count // 10], classes)
+    logits[count // 10 : count // 5, 0] = 200
+    return logits, labels
 
 
-def test_values_and_gradients_are_bit_for_bit_those_of_a_stable_sort(monkeypatch):
-    torch.manual_seed(0)
-    logits, labels = 3 * torch.randn(500, 6), torch.randint(6, (500,))
-    logits[1::2] = logits[::2].clone()  # ties
+@pytest.mark.parametrize("count", [1, 2, 30, 3000])
+def test_compiled_loops_give_the_definition_and_bit_for_bit_its_gradient(count):
+    logits, labels = tied(count, 7)
+    found, expected = [logits.softmax(1).requires_grad_() for _ in range(2)]
+    loss, defined = lovasz(found, labels), lovasz_defined(expected, labels)
+    torch.testing.assert_close(loss, defined, rtol=3e-7, atol=1e-7)
+    (loss * 1).backward()
+    defined.backward()
+    assert torch.equal(found.grad, expected.grad)
 
-    def values():
-        leaf = logits.clone().requires_grad_()
-        loss = cross_entropy_lovasz(leaf, labels)
-        loss.backward()
-        return loss.detach(), leaf.grad
 
-    found = values()
-    monkeypatch.setattr(
-        losses, "_largest_first", lambda e: e.sort(dim=0, descending=True, stable=True).indices
-    )
-    assert all(torch.equal(a, b) for a, b in zip(found, values(), strict=True))
+def test_a_probability_that_is_no_number_comes_first_as_in_a_stable_sort():
+    probability, labels = torch.rand(40, 3), torch.arange(40) % 3
+    probability[20] = float("nan")
+    found, expected = [probability.clone().requires_grad_() for _ in range(2)]
+    loss = lovasz(found, labels)
+    loss.backward()
+    lovasz_defined(expected, labels).backward()
+    assert loss.isnan()
+    rest = torch.arange(40) != 20
+    assert torch.equal(found.grad[rest], expected.grad[rest])
+
+
+def test_without_compiled_loops_the_definition_runs(monkeypatch):
+    logits, labels = tied(300, 5)
+    expected = lovasz_softmax(logits, labels)
+    monkeypatch.setenv(SWITCH, "0")
+    torch.testing.assert_close(lovasz_softmax(logits, labels), expected)
+
+
+def test_a_label_beyond_the_classes_is_named():
+    with pytest.raises(IndexError, match="label is 3, but there are 3 classes"):
+        lovasz_softmax(torch.rand(2, 3), torch.tensor([0, 3]))

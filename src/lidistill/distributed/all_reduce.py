@@ -7,7 +7,7 @@ calls them, in the same order.
 Shape letters: N rows of this process, R rows of all, C channels.
 """
 
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -15,6 +15,9 @@ from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx, once_differentiable
 
 T = TypeVar("T")
+
+_BLOCK_VALUES: Final = 1 << 16
+"""Numbers that are looked at at a time."""
 
 
 def world_size() -> int:
@@ -127,7 +130,25 @@ def _moments(x_NC: Tensor) -> tuple[Tensor, Tensor]:
     """(C,) variance and mean; zeros without rows, which still pass gradients on."""
     if len(x_NC) == 0:
         return x_NC.sum(0), x_NC.sum(0)
+    if x_NC.device.type == "cpu" and not (x_NC.requires_grad and torch.is_grad_enabled()):
+        return _moments_by_blocks(x_NC)
     return torch.var_mean(x_NC, dim=0, correction=0)
+
+
+def _moments_by_blocks(x_NC: Tensor) -> tuple[Tensor, Tensor]:
+    """The same in float64 of float32 blocks that stay near a core, without gradients.
+
+    ``torch.var_mean`` along columns takes ten times as long.
+    """
+    size = max(64, _BLOCK_VALUES // x_NC.shape[1])
+    near_C = x_NC[:size].mean(0)  # so that no digits are lost where a mean is far from zero
+    total_C, square_C = x_NC.new_zeros(2, x_NC.shape[1], dtype=torch.float64).unbind()
+    for block_NC in x_NC.split(size):
+        from_near_NC = block_NC - near_C
+        total_C += from_near_NC.sum(0)
+        square_C += from_near_NC.square_().sum(0)
+    offset_C = total_C / len(x_NC)
+    return square_C / len(x_NC) - offset_C.square(), near_C + offset_C
 
 
 class SingleRowError(ValueError):
@@ -146,20 +167,33 @@ class SyncedBatchNorm(nn.BatchNorm1d):
         Raises:
             SingleRowError: If a batch to train on, in one process, has one row or none.
         """
+        if world_size() == 1 or not self.training:
+            self._check(x_NC)
+            return super().forward(x_NC)
+        mean_C, variance_C = self.batch_moments(x_NC)
+        scale_C = self.weight * torch.rsqrt(variance_C + self.eps).float()
+        centred_NC = x_NC - mean_C.float()
+        return centred_NC * scale_C + self.bias
+
+    def batch_moments(self, x_NC: Tensor) -> tuple[Tensor, Tensor]:
+        """(C,) float64 mean and variance over all processes; running statistics follow them.
+
+        Raises:
+            SingleRowError: See ``forward``.
+        """
+        self._check(x_NC)
+        variance_C, mean_C = _moments(x_NC.float())
+        mean_C, variance_C, count = pool_moments(mean_C.double(), variance_C.double(), len(x_NC))
+        self._follow(mean_C.detach(), variance_C.detach() * (count / max(count - 1, 1)))
+        return mean_C, variance_C
+
+    def _check(self, x_NC: Tensor) -> None:
         if world_size() == 1 and self.training and len(x_NC) < 2:
             msg = (
                 f"the batch has {len(x_NC)} points, and BatchNorm needs two or more to train on; "
                 "raise train.micro_batch, or leave such scans out"
             )
             raise SingleRowError(msg)
-        if world_size() == 1 or not self.training:
-            return super().forward(x_NC)
-        variance_C, mean_C = _moments(x_NC.float())
-        mean_C, variance_C, count = pool_moments(mean_C.double(), variance_C.double(), len(x_NC))
-        self._follow(mean_C.detach(), variance_C.detach() * (count / max(count - 1, 1)))
-        scale_C = self.weight * torch.rsqrt(variance_C + self.eps).float()
-        centred_NC = x_NC - mean_C.float()
-        return centred_NC * scale_C + self.bias
 
     @torch.no_grad()
     def _follow(self, mean_C: Tensor, variance_C: Tensor) -> None:

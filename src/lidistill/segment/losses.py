@@ -1,42 +1,14 @@
 """What training on labels makes small.
 
-Shape letters: P points, C classes, T classes with a point.
+Shape letters: P points, C classes.
 """
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from lidistill.labels import IGNORE
-
-
-def _largest_first(error_PT: Tensor) -> Tensor:
-    """(P, T) row of each error, the largest first; equal ones in the order in which they stand.
-
-    On a CPU the bits of an error, which is not negative, and its row make one whole number. Those
-    are all different, so a sort that need not be stable, which is faster, gives the same order.
-    """
-    if error_PT.device.type != "cpu" or error_PT.dtype != torch.float32:
-        return torch.sort(error_PT, dim=0, descending=True, stable=True).indices
-    bits_TP = error_PT.t().contiguous().numpy().view(np.int32)
-    key_TP = np.invert(bits_TP).astype(np.int64) << 32 | np.arange(len(error_PT))
-    key_TP.sort(axis=1)
-    return torch.from_numpy(key_TP & 0xFFFFFFFF).t()
-
-
-def _lovasz(probability_PC: Tensor, labels_P: Tensor) -> Tensor:
-    present_T = torch.unique(labels_P)
-    truth_PT = (labels_P[:, None] == present_T).to(probability_PC.dtype)
-    error_PT = (truth_PT - probability_PC[:, present_T]).abs()
-    order_PT = _largest_first(error_PT.detach())
-    error_PT, truth_PT = error_PT.gather(0, order_PT), truth_PT.gather(0, order_PT)
-    total_T = truth_PT.sum(0)
-    intersection_PT = total_T - truth_PT.cumsum(0)
-    union_PT = total_T + (1 - truth_PT).cumsum(0)
-    jaccard_PT = 1 - intersection_PT / union_PT
-    step_PT = torch.diff(jaccard_PT, dim=0, prepend=torch.zeros_like(jaccard_PT[:1]))
-    return (error_PT * step_PT).sum(0).mean()
+from lidistill.segment.lovasz import lovasz
 
 
 def lovasz_softmax(logits_PC: Tensor, labels_P: Tensor, *, ignore: int = IGNORE) -> Tensor:
@@ -87,5 +59,5 @@ def cross_entropy_lovasz(
     if cross_entropy_weight:
         loss = loss + cross_entropy_weight * F.cross_entropy(logits_PC, labels_P)
     if lovasz_weight:
-        loss = loss + lovasz_weight * _lovasz(logits_PC.softmax(1), labels_P)
+        loss = loss + lovasz_weight * lovasz(logits_PC.softmax(1), labels_P)
     return loss
