@@ -2,7 +2,8 @@
 
 import torch
 
-from lidistill.backbones.waffleiron.layer import LayerWeights
+from lidistill.backbones.waffleiron.gpu.proof import drawn_weights
+from lidistill.backbones.waffleiron.layer import plain_layer
 from lidistill.backbones.waffleiron.plane import build_plane
 
 
@@ -17,12 +18,15 @@ def random_case(
     scan = torch.randint(num_scans, (num_points,), generator=rng).sort()[0]
     plane = build_plane(cells.to(device), scan.to(device), num_scans=num_scans, size_hw=size_hw)
 
-    def draw(*shape):
-        return torch.randn(*shape, generator=rng).to(device)
+    def draw(shape):
+        return torch.randn(shape, generator=rng).to(device)
 
-    matrix, vector = (channels, channels), (channels,)
-    shapes = ((2, 9, channels), (2, channels), vector, vector, matrix, vector, matrix, vector)
-    return draw(num_points, channels), LayerWeights(*(draw(*shape) for shape in shapes)), plane
+    return draw((num_points, channels)), drawn_weights(draw, channels), plane
+
+
+def defined_layer(tokens, weights, *rest):
+    """The definition of a layer, the folding of its weights included."""
+    return plain_layer(tokens, weights.folded(), *rest)
 
 
 def random_keep(plane, num_points):
@@ -34,7 +38,7 @@ def random_keep(plane, num_points):
 def values_and_gradients(function, tokens, weights, *rest):
     """Output of a layer, and the gradients of its points and weights along a drawn direction."""
     inputs = [tensor.clone().requires_grad_() for tensor in (tokens, *weights)]
-    out = function(inputs[0], LayerWeights(*inputs[1:]), *rest)
+    out = function(inputs[0], type(weights)(*inputs[1:]), *rest)
     direction = torch.randn(out.shape, generator=torch.Generator().manual_seed(1)).to(out.device)
     return out.detach(), *torch.autograd.grad((out * direction).sum(), inputs)
 

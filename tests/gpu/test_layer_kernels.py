@@ -5,10 +5,10 @@ import functools
 import pytest
 import torch
 from fakes.kernels import DEVICE, pytestmark  # noqa: F401
-from fakes.layers import random_case, random_keep, values_and_gradients, worst
+from fakes.layers import defined_layer, random_case, random_keep, values_and_gradients, worst
 
 from lidistill.backbones.waffleiron.cpu.fused_layer import fused_layer, layer_in_place
-from lidistill.backbones.waffleiron.layer import LayerForm, plain_layer
+from lidistill.backbones.waffleiron.layer import LayerForm
 
 RELU, GELU = (LayerForm(activation=name, eps=1e-5) for name in ("relu", "gelu"))
 
@@ -39,7 +39,7 @@ def test_values_and_gradients_equal_the_plain_layer(
     keep = random_keep(plane, num_points) if with_keep else None
     case = (tokens, weights, plane, form, keep)
     found = values_and_gradients(triton_layer, *case)
-    assert worst(found, values_and_gradients(plain_layer, *case)) < 1e-5
+    assert worst(found, values_and_gradients(defined_layer, *case)) < 1e-5
 
 
 @pytest.mark.parametrize("activation", ["relu", "gelu"])
@@ -47,7 +47,7 @@ def test_lower_precision_stays_close_in_values_and_gradients(triton_layer, activ
     tokens, weights, plane = random_case(60, channels=24, size_hw=(5, 4), device=DEVICE)
     form = LayerForm(activation=activation, eps=1e-5, dtype=torch.bfloat16)
     found = values_and_gradients(triton_layer, tokens, weights, plane, form)
-    expected = values_and_gradients(plain_layer, tokens, weights, plane, form)
+    expected = values_and_gradients(defined_layer, tokens, weights, plane, form)
     assert found[0].dtype == torch.float32
     assert 1e-5 < worst(found, expected) < 0.02
 
@@ -63,5 +63,5 @@ def test_a_layer_in_place_gives_the_same_and_the_other_leaves_its_input_alone(tr
     before = tokens.clone()
     out = triton_layer(tokens, weights, plane, GELU)
     assert torch.equal(tokens, before)
-    layer_in_place(tokens, weights, plane, GELU, passes=triton_layer.keywords["passes"])
+    layer_in_place(tokens, weights.folded(), plane, GELU, passes=triton_layer.keywords["passes"])
     torch.testing.assert_close(tokens, out)

@@ -43,6 +43,69 @@ class LayerWeights(NamedTuple):
     """(C,)."""
 
 
+class LayerParameters(NamedTuple):
+    """Weights of a layer as they are trained; of a BatchNorm, its affine map in evaluation."""
+
+    gain: Tensor
+    """(C,) of the norm before the cells."""
+    shift: Tensor
+    """(C,) of the same."""
+    conv1: Tensor
+    """(C, 1, 3, 3)."""
+    conv1_bias: Tensor
+    """(C,)."""
+    conv2: Tensor
+    """(C, 1, 3, 3)."""
+    conv2_bias: Tensor
+    """(C,)."""
+    conv_scale: Tensor
+    """(C,) LayerScale behind both convolutions."""
+    point_gain: Tensor
+    """(C,) of the norm before the perceptron."""
+    point_shift: Tensor
+    """(C,) of the same."""
+    linear1: Tensor
+    """(C, C)."""
+    linear1_bias: Tensor
+    """(C,)."""
+    linear2: Tensor
+    """(C, C)."""
+    linear2_bias: Tensor
+    """(C,)."""
+    linear_scale: Tensor
+    """(C,) LayerScale behind the perceptron."""
+
+    def folded(self) -> LayerWeights:
+        """All that is affine folded in: the definition, in plain PyTorch."""
+        convs = (self.conv1, self.conv1_bias), (self.conv2, self.conv2_bias)
+        kernels, biases = fold_convs(*convs, self.conv_scale)
+        return LayerWeights(
+            kernels=kernels,
+            biases=biases,
+            gain=self.gain,
+            shift=self.shift,
+            first=self.linear1 * self.point_gain,
+            first_bias=torch.mv(self.linear1, self.point_shift) + self.linear1_bias,
+            second=self.linear2 * self.linear_scale[:, None],
+            second_bias=self.linear2_bias * self.linear_scale,
+        )
+
+
+def fold_convs(
+    first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor], scale: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Kernels (2, 9, C) and biases (2, C) of both convolutions, the layer scale in the second.
+
+    Args:
+        first: (C, 1, 3, 3) kernel and (C,) bias.
+        second: Those of the second convolution.
+        scale: (C,) LayerScale.
+    """
+    scaled = second[0] * scale[:, None, None, None]
+    kernels = torch.stack([first[0], scaled]).flatten(2).transpose(1, 2)
+    return kernels, torch.stack((first[1], second[1] * scale))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerForm:
     """What a layer computes, apart from its weights."""

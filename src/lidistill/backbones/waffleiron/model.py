@@ -30,7 +30,12 @@ from lidistill.backbones.waffleiron.flatten_inflate import flatten_points, infla
 from lidistill.backbones.waffleiron.folded import FoldedEmbedding, FoldedLayer, FoldedWaffleIron
 from lidistill.backbones.waffleiron.graph import export_form
 from lidistill.backbones.waffleiron.inputs import WaffleInputs, build_planes
-from lidistill.backbones.waffleiron.layer import LayerForm, LayerWeights
+from lidistill.backbones.waffleiron.layer import (
+    LayerForm,
+    LayerParameters,
+    LayerWeights,
+    fold_convs,
+)
 from lidistill.backbones.waffleiron.plane import Plane
 from lidistill.distributed.all_reduce import SyncedBatchNorm, place_among_ranks
 from lidistill.records import Batch
@@ -80,10 +85,13 @@ class SpatialMix(nn.Module):
 
     def folded(self) -> tuple[Tensor, Tensor]:
         """Kernels (2, 9, C) and biases (2, C); the layer scale is part of the second."""
-        scaled = self.conv2.weight * self.scale[:, None, None, None]
-        kernels = torch.stack([self.conv1.weight, scaled]).flatten(2).transpose(1, 2)
-        biases = (self.conv1.get_parameter("bias"), self.conv2.get_parameter("bias") * self.scale)
-        return kernels, torch.stack(biases)
+        return fold_convs(*self.convolutions(), self.scale)
+
+    def convolutions(self) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+        """Kernel (C, 1, 3, 3) and bias (C,) of both."""
+        first, second = self.conv1, self.conv2
+        biases = first.get_parameter("bias"), second.get_parameter("bias")
+        return (first.weight, biases[0]), (second.weight, biases[1])
 
 
 class ChannelMix(nn.Module):
@@ -104,13 +112,6 @@ class ChannelMix(nn.Module):
         residual_MC = F.linear(hidden_MC, weight, self.linear2.bias * self.scale)
         return residual_MC if keep_M1 is None else residual_MC * keep_M1
 
-    def folded(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Both matrices (C, C), each before its bias (C,), with norm and layer scale inside."""
-        gain, shift = _affine(self.norm)
-        first, bias = self.linear1.weight, self.linear1.bias
-        second, last_bias = self.linear2.weight * self.scale[:, None], self.linear2.bias
-        return first * gain, torch.mv(first, shift) + bias, second, last_bias * self.scale
-
 
 class Layer(nn.Module):
     """Spatial mix, then channel mix, both residual."""
@@ -129,7 +130,7 @@ class Layer(nn.Module):
         passes = passes_for(tokens_MC, dtype) if self.fusable and dtype is not None else None
         if passes is not None and dtype is not None:
             keep = None if keep_2B is None else (keep_2B[0][plane.scan], keep_2B[1][scan_M])
-            weights, form = self.folded(), self.form(dtype)
+            weights, form = self.weights(), self.form(dtype)
             return fused_layer(tokens_MC, weights, plane, form, keep, passes=passes)
         keep_B = None if keep_2B is None else keep_2B[0]
         keep_M1 = None if keep_2B is None else keep_2B[1][scan_M, None]
@@ -142,11 +143,25 @@ class Layer(nn.Module):
         eps = norm.eps if isinstance(norm, nn.LayerNorm) else -1.0
         return LayerForm(activation=self.channel.activation, eps=eps, dtype=dtype)
 
+    def weights(self) -> LayerParameters:
+        """What the layer has to train; a BatchNorm's part in its evaluation form."""
+        spatial, channel = self.spatial, self.channel
+        first, second = spatial.convolutions()
+        linear1, linear2 = channel.linear1, channel.linear2
+        return LayerParameters(
+            *_affine(spatial.norm),
+            *first,
+            *second,
+            spatial.scale,
+            *_affine(channel.norm),
+            *(linear1.weight, linear1.bias, linear2.weight, linear2.bias),
+            channel.scale,
+        )
+
     def folded(self) -> LayerWeights:
-        """Weights with all that is affine folded in; a BatchNorm in its evaluation form."""
+        """Weights with all that is affine folded in."""
         with torch.autocast(self.channel.scale.device.type, enabled=False):
-            gain, shift = _affine(self.spatial.norm)
-            return LayerWeights(*self.spatial.folded(), gain, shift, *self.channel.folded())
+            return self.weights().folded()
 
 
 def _affine(norm: nn.Module) -> tuple[Tensor, Tensor]:

@@ -23,7 +23,12 @@ from lidistill.backbones.waffleiron.cpu.fused_forward import (
     convs_on_cells,
     flatten_normed,
 )
-from lidistill.backbones.waffleiron.layer import Keep, LayerForm, LayerWeights
+from lidistill.backbones.waffleiron.layer import (
+    Keep,
+    LayerForm,
+    LayerParameters,
+    LayerWeights,
+)
 from lidistill.backbones.waffleiron.plane import Plane
 
 
@@ -47,6 +52,16 @@ class ChannelMix(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Folding:
+    """``LayerParameters.folded`` and its gradient, each in one piece."""
+
+    forward: Callable[[LayerParameters, LayerForm], LayerWeights]
+    """Folded weights; both matrices and the bias between them may come in ``form.dtype``."""
+    backward: Callable[[LayerParameters, LayerWeights], LayerParameters]
+    """Gradients of what is trained, from those of the folded weights, in whatever format."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Passes:
     """The passes over points and cells that a layer consists of, on one kind of device."""
 
@@ -61,6 +76,8 @@ class Passes:
         [Tensor, Tensor, Saved, LayerWeights, Plane, LayerForm],
         tuple[Tensor, Tensor, Tensor, Tensor],
     ]
+    folding: Folding | None = None
+    """None: weights are folded by the definition, and autograd goes back through it."""
 
 
 COMPILED = Passes(
@@ -86,7 +103,7 @@ class _FusedLayer(torch.autograd.Function):
         passes: Passes,
         *tensors: Tensor,
     ) -> Tensor:
-        weights = LayerWeights(*(tensor.detach() for tensor in tensors))
+        weights, folded = _folded(passes, form, tensors)
         tokens = tokens.detach().contiguous()
         flat = passes.flatten_normed(tokens, plane, form)
         before, cells = passes.convs_on_cells(flat, weights, plane, form)
@@ -94,7 +111,7 @@ class _FusedLayer(torch.autograd.Function):
             cells.mul_(keep[0][:, None])
         hidden = torch.empty_like(tokens, dtype=form.dtype)
         out, _ = passes.channel_mix(tokens, cells, weights, plane, form, keep=keep, hidden=hidden)
-        ctx.save_for_backward(tokens, flat, before, cells, hidden, *tensors)
+        ctx.save_for_backward(tokens, flat, before, cells, hidden, *tensors, *folded)
         ctx.rest = (plane, form, keep)  # type: ignore[attr-defined]
         ctx.passes = passes  # type: ignore[attr-defined]
         return out
@@ -106,19 +123,35 @@ class _FusedLayer(torch.autograd.Function):
         plane, form, keep = ctx.rest  # type: ignore[attr-defined]
         passes: Passes = ctx.passes  # type: ignore[attr-defined]
         saved = Saved(*(tensor.detach() for tensor in tensors[:5]))
-        weights = LayerWeights(*(tensor.detach() for tensor in tensors[5:]))
+        given = [tensor.detach() for tensor in tensors[5:]]
+        weights = LayerWeights(*given[-len(LayerWeights._fields) :])
         rest = (saved, weights, plane, form)
         with torch.autocast(grad.device.type, enabled=False):
             grad_tokens, grad_cells, perceptron = passes.channel_backward(
                 grad.contiguous(), *rest, keep
             )
             convs = passes.convs_backward(grad_tokens, grad_cells, *rest)
-        return grad_tokens, None, None, None, None, *convs, *perceptron
+            grads: tuple[Tensor, ...] = (*convs, *perceptron)
+            if passes.folding is not None:
+                trained = LayerParameters(*given[: len(LayerParameters._fields)])
+                grads = passes.folding.backward(trained, LayerWeights(*grads))
+        return grad_tokens, None, None, None, None, *grads
+
+
+def _folded(
+    passes: Passes, form: LayerForm, tensors: tuple[Tensor, ...]
+) -> tuple[LayerWeights, tuple[Tensor, ...]]:
+    """Folded weights, and what of them is to be kept beside the given tensors."""
+    given = [tensor.detach() for tensor in tensors]
+    if passes.folding is None:
+        return LayerWeights(*given), ()
+    weights = passes.folding.forward(LayerParameters(*given), form)
+    return weights, weights
 
 
 def fused_layer(
     tokens: Tensor,
-    weights: LayerWeights,
+    weights: LayerParameters,
     plane: Plane,
     form: LayerForm,
     keep: Keep = None,
@@ -129,14 +162,15 @@ def fused_layer(
 
     Args:
         tokens: (M, C) float32 points.
-        weights: Folded weights, float32.
+        weights: As they are trained, float32.
         plane: Where the points lie.
         form: Activation, norms, and the number format of the matrix products.
         keep: Factors under stochastic depth.
         passes: Of the device that the points are on; see ``fast_paths``.
     """
     with torch.autocast(tokens.device.type, enabled=False):
-        return _FusedLayer.apply(tokens, plane, form, keep, passes, *weights)
+        tensors = weights.folded() if passes.folding is None else weights
+        return _FusedLayer.apply(tokens, plane, form, keep, passes, *tensors)
 
 
 @torch.no_grad()

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from lidistill.backbones.waffleiron.cpu.fused_layer import Passes, fused_layer
 from lidistill.backbones.waffleiron.depthwise import occupied_convs
-from lidistill.backbones.waffleiron.layer import LayerForm, LayerWeights, plain_layer
+from lidistill.backbones.waffleiron.layer import LayerForm, LayerParameters, plain_layer
 from lidistill.backbones.waffleiron.plane import build_plane
 from lidistill.samples.nearest import nearest_by_scipy
 
@@ -114,7 +114,7 @@ def edge_trials(device: torch.device, dtype: torch.dtype) -> Iterator[Trial]:
 
 
 def layer_trials(device: torch.device, dtype: torch.dtype) -> Iterator[Trial]:
-    """A layer on cells and points, and all its gradients, with both activations."""
+    """A layer on cells and points, its weights folded, and all gradients, with both activations."""
     from lidistill.backbones.waffleiron.gpu.layer import TRITON  # noqa: PLC0415  Triton is optional
 
     yield from trials_of_passes(TRITON, device, dtype)
@@ -127,26 +127,35 @@ def trials_of_passes(passes: Passes, device: torch.device, dtype: torch.dtype) -
     scan = draw.below(2, num_points).sort()[0]
     plane = build_plane(cells, scan, num_scans=2, size_hw=(9, 7))
     keep = draw.normal((plane.num_cells,)).abs(), draw.normal((num_points,)).abs()
-    matrix, vector = (channels, channels), (channels,)
-    shapes = ((2, 9, channels), (2, channels), vector, vector, matrix, vector, matrix, vector)
-    drawn = [draw.normal((num_points, channels)) * channels**0.5, *map(draw.normal, shapes)]
+    tokens = draw.normal((num_points, channels)) * channels**0.5
+    drawn = [tokens, *drawn_weights(draw.normal, channels)]
     for activation in ("gelu", "relu"):
         form = LayerForm(activation=activation, eps=1e-5, dtype=dtype)
 
         def fast(tokens: Tensor, *weights: Tensor, form: LayerForm = form) -> Tensor:
-            return fused_layer(tokens, LayerWeights(*weights), plane, form, keep, passes=passes)
+            return fused_layer(tokens, LayerParameters(*weights), plane, form, keep, passes=passes)
 
         def plain(tokens: Tensor, *weights: Tensor, form: LayerForm = form) -> Tensor:
-            rest = LayerWeights(*weights), plane, form, keep
+            rest = LayerParameters(*weights).folded(), plane, form, keep
             return plain_layer(tokens, *rest, convs=occupied_convs)
 
         found = _with_gradients(fast, drawn)
         expected = _with_gradients(plain, [tensor.double() for tensor in drawn])
         for number, (ours, exact) in enumerate(zip(found, expected, strict=True)):
-            name = ("points", *LayerWeights._fields)[number - 1] if number else ""
+            name = ("points", *LayerParameters._fields)[number - 1] if number else ""
             told = f"the gradient of the {name}" if number else "the result"
             kink = _KINK if number and activation == "relu" else 0.0
             yield Trial(f"{told} with {activation}", ours, exact, max(_rounding(dtype), kink))
+
+
+def drawn_weights(draw: Callable[[tuple[int, ...]], Tensor], channels: int) -> LayerParameters:
+    """Weights of a layer, drawn by their shapes; factors are around 1."""
+    vector, matrix, kernel = (channels,), (channels, channels), (channels, 1, 3, 3)
+    convs, perceptron = (kernel, vector, kernel, vector), (matrix, vector, matrix, vector)
+    shapes = (vector, vector, *convs, vector, vector, vector, *perceptron, vector)
+    weights = LayerParameters(*map(draw, shapes))
+    factors = ("gain", "conv_scale", "point_gain", "linear_scale")
+    return weights._replace(**{name: 1 + getattr(weights, name) / 4 for name in factors})
 
 
 def neighbor_trials(device: torch.device, dtype: torch.dtype) -> Iterator[Trial]:
