@@ -29,6 +29,7 @@ from gpu_kernels import (
     make_setting,
     plain_edges,
     point_kernels,
+    weight_kernels,
     worst,
 )
 from gpu_steps import DRY, GRID, PREPARER, Plan, drawn_frame, drawn_sample, measure, steps
@@ -63,12 +64,15 @@ def check_kernel(
     kernel: Kernel, device: torch.device, repeats: int, bytes_per_s: float
 ) -> dict[str, float]:
     """Difference to the definition, time of both, share of the memory's rate."""
-    found, expected = kernel.run(), kernel.twin()
+    found, expected = (
+        [result] if isinstance(result, Tensor) else list(result)
+        for result in (kernel.run(), kernel.twin())
+    )
     time, plain = (measure(one, device, repeats) for one in (kernel.run, kernel.twin))
     least = 1000 * kernel.bytes_moved / bytes_per_s
     return {
-        "difference": worst([found], [expected]),
-        "limit": LIMITS[found.dtype],
+        "difference": worst(found, expected),
+        "limit": max(LIMITS[one.dtype] for one in found),
         "share_of_memory_rate": least / time["median_ms"],
         "plain_median_ms": plain["median_ms"],
         **time,
@@ -87,7 +91,9 @@ def check_layers(plan: Plan, device: torch.device, speed: dict[str, float]) -> d
         for number, plane in enumerate(planes[:2]):
             setting = make_setting(plane, width)
             chosen = cell_kernels(setting)
-            chosen += point_kernels(setting, torch.bfloat16) if number == 0 else []
+            if number == 0:
+                chosen += point_kernels(setting, torch.bfloat16)
+                chosen += weight_kernels(setting, torch.bfloat16)
             for kernel in chosen:
                 result = check_kernel(kernel, device, plan.repeats, speed["bytes_per_s"])
                 kernels[f"{kernel.name}, plane {number}"] = result

@@ -18,7 +18,14 @@ from lidistill.backbones.waffleiron.cpu.fused_layer import Passes, fused_layer
 from lidistill.backbones.waffleiron.depthwise import activate_backward, occupied_convs
 from lidistill.backbones.waffleiron.edge_max import dense_edge_max
 from lidistill.backbones.waffleiron.flatten_inflate import segment_sum
-from lidistill.backbones.waffleiron.layer import Keep, LayerForm, LayerWeights, plain_layer
+from lidistill.backbones.waffleiron.gpu.proof import drawn_weights
+from lidistill.backbones.waffleiron.layer import (
+    Keep,
+    LayerForm,
+    LayerParameters,
+    LayerWeights,
+    plain_layer,
+)
 from lidistill.backbones.waffleiron.plane import Plane
 
 EPS = 1e-5
@@ -29,8 +36,8 @@ class Kernel:
     """One operation in both forms."""
 
     name: str
-    run: Callable[[], Tensor]
-    twin: Callable[[], Tensor]
+    run: Callable[[], Tensor | tuple[Tensor, ...]]
+    twin: Callable[[], Tensor | tuple[Tensor, ...]]
     bytes_moved: float
     """Tensors that must be read or written at least once; a gather counts its rows."""
 
@@ -40,7 +47,9 @@ class Setting(NamedTuple):
 
     tokens: Tensor
     """(M, C) float32."""
-    weights: LayerWeights
+    weights: LayerParameters
+    folded: LayerWeights
+    """The same, by the definition."""
     plane: Plane
     keep: Keep
 
@@ -50,14 +59,13 @@ def make_setting(plane: Plane, channels: int) -> Setting:
     rng = torch.Generator().manual_seed(0)
     device, num_points = plane.cell.device, len(plane.reads)
 
-    def draw(*shape: int) -> Tensor:
-        return (torch.randn(*shape, generator=rng) / shape[-1] ** 0.5).to(device)
+    def draw(shape: tuple[int, ...]) -> Tensor:
+        return (torch.randn(shape, generator=rng) / shape[-1] ** 0.5).to(device)
 
-    matrix, vector = (channels, channels), (channels,)
-    shapes = ((2, 9, channels), (2, channels), vector, vector, matrix, vector, matrix, vector)
+    weights = drawn_weights(draw, channels)
     keep = torch.rand(plane.num_cells, device=device), torch.rand(num_points, device=device)
-    tokens = draw(num_points, channels) * channels**0.5
-    return Setting(tokens, LayerWeights(*(draw(*shape) for shape in shapes)), plane, keep)
+    tokens = draw((num_points, channels)) * channels**0.5
+    return Setting(tokens, weights, weights.folded(), plane, keep)
 
 
 def _normed_backward(x: Tensor, grad: Tensor) -> Tensor:
@@ -77,12 +85,12 @@ def _taps_twin(values: Tensor, taps: Tensor, weights: Tensor) -> Tensor:
 
 def cell_kernels(setting: Setting) -> list[Kernel]:
     """Kernels on cells, float32, with ReLU."""
-    from lidistill.backbones.waffleiron.gpu import cells  # noqa: PLC0415  Triton is optional
+    from lidistill.backbones.waffleiron.gpu import cells, taps  # noqa: PLC0415  Triton is optional
 
-    tokens, weights, plane, _ = setting
+    tokens, _, weights, plane, _ = setting
     row, cell = 4 * tokens.shape[1], torch.randn(plane.num_cells, tokens.shape[1])
     cell = cell.to(tokens.device)
-    ring = cells.gather_taps(cell, plane.sources, weights.kernels[0])
+    ring = taps.gather_taps(cell, plane.sources, weights.kernels[0])
     fills = plane.fills, plane.fills_offsets
     in_use, around = plane.num_cells * row, len(ring) * row
     index = 8.0 * plane.taps.numel()
@@ -97,19 +105,21 @@ def cell_kernels(setting: Setting) -> list[Kernel]:
         ),
         Kernel(
             name="first convolution (cells to ring)",
-            run=lambda: cells.gather_taps(cell, plane.sources, weights.kernels[0]),
+            run=lambda: taps.gather_taps(cell, plane.sources, weights.kernels[0]),
             twin=lambda: _taps_twin(cell, plane.sources, weights.kernels[0]),
             bytes_moved=in_use + around + 8.0 * plane.sources.numel(),
         ),
         Kernel(
             name="activation + second convolution (ring to cells)",
-            run=lambda: cells.gather_taps(ring, plane.taps, weights.kernels[1], read="relu"),
+            run=lambda: taps.gather_taps(ring, plane.taps, weights.kernels[1], read="relu"),
             twin=lambda: _taps_twin(ring.relu(), plane.taps, weights.kernels[1]),
             bytes_moved=in_use + around + index,
         ),
         Kernel(
             name="gradient of a convolution's kernel",
-            run=lambda: cells.correlate_taps(cell, ring, plane.taps, activation="relu"),
+            run=lambda: taps.correlate_taps(
+                cell, ring, plane.taps, activation="relu", out=torch.empty_like(weights.kernels[1])
+            ),
             twin=lambda: torch.stack(
                 [(F.pad(ring.relu(), (0, 0, 0, 1))[tap] * cell).sum(0) for tap in plane.taps]
             ),
@@ -122,7 +132,7 @@ def point_kernels(setting: Setting, dtype: torch.dtype) -> list[Kernel]:
     """Kernels on points, with the number format of the products given."""
     from lidistill.backbones.waffleiron.gpu import columns, points  # noqa: PLC0415  Triton is optional
 
-    tokens, weights, plane, keep = setting
+    tokens, _, weights, plane, keep = setting
     reads, bias = plane.reads, weights.second_bias
     factor = None if keep is None else keep[1]
     cell = torch.randn(plane.num_cells, tokens.shape[1], device=tokens.device)
@@ -146,7 +156,8 @@ def point_kernels(setting: Setting, dtype: torch.dtype) -> list[Kernel]:
 
     def flatten_backward() -> Tensor:
         out = torch.zeros_like(tokens)
-        points.flatten_normed_backward(tokens, cell, reads, plane.share, EPS, out=out)
+        spread = reads, plane.share, weights.gain
+        points.flatten_normed_backward(tokens, cell, *spread, EPS, out=out)
         return out
 
     def through() -> Tensor:
@@ -171,7 +182,9 @@ def point_kernels(setting: Setting, dtype: torch.dtype) -> list[Kernel]:
         Kernel(
             name="LayerNorm + flatten, backward (with zeroing its output)",
             run=flatten_backward,
-            twin=lambda: _normed_backward(tokens, cell[reads]) * plane.share[:, None],
+            twin=lambda: (
+                _normed_backward(tokens, (cell * weights.gain)[reads]) * plane.share[:, None]
+            ),
             bytes_moved=4 * wide,
         ),
         Kernel(
@@ -185,6 +198,34 @@ def point_kernels(setting: Setting, dtype: torch.dtype) -> list[Kernel]:
             run=through,
             twin=lambda: activate_backward(low.float(), hidden.float(), "gelu").to(dtype),
             bytes_moved=5 * narrow,
+        ),
+    ]
+
+
+def weight_kernels(setting: Setting, dtype: torch.dtype) -> list[Kernel]:
+    """Folding of a layer's weights and its gradient, with the products' format given."""
+    from lidistill.backbones.waffleiron.gpu import folding, unfolding  # noqa: PLC0415  Triton is optional
+
+    weights, form = setting.weights, LayerForm(activation="relu", eps=EPS, dtype=dtype)
+    leaves = LayerParameters(*(one.detach().clone().requires_grad_() for one in weights))
+    folded = leaves.folded()
+    above = LayerWeights(*map(torch.randn_like, setting.folded))
+    above = above._replace(first=above.first.to(dtype), second=above.second.to(dtype))
+    wide = LayerWeights(*(one.float() for one in above))
+    matrix = float(weights.linear1.numel())
+    low = matrix * above.first.element_size()
+    return [
+        Kernel(
+            name="weights folded",
+            run=lambda: folding.fold(weights, form),
+            twin=weights.folded,
+            bytes_moved=8 * matrix + 2 * low,
+        ),
+        Kernel(
+            name="gradients of the weights, from those of the folded ones; two launches",
+            run=lambda: unfolding.unfold(weights, above),
+            twin=lambda: torch.autograd.grad(folded, leaves, wide, retain_graph=True),
+            bytes_moved=16 * matrix + 2 * low,
         ),
     ]
 
@@ -205,18 +246,18 @@ def worst(found: list[Tensor], expected: list[Tensor]) -> float:
 
 def layer_differences(setting: Setting, passes: Passes) -> dict[str, float]:
     """Whole layers against the definition: values and all gradients."""
-    tokens, weights, plane, keep = setting
+    tokens, weights, _, plane, keep = setting
     found = {}
     for activation in ("relu", "gelu"):
         for dtype in (torch.float32, torch.bfloat16):
             form = LayerForm(activation=activation, eps=EPS, dtype=dtype)
 
             def fast(*tensors: Tensor, form: LayerForm = form) -> Tensor:
-                rest = (LayerWeights(*tensors[1:]), plane, form, keep)
+                rest = (LayerParameters(*tensors[1:]), plane, form, keep)
                 return fused_layer(tensors[0], *rest, passes=passes)
 
             def plain(*tensors: Tensor, form: LayerForm = form) -> Tensor:
-                rest = (LayerWeights(*tensors[1:]), plane, form, keep)
+                rest = (LayerParameters(*tensors[1:]).folded(), plane, form, keep)
                 return plain_layer(tensors[0], *rest, convs=occupied_convs)
 
             inputs = [tokens, *weights]

@@ -9,7 +9,16 @@ from triton.compiler import ASTSource
 from triton.compiler import compile as compile_triton
 
 from lidistill.backbones.waffleiron.cpu.fused_layer import fused_layer
-from lidistill.backbones.waffleiron.gpu import cells, columns, edges, layer, points
+from lidistill.backbones.waffleiron.gpu import (
+    cells,
+    columns,
+    edges,
+    folding,
+    layer,
+    points,
+    taps,
+    unfolding,
+)
 from lidistill.backbones.waffleiron.layer import LayerForm
 
 TYPES = {
@@ -42,7 +51,7 @@ def compile_instead(program, grid, *args, **sizes):
 
 def main():
     """Print how many kernels were compiled, and the most shared memory that one needs, bytes."""
-    for module in (cells, columns, edges, points):
+    for module in (cells, columns, edges, folding, points, taps, unfolding):
         setattr(module, "launch", compile_instead)  # noqa: B010  as Triton would start it
     for activation, channels, dtype in (
         ("relu", 768, torch.bfloat16),

@@ -37,6 +37,7 @@ def run(*command, **variables):
         "test_layer_kernels.py",
         "test_edge_kernels.py",
         "test_backbone_kernels.py",
+        "test_folding.py",
         "test_kernel_proof.py",
         "test_launches.py",
     ],

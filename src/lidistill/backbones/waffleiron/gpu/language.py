@@ -67,6 +67,42 @@ def row_sizes(channels: int) -> dict[str, int]:
 
 
 @kernel
+def read_vector(
+    values: tl.tensor, row: tl.tensor, STRIDE: tl.constexpr, CHANNELS: tl.constexpr
+) -> tl.tensor:
+    """(R,) numbers of a vector (C,) that lie ``STRIDE`` apart, in float32."""
+    return tl.load(values + row * STRIDE, mask=row < CHANNELS, other=0.0).to(tl.float32)
+
+
+@kernel
+def write_vector(
+    out: tl.tensor, row: tl.tensor, STRIDE: tl.constexpr, x: tl.tensor, CHANNELS: tl.constexpr
+) -> None:
+    """Store what ``read_vector`` reads, in the vector's own number format."""
+    tl.store(out + row * STRIDE, x.to(out.dtype.element_ty), mask=row < CHANNELS)
+
+
+@kernel
+def read_matrix(
+    values: tl.tensor, row: tl.tensor, column: tl.tensor, CHANNELS: tl.constexpr
+) -> tl.tensor:
+    """(R, W) tile of a matrix (C, C), in float32."""
+    mask = (row < CHANNELS)[:, None] & (column < CHANNELS)[None, :]
+    place = row[:, None] * CHANNELS + column[None, :]
+    return tl.load(values + place, mask=mask, other=0.0).to(tl.float32)
+
+
+@kernel
+def write_matrix(
+    out: tl.tensor, row: tl.tensor, column: tl.tensor, x: tl.tensor, CHANNELS: tl.constexpr
+) -> None:
+    """Store what ``read_matrix`` reads, in the matrix's own number format."""
+    mask = (row < CHANNELS)[:, None] & (column < CHANNELS)[None, :]
+    place = row[:, None] * CHANNELS + column[None, :]
+    tl.store(out + place, x.to(out.dtype.element_ty), mask=mask)
+
+
+@kernel
 def moments(x: tl.tensor, mask: tl.tensor, eps: float, CHANNELS: tl.constexpr) -> Any:
     """Mean (R,) of rows that are zero outside the mask, and one over their standard deviation."""
     mean = tl.sum(x, 1) / CHANNELS

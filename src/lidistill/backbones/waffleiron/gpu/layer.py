@@ -8,15 +8,18 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lidistill.backbones.waffleiron.cpu.fused_backward import Saved
-from lidistill.backbones.waffleiron.cpu.fused_layer import Passes
-from lidistill.backbones.waffleiron.gpu.cells import correlate_taps, gather_taps, segment_sums
+from lidistill.backbones.waffleiron.cpu.fused_layer import Folding, Passes
+from lidistill.backbones.waffleiron.gpu.cells import segment_sums
 from lidistill.backbones.waffleiron.gpu.columns import narrow, through_activation
+from lidistill.backbones.waffleiron.gpu.folding import fold
 from lidistill.backbones.waffleiron.gpu.points import (
     add_residuals,
     flatten_normed_backward,
     inflate_normed,
     inflate_normed_backward,
 )
+from lidistill.backbones.waffleiron.gpu.taps import correlate_taps, gather_taps
+from lidistill.backbones.waffleiron.gpu.unfolding import unfold
 from lidistill.backbones.waffleiron.layer import Keep, LayerForm, LayerWeights
 from lidistill.backbones.waffleiron.plane import Plane
 
@@ -28,17 +31,14 @@ def flatten_normed(tokens: Tensor, plane: Plane, form: LayerForm) -> Tensor:
     )
 
 
-def cells_with_affine(flat: Tensor, weights: LayerWeights, plane: Plane) -> Tensor:
-    """(O, C) flattened points, the affine part of their norm included; two launches."""
-    return torch.outer(plane.filled, weights.shift).addcmul_(flat, weights.gain)
-
-
 def convs_on_cells(
     flat: Tensor, weights: LayerWeights, plane: Plane, form: LayerForm
 ) -> tuple[Tensor, Tensor]:
     """See ``fused_forward.convs_on_cells``."""
-    cells = cells_with_affine(flat, weights, plane)
-    before = gather_taps(cells, plane.sources, weights.kernels[0].flip(0), weights.biases[0])
+    affine = weights.gain, weights.shift, plane.filled
+    before = gather_taps(
+        flat, plane.sources, weights.kernels[0], weights.biases[0], affine=affine, flip=True
+    )
     out = gather_taps(
         before, plane.taps, weights.kernels[1], weights.biases[1], read=form.activation
     )
@@ -86,10 +86,10 @@ def channel_backward(
     grad_hidden = torch.mm(above, second)
     grad_first_bias = through_activation(grad_hidden, saved.hidden, form.activation)
     active = saved.hidden if form.activation == "relu" else F.gelu(saved.hidden)
-    grad_second = (above.t() @ active).to(grad.dtype)
+    grad_second = torch.mm(above.t(), active)
     norm = above  # its numbers are no longer needed
     inflate_normed(saved.tokens, saved.cells, plane.reads, form.eps, out=norm)
-    grad_first = (grad_hidden.t() @ norm).to(grad.dtype)
+    grad_first = torch.mm(grad_hidden.t(), norm)
     grad_norm = torch.mm(grad_hidden, first, out=norm)
     out = inflate_normed_backward(saved.tokens, saved.cells, plane.reads, grad_norm, grad, form.eps)
     factor = None if keep is None else keep[0]
@@ -106,21 +106,20 @@ def convs_backward(
     form: LayerForm,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """See ``fused_backward.convs_backward``."""
-    kernels, activation = weights.kernels, form.activation
-    around = gather_taps(grad_cells, plane.sources, kernels[1], through=(saved.before, activation))
-    grad_flat = gather_taps(around, plane.taps, kernels[0].flip(0))
-    flat = cells_with_affine(saved.flat, weights, plane)
-    grad_kernels = torch.stack(
-        [
-            correlate_taps(flat, around, plane.taps).flip(0),
-            correlate_taps(grad_cells, saved.before, plane.taps, activation=activation),
-        ]
+    kernels, through = weights.kernels, (saved.before, form.activation)
+    around = gather_taps(grad_cells, plane.sources, kernels[1], through=through)
+    grad_flat = gather_taps(around, plane.taps, kernels[0], flip=True)
+    grad_kernels, grad_biases = (x.new_empty(x.shape) for x in (kernels, weights.biases))
+    affine = weights.gain, weights.shift, plane.filled
+    correlate_taps(saved.flat, around, plane.taps, affine=affine, flip=True, out=grad_kernels[0])
+    correlate_taps(
+        grad_cells, saved.before, plane.taps, activation=form.activation, out=grad_kernels[1]
     )
-    grad_biases = torch.stack([around.sum(0), grad_cells.sum(0)])
+    torch.sum(around, 0, out=grad_biases[0])
+    torch.sum(grad_cells, 0, out=grad_biases[1])
     grad_gain, grad_shift = (grad_flat * saved.flat).sum(0), plane.filled @ grad_flat
-    flatten_normed_backward(
-        saved.tokens, grad_flat * weights.gain, plane.reads, plane.share, form.eps, out=grad
-    )
+    spread = plane.reads, plane.share, weights.gain
+    flatten_normed_backward(saved.tokens, grad_flat, *spread, form.eps, out=grad)
     return grad_kernels, grad_biases, grad_gain, grad_shift
 
 
@@ -130,5 +129,6 @@ TRITON = Passes(
     channel_mix=channel_mix,
     channel_backward=channel_backward,
     convs_backward=convs_backward,
+    folding=Folding(forward=fold, backward=unfold),
 )
 """On GPUs."""

@@ -225,6 +225,7 @@ def flatten_backward_kernel(
     grad_cells: tl.tensor,
     reads: tl.tensor,
     share: tl.tensor,
+    gain: tl.tensor,
     out: tl.tensor,
     eps: float,
     num_points: int,
@@ -242,6 +243,7 @@ def flatten_backward_kernel(
     cell = tl.load(reads + row, mask=present, other=0)
     source = grad_cells + cell[:, None] * CHANNELS + column[None, :]
     grad = tl.load(source, mask=mask, other=0.0)
+    grad *= tl.load(gain + column, mask=column < CHANNELS, other=0.0)[None, :]
     if NORM:
         x = tl.load(tokens + place, mask=mask, other=0.0)
         grad = normed_backward(x, grad, mask, eps, CHANNELS)
@@ -250,15 +252,23 @@ def flatten_backward_kernel(
 
 
 def flatten_normed_backward(
-    tokens: Tensor, grad_cells: Tensor, reads: Tensor, share: Tensor, eps: float, *, out: Tensor
+    tokens: Tensor,
+    grad_cells: Tensor,
+    reads: Tensor,
+    share: Tensor,
+    gain: Tensor,
+    eps: float,
+    *,
+    out: Tensor,
 ) -> None:
     """Add the gradient of the flattened points to that of the points.
 
     Args:
         tokens: (M, C) points.
-        grad_cells: (O, C) gradient of the cells.
+        grad_cells: (O, C) gradient of the cells, the affine part of the norm included.
         reads: (M,) int64 cell of each point.
         share: (M,) weight of each point in its cell; 0 where it fills none.
+        gain: (C,) of the norm.
         eps: Of the LayerNorm; negative for none.
         out: (M, C) added to.
     """
@@ -271,6 +281,7 @@ def flatten_normed_backward(
         grad_cells,
         reads,
         share,
+        gain,
         out,
         eps,
         num_points,
