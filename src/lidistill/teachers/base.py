@@ -263,5 +263,5 @@ def _bilinear(level: Tensor, view: Tensor, index: Tensor) -> Tensor:
     top, bottom = (view * height + row) * width, (view * height + below) * width
     cells = torch.stack([top + column, top + right, bottom + column, bottom + right], dim=1)
     weights = torch.stack([(1 - y) * (1 - x), (1 - y) * x, y * (1 - x), y * x], dim=1)
-    table = level.to(index.device).permute(0, 2, 3, 1).reshape(-1, num_channels).float()
-    return F.embedding_bag(cells, table, per_sample_weights=weights, mode="sum")
+    table = level.to(index.device).permute(0, 2, 3, 1).reshape(-1, num_channels).contiguous()
+    return F.embedding_bag(cells, table.float(), per_sample_weights=weights, mode="sum")

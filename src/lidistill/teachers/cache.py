@@ -131,8 +131,8 @@ class FeatureCache:
         if about["key"] != self._key or about["checksum"] != _checksum(levels):
             msg = "its checksum does not fit"
             raise ValueError(msg)
-        return TeacherMaps(
-            levels=tuple(levels),
+        return TeacherMaps(  # cell by cell, as they are read, and as networks give them
+            levels=tuple(one.contiguous(memory_format=torch.channels_last) for one in levels),
             alignment=about["alignment"],
             strides=tuple(about["strides"]),
             origins=tuple(about["origins"]),
