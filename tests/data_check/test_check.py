@@ -9,10 +9,12 @@ from PIL import Image
 
 from lidistill.data_check.check import check_dataset, check_root
 from lidistill.data_check.contents import detect_format
+from lidistill.data_check.drive import DriveTally
 from lidistill.datasets.pandaset.dataset import PandaSetConfig
 from lidistill.errors import DatasetNotFoundError
 from lidistill.figures.colors import label_colors
 from lidistill.labels import load_label_map
+from lidistill.records import Frame
 
 AHEAD = np.array([[10.0, 0.0, 0.0], [10.0, 3.0, 0.0], [-10.0, 0.0, 0.0], [10.0, -3.0, 1.0]])
 
@@ -131,3 +133,33 @@ def test_a_folder_of_no_known_format_is_an_error(drive: Path, tmp_path: Path) ->
         detect_format(drive)
     with pytest.raises(DatasetNotFoundError, match="is not a folder"):
         detect_format(tmp_path / "nowhere")
+
+
+def test_labels_of_a_standing_vehicle_are_told_from_those_of_many_places() -> None:
+    names = load_label_map("pandaset")
+
+    def tally(*metres: float | None, labelled: bool = True) -> DriveTally:
+        found = DriveTally(label_map=names)
+        for position, way in enumerate(metres):
+            pose = None if way is None else np.eye(4)
+            if pose is not None:
+                pose[0, 3] = way
+            labels = np.zeros(4, np.uint8) if labelled else None
+            points = AHEAD.astype(np.float32)
+            frame = Frame(
+                frame_id=str(position),
+                sensor="pandar64",
+                points=points,
+                intensity=np.ones(4, np.float32),
+                labels=labels,
+                T_world_lidar=pose,
+            )
+            found.add(frame, position, keep=False)
+        return found
+
+    moving = tally(0, 0.5, 1.9, 2.1, 0.1, 9)
+    assert moving.num_places() == 3
+    assert tally(5, 5, 5.1).num_places() == 1
+    assert tally(0, None, 4).num_places() is None
+    assert tally(0, 4, labelled=False).num_places() is None
+    assert DriveTally.total(names, [moving, tally(0)]).num_places() == 4

@@ -42,6 +42,7 @@ def print_check(report: CheckReport) -> None:
     rows: list[tuple[str, list[str]]] = [
         ("frames", [str(d.num_frames) for d in report.datasets]),
         ("with labels", [str(d.num_labelled) for d in report.datasets]),
+        ("labels seen from", [_places(d.num_places) for d in report.datasets]),
         ("points a frame", [_range(d.num_points) for d in report.datasets]),
         (
             "without return, left out",
@@ -94,6 +95,13 @@ def print_check(report: CheckReport) -> None:
             override("data.sets.0.root", root),
         )
         OUT.print(f"Next: {command(*stats)}\nand:  {command(*pretrain)}")
+
+
+def _places(count: int | None) -> str:
+    """Labels of a vehicle that stands are those of one frame over and over."""
+    if count is None:
+        return "–"
+    return "1 place" if count == 1 else f"{count} places"
 
 
 def _fits(dataset: DatasetReport) -> list[CameraFit]:

@@ -138,6 +138,7 @@ def _report(
         sensor=dataset.sensor,
         num_frames=len(total.num_points),
         num_labelled=total.num_labelled,
+        num_places=total.num_places(),
         num_points=tuple(total.num_points),
         num_missing=total.num_missing,
         intensity_mean=mean,

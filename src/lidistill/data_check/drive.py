@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self, TypeAlias
+from typing import Final, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,9 @@ from lidistill.records import CameraView, Frame
 from lidistill.samples.pairing import pair_view
 from lidistill.scan_formats.returns import present
 
+_APART: Final = 2.0
+"""Metres between scans that show the street from two places."""
+
 NameOverlay: TypeAlias = Callable[[str, str], Path]
 """File for the overlay of a camera and kind."""
 
@@ -32,6 +35,10 @@ class DriveTally:
     """How many frames to read before the one that is drawn."""
     num_points: list[int] = field(default_factory=list)
     num_labelled: int = 0
+    places: list[NDArray[np.float64]] = field(default_factory=list)
+    """(3,) metres: where labelled scans were made, 2 m and more apart."""
+    num_placed: int = 0
+    """Labelled frames with a pose."""
     num_missing: int = 0
     """Points without return."""
     moments: NDArray[np.float64] = field(default_factory=lambda: np.zeros(3))
@@ -56,6 +63,8 @@ class DriveTally:
         for one in drives:
             total.num_points += one.num_points
             total.num_labelled += one.num_labelled
+            total.places += one.places
+            total.num_placed += one.num_placed
             total.num_missing += one.num_missing
             total.moments += one.moments
             total.histogram += one.histogram
@@ -80,6 +89,7 @@ class DriveTally:
             self.moments += len(intensity), intensity.sum(), (intensity**2).sum()
         if frame.labels is not None:
             self.num_labelled += 1
+            self._place(frame)
             self.histogram += np.bincount(frame.labels, minlength=256)
         for view in frame.views:
             seen = len(pair_view(frame.points, view, view.size_hw).index)
@@ -97,6 +107,19 @@ class DriveTally:
         self.num_points.append(len(whole.points))
         if keep:
             self.kept[position] = frame
+
+    def _place(self, frame: Frame) -> None:
+        if frame.T_world_lidar is None:
+            return
+        self.num_placed += 1
+        here = frame.T_world_lidar[:3, 3]
+        if all(np.linalg.norm(here - place) >= _APART for place in self.places):
+            self.places.append(here)
+
+    def num_places(self) -> int | None:
+        """Places that labels were made from; None where a labelled frame has no pose."""
+        posed = self.num_labelled and self.num_placed == self.num_labelled
+        return len(self.places) if posed else None
 
     def intensity(self) -> tuple[float, float] | None:
         """Mean and standard deviation over all points that have one; None where none has."""

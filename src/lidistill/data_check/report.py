@@ -17,6 +17,9 @@ class DatasetReport:
     num_frames: int
     """Frames that could be read."""
     num_labelled: int
+    num_places: int | None
+    """Places 2 m and more apart that labelled frames were recorded from; None without poses. Labels
+    of a standing vehicle are those of one frame over and over."""
     num_points: tuple[int, ...]
     """Points of each frame, in reading order."""
     num_missing: int
