@@ -9,7 +9,9 @@ from fakes.kernels import DEVICE, pytestmark  # noqa: F401
 from fakes.layers import random_case
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 
+from lidistill.backbones.waffleiron import folded as inference
 from lidistill.backbones.waffleiron import model
+from lidistill.backbones.waffleiron.layer import LayerForm
 
 WITHOUT_LAUNCH = frozenset(
     {"alias", "as_strided", "detach", "empty", "empty_like", "expand", "new_empty"}
@@ -81,6 +83,23 @@ def test_a_layer_has_few_launches_and_never_waits_for_the_gpu(monkeypatch, activ
     assert found.launched["mm"] == 6  # five products and a sum over the cells
     assert not found.waited
     assert found.launched.total() <= MOST[activation, drop_path] <= 40, found.launched
+
+
+@pytest.mark.parametrize(("activation", "most"), [("relu", 8), ("gelu", 9)])
+def test_a_folded_layer_has_nothing_left_to_prepare(monkeypatch, activation, most):
+    """Two convolutions, three passes over the points, two products, a bias in their format."""
+    from lidistill.backbones.waffleiron.gpu.layer import TRITON
+
+    monkeypatch.setattr(inference, "passes_for", lambda *_: TRITON)
+    tokens, weights, plane = random_case(80, channels=16, size_hw=(6, 5), device=DEVICE)
+    form = LayerForm(activation=activation, eps=1e-5, dtype=torch.bfloat16)
+    layer = inference.FoldedLayer(weights.folded(), form)
+    with torch.no_grad():
+        flat = layer(tokens, plane, None, plane)[1]
+        with Launches(monkeypatch) as found:
+            layer(tokens, plane, flat, plane)
+    assert not found.waited
+    assert found.launched.total() <= most, found.launched
 
 
 def test_the_count_sees_what_waits(monkeypatch):

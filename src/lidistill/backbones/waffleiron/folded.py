@@ -74,7 +74,8 @@ class FoldedLayer(nn.Module):
         matrices = ("first", "second")
         for name, tensor in weights._asdict().items():
             dtype = form.dtype if name in matrices else tensor.dtype
-            self.register_buffer(name, tensor.detach().to(dtype, copy=True))
+            stored = torch.empty_like(tensor, dtype=dtype, memory_format=torch.contiguous_format)
+            self.register_buffer(name, stored.copy_(tensor.detach()))
 
     def forward(
         self, tokens_MC: Tensor, plane: Plane, flat_OC: Tensor | None, following: Plane | None
