@@ -21,6 +21,7 @@ from pathlib import Path
 
 import torch
 from gpu_kernels import (
+    LIMITS,
     Kernel,
     cell_kernels,
     edge_inputs,
@@ -41,9 +42,6 @@ from lidistill.records import Sample
 from lidistill.samples.distillation import SamplingConfig, distillation_sample, sample_rng
 from lidistill.samples.on_device import build_sample, raw_sample
 from lidistill.training.checkpoint import versions
-
-LIMITS = {torch.float32: 1e-5, torch.bfloat16: 2e-2}
-"""Largest relative difference that counts as equal."""
 
 
 def rates(device: torch.device, repeats: int) -> dict[str, float]:
@@ -182,11 +180,6 @@ def failures(record: object, path: str = "") -> list[str]:
     found = [name for key, value in record.items() for name in failures(value, f"{path}/{key}")]
     if "limit" in record and not record["difference"] <= record["limit"]:
         found.append(path)
-    layers = record.get("layer_difference", {})
-    for name, value in layers.items():
-        limit = LIMITS[torch.float32 if "float32" in name else torch.bfloat16]
-        if not value <= limit:
-            found.append(f"{path}/{name}")
     return found
 
 

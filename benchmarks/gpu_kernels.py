@@ -29,6 +29,10 @@ from lidistill.backbones.waffleiron.layer import (
 from lidistill.backbones.waffleiron.plane import Plane
 
 EPS = 1e-5
+LIMITS = {torch.float32: 1e-5, torch.bfloat16: 2e-2}
+"""Largest relative difference that counts as equal."""
+KINK = 0.1
+"""That of gradients of a ReLU in 16 bits: rounding decides on which side of 0 a number lies."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,9 +67,10 @@ def make_setting(plane: Plane, channels: int) -> Setting:
         return (torch.randn(shape, generator=rng) / shape[-1] ** 0.5).to(device)
 
     weights = drawn_weights(draw, channels)
-    keep = torch.rand(plane.num_cells, device=device), torch.rand(num_points, device=device)
+    sizes = plane.num_cells, num_points
+    keep = tuple(torch.rand(size, generator=rng).to(device) for size in sizes)
     tokens = draw((num_points, channels)) * channels**0.5
-    return Setting(tokens, weights, weights.folded(), plane, keep)
+    return Setting(tokens, weights, weights.folded(), plane, (keep[0], keep[1]))
 
 
 def _normed_backward(x: Tensor, grad: Tensor) -> Tensor:
@@ -244,10 +249,10 @@ def worst(found: list[Tensor], expected: list[Tensor]) -> float:
     return max(float((a.float() - b.float()).norm() / b.float().norm()) for a, b in pairs)
 
 
-def layer_differences(setting: Setting, passes: Passes) -> dict[str, float]:
-    """Whole layers against the definition: values and all gradients."""
+def layer_differences(setting: Setting, passes: Passes) -> dict[str, dict[str, float]]:
+    """Whole layers against the definition: values, and all gradients."""
     tokens, weights, _, plane, keep = setting
-    found = {}
+    record = {}
     for activation in ("relu", "gelu"):
         for dtype in (torch.float32, torch.bfloat16):
             form = LayerForm(activation=activation, eps=EPS, dtype=dtype)
@@ -262,8 +267,14 @@ def layer_differences(setting: Setting, passes: Passes) -> dict[str, float]:
 
             inputs = [tokens, *weights]
             name = f"{activation} {str(dtype).removeprefix('torch.')}"
-            found[name] = worst(gradients(fast, inputs), gradients(plain, inputs))
-    return found
+            found, expected = gradients(fast, inputs), gradients(plain, inputs)
+            value, limit = worst(found[:1], expected[:1]), LIMITS[dtype]
+            record[f"{name}, values"] = {"difference": value, "limit": limit}
+            if activation == "relu" and dtype != torch.float32:
+                limit = KINK
+            value = worst(found[1:], expected[1:])
+            record[f"{name}, gradients"] = {"difference": value, "limit": limit}
+    return record
 
 
 def edge_inputs(num_points: int, channels: int, device: torch.device) -> list[Tensor]:
