@@ -139,7 +139,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=12)
     parser.add_argument("--output", type=Path, default=Path("runs/teacher_speed.json"))
     parser.add_argument("overrides", nargs="*", help="key=value for the recipe")
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()
     torch.set_num_threads(1)
     recipe = load_recipe(arguments.recipe, arguments.overrides, kind=PretrainRecipe)
     config: Any = recipe.teacher

@@ -155,11 +155,24 @@ def test_folded_norms_change_nothing_but_rounding(
     expected = levels_by_the_package(teacher, kind, file, pixels)
     maps = teacher.maps(images)
     network: Any = teacher.network
-    assert (network.stem._packed is not None) == (way == "onednn")
+    assert bool(network.stem._packed) == (way == "onednn")
     for found, wanted in zip(maps.levels, expected, strict=True):
         assert found.dtype == torch.float32
         varies = wanted - wanted.mean((2, 3), keepdim=True)
         assert float((found - wanted).norm() / varies.norm()) < far
+
+
+def test_weights_are_packed_for_each_size_of_maps_and_more_sizes_still_go(weights: Path) -> None:
+    if not folded._onednn_computes(torch.float32):
+        pytest.skip("PyTorch has no such operators of oneDNN on this processor")
+    used, fresh = (PyramidTeacherConfig(weights=weights, strides=(4,)).build() for _ in range(2))
+    network: Any = used.network
+    image = torch.rand(1, 3, 16, 16 * (folded._MOST_SIZES + 1))
+    for count in range(1, folded._MOST_SIZES + 2):
+        (level,) = used.maps(image[..., : 16 * count]).levels
+        assert len(network.stem._packed) == min(count, folded._MOST_SIZES)
+    (packed,) = fresh.maps(image).levels
+    torch.testing.assert_close(level, packed, rtol=1e-4, atol=1e-5)
 
 
 def test_measured_origins_are_those_of_one_networks_weights() -> None:

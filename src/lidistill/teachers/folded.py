@@ -17,6 +17,11 @@ logger = logging.getLogger(__name__)
 _RELU6: Final = (0.0, 6.0)
 _How: TypeAlias = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], int]
 """Padding, stride and dilation, each down and across, and the number of groups."""
+_Size: TypeAlias = tuple[int, ...]
+"""V, C, h and w of a map, and the number of threads."""
+_MOST_SIZES: Final = (
+    4  # that weights are packed for: images of a camera, and the last few of a drive
+)
 
 
 class FoldedPyramid(nn.Module):
@@ -100,22 +105,33 @@ class FoldedConvolution(nn.Module):
         self.bias = nn.Parameter(bias_D.float(), requires_grad=False)
         self.stride, self.groups = tuple(convolution.stride), convolution.groups
         self.clips = clips
-        self._packed: Tensor | None = None
+        self._packed: dict[_Size, Tensor] = {}
 
     def forward(self, x: Tensor) -> Tensor:
         """(V, D, h, w) of a map (V, C, h, w) in the dtype of the weights."""
         is_learning = torch.is_grad_enabled() and x.requires_grad
         if x.device.type == "cpu" and not is_learning and _onednn_computes(x.dtype):
             how = (self.padding, self.stride, (1, 1), self.groups)
-            if self._packed is None:
-                self._packed = _pack(self.weight, how)
-            return _by_onednn(x, self._packed, self.bias, how, clips=self.clips)
+            return _by_onednn(x, self._packed_for(x, how), self.bias, how, clips=self.clips)
         is_low = x.dtype != torch.float32  # where a bias would be rounded like the weights
         bias = None if is_low else self.bias
         y = F.conv2d(x, self.weight, bias, self.stride, self.padding, groups=self.groups)
         if is_low:
             y += self.bias[:, None, None]
         return F.hardtanh_(y, *_RELU6) if self.clips else y
+
+    def _packed_for(self, x: Tensor, how: _How) -> Tensor:
+        """The weights as oneDNN wants them for maps of this size, or as they are.
+
+        Packed for another size they would be packed anew in each call, by a way that can take
+        twenty times as long as the convolution; as they are, a tenth of it.
+        """
+        size = (*x.shape, torch.get_num_threads())
+        if size not in self._packed:
+            if len(self._packed) == _MOST_SIZES:
+                return self.weight
+            self._packed[size] = _pack(self.weight, how, x)
+        return self._packed[size]
 
 
 def _padded_alike(
@@ -130,8 +146,8 @@ def _padded_alike(
     return F.pad(weight, (zeros, 0, zeros, 0)), (right, right)
 
 
-def _pack(weight: Tensor, how: _How) -> Tensor:
-    packed: Tensor = torch.ops.mkldnn._reorder_convolution_weight(weight, *how)
+def _pack(weight: Tensor, how: _How, x: Tensor) -> Tensor:
+    packed: Tensor = torch.ops.mkldnn._reorder_convolution_weight(weight, *how, x.shape)
     return packed
 
 
@@ -154,7 +170,7 @@ def _onednn_computes(dtype: torch.dtype) -> bool:
     weight, x = (a.to(dtype).contiguous(memory_format=torch.channels_last) for a in (weight, x))
     how = ((0, 0), (1, 1), (1, 1), 16)
     try:
-        found = _by_onednn(x, _pack(weight, how), bias, how, clips=True)
+        found = _by_onednn(x, _pack(weight, how, x), bias, how, clips=True)
     except (AttributeError, NotImplementedError, RuntimeError) as error:
         logger.info("oneDNN computes no convolutions in %s here: %s", dtype, error)
         return False
