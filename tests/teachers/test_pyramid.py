@@ -1,7 +1,9 @@
 """EfficientNet-Lite2 as a teacher, and where its cells really look."""
 
+import copy
 import importlib
 import importlib.util
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -173,6 +175,22 @@ def test_weights_are_packed_for_each_size_of_maps_and_more_sizes_still_go(weight
         assert len(network.stem._packed) == min(count, folded._MOST_SIZES)
     (packed,) = fresh.maps(image).levels
     torch.testing.assert_close(level, packed, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_used_teacher_gives_the_same_in_every_mode_and_as_a_copy(
+    weights: Path, precision: Any
+) -> None:
+    teacher = PyramidTeacherConfig(weights=weights, strides=(8,), precision=precision).build()
+    image = torch.rand(1, 3, 32, 64)
+    with torch.inference_mode():
+        (first,) = teacher.maps(image).levels
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        (beside_16_bits,) = teacher.maps(image).levels
+    (copied,) = copy.deepcopy(teacher).maps(image).levels
+    (sent,) = pickle.loads(pickle.dumps(teacher)).maps(image).levels
+    for found in (beside_16_bits, teacher.maps(image).levels[0], copied, sent):
+        assert torch.equal(found, first)
 
 
 def test_measured_origins_are_those_of_one_networks_weights() -> None:

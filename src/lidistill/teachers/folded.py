@@ -120,6 +120,10 @@ class FoldedConvolution(nn.Module):
             y += self.bias[:, None, None]
         return F.hardtanh_(y, *_RELU6) if self.clips else y
 
+    def __getstate__(self) -> dict[str, Any]:
+        """All but the packed weights, which only oneDNN can read: what a copy gets."""
+        return {**self.__dict__, "_packed": {}}
+
     def _packed_for(self, x: Tensor, how: _How) -> Tensor:
         """The weights as oneDNN wants them for maps of this size, or as they are.
 
