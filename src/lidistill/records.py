@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lidistill.geometry import check_rigid
+from lidistill.moving import moved, pinned
 from lidistill.shapes import check_shape
 
 Array: TypeAlias = NDArray[np.generic]
@@ -134,27 +135,16 @@ class Pairs:
     def __len__(self) -> int:
         return len(self.point)
 
-    def to(self, device: torch.device | str) -> "Pairs":
-        """Copy on another device."""
-        return Pairs(
-            point=self.point.to(device),
-            view=self.view.to(device),
-            uv=self.uv.to(device),
-        )
-
 
 class Inputs(Protocol):
     """What a backbone wants to know of the points of a sample, or of a batch once packed.
 
-    Its preparer makes it and the network reads it; nobody else looks inside.
+    Its preparer makes it and the network reads it; nobody else looks inside. A dataclass, whose
+    tensors go to other devices as ``moving.with_tensors`` finds them.
     """
 
     def __len__(self) -> int:
         """M, the number of points."""
-        ...
-
-    def to(self, device: torch.device | str) -> Self:
-        """Copy on another device."""
         ...
 
     @classmethod
@@ -169,11 +159,10 @@ class Inputs(Protocol):
 
 
 class ForTeachers(Protocol):
-    """What teachers want of a sample beside its images and pairs; see ``samples.for_teachers``."""
+    """What teachers want of a sample beside its images and pairs; see ``samples.for_teachers``.
 
-    def to(self, device: torch.device | str) -> Self:
-        """Copy on another device."""
-        ...
+    A dataclass, as ``Inputs`` is.
+    """
 
     @classmethod
     def collate(cls, parts: Sequence[Self], starts: Sequence[int]) -> Self:
@@ -251,7 +240,8 @@ class Batch:
         _check_length(self.inputs, num_points)
         if self.labels is not None:
             check_shape("labels", self.labels, (num_points,))
-        if len(self.offsets) < 2 or int(self.offsets[-1]) != num_points:
+        on_cpu = self.offsets.device.type == "cpu"  # to look at those on a GPU is to wait for it
+        if len(self.offsets) < 2 or (on_cpu and int(self.offsets[-1]) != num_points):
             msg = f"offsets end at {self.offsets[-1:].tolist()}, expected {num_points} points"
             raise ValueError(msg)
 
@@ -268,24 +258,12 @@ class Batch:
     def scan_index(self) -> Tensor:
         """(M,) int64 scan of each point."""
         scans = torch.arange(self.num_scans, device=self.offsets.device)
-        return torch.repeat_interleave(scans, self.lengths)
+        return torch.repeat_interleave(scans, self.lengths, output_size=len(self.features))
 
-    def to(self, device: torch.device | str) -> "Batch":
-        """Copy on another device."""
+    def to(self, device: torch.device | str, *, non_blocking: bool = False) -> "Batch":
+        """Copy on another device; see ``moving.moved``."""
+        return moved(self, device, non_blocking=non_blocking)
 
-        def move(tensor: Tensor | None) -> Tensor | None:
-            return None if tensor is None else tensor.to(device)
-
-        return Batch(
-            offsets=self.offsets.to(device),
-            features=self.features.to(device),
-            inputs=self.inputs.to(device),
-            coords=move(self.coords),
-            labels=move(self.labels),
-            pairs=None if self.pairs is None else self.pairs.to(device),
-            images=move(self.images),
-            image_paths=self.image_paths,
-            frame_ids=self.frame_ids,
-            mirrored=self.mirrored,
-            for_teachers=None if self.for_teachers is None else self.for_teachers.to(device),
-        )
+    def pin_memory(self) -> "Batch":
+        """Copy in pinned memory; PyTorch's loader asks for it by this name."""
+        return pinned(self)

@@ -21,9 +21,6 @@ class PointInputs:
     def __len__(self) -> int:
         return len(self.row)
 
-    def to(self, device):
-        return PointInputs(row=self.row.to(device))
-
     @classmethod
     def collate(cls, parts, starts):
         return cls(row=torch.cat([p.row + s for p, s in zip(parts, starts, strict=True)]))

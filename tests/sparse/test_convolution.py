@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from lidistill.moving import moved
 from lidistill.sparse.cells import unique_cells
 from lidistill.sparse.convolution import SparseConvolution, convolve
 from lidistill.sparse.kernel_map import strided_map, submanifold_map
@@ -26,7 +27,8 @@ def gradients(cells, device="cpu", dtype=None):
     layers = [SparseConvolution(8, 8, places, fan=fan) for places, fan in PLACES]
     features = features.to(device).requires_grad_()
     layers = [layer.to(device) for layer in layers]
-    same, stride = submanifold_map(cells, 3).to(device), strided_map(cells).kernel_map.to(device)
+    maps = submanifold_map(cells, 3), strided_map(cells).kernel_map
+    same, stride = moved(maps, device)
     with torch.autocast(device, dtype, enabled=dtype is not None):
         out = layers[0](features, same)
         out = layers[2](layers[1](out, stride), stride.transposed())

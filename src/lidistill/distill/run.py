@@ -1,7 +1,7 @@
 """A distillation run: what it is made of, built once, and its training."""
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -19,6 +19,7 @@ from lidistill.loading.input_statistics import frames_seen, input_statistics
 from lidistill.loading.mixture import Concatenation
 from lidistill.loading.order import StepPlan
 from lidistill.samples.distillation import distillation_sample
+from lidistill.samples.preparer import for_batches_on
 from lidistill.training.checkpoint import has_checkpoint
 from lidistill.training.config import Feed, Training
 from lidistill.training.loop import train
@@ -137,16 +138,18 @@ def training_batches(run: Ingredients) -> Batches:
             wanted=wanted,
             device=run.device,
         ).batches(run.plan)
+    networks = {name: for_batches_on(run.device, one) for name, one in wanted.networks.items()}
     make = functools.partial(
         distillation_sample,
         config=recipe.data.sampling,
-        preparer=preparer,
+        preparer=for_batches_on(run.device, preparer),
         load_images=load_images,
-        wanted=wanted,
+        wanted=replace(wanted, networks=networks),
     )
     return sample_batches(
         SampleMaker(run.dataset, make, recipe.seed, recipe.data.corruption),
         run.plan,
         workers=recipe.data.workers,
         bad_frames=recipe.data.bad_frames,
+        device=run.device,
     )

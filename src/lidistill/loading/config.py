@@ -4,6 +4,7 @@ from collections.abc import Callable, Generator
 from typing import Annotated, Any, Final, Generic, Literal, Protocol, Self, TypeAlias, TypeVar
 
 import numpy as np
+import torch
 from pydantic import Field, model_validator
 
 from lidistill.config import Config, MayChange, Seed, Workers
@@ -20,6 +21,7 @@ from lidistill.robustness.changed import Changed, FrameChange, TrainingCorruptio
 from lidistill.robustness.miscalibration import Miscalibrated, Miscalibration
 from lidistill.samples.distillation import SamplingConfig, sample_rng
 
+CPU: Final = torch.device("cpu")
 T_co = TypeVar("T_co", covariant=True)
 
 
@@ -249,12 +251,21 @@ def sample_batches(
     workers: int,
     bad_frames: BadFrames,
     join: Callable[[list[Any]], object] = collate,
+    device: torch.device = CPU,
 ) -> Batches:
-    """Batches of what worker processes prepare, packed as ``join`` does it."""
+    """Batches of what worker processes prepare, packed as ``join`` does it, for a device."""
+    pin = device.type == "cuda"
 
     def batches(start: int, stop: int) -> Generator[list[Any], None, None]:
         return step_batches(
-            maker, join, plan, start=start, stop=stop, workers=workers, bad_frames=bad_frames
+            maker,
+            join,
+            plan,
+            start=start,
+            stop=stop,
+            workers=workers,
+            bad_frames=bad_frames,
+            pin=pin,
         )
 
     return batches

@@ -79,6 +79,7 @@ def step_batches(
     stop: int,
     workers: int,
     bad_frames: BadFrames = STOP,
+    pin: bool = False,
 ) -> Generator[list[object], None, None]:
     """This process's batches of every optimiser step, prepared ahead by worker processes.
 
@@ -90,6 +91,8 @@ def step_batches(
         stop: One past the last step.
         workers: Worker processes; 0 prepares in this one.
         bad_frames: What to do about frames that cannot be read.
+        pin: Whether a thread of this process puts each batch into pinned memory, for which it
+            calls its ``pin_memory``; a GPU takes it from there while Python goes on.
 
     Yields:
         The batches of one optimiser step, one for each forward pass.
@@ -102,7 +105,7 @@ def step_batches(
     with warnings.catch_warnings():
         # The recipe says how many workers; more of them than cores is its business.
         warnings.filterwarnings("ignore", "This DataLoader will create", UserWarning)
-        loaded = _loaded(samples, passes, functools.partial(_collate, collate), workers)
+        loaded = _loaded(samples, passes, functools.partial(_collate, collate), workers, pin=pin)
     count = BadFrameCount(bad_frames)
     group: list[object] = []
     skipped: list[BadFrame] = []
@@ -120,7 +123,7 @@ def step_batches(
 
 
 def _loaded(
-    samples: Dataset[Any], passes: _Passes, collate: Callable[..., Any], workers: int
+    samples: Dataset[Any], passes: _Passes, collate: Callable[..., Any], workers: int, *, pin: bool
 ) -> Iterator[Any]:
     """What PyTorch's loader gives, with workers started in the way that is Python's default here.
 
@@ -128,7 +131,7 @@ def _loaded(
     script may have set another one.
     """
     if not workers:
-        return iter(DataLoader(samples, batch_sampler=passes, collate_fn=collate))
+        return iter(DataLoader(samples, batch_sampler=passes, collate_fn=collate, pin_memory=pin))
     atexit.register(end_workers)  # before what Python does at its end
     method = multiprocessing.get_start_method()
     if method == "forkserver":
@@ -139,6 +142,7 @@ def _loaded(
         batch_sampler=passes,
         collate_fn=collate,
         num_workers=workers,
+        pin_memory=pin,
         prefetch_factor=4,
         worker_init_fn=functools.partial(start_worker, os.getpid(), method),
         multiprocessing_context=multiprocessing.get_context(method),

@@ -83,15 +83,6 @@ class NetworkPoints:
         """What to give to the network."""
         return Batch(offsets=self.offsets, features=self.features, inputs=self.inputs)
 
-    def to(self, device: torch.device | str) -> "NetworkPoints":
-        """Copy on another device."""
-        return NetworkPoints(
-            point=self.point.to(device),
-            features=self.features.to(device),
-            inputs=self.inputs.to(device),
-            offsets=self.offsets.to(device),
-        )
-
     @staticmethod
     def collate(parts: Sequence["NetworkPoints"], starts: Sequence[int]) -> "NetworkPoints":
         """Those of samples packed one after the other; see ``Inputs.collate``."""
@@ -114,17 +105,6 @@ class TeacherInputs:
     """Camera of each of the V images."""
     resized: Mapping[Size, Resized] = field(default_factory=dict)
     networks: Mapping[str, NetworkPoints] = field(default_factory=dict)
-
-    def to(self, device: torch.device | str) -> Self:
-        """Copy on another device."""
-        resized = {
-            size: Resized(
-                uv=one.uv.to(device), images=None if one.images is None else one.images.to(device)
-            )
-            for size, one in self.resized.items()
-        }
-        networks = {name: one.to(device) for name, one in self.networks.items()}
-        return type(self)(cameras=self.cameras, resized=resized, networks=networks)
 
     @classmethod
     def collate(cls, parts: Sequence[Self], starts: Sequence[int]) -> Self:

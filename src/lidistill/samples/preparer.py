@@ -1,9 +1,10 @@
 """What samples ask of the backbone they are made for."""
 
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, Protocol, Self, TypeAlias, runtime_checkable
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -65,3 +66,24 @@ class Preparer(Protocol):
     def prepare_on_device(self, coords: Tensor, features: Tensor) -> Inputs:
         """The same from tensors and on their device; integers are equal to those of the CPU."""
         ...
+
+
+@runtime_checkable
+class PacksTables(Protocol):
+    """A preparer whose network derives tables from a whole batch, and can be spared it."""
+
+    def with_batch_tables(self) -> Self:
+        """The same preparer; packing its samples on the CPU makes those tables, too."""
+        ...
+
+
+def for_batches_on(device: torch.device, preparer: Preparer) -> Preparer:
+    """The preparer of batches that are packed by workers and computed on a device.
+
+    Tables are made where samples are packed only for a GPU, which Python would wait for several
+    times a batch to know their sizes. On the CPU the network makes them as fast as a worker does,
+    and sending them costs another half of that (docs/experiments.md, 29 November 2026).
+    """
+    if device.type != "cpu" and isinstance(preparer, PacksTables):
+        return preparer.with_batch_tables()
+    return preparer

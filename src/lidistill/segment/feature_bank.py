@@ -17,6 +17,7 @@ from lidistill.labels import IGNORE
 from lidistill.loading.ahead import one_ahead
 from lidistill.loading.config import sample_batches
 from lidistill.loading.order import StepPlan
+from lidistill.moving import moved
 from lidistill.records import Frame, Sample
 from lidistill.samples.distillation import sample_rng
 from lidistill.samples.labelled import scan_sample
@@ -42,11 +43,7 @@ class LabelledFeatures:
 
     def to(self, device: torch.device) -> "LabelledFeatures":
         """Copy on another device."""
-        return LabelledFeatures(
-            features=self.features.to(device),
-            labels=self.labels.to(device),
-            frame_ids=self.frame_ids,
-        )
+        return moved(self, device)
 
 
 def bank_batches(

@@ -28,7 +28,7 @@ from lidistill.loading.order import StepPlan
 from lidistill.records import Batch, Frame, Sample
 from lidistill.samples.distillation import SamplingConfig
 from lidistill.samples.labelled import labelled_sample, scan_sample
-from lidistill.samples.preparer import Preparer
+from lidistill.samples.preparer import Preparer, for_batches_on
 from lidistill.segment.encoders import Encoder
 from lidistill.segment.feature_bank import LabelledFeatures, bank_batches
 from lidistill.segment.heads import SegmentationHead
@@ -200,7 +200,8 @@ def train_on_labels(recipe: LabelRecipe, dataset: Concatenation) -> Segmentation
     ):
         batches = bank_batches(recipe, dataset, start.encoder, start.preparer, plan)
     else:
-        batches = _point_batches(recipe, dataset, start.preparer, plan)
+        preparer = for_batches_on(device, start.preparer)
+        batches = _point_batches(recipe, dataset, preparer, plan, device)
     train(
         Training(
             module=start.segmenter,
@@ -228,7 +229,11 @@ def train_on_labels(recipe: LabelRecipe, dataset: Concatenation) -> Segmentation
 
 
 def _point_batches(
-    recipe: LabelRecipe, dataset: FrameDataset, preparer: Preparer, plan: StepPlan
+    recipe: LabelRecipe,
+    dataset: FrameDataset,
+    preparer: Preparer,
+    plan: StepPlan,
+    device: torch.device,
 ) -> Callable[[int, int], Generator[list[Any], None, None]]:
     make = functools.partial(labelled_sample, config=recipe.sampling, preparer=preparer)
     return sample_batches(
@@ -236,4 +241,5 @@ def _point_batches(
         plan,
         workers=recipe.workers,
         bad_frames=recipe.data.bad_frames,
+        device=device,
     )

@@ -90,10 +90,6 @@ class KernelMap:
             num_targets=self.num_sources,
         )
 
-    def to(self, device: torch.device | str) -> "KernelMap":
-        """Copy on another device."""
-        return replace(self, source=self.source.to(device), target=self.target.to(device))
-
     @classmethod
     def collate(cls, parts: Sequence[Self]) -> Self:
         """The map of scans packed one after the other, which do not meet.

@@ -79,16 +79,6 @@ class SerializedInputs:
     def __len__(self) -> int:
         return len(self.cell_of_point)
 
-    def to(self, device: torch.device | str) -> Self:
-        """See ``Inputs.to``."""
-        return replace(
-            self,
-            cell_of_point=self.cell_of_point.to(device),
-            point_of_cell=self.point_of_cell.to(device),
-            stem=self.stem.to(device),
-            levels=tuple(level.to(device) for level in self.levels),
-        )
-
     @classmethod
     def collate(cls, parts: Sequence[Self], starts: Sequence[int]) -> Self:
         """See ``Inputs.collate``."""

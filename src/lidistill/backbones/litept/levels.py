@@ -4,9 +4,9 @@ Shape letters: M points, N cells of a level, L cells of the next coarser one.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import accumulate
-from typing import Final, Self
+from typing import Final
 
 import torch
 from torch import Tensor
@@ -44,17 +44,6 @@ class Level:
         lengths = torch.tensor(self.lengths, device=self.cells.device)
         scans = torch.arange(len(lengths), device=self.cells.device)
         return torch.repeat_interleave(scans, lengths, output_size=len(self))
-
-    def to(self, device: torch.device | str) -> Self:
-        """Copy on another device."""
-        return replace(
-            self,
-            cells=self.cells.to(device),
-            parent=self.parent.to(device),
-            children=self.children.to(device),
-            orders=self.orders.to(device),
-            near=None if self.near is None else self.near.to(device),
-        )
 
 
 def grid_cells(coords: Tensor, size: float) -> Tensor:

@@ -41,16 +41,6 @@ class MinkInputs:
     def __len__(self) -> int:
         return len(self.cell)
 
-    def to(self, device: torch.device | str) -> Self:
-        """See ``Inputs.to``."""
-        return type(self)(
-            cell=self.cell.to(device),
-            first=self.first.to(device),
-            same=tuple(level.to(device) for level in self.same),
-            down=tuple(level.to(device) for level in self.down),
-            wide=None if self.wide is None else self.wide.to(device),
-        )
-
     @classmethod
     def collate(cls, parts: Sequence[Self], starts: Sequence[int]) -> Self:
         """See ``Inputs.collate``."""

@@ -10,6 +10,7 @@ from lidistill.backbones.waffleiron.depthwise import Activation
 from lidistill.backbones.waffleiron.grid import GridConfig
 from lidistill.backbones.waffleiron.inputs import WafflePreparer
 from lidistill.backbones.waffleiron.plane import Flatten
+from lidistill.backbones.waffleiron.plane_tables import PlaneForm
 from lidistill.reading.names import shown
 from lidistill.samples.preparer import CHANNELS, Channel
 
@@ -94,8 +95,12 @@ class WaffleIronKeys(BackboneSettings, ABC):
 
     def inputs(self) -> WafflePreparer:
         """See ``BackboneSettings.inputs``."""
+        sizes = self.grid.planes[: self.depth]
         return WafflePreparer(
-            channels=self.channels, grid=self.grid, num_neighbors=self.num_neighbors
+            channels=self.channels,
+            grid=self.grid,
+            num_neighbors=self.num_neighbors,
+            form=PlaneForm(sizes=sizes, flatten=self.flatten),
         )
 
     def cost(self, num_points: int) -> NetworkCost:

@@ -4,7 +4,7 @@ Shape letters: M points, K neighbours of a point, G grids.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -16,8 +16,10 @@ from lidistill.backbones.base import own_inputs
 from lidistill.backbones.waffleiron.cpu.neighbor_search import search
 from lidistill.backbones.waffleiron.gpu.hash_neighbors import hash_neighbors
 from lidistill.backbones.waffleiron.grid import GridConfig
-from lidistill.backbones.waffleiron.plane import Flatten, Plane, build_plane
+from lidistill.backbones.waffleiron.plane import Flatten, Plane
+from lidistill.backbones.waffleiron.plane_tables import PlaneForm, PlaneTables
 from lidistill.compiled import compiling
+from lidistill.config import Size
 from lidistill.records import Batch
 from lidistill.samples.nearest import nearest_by_scipy
 from lidistill.samples.preparer import Channel, FieldOfView
@@ -31,6 +33,10 @@ class WaffleInputs:
     """(M, 1 + K) int64 nearest points of the same scan, the point itself first."""
     cells: Tensor
     """(M, G) int64 row-major cell of each point in each grid, inside the grids of its own scan."""
+    form: PlaneForm | None = None
+    """What planes to build of the cells when samples are packed; None: none, the network will."""
+    planes: PlaneTables | None = None
+    """The planes of the cells of a packed batch."""
 
     def __post_init__(self) -> None:
         shapes = tuple(self.neighbors.shape), tuple(self.cells.shape)
@@ -41,15 +47,23 @@ class WaffleInputs:
     def __len__(self) -> int:
         return len(self.cells)
 
-    def to(self, device: torch.device | str) -> Self:
-        """See ``Inputs.to``."""
-        return type(self)(neighbors=self.neighbors.to(device), cells=self.cells.to(device))
-
     @classmethod
     def collate(cls, parts: Sequence[Self], starts: Sequence[int]) -> Self:
         """See ``Inputs.collate``."""
         shifted = [part.neighbors + start for part, start in zip(parts, starts, strict=True)]
-        return cls(neighbors=torch.cat(shifted), cells=torch.cat([part.cells for part in parts]))
+        cells, form = torch.cat([part.cells for part in parts]), parts[0].form
+        planes = None
+        # On a GPU, tables would be waited for here as much as in the network.
+        if cells.device.type == "cpu" and form is not None and _all_alike(parts):
+            lengths = torch.tensor([len(part) for part in parts])
+            scan = torch.repeat_interleave(torch.arange(len(parts)), lengths)
+            built = form.build(cells, scan, num_scans=len(parts))
+            planes = PlaneTables.of(built, form, num_scans=len(parts))
+        return cls(neighbors=torch.cat(shifted), cells=cells, form=form, planes=planes)
+
+
+def _all_alike(parts: Sequence[WaffleInputs]) -> bool:
+    return all(part.form == parts[0].form for part in parts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,11 +73,19 @@ class WafflePreparer:
     channels: tuple[Channel, ...]
     grid: GridConfig
     num_neighbors: int
+    form: PlaneForm | None = None
+    """What planes the network uses."""
+    packs_tables: bool = False
+    """Whether planes are built where samples are packed, and not by the network."""
 
     @property
     def field_of_view(self) -> FieldOfView:
         """See ``Preparer.field_of_view``."""
         return self.grid.field_of_view
+
+    def with_batch_tables(self) -> Self:
+        """See ``PacksTables``."""
+        return replace(self, packs_tables=True)
 
     def prepare(self, coords: NDArray[np.floating], features: NDArray[np.float32]) -> WaffleInputs:
         """See ``Preparer.prepare``."""
@@ -71,6 +93,7 @@ class WafflePreparer:
         return WaffleInputs(
             neighbors=torch.from_numpy(nearest_neighbors(coords, self.num_neighbors)),
             cells=torch.from_numpy(cell_indices(coords, self.grid)),
+            form=self._form_to_pack(),
         )
 
     def prepare_on_device(self, coords: Tensor, features: Tensor) -> WaffleInputs:
@@ -79,25 +102,41 @@ class WafflePreparer:
         return WaffleInputs(
             neighbors=hash_neighbors(coords, self.num_neighbors),
             cells=cells_of_tensor(coords, self.grid),
+            form=self._form_to_pack(),
         )
+
+    def _form_to_pack(self) -> PlaneForm | None:
+        return self.form if self.packs_tables else None
 
 
 def build_planes(batch: Batch, grid: GridConfig, depth: int, flatten: Flatten) -> list[Plane]:
-    """Tables of the grids that the first ``depth`` layers use, built once per batch.
+    """Tables of the grids that the first ``depth`` layers use: those of the batch, or built here.
 
     Raises:
-        ValueError: If the batch was prepared for another number of grids.
+        ValueError: If the batch was prepared for other grids.
     """
-    cells = own_inputs(batch, WaffleInputs).cells
-    found, expected = cells.shape[1], len(grid.planes)
+    inputs = own_inputs(batch, WaffleInputs)
+    form = PlaneForm(sizes=grid.planes[:depth], flatten=flatten)
+    found, expected = inputs.cells.shape[1], len(grid.planes)
     if found != expected:
         msg = f"the batch has the cells of {found} grids, this backbone needs {expected}"
         raise ValueError(msg)
-    scan = batch.scan_index()
-    return [
-        build_plane(cells[:, i], scan, num_scans=batch.num_scans, size_hw=size, flatten=flatten)
-        for i, size in enumerate(grid.planes[:depth])
-    ]
+    packed = inputs.planes
+    if packed is not None:
+        _check_sizes(packed.form.sizes, form.sizes)
+        if packed.form == form and packed.num_scans == batch.num_scans:
+            return packed.planes()
+    return form.build(inputs.cells, batch.scan_index(), num_scans=batch.num_scans)
+
+
+def _check_sizes(found: Sequence[Size], expected: Sequence[Size]) -> None:
+    if any(has != wants for has, wants in zip(found, expected, strict=False)):
+        shown = [" and ".join(f"{h} x {w}" for h, w in sizes) for sizes in (found, expected)]
+        msg = (
+            f"the batch has planes of {shown[0]} cells, this backbone needs {shown[1]}; "
+            "prepare the samples with the grids of this backbone"
+        )
+        raise ValueError(msg)
 
 
 def nearest_neighbors(points: NDArray[np.floating], k: int) -> NDArray[np.int64]:
