@@ -27,9 +27,6 @@ from lidistill.training.step import step_seed
 class Rows:
     x: torch.Tensor
 
-    def to(self, device):
-        return Rows(self.x.to(device))
-
 
 class Fit(nn.Module):
     """Mean squared output, with dropout so that the random state matters."""
@@ -232,10 +229,6 @@ def test_the_frames_of_a_bad_step_are_named(tmp_path, caplog):
     class Named(Rows):
         frame_ids: tuple[str, ...] = ()
 
-        def to(self, device):
-            del device
-            return self
-
     def named(start, stop):
         for step, group in enumerate(training(tmp_path).feed.batches(start, stop)):
             yield [
@@ -367,6 +360,15 @@ def test_sixteen_bit_training_learns_too(tmp_path):
         train(training(tmp_path / precision, train=config))
         curve = losses(tmp_path / precision)
         assert np.mean(curve[-4:]) < np.mean(curve[:4])
+
+
+def test_a_loss_that_is_not_finite_leaves_the_scale_of_fp16_as_it_was(tmp_path):
+    """The gradient is looked at before the loss is known, so it must be forgotten."""
+    config = TrainConfig(steps=4, batch_size=4, micro_batch=4, precision="fp16")
+    train(training(tmp_path, module=broken_at({1, 2}, "loss"), micro_batch=4, train=config))
+    assert [record["step"] for record in read_log(tmp_path / "log.jsonl")] == [1, 4]
+    scaler = load_checkpoint(tmp_path).training_state()["scaler"]
+    assert (scaler["scale"], scaler["_growth_tracker"]) == (65536.0, 2)
 
 
 def test_step_seeds_differ_by_seed_and_step():

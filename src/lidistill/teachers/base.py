@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from lidistill.config import FrozenPrecision, Size, TeacherPrecision
 from lidistill.errors import ConfigError
+from lidistill.moving import sent
 from lidistill.teachers.families import Rgb
 
 Alignment: TypeAlias = Literal["corners", "centers"]
@@ -56,7 +57,7 @@ class TeacherMaps:
 
     def to(self, device: torch.device | str) -> "TeacherMaps":
         """Copy on another device."""
-        return self._with(tuple(level.to(device, non_blocking=True) for level in self.levels))
+        return self._with(sent(self.levels, device))
 
     @staticmethod
     def join(parts: Sequence["TeacherMaps"]) -> "TeacherMaps":

@@ -12,6 +12,7 @@ from torch.distributed.tensor import DTensor
 
 from lidistill.distributed.all_reduce import SingleRowError, gather_items, world_size
 from lidistill.distributed.processes import gradient_exchange, sum_numbers
+from lidistill.moving import sent
 from lidistill.training.config import Training
 from lidistill.training.fault_log import BadStep
 from lidistill.training.precision import autocast
@@ -69,20 +70,25 @@ class Stepper:
         buffers = [(buffer, buffer.clone()) for buffer in self._training.module.buffers()]
         shares, total = self._shares(group)
         try:
-            sums, broken = self._passes(group, shares)
+            sums, losses = self._passes(group, shares)
         except SingleRowError as error:  # in one process, so that no other one waits
             _undo(buffers)
             self._optimizer.zero_grad(set_to_none=True)
             alone = BadStep(reason=str(error), sources=self._blame(group, []))
             return StepResult(values={"lr": rate, "weight": total}, fault=alone, signal=signal())
         names = sorted(sums)
+        norm = self._gradient_norm()
+        # The one time in a step that Python waits for a GPU. It has to know before the optimiser
+        # steps: one number that is not finite in any process, and none of them may.
+        numbers = _read([*(sums[name] for name in names), norm, *losses])
+        broken = [i for i, loss in enumerate(numbers[len(names) + 1 :]) if not math.isfinite(loss)]
         received = signal()
         signals = [float(received == number) for number in EXIT_STATUS]
-        means = sum_numbers([*signals, *(sums[name] for name in names)])
+        means = sum_numbers([*signals, *numbers[: len(names)]])
         noticed = [number for number in EXIT_STATUS if means.pop(0)]
         values = {name: mean / world_size() for name, mean in zip(names, means, strict=True)}
         values |= {"lr": rate, "weight": total}
-        reason = self._take(values)
+        reason = self._take(values, norm, numbers[len(names)])
         self._optimizer.zero_grad(set_to_none=True)
         fault = None
         if reason is not None:
@@ -116,8 +122,10 @@ class Stepper:
             return [weight / total for weight in everywhere], total
         return [world_size() * weight / total for weight in own], total
 
-    def _passes(self, group: list[Any], shares: list[float]) -> tuple[dict[str, float], list[int]]:
-        """Shared-out sums of what the passes return, and the passes whose loss is not finite."""
+    def _passes(
+        self, group: list[Any], shares: list[float]
+    ) -> tuple[dict[str, Tensor], list[Tensor]]:
+        """Shared-out sums of what the passes return, and the loss of each; all on the device."""
         training = self._training
         sums: dict[str, Tensor] = {}
         losses = []
@@ -125,31 +133,38 @@ class Stepper:
             last = index == len(group) - 1
             with gradient_exchange(self._module, exchange=last):
                 with autocast(training.device, training.config.precision):
-                    out = self._module(item.to(training.device))
+                    out = self._module(sent(item, training.device))
                 self._scaler.scale(out["loss"] * share).backward()
             losses.append(out["loss"].detach())
             for name, value in out.items():
                 sums[name] = sums.get(name, 0) + value.detach() * share
-        broken = [i for i, loss in enumerate(losses) if not math.isfinite(float(loss))]
-        return {name: float(value) for name, value in sums.items()}, broken
+        return sums, losses
 
-    def _take(self, values: dict[str, float]) -> str | None:
+    def _trained(self) -> list[nn.Parameter]:
+        return [p for p in self._training.module.parameters() if p.grad is not None]
+
+    def _gradient_norm(self) -> Tensor:
+        """Of the whole gradient, on the device and without the scaler's factor."""
+        self._scaler.unscale_(self._optimizer)
+        norm = nn.utils.get_total_norm([p.grad for p in self._trained() if p.grad is not None])
+        return norm.full_tensor() if isinstance(norm, DTensor) else norm
+
+    def _take(self, values: dict[str, float], norm: Tensor, read_norm: float) -> str | None:
         """Let the optimiser step, unless the numbers are not finite: then the reason."""
         if not math.isfinite(values["loss"]):
+            if self._scaler.is_enabled():  # it forgets the gradient, and keeps its factor
+                self._scaler.update(self._scaler.get_scale())
             return f"the loss is {values['loss']}"
-        self._scaler.unscale_(self._optimizer)
         clip = self._training.recipe.optimizer.clip_norm
-        trained = [p for p in self._training.module.parameters() if p.grad is not None]
-        norm = nn.utils.get_total_norm([p.grad for p in trained if p.grad is not None])
-        norm = norm.full_tensor() if isinstance(norm, DTensor) else norm
-        values["grad_norm"] = float(norm)
+        values["grad_norm"] = read_norm
         # In fp16 an overflow is ordinary: the scaler leaves the step out and scales less.
-        overflow = self._scaler.is_enabled() and self._scaler.get_scale() > 1
-        if not math.isfinite(values["grad_norm"]) and not overflow:
+        if not math.isfinite(read_norm) and not (
+            self._scaler.is_enabled() and self._scaler.get_scale() > 1
+        ):
             self._scaler.update()
-            return f"the gradient's norm is {values['grad_norm']}"
+            return f"the gradient's norm is {read_norm}"
         if clip is not None:
-            nn.utils.clip_grads_with_norm_(trained, clip, norm)
+            nn.utils.clip_grads_with_norm_(self._trained(), clip, norm)
         self._scaler.step(self._optimizer)
         self._scaler.update()
         return None
@@ -161,6 +176,12 @@ class Stepper:
         everywhere = gather_items(own)
         guilty = tuple(name for is_broken, name in everywhere if is_broken)
         return guilty or tuple(name for _, name in everywhere)
+
+
+def _read(scalars: list[Tensor]) -> list[float]:
+    """Numbers of a device, all at once."""
+    device = scalars[-1].device
+    return torch.stack([x.detach().double().to(device) for x in scalars]).cpu().tolist()
 
 
 def _undo(buffers: list[tuple[Tensor, Tensor]]) -> None:
