@@ -19,7 +19,7 @@ WITHOUT_LAUNCH = frozenset(
     | {"unsqueeze", "view", "_unsafe_view"}
 )
 WAITS = frozenset({"_local_scalar_dense", "nonzero", "masked_select", "_assert_async"})
-MOST = {("relu", 0.0): 33, ("relu", 0.5): 37, ("gelu", 0.0): 35, ("gelu", 0.5): 39}
+MOST = {("relu", 0.0): 30, ("relu", 0.5): 34, ("gelu", 0.0): 32, ("gelu", 0.5): 36}
 """Launches of a layer forward and backward, all that it does to its weights included."""
 
 
@@ -80,7 +80,7 @@ def test_a_layer_has_few_launches_and_never_waits_for_the_gpu(monkeypatch, activ
         out.backward(above)
     assert all(weight.grad is not None for weight in layer.parameters())
     assert found.launched["segments_kernel"] == 2
-    assert found.launched["mm"] == 6  # five products and a sum over the cells
+    assert found.launched["mm"] == 5
     assert not found.waited
     assert found.launched.total() <= MOST[activation, drop_path] <= 40, found.launched
 

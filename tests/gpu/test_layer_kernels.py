@@ -23,12 +23,13 @@ def _triton_layer():
 @pytest.mark.parametrize(
     ("form", "num_points", "channels", "with_keep"),
     [
+        (RELU, 0, 16, False),
         (RELU, 1, 16, False),
         (GELU, 3, 7, True),
         (RELU, 80, 96, True),
         (LayerForm(activation="gelu", eps=-1.0), 40, 130, False),
     ],
-    ids=["one-point", "three-points", "relu", "gelu-without-norms"],
+    ids=["no-point", "one-point", "three-points", "relu", "gelu-without-norms"],
 )
 def test_values_and_gradients_equal_the_plain_layer(
     triton_layer, form, num_points, channels, with_keep
@@ -65,3 +66,20 @@ def test_a_layer_in_place_gives_the_same_and_the_other_leaves_its_input_alone(tr
     assert torch.equal(tokens, before)
     layer_in_place(tokens, weights.folded(), plane, GELU, passes=triton_layer.keywords["passes"])
     torch.testing.assert_close(tokens, out)
+
+
+@pytest.mark.parametrize(
+    ("num_cells", "num_around", "channels"), [(300, 700, 7), (3, 11, 130), (0, 0, 16)]
+)
+def test_gradients_of_what_all_cells_share_equal_sums_of_columns(num_cells, num_around, channels):
+    from lidistill.backbones.waffleiron.gpu.columns import sums_over_cells
+
+    rng = torch.Generator().manual_seed(0)
+    sizes = (num_around, *[num_cells] * 3)
+    around, cells, grad, flat = (
+        torch.randn(size, channels, generator=rng).to(DEVICE) for size in sizes
+    )
+    filled = torch.rand(num_cells, generator=rng).to(DEVICE)
+    found = sums_over_cells(around, cells, grad, flat, filled)
+    expected = around.sum(0), cells.sum(0), (grad * flat).sum(0), filled @ grad
+    torch.testing.assert_close(found, torch.stack(expected), rtol=1e-5, atol=1e-4)

@@ -1,8 +1,8 @@
-"""Kernels of the perceptron's backward pass that also sum up columns, for the biases' gradients.
+"""Kernels of the backward pass that sum up columns, for gradients of biases, gain and shift.
 
 A program sums a share of the rows; the shares are added afterwards, in a fixed order.
 
-Shape letters: M points, C channels, P programs along the rows.
+Shape letters: M points, O cells in use, R cells of these and of their ring, C channels.
 """
 
 from typing import Final
@@ -19,6 +19,8 @@ _CHANNELS: Final = 128
 _ROWS: Final = 16
 _SPAN: Final = 256
 """Rows that a program sums up."""
+_CELLS: Final = 64
+"""Rows of cells, which are fewer."""
 
 
 @kernel
@@ -113,9 +115,73 @@ def through_activation(grad: Tensor, hidden: Tensor, activation: Activation) -> 
     return partial.sum(0)
 
 
-def _shares(rows: Tensor) -> tuple[tuple[int, int], dict[str, int]]:
+@kernel
+def shared_kernel(
+    around: tl.tensor,
+    grad_cells: tl.tensor,
+    grad_flat: tl.tensor,
+    flat: tl.tensor,
+    filled: tl.tensor,
+    partial: tl.tensor,
+    num_rows: int,
+    num_cells: int,
+    CHANNELS: tl.constexpr,
+    BLOCK: tl.constexpr,
+    ROWS: tl.constexpr,
+    SPAN: tl.constexpr,
+) -> None:
+    """A share of ``sums_over_cells``."""
+    share = tl.program_id(0).to(tl.int64)
+    column = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
+    valid = column < CHANNELS
+    first_bias = tl.zeros((ROWS, BLOCK), tl.float32)
+    second_bias = tl.zeros((ROWS, BLOCK), tl.float32)
+    gain = tl.zeros((ROWS, BLOCK), tl.float32)
+    shift = tl.zeros((ROWS, BLOCK), tl.float32)
+    start = share * SPAN
+    for first in range(start, tl.minimum(start + SPAN, num_rows), ROWS):
+        row = first + tl.arange(0, ROWS)
+        place = row[:, None] * CHANNELS + column[None, :]
+        mask = (row < num_rows)[:, None] & valid[None, :]
+        first_bias += tl.load(around + place, mask=mask, other=0.0)
+        mask = (row < num_cells)[:, None] & valid[None, :]
+        second_bias += tl.load(grad_cells + place, mask=mask, other=0.0)
+        grad = tl.load(grad_flat + place, mask=mask, other=0.0)
+        gain += grad * tl.load(flat + place, mask=mask, other=0.0)
+        shift += grad * tl.load(filled + row, mask=row < num_cells, other=0.0)[:, None]
+    place = partial + share * 4 * CHANNELS + column
+    tl.store(place, tl.sum(first_bias, 0), mask=valid)
+    tl.store(place + CHANNELS, tl.sum(second_bias, 0), mask=valid)
+    tl.store(place + 2 * CHANNELS, tl.sum(gain, 0), mask=valid)
+    tl.store(place + 3 * CHANNELS, tl.sum(shift, 0), mask=valid)
+
+
+def sums_over_cells(
+    around: Tensor, grad_cells: Tensor, grad_flat: Tensor, flat: Tensor, filled: Tensor
+) -> Tensor:
+    """(4, C) gradients of what all cells share: both convolutions' biases, gain and shift.
+
+    Args:
+        around: (R, C) gradient of what the first convolution gives; R is at least O.
+        grad_cells: (O, C) that of the second one.
+        grad_flat: (O, C) that of the cells with gain and shift.
+        flat: (O, C) the cells without them.
+        filled: (O,) how much of the shift each cell gets.
+    """
+    grid, sizes = _shares(around, span=_CELLS, rows=_ROWS // 2)  # it keeps four tiles
+    partial = torch.empty(grid[0], 4, around.shape[1], device=around.device)
+    rows = len(around), len(flat)
+    launch(
+        shared_kernel, grid, around, grad_cells, grad_flat, flat, filled, partial, *rows, **sizes
+    )
+    return partial.sum(0)
+
+
+def _shares(
+    values: Tensor, *, span: int = _SPAN, rows: int = _ROWS
+) -> tuple[tuple[int, int], dict[str, int]]:
     """Grid over shares of the rows and blocks of channels, and the sizes of a tile."""
-    num_rows, channels = rows.shape
+    num_rows, channels = values.shape
     block = min(_CHANNELS, triton.next_power_of_2(channels))
-    sizes = {"CHANNELS": channels, "BLOCK": block, "ROWS": _ROWS, "SPAN": _SPAN}
-    return (blocks(num_rows, _SPAN), blocks(channels, block)), sizes
+    sizes = {"CHANNELS": channels, "BLOCK": block, "ROWS": rows, "SPAN": span}
+    return (blocks(num_rows, span), blocks(channels, block)), sizes

@@ -10,7 +10,11 @@ from torch import Tensor
 from lidistill.backbones.waffleiron.cpu.fused_backward import Saved
 from lidistill.backbones.waffleiron.cpu.fused_layer import Folding, Passes
 from lidistill.backbones.waffleiron.gpu.cells import segment_sums
-from lidistill.backbones.waffleiron.gpu.columns import narrow, through_activation
+from lidistill.backbones.waffleiron.gpu.columns import (
+    narrow,
+    sums_over_cells,
+    through_activation,
+)
 from lidistill.backbones.waffleiron.gpu.folding import fold
 from lidistill.backbones.waffleiron.gpu.points import (
     add_residuals,
@@ -109,18 +113,16 @@ def convs_backward(
     kernels, through = weights.kernels, (saved.before, form.activation)
     around = gather_taps(grad_cells, plane.sources, kernels[1], through=through)
     grad_flat = gather_taps(around, plane.taps, kernels[0], flip=True)
-    grad_kernels, grad_biases = (x.new_empty(x.shape) for x in (kernels, weights.biases))
+    grad_kernels = kernels.new_empty(kernels.shape)
     affine = weights.gain, weights.shift, plane.filled
     correlate_taps(saved.flat, around, plane.taps, affine=affine, flip=True, out=grad_kernels[0])
     correlate_taps(
         grad_cells, saved.before, plane.taps, activation=form.activation, out=grad_kernels[1]
     )
-    torch.sum(around, 0, out=grad_biases[0])
-    torch.sum(grad_cells, 0, out=grad_biases[1])
-    grad_gain, grad_shift = (grad_flat * saved.flat).sum(0), plane.filled @ grad_flat
+    shared = sums_over_cells(around, grad_cells, grad_flat, saved.flat, plane.filled)
     spread = plane.reads, plane.share, weights.gain
     flatten_normed_backward(saved.tokens, grad_flat, *spread, form.eps, out=grad)
-    return grad_kernels, grad_biases, grad_gain, grad_shift
+    return grad_kernels, shared[:2], shared[2], shared[3]
 
 
 TRITON = Passes(
