@@ -20,10 +20,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from gpu_cells import cell_kernels, street_plane, sum_kernels
 from gpu_kernels import (
     LIMITS,
     Kernel,
-    cell_kernels,
     edge_inputs,
     gradients,
     layer_differences,
@@ -37,6 +37,7 @@ from gpu_steps import DRY, GRID, PREPARER, Plan, drawn_frame, drawn_sample, meas
 from torch import Tensor
 
 from lidistill.backbones.waffleiron.inputs import build_planes
+from lidistill.backbones.waffleiron.plane import Plane
 from lidistill.loading.collate import collate
 from lidistill.records import Sample
 from lidistill.samples.distillation import SamplingConfig, distillation_sample, sample_rng
@@ -77,24 +78,34 @@ def check_kernel(
     }
 
 
+def filling(planes: list[Plane]) -> list[dict[str, float]]:
+    """Points in a cell on average and at most, of every plane; the fullest bounds no program."""
+    counts = [plane.fills_offsets.diff().double() for plane in planes]
+    return [{"mean": float(count.mean()), "most": float(count.max())} for count in counts]
+
+
 def check_layers(plan: Plan, device: torch.device, speed: dict[str, float]) -> dict[str, object]:
     """Every kernel of a layer on every plane that they differ on, and whole layers."""
     from lidistill.backbones.waffleiron.gpu.layer import TRITON  # noqa: PLC0415  Triton is optional
 
     batch = collate([drawn_sample(plan, seed) for seed in range(plan.scans)]).to(device)
     planes = build_planes(batch, GRID, len(GRID.planes), "mean")
-    found: dict[str, object] = {}
+    street = street_plane(plan.scans * plan.points, device)
+    found: dict[str, object] = {"points_of_a_cell": filling([*planes, street])}
     for width in plan.widths:
         kernels: dict[str, object] = {}
         for number, plane in enumerate(planes[:2]):
             setting = make_setting(plane, width)
-            chosen = cell_kernels(setting)
+            chosen = sum_kernels(setting) + cell_kernels(setting)
             if number == 0:
                 chosen += point_kernels(setting, torch.bfloat16)
                 chosen += weight_kernels(setting, torch.bfloat16)
             for kernel in chosen:
                 result = check_kernel(kernel, device, plan.repeats, speed["bytes_per_s"])
                 kernels[f"{kernel.name}, plane {number}"] = result
+        for kernel in sum_kernels(make_setting(street, width)):
+            result = check_kernel(kernel, device, plan.repeats, speed["bytes_per_s"])
+            kernels[f"{kernel.name}, street"] = result
         small = [drawn_sample(DRY, seed) for seed in range(3)]
         plane = build_planes(collate(small).to(device), GRID, 1, "mean")[0]
         differences = layer_differences(make_setting(plane, width), TRITON)

@@ -1,7 +1,8 @@
 """Every GPU kernel beside its definition in plain PyTorch, with the bytes it has to move.
 
-``gpu_check.py`` runs them. The definitions are the plain twins of ``lidistill.ops`` where a kernel
-is one operation, and a few lines of PyTorch where it is several.
+``gpu_check.py`` runs them; those on cells are in ``gpu_cells.py``. The definitions are the plain
+twins of ``lidistill.ops`` where a kernel is one operation, and a few lines of PyTorch where it is
+several.
 
 Shape letters: M points, O cells in use, R cells of these and of their ring, C channels.
 """
@@ -17,7 +18,6 @@ from torch import Tensor
 from lidistill.backbones.waffleiron.cpu.fused_layer import Passes, fused_layer
 from lidistill.backbones.waffleiron.depthwise import activate_backward, occupied_convs
 from lidistill.backbones.waffleiron.edge_max import dense_edge_max
-from lidistill.backbones.waffleiron.flatten_inflate import segment_sum
 from lidistill.backbones.waffleiron.gpu.proof import drawn_weights
 from lidistill.backbones.waffleiron.layer import (
     Keep,
@@ -77,60 +77,6 @@ def _normed_backward(x: Tensor, grad: Tensor) -> Tensor:
     leaf = x.detach().requires_grad_()
     out = F.layer_norm(leaf, x.shape[1:], eps=EPS)
     return torch.autograd.grad(out, leaf, grad)[0]
-
-
-def _taps_twin(values: Tensor, taps: Tensor, weights: Tensor) -> Tensor:
-    padded = F.pad(values, (0, 0, 0, 1))
-    taps = taps.clamp(max=len(values))
-    total = torch.zeros(taps.shape[1], values.shape[1], device=values.device)
-    for tap, weight in zip(taps, weights, strict=True):
-        total.addcmul_(padded[tap], weight)
-    return total
-
-
-def cell_kernels(setting: Setting) -> list[Kernel]:
-    """Kernels on cells, float32, with ReLU."""
-    from lidistill.backbones.waffleiron.gpu import cells, taps  # noqa: PLC0415  Triton is optional
-
-    tokens, _, weights, plane, _ = setting
-    row, cell = 4 * tokens.shape[1], torch.randn(plane.num_cells, tokens.shape[1])
-    cell = cell.to(tokens.device)
-    ring = taps.gather_taps(cell, plane.sources, weights.kernels[0])
-    fills = plane.fills, plane.fills_offsets
-    in_use, around = plane.num_cells * row, len(ring) * row
-    index = 8.0 * plane.taps.numel()
-    return [
-        Kernel(
-            name="LayerNorm + flatten",
-            run=lambda: cells.segment_sums(tokens, *fills, eps=EPS, share=plane.fills_share),
-            twin=lambda: segment_sum(
-                F.layer_norm(tokens, tokens.shape[1:], eps=EPS), *fills, weight=plane.fills_share
-            ),
-            bytes_moved=len(plane.fills) * row + in_use,
-        ),
-        Kernel(
-            name="first convolution (cells to ring)",
-            run=lambda: taps.gather_taps(cell, plane.sources, weights.kernels[0]),
-            twin=lambda: _taps_twin(cell, plane.sources, weights.kernels[0]),
-            bytes_moved=in_use + around + 8.0 * plane.sources.numel(),
-        ),
-        Kernel(
-            name="activation + second convolution (ring to cells)",
-            run=lambda: taps.gather_taps(ring, plane.taps, weights.kernels[1], read="relu"),
-            twin=lambda: _taps_twin(ring.relu(), plane.taps, weights.kernels[1]),
-            bytes_moved=in_use + around + index,
-        ),
-        Kernel(
-            name="gradient of a convolution's kernel",
-            run=lambda: taps.correlate_taps(
-                cell, ring, plane.taps, activation="relu", out=torch.empty_like(weights.kernels[1])
-            ),
-            twin=lambda: torch.stack(
-                [(F.pad(ring.relu(), (0, 0, 0, 1))[tap] * cell).sum(0) for tap in plane.taps]
-            ),
-            bytes_moved=in_use + around + index,
-        ),
-    ]
 
 
 def point_kernels(setting: Setting, dtype: torch.dtype) -> list[Kernel]:

@@ -8,14 +8,26 @@ from lidistill.backbones.waffleiron.plane import build_plane
 
 
 def random_case(
-    num_points, *, channels=16, num_scans=2, size_hw=(14, 9), only_read=False, device="cpu"
+    num_points,
+    *,
+    channels=16,
+    num_scans=2,
+    size_hw=(14, 9),
+    only_read=False,
+    crowd=0,
+    device="cpu",
 ):
-    """Points, weights and a plane; with ``only_read`` every third point fills no cell."""
+    """Points, weights and a plane.
+
+    With ``only_read`` every third point fills no cell; ``crowd`` points are in one cell of scan 0.
+    """
     rng = torch.Generator().manual_seed(num_points)
     cells = torch.randint(size_hw[0] * size_hw[1], (num_points,), generator=rng)
     if only_read and num_points > 2:
         cells[::3] = -1 - cells[::3]
     scan = torch.randint(num_scans, (num_points,), generator=rng).sort()[0]
+    scan[:crowd] = 0
+    cells[:crowd] = torch.where(cells[:crowd] < 0, -4, 3)
     plane = build_plane(cells.to(device), scan.to(device), num_scans=num_scans, size_hw=size_hw)
 
     def draw(shape):

@@ -19,7 +19,7 @@ WITHOUT_LAUNCH = frozenset(
     | {"unsqueeze", "view", "_unsafe_view"}
 )
 WAITS = frozenset({"_local_scalar_dense", "nonzero", "masked_select", "_assert_async"})
-MOST = {("relu", 0.0): 30, ("relu", 0.5): 34, ("gelu", 0.0): 32, ("gelu", 0.5): 36}
+MOST = {("relu", 0.0): 32, ("relu", 0.5): 36, ("gelu", 0.0): 34, ("gelu", 0.5): 38}
 """Launches of a layer forward and backward, all that it does to its weights included."""
 
 
@@ -79,15 +79,15 @@ def test_a_layer_has_few_launches_and_never_waits_for_the_gpu(monkeypatch, activ
             out = layer(tokens, plane, keep, scan)
         out.backward(above)
     assert all(weight.grad is not None for weight in layer.parameters())
-    assert found.launched["segments_kernel"] == 2
+    assert found.launched["segments_kernel"] == found.launched["pieces_kernel"] == 2
     assert found.launched["mm"] == 5
     assert not found.waited
     assert found.launched.total() <= MOST[activation, drop_path] <= 40, found.launched
 
 
-@pytest.mark.parametrize(("activation", "most"), [("relu", 8), ("gelu", 9)])
+@pytest.mark.parametrize(("activation", "most"), [("relu", 9), ("gelu", 10)])
 def test_a_folded_layer_has_nothing_left_to_prepare(monkeypatch, activation, most):
-    """Two convolutions, three passes over the points, two products, a bias in their format."""
+    """Two convolutions, four passes over points, two products, a bias in their format."""
     from lidistill.backbones.waffleiron.gpu.layer import TRITON
 
     monkeypatch.setattr(inference, "passes_for", lambda *_: TRITON)

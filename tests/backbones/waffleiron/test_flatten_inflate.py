@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 import torch
 
@@ -6,7 +8,7 @@ from lidistill.backbones.waffleiron.flatten_inflate import (
     inflate_cells,
     segment_sum,
 )
-from lidistill.backbones.waffleiron.plane import build_plane
+from lidistill.backbones.waffleiron.plane import PIECE, build_plane
 
 SCAN = torch.tensor([0, 0, 0, 1, 1, 1])
 CELLS = torch.tensor([7, 3, 7, 7, 0, 0])
@@ -57,6 +59,28 @@ def test_gradients_of_both_are_exact():
     p = plane(torch.tensor([7, 3, -1 - 7, 7, 0, -1 - 5]))
     points = torch.randn(6, 2, dtype=torch.float64, requires_grad=True)
     torch.autograd.gradcheck(lambda x: inflate_cells(flatten_points(x, p).exp(), p), points)
+
+
+@pytest.mark.parametrize(
+    "counts", [[], [1, PIECE], [PIECE + 1], [3 * PIECE, 1, 2 * PIECE + 1, PIECE - 1, 4]]
+)
+def test_full_cells_are_cut_into_pieces_and_the_table_is_as_long_as_any_points_may_need(counts):
+    cells = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts).long())
+    only_read = cells[: PIECE // 2]
+    cells = torch.cat([-1 - only_read, cells])
+    p = build_plane(cells, torch.zeros_like(cells), num_scans=1, size_hw=(2, 3))
+    for pieces, offsets in (
+        (p.reads_pieces, p.reads_offsets.tolist()),
+        (p.fills_pieces, p.fills_offsets.tolist()),
+    ):
+        expected = [
+            [cell, start]
+            for cell, (first, stop) in enumerate(pairwise(offsets))
+            for start in range(first + PIECE, stop, PIECE)
+        ]
+        assert pieces.T.tolist()[: len(expected)] == expected
+        assert pieces.shape == (2, offsets[-1] // PIECE)
+        assert (pieces[:, len(expected) :] >= torch.tensor([[p.num_cells], [offsets[-1]]])).all()
 
 
 def test_a_cell_outside_the_grid_is_refused():

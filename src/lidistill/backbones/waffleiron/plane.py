@@ -1,11 +1,12 @@
 """Index tables of the points of a batch on a 2D grid: whose cell is whose, and what lies around it.
 
 Shape letters: M points, E points that fill a cell, O cells that hold or are read by a point,
-R cells of these and of the ring around them, B scans, C channels, H x W cells of a grid.
+R cells of these and of the ring around them, B scans, C channels, H x W cells of a grid,
+P pieces of cells beyond the first of each.
 """
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +15,8 @@ from torch import Tensor
 Flatten: TypeAlias = Literal["mean", "sum_over_count_eps"]
 
 COUNT_EPS = 1e-6
+PIECE: Final = 64
+"""Most points of a cell that one program of a GPU sums up; docs/decisions/0007 says why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,10 +34,14 @@ class Plane:
     """(M,) int64 points sorted by the cell they read."""
     reads_offsets: Tensor
     """(O + 1,) int64 where each cell's points begin in ``reads_order``."""
+    reads_pieces: Tensor
+    """(2, P) int64 pieces of cells beyond each one's first ``PIECE`` points; see ``_pieces``."""
     fills: Tensor
     """(E,) int64 points sorted by the cell they fill."""
     fills_offsets: Tensor
     """(O + 1,) int64 where each cell's points begin in ``fills``."""
+    fills_pieces: Tensor
+    """(2, P) int64 the same of ``fills``."""
     share: Tensor
     """(M,) float32 what a point's features count in its cell; 0 where it fills none."""
     fills_share: Tensor
@@ -103,15 +110,23 @@ def build_plane(
     weight = 1.0 / (num_fills + COUNT_EPS if flatten != "mean" else num_fills.clamp(min=1))
     share = weight[reads] * (cells >= 0)
     taps, spread_order, spread_offsets = _ring(cell, num_scans=num_scans, size_hw=size_hw)
+    fills_offsets = _offsets(num_fills)
+    fills_pieces = _pieces(fills_offsets, len(fills))
+    reads_offsets, reads_pieces = fills_offsets, fills_pieces
+    if len(fills) < len(reads):
+        reads_offsets = _offsets(torch.bincount(reads, minlength=len(cell)))
+        reads_pieces = _pieces(reads_offsets, len(reads))
     return Plane(
         num_scans=num_scans,
         size_hw=size_hw,
         cell=cell,
         reads=reads,
         reads_order=reads_order,
-        reads_offsets=_offsets(torch.bincount(reads, minlength=len(cell))),
+        reads_offsets=reads_offsets,
+        reads_pieces=reads_pieces,
         fills=fills,
-        fills_offsets=_offsets(num_fills),
+        fills_offsets=fills_offsets,
+        fills_pieces=fills_pieces,
         share=share,
         fills_share=share[fills],
         taps=taps,
@@ -124,6 +139,27 @@ def build_plane(
 
 def _offsets(counts: Tensor) -> Tensor:
     return F.pad(counts.cumsum(0), (1, 0))
+
+
+def _pieces(offsets: Tensor, num_entries: int) -> Tensor:
+    """Cut what cells hold beyond their first ``PIECE`` points into pieces of at most as many.
+
+    How many there are only the device knows; their number cannot exceed E // PIECE, so the table
+    is that long, without asking. What is left over belongs to cell O and starts behind the last
+    entry.
+
+    Args:
+        offsets: (O + 1,) int64 where each cell's entries begin.
+        num_entries: E.
+
+    Returns:
+        (2, P) int64: the cell of each piece, in increasing order, and the entry it starts with.
+    """
+    ends = ((offsets.diff() - 1).clamp(min=0) // PIECE).cumsum(0)
+    piece = torch.arange(num_entries // PIECE, device=offsets.device)
+    cell = torch.searchsorted(ends, piece, right=True)
+    before = piece - F.pad(ends, (1, 0))[cell]
+    return torch.stack([cell, offsets[cell] + (1 + before) * PIECE])
 
 
 def _ring(

@@ -30,9 +30,8 @@ from lidistill.backbones.waffleiron.plane import Plane
 
 def flatten_normed(tokens: Tensor, plane: Plane, form: LayerForm) -> Tensor:
     """See ``fused_forward.flatten_normed``."""
-    return segment_sums(
-        tokens, plane.fills, plane.fills_offsets, eps=form.eps, share=plane.fills_share
-    )
+    fills = plane.fills, plane.fills_offsets, plane.fills_pieces
+    return segment_sums(tokens, *fills, eps=form.eps, share=plane.fills_share)
 
 
 def convs_on_cells(
@@ -97,7 +96,8 @@ def channel_backward(
     grad_norm = torch.mm(grad_hidden, first, out=norm)
     out = inflate_normed_backward(saved.tokens, saved.cells, plane.reads, grad_norm, grad, form.eps)
     factor = None if keep is None else keep[0]
-    grad_cells = segment_sums(out, plane.reads_order, plane.reads_offsets, factor=factor)
+    reads = plane.reads_order, plane.reads_offsets, plane.reads_pieces
+    grad_cells = segment_sums(out, *reads, factor=factor)
     return out, grad_cells, (grad_first, grad_first_bias, grad_second, grad_second_bias)
 
 

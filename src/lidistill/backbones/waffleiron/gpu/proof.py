@@ -125,9 +125,12 @@ def trials_of_passes(passes: Passes, device: torch.device, dtype: torch.dtype) -
     (num_points, channels, _), draw = _SIZE, _Drawn(device)
     cells = draw.below(9 * 7, num_points)
     scan = draw.below(2, num_points).sort()[0]
+    crowd = (scan == 1) & (torch.arange(num_points, device=device) % 10 > 0)
+    cells[crowd] = 4  # more points than two programs sum up, and alike: their mean is not small
     plane = build_plane(cells, scan, num_scans=2, size_hw=(9, 7))
     keep = draw.normal((plane.num_cells,)).abs(), draw.normal((num_points,)).abs()
     tokens = draw.normal((num_points, channels)) * channels**0.5
+    tokens[crowd] += tokens[:1]
     drawn = [tokens, *drawn_weights(draw.normal, channels)]
     for activation in ("gelu", "relu"):
         form = LayerForm(activation=activation, eps=1e-5, dtype=dtype)
