@@ -1,3 +1,5 @@
+import copy
+
 import torch
 
 from lidistill.teachers import TargetCenter
@@ -56,3 +58,20 @@ def test_a_batch_without_pairs_leaves_the_mean_finite() -> None:
     center = TargetCenter(4, num_batches=2)
     center.update(torch.zeros(0, 4))
     assert torch.equal(center.mean, torch.zeros(4, dtype=torch.float64))
+
+
+def test_the_count_follows_what_others_write_to_it() -> None:
+    """A bad step gives the buffers what they held before, and a checkpoint is loaded into them."""
+    center = TargetCenter(2, num_batches=2)
+    center.update(torch.ones(3, 2))
+    before = center.num_seen.clone()
+    center.update(torch.ones(3, 2))
+    assert center.is_frozen
+    center.num_seen.copy_(before)
+    assert not center.is_frozen
+    center.load_state_dict(center.state_dict() | {"num_seen": torch.tensor(5)})
+    assert center.is_frozen
+    assert not TargetCenter(2, num_batches=2).is_frozen
+    moved = copy.deepcopy(center)
+    moved.num_seen.zero_()
+    assert (moved.is_frozen, center.is_frozen) == (False, True)

@@ -49,6 +49,7 @@ class ImageTeaching:
             features=self._ask(batch, views)[rows],
             point=pairs.point[rows],
             view=pairs.view[rows],
+            num_views=len(names),
             num_counted=len(pairs),
             is_part=True,
         )

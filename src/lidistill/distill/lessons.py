@@ -29,6 +29,8 @@ class Seen:
     """(P,) int64 index into the points of the batch."""
     view: Tensor | None
     """(P,) int64 index of an image; None where the teacher sees none."""
+    num_views: int | None = None
+    """V; None: no view is known beyond the last of a pair."""
     num_counted: int
     """How many pairs (or points, where there are no pairs) a step counts in this batch."""
     is_part: bool = False
@@ -39,7 +41,13 @@ def at_pairs(batch: Batch, features_PT: Tensor) -> Seen:
     """What a teacher says that sees all images of a batch."""
     pairs = batch.pairs
     assert pairs is not None  # noqa: S101  images have them
-    return Seen(features=features_PT, point=pairs.point, view=pairs.view, num_counted=len(pairs))
+    return Seen(
+        features=features_PT,
+        point=pairs.point,
+        view=pairs.view,
+        num_views=len(batch.image_paths) or None,
+        num_counted=len(pairs),
+    )
 
 
 def num_counted(batch: Batch) -> int:
@@ -126,10 +134,10 @@ class Lesson:
         if self.class_head is not None:
             # Images weigh as many points as they show: cutting a batch in parts changes nothing.
             assert seen.view is not None  # noqa: S101  class tokens are of images
-            features_VC, count_V = mean_by_view(features_PC, seen.view)
+            features_VC, count_V = mean_by_view(features_PC, seen.view, seen.num_views)
             class_loss, class_cosine = distillation_loss(
                 self.class_head(features_VC),
-                mean_by_view(target.images, seen.view)[0],
+                mean_by_view(target.images, seen.view, seen.num_views)[0],
                 widths=self.matching.widths(by_image=True),
                 form=self.matching.loss,
                 weight_P=count_V,
@@ -152,7 +160,9 @@ class Lesson:
         """
         if not seen.is_part:
             return None
-        own = torch.tensor([len(seen.point), seen.num_counted], dtype=torch.float64, device=device)
+        # Made on the device: a copy of two numbers would wait for a GPU.
+        counts = [len(seen.point), seen.num_counted]
+        own = torch.stack([torch.full((), n, dtype=torch.float64, device=device) for n in counts])
         everywhere = sum_over_ranks(own) if learning else own
         share = own[0] * everywhere[1] / (own[1] * everywhere[0]).clamp(min=1)
         return share.float()

@@ -165,18 +165,23 @@ def comparable(features_PD: Tensor, widths: list[int]) -> Tensor:
     return torch.cat([F.normalize(part, dim=1) for part in features_PD.split(widths, 1)], 1)
 
 
-def mean_by_view(x_PC: Tensor, view_P: Tensor) -> tuple[Tensor, Tensor]:
+def mean_by_view(
+    x_PC: Tensor, view_P: Tensor, num_views: int | None = None
+) -> tuple[Tensor, Tensor]:
     """Mean feature of the points of each view.
 
     Args:
         x_PC: Features of paired points.
         view_P: int64 view of each pair.
+        num_views: V; None: up to the last view of a pair, for which a GPU is waited for.
 
     Returns:
         (V, C) float32 means, zero for a view without a point, and (V,) how many points each has.
     """
-    num_views = int(view_P.max()) + 1
-    count_V = torch.bincount(view_P, minlength=num_views)
+    if num_views is None:
+        num_views = int(view_P.max()) + 1
+    # Not by bincount, which waits for a GPU to see how many there are.
+    count_V = view_P.new_zeros(num_views).index_add_(0, view_P, torch.ones_like(view_P))
     sum_VC = x_PC.new_zeros(num_views, x_PC.shape[1], dtype=torch.float32)
     sum_VC = sum_VC.index_add(0, view_P, x_PC.float())
     return sum_VC / count_V.clamp(min=1)[:, None], count_V

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from lidistill.distill.losses import LossForm, distillation_loss
 from lidistill.errors import TrainingError
+from lidistill.teachers.centering import BatchCount
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +50,7 @@ class TargetSpread(nn.Module):
         super().__init__()
         self._widths, self._form = list(widths), form
         self.num_batches, self.name = num_batches, name
+        self._counted = BatchCount()
         self.register_buffer("direction", torch.zeros(sum(widths), dtype=torch.float64))
         self.register_buffer("total", torch.zeros((), dtype=torch.float64))
         self.register_buffer("num_pairs", torch.zeros((), dtype=torch.float64))
@@ -57,7 +59,7 @@ class TargetSpread(nn.Module):
     @property
     def is_frozen(self) -> bool:
         """Whether enough batches have been seen."""
-        return int(self.num_seen) >= self.num_batches
+        return self._counted.of(self.num_seen) >= self.num_batches
 
     @property
     def value(self) -> Tensor:
@@ -79,13 +81,13 @@ class TargetSpread(nn.Module):
             return
         parts = target_PD.double().split(self._widths, dim=1)
         unit_PD = torch.cat([F.normalize(part, dim=1) for part in parts], dim=1)
-        sums = torch.cat([unit_PD.sum(0), unit_PD.new_tensor([len(unit_PD)])])
+        sums = torch.cat([unit_PD.sum(0), unit_PD.new_full((1,), len(unit_PD))])
         sums = total(sums)
         count = self.num_pairs + sums[-1]
         self.direction += (sums[:-1] - sums[-1] * self.direction) / count.clamp(min=1)
         self.num_pairs.copy_(count)
         self.total += total(self._distance(unit_PD))
-        self.num_seen += 1
+        self._counted.add_one(self.num_seen)
         if self.is_frozen:
             self._say()
 

@@ -6,8 +6,10 @@ Shape letters: V views, P pairs, C channels, L levels of a map, h x w map size, 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal, Protocol, Self, TypeAlias, runtime_checkable
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -203,8 +205,14 @@ class FrozenTeacher(ABC):
 def standardize(images: Tensor, *, mean: Rgb, std: Rgb) -> Tensor:
     """(V, 3, H, W) images, uint8 or floats in [0, 1], minus mean, over std, in float32."""
     unit = images.float() / 255 if images.dtype == torch.uint8 else images.float()
-    shift = unit.new_tensor(mean).view(1, 3, 1, 1)
-    return (unit - shift) / unit.new_tensor(std).view(1, 3, 1, 1)
+    return (unit - _colours(mean, unit.device)) / _colours(std, unit.device)
+
+
+@lru_cache(maxsize=64)
+def _colours(values: Rgb, device: torch.device) -> Tensor:
+    """(1, 3, 1, 1) float32, copied to a device once: each copy would wait for a GPU."""
+    with torch.inference_mode(mode=False):
+        return torch.tensor(values, dtype=torch.float32, device=device).view(1, 3, 1, 1)
 
 
 def require_multiple(size_hw: Size, *, of: int, teacher: str) -> None:
@@ -242,14 +250,17 @@ def read_maps(
     """
     read = []
     for level, stride, origin in zip(maps.levels, maps.strides, maps.origins, strict=True):
-        cells = torch.tensor(level.shape[:1:-1], device=uv.device)  # w, h: the order of uv
-        last = (cells - 1).float()
-        if maps.alignment == "corners":
-            pixels = torch.tensor(size_hw[::-1], device=uv.device)
-            index = uv.float() * (last / (pixels - 1).clamp(min=1))
-        else:
-            index = (uv.float() - origin) / stride
-        features = _bilinear(level, view, index.clamp(min=0).minimum(last))
+        columns = []
+        # Plain numbers, which no GPU has to be sent; w and h are in the order of uv.
+        for place, cells, pixels in zip(
+            uv.float().unbind(1), level.shape[:1:-1], size_hw[::-1], strict=True
+        ):
+            if maps.alignment == "corners":
+                index = place * float(np.float32(cells - 1) / np.float32(max(pixels - 1, 1)))
+            else:
+                index = (place - origin) / stride
+            columns.append(index.clamp(0, cells - 1))
+        features = _bilinear(level, view, torch.stack(columns, 1))
         read.append(F.normalize(features, dim=1) if normalize else features)
     return torch.cat(read, dim=1)
 
