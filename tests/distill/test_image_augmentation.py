@@ -88,6 +88,19 @@ def test_a_cache_keeps_both_variants_of_each_teacher_and_what_it_gives_is_theirs
     assert len(list((tmp_path / "cache").iterdir())) == 4
 
 
+def test_cached_maps_say_the_same_read_at_once_as_on_a_gpu_and_one_by_one(world, tmp_path):
+    run = gather(recipe(world, MIRROR, f"teacher_cache={tmp_path / 'cache'}"))
+    for batch in batches_of(run):
+        views = list(enumerate(zip(batch.image_paths, batch.mirrored, strict=True)))
+        for name in ("wide", "narrow"):
+            reader = run.teachings[name].reader
+            for images in (dict(views), dict(views[:1]), dict(views[1:]), {}):
+                both = (reader._one_by_one, reader._at_once)
+                found, expected = (f(images, batch.pairs.view, batch.pairs.uv) for f in both)
+                torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)
+                assert bool(found.any()) == bool(images)
+
+
 def test_a_teacher_sees_another_image_where_it_is_mirrored(world):
     run = gather(recipe(world, MIRROR))
     mirrored = next(batch for batch in batches_of(run) if all(batch.mirrored))

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import itertools
 
 import pytest
 import torch
@@ -22,14 +23,15 @@ from lidistill.training.tracking import JsonLinesTracker
 ONE_READING = {("step", "copy from the GPU"): 1}
 """Python has to know whether loss and gradient are finite before the optimiser may step: a step
 that is not leaves weights and statistics as they were. The numbers of the log come with it."""
-FIRST_STEP = {
-    ("centering", "a number"): 1,  # how many batches a checkpoint says were seen
-    ("base", "copy to the GPU"): 2,  # colours that images are standardised by, once for all
-}
+FIRST_LOOK = {("centering", "a number"): 1}
+"""How many batches a checkpoint says were seen."""
+COLOURS = {("base", "copy to the GPU"): 2}
+"""What images are standardised by, in the first batch."""
 WAYS = {
     "paper": (),
     "passes": ("train.micro_batch=1", "backbone.checkpointing=true"),
     "clipped": ("optimizer.clip_norm=1", "train.precision=fp16"),
+    "cached": ("teacher_cache=cache",),
     "class token": (
         *("head.kind=linear", "head.per_layer=true"),
         *("teacher.class_token=true", "target.class_token=0.1"),
@@ -48,11 +50,15 @@ def world(tmp_path_factory):
 def test_a_step_waits_for_the_gpu_once(world, tmp_path, monkeypatch, way):
     let_it_train(monkeypatch)
     base._colours.cache_clear()
+    monkeypatch.chdir(tmp_path)
     recipe = apply_overrides(pretrain_values(world), WAYS[way], source="tiny")
     run = dataclasses.replace(gather(recipe), device=GPU)
     groups = list(training_batches(run)(0, 4))
     distiller = run.build_distiller().to(GPU).train()
     for teaching in run.teachings.values():
+        if recipe.teacher_cache is not None:
+            for batch in itertools.chain(*groups):  # as an earlier epoch leaves it
+                teaching(batch)
         teaching.teacher.to(GPU)
     feed = Feed(batches=training_batches(run), steps_per_epoch=2, weight=num_counted)
     training = Training(module=distiller, feed=feed, recipe=recipe, device=GPU, meta={})
@@ -69,7 +75,8 @@ def test_a_step_waits_for_the_gpu_once(world, tmp_path, monkeypatch, way):
         assert result.fault is None
         found.append(dict(waits.found))
     tracker.close()
-    assert found == [ONE_READING | FIRST_STEP, ONE_READING, ONE_READING, ONE_READING]
+    first = ONE_READING | FIRST_LOOK | ({} if way == "cached" else COLOURS)
+    assert found == [first, ONE_READING, ONE_READING, ONE_READING]
     assert len(read_log(tmp_path / "log.jsonl")) == 4
 
 

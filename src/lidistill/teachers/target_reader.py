@@ -3,12 +3,15 @@
 Shape letters: P pairs, T teacher channels.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
 from lidistill.images.files import read_image, resize
+from lidistill.moving import sent
 from lidistill.records import Batch
 from lidistill.samples.distillation import SamplingConfig
 from lidistill.samples.for_teachers import teacher_inputs
@@ -16,6 +19,8 @@ from lidistill.samples.image_augmentation import mirrored_pixels
 from lidistill.teachers import FeatureCache, Teacher, TeacherMaps
 from lidistill.teachers.settings import ImageTeacherConfig
 
+_Images: TypeAlias = Mapping[int, tuple[Path, bool]]
+"""Images that the teacher is asked about by their view, and whether it sees them mirrored."""
 _CACHE_BYTES = 1 << 30  # of teacher features kept in memory beside the cache on disk
 
 
@@ -68,22 +73,47 @@ class TargetReader:
         return not self._cameras or camera in self._cameras
 
     def __call__(self, batch: Batch) -> Tensor:
-        """(P, T) float32 features at the batch's pairs, one image after the other.
+        """(P, T) float32 features at the batch's pairs, of its images.
 
         Rows of images that the teacher is not asked about are zero.
         """
         pairs = batch.pairs
         assert pairs is not None  # noqa: S101  distillation samples always carry pairs
         uv_P2 = teacher_inputs(batch).resized[self._size_hw].uv if self._is_further else pairs.uv
+        images = {
+            view: (path, any(batch.mirrored) and batch.mirrored[view])
+            for view, path in enumerate(batch.image_paths)
+            if not self._cameras or self.sees(teacher_inputs(batch).cameras[view])
+        }
+        read = self._one_by_one if uv_P2.device.type == "cpu" else self._at_once
         with torch.no_grad():
-            target_PT = uv_P2.new_zeros(len(pairs), self._teacher.num_channels)
-            for view, path in enumerate(batch.image_paths):
-                if self._cameras and not self.sees(teacher_inputs(batch).cameras[view]):
-                    continue
-                here = torch.nonzero(pairs.view == view).squeeze(1)
-                turned = any(batch.mirrored) and batch.mirrored[view]
-                target_PT[here] = self.at_pixels(path, uv_P2[here], mirrored=turned)
-            return target_PT
+            return read(images, pairs.view, uv_P2)
+
+    def _one_by_one(self, images: _Images, view_P: Tensor, uv_P2: Tensor) -> Tensor:
+        """Maps are read where they lie, which a CPU does faster than copying them together."""
+        target_PT = uv_P2.new_zeros(len(uv_P2), self._teacher.num_channels)
+        for view, (path, turned) in images.items():
+            here = torch.nonzero(view_P == view).squeeze(1)
+            target_PT[here] = self.at_pixels(path, uv_P2[here], mirrored=turned)
+        return target_PT
+
+    def _at_once(self, images: _Images, view_P: Tensor, uv_P2: Tensor) -> Tensor:
+        """The same values from all maps on a GPU, which need not be asked whose the pairs are."""
+        if not images:
+            return uv_P2.new_zeros(len(uv_P2), self._teacher.num_channels)
+        device, beyond = uv_P2.device, max(images) + 1
+        maps = [self._maps(path, mirrored=turned).to(device) for path, turned in images.values()]
+        # Of each view: where its maps are among these, from 1, and whether they are mirrored.
+        place_V, turned_V = torch.zeros(2, beyond + 1, dtype=torch.int64)
+        for place, (view, (_, turned)) in enumerate(images.items(), start=1):
+            place_V[view], turned_V[view] = place, int(turned)
+        known_P = view_P.clamp(max=beyond)
+        place_P, turned_P = (table[known_P] for table in sent((place_V, turned_V), device))
+        mirrored_P2 = mirrored_pixels(uv_P2, self._size_hw[1])
+        pixels_P2 = torch.where(turned_P[:, None] > 0, mirrored_P2, uv_P2)
+        number_P = (place_P - 1).clamp(min=0)
+        read_PT = self._teacher.read(TeacherMaps.join(maps), number_P, pixels_P2, self._size_hw)
+        return torch.where(place_P[:, None] > 0, read_PT.float(), 0.0)
 
     def at_pixels(self, path: Path, uv_P2: Tensor, *, mirrored: bool = False) -> Tensor:
         """(P, T) float32 features of one image at (P, 2) pixels of its resized form.
