@@ -10,7 +10,7 @@ from fakes.runs import pretrain_values, write_world
 from fakes.waits import GPU, Waits, let_it_train
 
 from lidistill.distill.lessons import num_counted
-from lidistill.distill.run import gather, training_batches
+from lidistill.distill.run import gather, pretrain, training_batches
 from lidistill.recipes import apply_overrides
 from lidistill.teachers import base
 from lidistill.training.config import Feed, Training
@@ -32,6 +32,7 @@ WAYS = {
     "passes": ("train.micro_batch=1", "backbone.checkpointing=true"),
     "clipped": ("optimizer.clip_norm=1", "train.precision=fp16"),
     "cached": ("teacher_cache=cache",),
+    "lidar": ("teacher={kind: lidistill, run: world/pretrain}",),
     "class token": (
         *("head.kind=linear", "head.per_layer=true"),
         *("teacher.class_token=true", "target.class_token=0.1"),
@@ -43,6 +44,7 @@ WAYS = {
 def world(tmp_path_factory):
     folder = tmp_path_factory.mktemp("world")
     write_world(folder)
+    pretrain(apply_overrides(pretrain_values(folder), ["train.steps=1"], source="tiny"))
     return folder
 
 
@@ -51,6 +53,7 @@ def test_a_step_waits_for_the_gpu_once(world, tmp_path, monkeypatch, way):
     let_it_train(monkeypatch)
     base._colours.cache_clear()
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "world").symlink_to(world)
     recipe = apply_overrides(pretrain_values(world), WAYS[way], source="tiny")
     run = dataclasses.replace(gather(recipe), device=GPU)
     groups = list(training_batches(run)(0, 4))
@@ -75,7 +78,7 @@ def test_a_step_waits_for_the_gpu_once(world, tmp_path, monkeypatch, way):
         assert result.fault is None
         found.append(dict(waits.found))
     tracker.close()
-    first = ONE_READING | FIRST_LOOK | ({} if way == "cached" else COLOURS)
+    first = ONE_READING | FIRST_LOOK | ({} if way in {"cached", "lidar"} else COLOURS)
     assert found == [first, ONE_READING, ONE_READING, ONE_READING]
     assert len(read_log(tmp_path / "log.jsonl")) == 4
 
