@@ -15,6 +15,10 @@ from faults.trials import Tally, World, difference, finish, losses, start
 _MARK = "LIDISTILL_FAULT_TRIAL"
 _PATIENCE = 30.0  # seconds without progress that count as a hang, beyond what a start takes
 
+_ROUNDING = 3e-6
+"""Two processes add up in another order than one. AdamW makes a whole step of a gradient that is
+nearly zero, as that of a probe's shift is at its beginning, and so makes more of its last bits."""
+
 
 def torchrun(arguments: list[str], *, ranks: int, restarts: int = 0) -> list[str]:
     """Command that runs ours in several processes of this machine."""
@@ -142,7 +146,7 @@ def two_as_one(world: World, commands: dict[str, list[str]]) -> Tally:
             tally.check(good=status == 0, otherwise=f"{task} in {folder.name}: {text[-500:]}")
         gap = difference(folders[0] / task, folders[1] / task)
         tally.facts[f"largest difference, {task}"] = gap
-        tally.check(good=gap <= 1e-6, otherwise=f"{task} differs by {gap}")
+        tally.check(good=gap <= _ROUNDING, otherwise=f"{task} differs by {gap}")
         results = [folder / task / "results.json" for folder in folders]
         if results[0].is_file():
             counts = [_counts(path) for path in results]

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from lidistill.distributed.all_reduce import SyncedBatchNorm
 from lidistill.few_sizes import by_few_sizes
 
-_FARTHEST_MEAN: Final = 100.0
+_FARTHEST_MEAN: Final = 30.0
 """Deviations that a channel's mean may lie away from 0 where norm and matrix become one. Float32
 products of features that are not centred lose as many digits as this has."""
 
