@@ -1,6 +1,7 @@
 import base64
 import gzip
 import json
+import os
 import re
 import shutil
 import signal
@@ -177,10 +178,16 @@ def test_the_server_prints_its_address_and_ends_with_ctrl_c(scans, page):
         f"p.BUILT = Path({str(page)!r}); from lidistill.cli import main; main(sys.argv[1:])"
     )
     words = [sys.executable, "-c", code, "view", str(scans), "--json"]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    # As in a user's shell: output that nobody flushes stays in Python's buffer.
+    shell = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    with subprocess.Popen(
+        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=shell
+    ) as process:
         text = b""
         while b"}" not in text:
-            text += process.stdout.read1()
+            part = process.stdout.read1()
+            assert part, process.stderr.read().decode()
+            text += part
         address = json.loads(text)["address"]
         assert address.startswith("http://127.0.0.1:")
         with urllib.request.urlopen(address + "manifest", timeout=20) as answer:  # noqa: S310

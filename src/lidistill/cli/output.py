@@ -81,9 +81,10 @@ def positive(name: str, number: int) -> int:
 
 
 def print_json(record: dict[str, Any]) -> None:
-    """One JSON object on standard output."""
+    """One JSON object on standard output, at once: a program may wait for it."""
     if not OUT.quiet:
         sys.stdout.write(json.dumps(record, indent=1) + "\n")
+        sys.stdout.flush()
 
 
 def print_figures(figures: Iterable[Path]) -> None:
