@@ -15,6 +15,7 @@ from lidistill.records import CameraView, Frame
 from lidistill.samples.distillation import distillation_sample
 from lidistill.samples.labelled import scan_sample
 from lidistill.samples.visibility import visible_points
+from lidistill.segment.lovasz import lovasz
 
 _POINTS = 2000
 
@@ -34,6 +35,7 @@ def compile_ahead(recipe: PretrainRecipe) -> None:
     whole_scan = collate([scan_sample(frame, recipe.data.sampling, preparer)])
     with torch.no_grad():
         backbone.eval()(whole_scan)
+    lovasz(torch.rand(8, 3), torch.arange(8) % 3)
     visible_points(rng.uniform(0, 50, (8, 2)), rng.uniform(1, 9, 8), (50, 50), focal_px=50)
 
 
