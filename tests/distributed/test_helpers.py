@@ -13,11 +13,18 @@ class StopError(Exception):
     pass
 
 
+@pytest.fixture(autouse=True)
+def _no_process_is_left():
+    """Those of tests before, whose errors pytest keeps, may still be there."""
+    before = set(multiprocessing.active_children())
+    yield
+    assert set(multiprocessing.active_children()) <= before
+
+
 def test_helpers_leave_ctrl_c_to_the_process_that_has_started_them_and_end_with_its_work():
     with helper_processes(2) as helpers:
         assert helpers.submit(signal.getsignal, signal.SIGINT).result() == signal.SIG_IGN
         assert helpers.submit(os.getppid).result() == os.getpid()
-    assert multiprocessing.active_children() == []
 
 
 def interrupted(seconds):
@@ -31,7 +38,6 @@ def interrupted(seconds):
 def test_an_error_of_the_caller_ends_what_helpers_are_busy_with():
     with pytest.raises(StopError):
         interrupted(600)
-    assert multiprocessing.active_children() == []
 
 
 def killed():
@@ -43,4 +49,3 @@ def test_a_helper_that_is_killed_is_one_line():
     with pytest.raises(RunStoppedError, match="same command goes on") as stopped:
         killed()
     assert "\n" not in str(stopped.value)
-    assert multiprocessing.active_children() == []
