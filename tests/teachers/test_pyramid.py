@@ -230,3 +230,13 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
 def test_an_absent_file_names_the_three_ways(tmp_path: Path) -> None:
     with pytest.raises(WeightsNotFoundError, match=r"absent\.pth.*\(1\).*\(2\).*\(3\)"):
         PyramidTeacherConfig(weights=tmp_path / "absent.pth").build()
+
+
+def test_the_log_says_whose_convolutions_compute_it(
+    weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    teacher = PyramidTeacherConfig(weights=weights, precision="fp32").build()
+    for computes, library in ((True, "oneDNN"), (False, "PyTorch")):
+        monkeypatch.setattr(folded, "_onednn_computes", lambda _, found=computes: found)
+        said = teacher.path_taken(torch.device("cpu"))
+        assert f"convolutions of {library} with their norms folded, in fp32" in said

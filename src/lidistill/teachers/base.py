@@ -180,7 +180,11 @@ class FrozenTeacher(ABC):
     def path_taken(self, device: torch.device) -> str:
         """What computes the teacher, in one line; the run's precision has no part in it."""
         place = "" if device == self.device else f" on {self.device}"
-        return f"teacher: PyTorch's own operations in {self.precision}{place} (teacher.precision)"
+        return f"teacher: {self._operations()} in {self.precision}{place} (teacher.precision)"
+
+    def _operations(self) -> str:
+        """Whose operations compute the network on its device."""
+        return "PyTorch's own operations"
 
     @torch.no_grad()
     def maps(self, images: Tensor) -> TeacherMaps:

@@ -19,9 +19,8 @@ _How: TypeAlias = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], int]
 """Padding, stride and dilation, each down and across, and the number of groups."""
 _Size: TypeAlias = tuple[int, ...]
 """V, C, h and w of a map, and the number of threads."""
-_MOST_SIZES: Final = (
-    4  # that weights are packed for: images of a camera, and the last few of a drive
-)
+_MOST_SIZES: Final = 4
+"""Sizes that weights are packed for: images of a camera, and the last few of a drive."""
 
 
 class FoldedPyramid(nn.Module):
@@ -41,6 +40,10 @@ class FoldedPyramid(nn.Module):
         self.blocks = nn.ModuleList(
             _FoldedBlock(block, dtype) for block in network._blocks[: max(self._wanted) + 1]
         )
+
+    def runs_on_onednn(self, device: torch.device) -> bool:
+        """Whether oneDNN's own operators compute it there."""
+        return device.type == "cpu" and _onednn_computes(self._dtype)
 
     def forward(self, pixels: Tensor) -> dict[int, Tensor]:
         """(V, D, h, w) output of each block that is wanted, of (V, 3, H, W) images."""

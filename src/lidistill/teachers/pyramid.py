@@ -4,7 +4,7 @@ Shape letters: V views, C channels, h x w map size.
 """
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal, Self, cast
 
 import torch
 from pydantic import Field, field_validator, model_validator
@@ -136,6 +136,11 @@ class PyramidTeacher(FrozenTeacher):
     def check_size(self, size_hw: Size) -> None:
         """See ``Teacher.check_size``."""
         require_multiple(size_hw, of=max(self.strides), teacher=self.label)
+
+    def _operations(self) -> str:
+        network = cast("FoldedPyramid", self.network)
+        library = "oneDNN" if network.runs_on_onednn(self.device) else "PyTorch"
+        return f"convolutions of {library} with their norms folded,"
 
     def forward_levels(self, pixels: Tensor) -> tuple[Tensor, ...]:
         """See ``FrozenTeacher.forward_levels``."""
