@@ -3,27 +3,19 @@
 Shape letters: C channels, R rows and W columns of a tile.
 """
 
-from typing import Final
-
 import torch
-import triton
 import triton.language as tl
 
 from lidistill.backbones.waffleiron.gpu.language import (
-    blocks,
     kernel,
     launch,
+    matrix_tiles,
     read_matrix,
     read_vector,
     write_matrix,
     write_vector,
 )
 from lidistill.backbones.waffleiron.layer import LayerForm, LayerParameters, LayerWeights
-
-_ROWS: Final = 16
-"""Rows of a program: channels that come out of the matrices and convolutions."""
-_COLUMNS: Final = 128
-"""Columns that it takes at a time."""
 
 
 @kernel
@@ -88,6 +80,7 @@ def fold(weights: LayerParameters, form: LayerForm) -> LayerWeights:
     """
     given = LayerParameters(*(tensor.contiguous() for tensor in weights))
     channels, like = len(given.gain), given.gain
+    grid, tiles = matrix_tiles(channels)
     single, low = torch.float32, form.dtype
     out = LayerWeights(
         kernels=like.new_empty(2, 9, channels, dtype=single),
@@ -101,12 +94,10 @@ def fold(weights: LayerParameters, form: LayerForm) -> LayerWeights:
     )
     launch(
         fold_kernel,
-        (blocks(channels, _ROWS),),
+        grid,
         *given[2:],
         *(out.kernels, out.biases),
         *out[4:],
-        CHANNELS=channels,
-        ROWS=_ROWS,
-        COLUMNS=min(_COLUMNS, triton.next_power_of_2(channels)),
+        **tiles,
     )
     return out

@@ -66,6 +66,12 @@ def row_sizes(channels: int) -> dict[str, int]:
     return {"CHANNELS": channels, "BLOCK": block, "ROWS": rows}
 
 
+def matrix_tiles(channels: int) -> tuple[tuple[int], dict[str, int]]:
+    """Grid and tile of programs that own some rows of a (C, C) matrix, some columns at a time."""
+    columns = min(128, triton.next_power_of_2(channels))
+    return (blocks(channels, 16),), {"CHANNELS": channels, "ROWS": 16, "COLUMNS": columns}
+
+
 @kernel
 def read_vector(
     values: tl.tensor, row: tl.tensor, STRIDE: tl.constexpr, CHANNELS: tl.constexpr

@@ -9,13 +9,13 @@ Shape letters: C channels, R rows and W columns of a tile.
 from typing import Final
 
 import torch
-import triton
 import triton.language as tl
 
 from lidistill.backbones.waffleiron.gpu.language import (
     blocks,
     kernel,
     launch,
+    matrix_tiles,
     read_matrix,
     read_vector,
     write_matrix,
@@ -23,10 +23,6 @@ from lidistill.backbones.waffleiron.gpu.language import (
 )
 from lidistill.backbones.waffleiron.layer import LayerParameters, LayerWeights
 
-_ROWS: Final = 16
-"""Rows of a program: channels that come out of the matrices and convolutions."""
-_COLUMNS: Final = 128
-"""Columns that it takes at a time."""
 _STRIP: Final = 32
 """Columns of a program that sums over rows."""
 _STRIP_ROWS: Final = 64
@@ -132,19 +128,18 @@ def unfold(weights: LayerParameters, grads: LayerWeights) -> LayerParameters:
     given = LayerParameters(*(tensor.contiguous() for tensor in weights))
     above = LayerWeights(*(tensor.contiguous() for tensor in grads))
     channels = len(given.gain)
+    grid, tiles = matrix_tiles(channels)
     passed = (grad.to(given.gain.dtype) for grad in (above.gain, above.shift))
     out = LayerParameters(*passed, *map(torch.empty_like, given[2:]))
     launch(
         unfold_rows_kernel,
-        (blocks(channels, _ROWS),),
+        grid,
         *(above.kernels, above.biases, *above[4:]),
         *(given.conv2, given.conv2_bias, given.conv_scale, given.point_gain, given.point_shift),
         *(given.linear2, given.linear2_bias, given.linear_scale),
         *(out.conv1, out.conv1_bias, out.conv2, out.conv2_bias, out.conv_scale),
         *(out.linear1, out.linear1_bias, out.linear2, out.linear2_bias, out.linear_scale),
-        CHANNELS=channels,
-        ROWS=_ROWS,
-        COLUMNS=min(_COLUMNS, triton.next_power_of_2(channels)),
+        **tiles,
     )
     launch(
         unfold_columns_kernel,
