@@ -14,7 +14,7 @@ import numpy as np
 
 from lidistill import load
 from lidistill.datasets import FrameDataset
-from lidistill.labels import LabelMap
+from lidistill.datasets.same_frames import SameFrames
 from lidistill.records import Frame
 from lidistill.training.checkpoint import load_checkpoint
 from lidistill.viewer.build import EXPORT_WIDTH, Network, build_content
@@ -23,16 +23,12 @@ from lidistill.viewer.sources import choose_frames, open_source
 from lidistill.viewer.teacher_images import teacher_of
 
 
-class Thinned:
+class Thinned(SameFrames):
     """Frames of a data set with so many of their points, evenly chosen."""
 
     def __init__(self, dataset: FrameDataset, num_points: int) -> None:
-        self._dataset, self._num_points = dataset, num_points
-        self.frame_ids, self.drive_ids = dataset.frame_ids, dataset.drive_ids
-        self.label_map: LabelMap = dataset.label_map
-
-    def __len__(self) -> int:
-        return len(self._dataset)
+        super().__init__(dataset)
+        self._num_points = num_points
 
     def __getitem__(self, index: int) -> Frame:
         frame = self._dataset[index]

@@ -13,6 +13,7 @@ from lidistill.datasets import DATASETS
 from lidistill.datasets.raw_scans import ChangedPoints
 from lidistill.datasets.sensors import sensor_of
 from lidistill.labels import IGNORE
+from lidistill.loading.mixture import Concatenation, Subset
 from lidistill.samples.distillation import SamplingConfig
 from lidistill.samples.labelled import scan_sample
 
@@ -128,6 +129,8 @@ def test_the_sensor_has_intensity_statistics(dataset):
 def test_views_point_at_images_that_are_there(dataset):
     views = dataset[0].views
     assert views
+    assert {view.name for view in views} <= set(dataset.cameras)
+    assert Concatenation([dataset, Subset(dataset, [0])]).cameras == tuple(dataset.cameras)
     for view in views:
         assert view.image_path.is_file()
         rotation = view.T_cam_lidar[:3, :3]

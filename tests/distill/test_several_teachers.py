@@ -277,7 +277,7 @@ def test_each_teacher_says_what_it_says_alone_in_its_own_size(world, tmp_path, s
 def test_a_teacher_is_asked_about_the_cameras_it_is_for(world, tmp_path, cached):
     cache = f"teacher_cache={tmp_path / 'cache' if cached else 'null'}"
     known = gather(recipe(world, cache, cameras=["front_camera"]))
-    unknown = gather(recipe(world, cache, cameras=["thermal"]))
+    unknown = gather(recipe(world, cache, cameras=["back_camera"]))
     [batch] = next(training_batches(known)(0, 1))
     everything, asked = known.teachings["wide"](batch), known.teachings["narrow"](batch)
     assert torch.equal(everything.point, asked.point)
@@ -286,6 +286,14 @@ def test_a_teacher_is_asked_about_the_cameras_it_is_for(world, tmp_path, cached)
     nothing = unknown.teachings["narrow"](batch)
     assert (len(nothing.point), tuple(nothing.features.shape)) == (0, (0, NARROW))
     assert nothing.num_counted == num_counted(batch) == len(batch.pairs)
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_a_camera_that_the_data_do_not_have_ends_the_run_before_it_begins(world, alone):
+    values = several_values(world, cameras=["frontcamera"])
+    values["teacher"] = values["teacher"]["narrow"] if alone else values["teacher"]
+    with pytest.raises(ConfigError, match=r"^teacher\.\S*cameras: .*did you mean 'front_camera'\?"):
+        gather(apply_overrides(values, (), source="tiny"))
 
 
 def test_only_the_named_cameras_images_go_through_the_network(world, monkeypatch):

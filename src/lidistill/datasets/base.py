@@ -45,6 +45,11 @@ class FrameDataset(Protocol):
         """The table from raw ids to training ids."""
         ...
 
+    @property
+    def cameras(self) -> tuple[str, ...]:
+        """Names of the cameras whose images are looked for; a frame may lack some of them."""
+        ...
+
     def __len__(self) -> int:
         """Number of frames."""
         ...

@@ -32,6 +32,11 @@ class SameFrames(ABC):
         """See ``FrameDataset.label_map``."""
         return self._dataset.label_map
 
+    @property
+    def cameras(self) -> tuple[str, ...]:
+        """See ``FrameDataset.cameras``."""
+        return self._dataset.cameras
+
     def __len__(self) -> int:
         return len(self._dataset)
 

@@ -3,6 +3,7 @@
 Shape letters: P pairs, V views, T teacher channels.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -13,7 +14,7 @@ from lidistill.config import Size
 from lidistill.distill.lessons import Seen, at_pairs, num_counted
 from lidistill.distill.lidar_teacher import LidarTeacher, LidarTeacherConfig
 from lidistill.distill.recipe import PretrainRecipe
-from lidistill.errors import TrainingError
+from lidistill.errors import ConfigError, TrainingError, unknown_name
 from lidistill.records import Batch
 from lidistill.samples.for_teachers import Wanted, teacher_inputs
 from lidistill.samples.image_augmentation import mirror_some
@@ -105,6 +106,25 @@ def teaching_of(recipe: PretrainRecipe, name: str, device: torch.device) -> Teac
         cached=recipe.teacher_cache is not None,
         further_size=None if reader.size_hw == sampling.image_size_hw else reader.size_hw,
     )
+
+
+def check_cameras(recipe: PretrainRecipe, cameras: Sequence[str]) -> None:
+    """See to it that the data have the cameras that teachers are for.
+
+    Args:
+        recipe: The run.
+        cameras: Of the data.
+
+    Raises:
+        ConfigError: If one is not there; the teacher would be asked about nothing.
+    """
+    for name, config in recipe.teachers.items():
+        wanted = () if isinstance(config, LidarTeacherConfig) else config.cameras
+        absent = [camera for camera in wanted if camera not in cameras]
+        if absent:
+            where = ".".join(part for part in ("teacher", name, "cameras") if part)
+            error = unknown_name("camera", absent[0], cameras)
+            raise ConfigError(f"{where}: the data have none of that name: {error}")
 
 
 def wanted_by(teachings: dict[str, Teaching]) -> Wanted:

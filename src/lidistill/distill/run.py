@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from lidistill.distill.asking import ImageTeaching, Teaching, teaching_of, wanted_by
+from lidistill.distill.asking import ImageTeaching, Teaching, check_cameras, teaching_of, wanted_by
 from lidistill.distill.device_samples import DeviceSamples
 from lidistill.distill.initial_weights import load_initial
 from lidistill.distill.lessons import num_counted
@@ -62,7 +62,8 @@ def gather(recipe: PretrainRecipe, dataset: Concatenation | None = None) -> Ingr
 
     Raises:
         DatasetNotFoundError: If there is no frame.
-        ConfigError: If the schedule does not fit a run of this length.
+        ConfigError: If the schedule does not fit a run of this length, or a teacher is for a camera
+            that the data do not have.
         WeightsNotFoundError: If a teacher's weights are not there.
     """
     device = pick_device(recipe.device)
@@ -72,6 +73,7 @@ def gather(recipe: PretrainRecipe, dataset: Concatenation | None = None) -> Ingr
         recipe.data.order(dataset, recipe.seed), recipe.train.batch_size, recipe.train.micro_batch
     )
     recipe.check_length(plan.steps_per_epoch)
+    check_cameras(recipe, dataset.cameras)
     return Ingredients(
         recipe=recipe,
         device=device,

@@ -4,6 +4,7 @@ from bisect import bisect_right
 from itertools import accumulate
 
 from lidistill.datasets import FrameDataset
+from lidistill.datasets.base import distinct
 from lidistill.datasets.same_frames import SameFrames
 from lidistill.errors import ConfigError
 from lidistill.labels import LabelMap
@@ -47,6 +48,11 @@ class Concatenation:
             msg = f"data sets with different label tables ({names}) cannot share one probe."
             raise ConfigError(msg)
         return maps[0]
+
+    @property
+    def cameras(self) -> tuple[str, ...]:
+        """See ``FrameDataset.cameras``; each name once."""
+        return distinct(tuple(name for dataset in self.datasets for name in dataset.cameras))
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -112,6 +118,11 @@ class Subset:
     def label_map(self) -> LabelMap:
         """See ``FrameDataset.label_map``."""
         return self._dataset.label_map
+
+    @property
+    def cameras(self) -> tuple[str, ...]:
+        """See ``FrameDataset.cameras``."""
+        return self._dataset.cameras
 
     def __len__(self) -> int:
         return len(self._indices)

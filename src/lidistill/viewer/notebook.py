@@ -96,6 +96,7 @@ class _Arrays:
         self._scans = scans
         self.frame_ids = tuple(f"scan {number}" for number in range(len(scans)))
         self.drive_ids = ("",) * len(scans)
+        self.cameras = ()
         self.label_map = LabelMap(name="arrays", class_names=(), raw_to_train={}, raw_names={})
 
     def __len__(self) -> int:

@@ -60,6 +60,7 @@ class ScanFiles:
     ) -> None:
         self._files, self._intensity = tuple(files), intensity
         self.frame_ids, self.drive_ids = tuple(names), tuple(drives)
+        self.cameras = ()
         self.label_map = LabelMap(name="scans", class_names=(), raw_to_train={}, raw_names={})
 
     def __len__(self) -> int:

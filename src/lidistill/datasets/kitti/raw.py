@@ -98,6 +98,7 @@ class KittiRaw:
     def __init__(self, config: KittiRawConfig) -> None:
         self.config = config
         self.sensor = config.sensor
+        self.cameras = config.cameras
         self.label_map = LabelMap(name="kitti_raw", class_names=(), raw_to_train={}, raw_names={})
         self.drives = self._find_drives()
         scans = [(drive, name) for drive in self.drives for name in _scan_names(drive)]

@@ -116,6 +116,7 @@ class SemanticKitti:
     def __init__(self, config: SemanticKittiConfig) -> None:
         self.config = config
         self.sensor = config.sensor
+        self.cameras = (CAMERA,)
         self.label_map: LabelMap = load_label_map("semantic_kitti")
         self.root = folder_of_sequences(config.root)
         sequences = wanted_sequences(
@@ -157,7 +158,7 @@ class SemanticKitti:
 
     def missing(self) -> tuple[str, ...]:
         """See ``SensorFrames.missing``."""
-        return missing_files(self.on_disk, (CAMERA,), labels="labels")
+        return missing_files(self.on_disk, self.cameras, labels="labels")
 
     def submission_format(self) -> SubmissionFormat:
         """See ``SensorFrames.submission_format``."""

@@ -136,7 +136,8 @@ class NuScenes:
             )
             raise DatasetNotFoundError(msg)
         self._index: KeyFrames = read_key_frames(tables, config.index_cache)
-        self._channels = [CHANNELS.index(name) for name in config.cameras or CAMERAS]
+        self.cameras = config.cameras or CAMERAS
+        self._channels = [CHANNELS.index(name) for name in self.cameras]
         chosen = np.flatnonzero(np.isin(self._index.scene, self._scenes(tables)))
         chosen = frames_of_share(self._index, chosen, config.share, config.every)
         self.on_disk = disk = self._on_disk(chosen)
@@ -165,8 +166,7 @@ class NuScenes:
 
     def missing(self) -> tuple[str, ...]:
         """See ``SensorFrames.missing``."""
-        cameras = self.config.cameras or CAMERAS
-        return missing_files(self.on_disk, cameras, labels="lidarseg labels")
+        return missing_files(self.on_disk, self.cameras, labels="lidarseg labels")
 
     def submission_format(self) -> SubmissionFormat:
         """See ``SensorFrames.submission_format``."""
