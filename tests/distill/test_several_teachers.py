@@ -178,6 +178,31 @@ def test_a_teacher_that_sees_nothing_of_a_batch_costs_nothing_and_every_weight_h
     assert all(p.grad is not None for p in distiller.parameters())
 
 
+def test_mean_and_spread_wait_for_batches_of_which_the_teacher_sees_something(world, tmp_path):
+    """In one process, and in two of which one alone sees something, and not each time."""
+    targets = targets_of()
+    rows = {0: [(), range(20), ()], 1: [(), (), range(20, 50)]}
+
+    def after_three(rank=None):
+        distiller = student(world, "target.center_batches=2").train()
+        lesson, batch = distiller.lessons["b"], batch_of(distiller)
+        for number in range(3):
+            seen = [i for r in ((0, 1) if rank is None else (rank,)) for i in rows[r][number]]
+            lesson.teacher = lambda b, s=seen: partly(b, targets["b"], torch.tensor(s).long())
+            lesson.target(batch, learning=True)
+        return lesson
+
+    def share(rank):
+        lesson = after_three(rank)
+        torch.testing.assert_close(lesson.spread.total, alone.spread.total)
+
+    alone = after_three()
+    assert (int(alone.center.num_seen), int(alone.spread.num_seen)) == (2, 2)
+    assert int(alone.spread.num_pairs) == 50
+    torch.testing.assert_close(alone.center.mean, targets["b"].double().mean(0))
+    together(share, tmp_path, ranks=2)
+
+
 def test_spread_is_frozen_and_said_after_its_batches(caplog):
     spread = TargetSpread([6], form="distance", num_batches=2, name="a")
     first, second, third = (torch.randn(40, 6) for _ in range(3))

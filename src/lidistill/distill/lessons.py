@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from lidistill.distill.heads import Matching
 from lidistill.distill.losses import distillation_loss, mean_by_view
 from lidistill.distill.spread import TargetSpread
-from lidistill.distributed.all_reduce import sum_over_ranks
+from lidistill.distributed.all_reduce import sum_over_ranks, world_size
 from lidistill.records import Batch
 from lidistill.teachers.centering import TargetCenter
 
@@ -93,11 +93,13 @@ class Lesson:
 
         Args:
             batch: The scans.
-            learning: Whether mean and spread go on, as in training.
+            learning: Whether mean and spread go on, as in training; a batch of which the teacher
+                sees nothing is none of those they are learned from.
         """
         assert self.teacher is not None  # noqa: S101  set before the first step
         seen = self.teacher(batch)
         target_PT = seen.features
+        learning = learning and self._tells(seen)
         if self.center is not None:
             if learning:
                 self.center.update(target_PT, sum_over_ranks)
@@ -146,6 +148,16 @@ class Lesson:
             parts = {"loss": loss, "cosine": cosine, "class_cosine": class_cosine}
         share = self._share(seen, features_MC.device, learning=learning)
         return parts if share is None else {name: part * share for name, part in parts.items()}
+
+    def _tells(self, seen: Seen) -> bool:
+        """Whether mean and spread can learn from a batch: a pair of it, in whatever process."""
+        parts = [part for part in (self.center, self.spread) if part is not None]
+        if not seen.is_part or all(part.is_frozen for part in parts):
+            return True
+        if world_size() == 1:
+            return len(seen.point) > 0
+        count = torch.full((), len(seen.point), device=seen.features.device)
+        return bool(sum_over_ranks(count))
 
     def _heads_output(self, features_PC: Tensor) -> Tensor:
         """A scalar that depends on every weight, for gradients of zero instead of none."""
