@@ -268,17 +268,55 @@ def test_a_run_with_two_teachers_keeps_all_of_both_and_logs_both(world, tmp_path
     assert set(load_checkpoint(path).meta["teachers"]) == {"wide", "narrow"}
 
 
+def alike(one, other):
+    """Whether two runs end with the same weights."""
+    first, second = (load_checkpoint(run).weights for run in (one, other))
+    return first.keys() == second.keys() and all(torch.equal(first[n], second[n]) for n in first)
+
+
+def cut_off(run, output):
+    """A second run that has done the first two steps of one."""
+    (output / "checkpoints").mkdir(parents=True)
+    (run / "checkpoints/step-00000002").rename(output / "checkpoints/step-00000002")
+
+
 def test_a_run_that_is_cut_goes_on_bit_for_bit(world, tmp_path):
     """In the middle of the batches that mean and spread are learned from."""
     pretrain(recipe(world, f"output={tmp_path / 'whole'}", "train.steps=5"))
     cut = recipe(world, f"output={tmp_path / 'cut'}", "train.steps=5")
-    stopped = load_checkpoint(tmp_path / "whole/checkpoints/step-00000002").path
-    (tmp_path / "cut/checkpoints").mkdir(parents=True)
-    stopped.rename(tmp_path / "cut/checkpoints/step-00000002")
+    cut_off(tmp_path / "whole", cut.output)
     pretrain(cut)
-    one, two = (load_checkpoint(tmp_path / name).weights for name in ("whole", "cut"))
-    assert one.keys() == two.keys()
-    assert all(torch.equal(one[name], two[name]) for name in one)
+    assert alike(tmp_path / "whole", cut.output)
+
+
+def in_order(folder, names, output, *changes):
+    values = several_values(folder)
+    teachers = two_teachers(folder)
+    teachers["narrow"]["model"] = teachers["wide"]["model"]  # heads of one shape
+    values["teacher"] = {name: teachers[name] for name in names}
+    return apply_overrides(values, (f"output={output}", *changes), source="tiny")
+
+
+def test_the_order_of_teachers_makes_no_difference_and_a_run_may_change_it(world, tmp_path):
+    there, back = ("narrow", "wide"), ("wide", "narrow")
+    pretrain(in_order(world, there, tmp_path / "there", "train.steps=4"))
+    pretrain(in_order(world, back, tmp_path / "back", "train.steps=4"))
+    assert alike(tmp_path / "there", tmp_path / "back")
+    cut_off(tmp_path / "back", tmp_path / "cut")
+    pretrain(in_order(world, there, tmp_path / "cut", "train.steps=4"))
+    assert alike(tmp_path / "there", tmp_path / "cut")
+
+
+def test_a_run_that_began_in_another_order_goes_on_in_it(world, tmp_path, monkeypatch):
+    """As runs of versions did that took teachers as they are listed."""
+    back = ("wide", "narrow")
+    whole, cut = (in_order(world, back, tmp_path / n, "train.steps=4") for n in ("whole", "cut"))
+    with monkeypatch.context() as patch:
+        patch.setattr("lidistill.distill.run._in_order", lambda _: list(back))
+        pretrain(whole)
+    cut_off(whole.output, cut.output)
+    pretrain(cut)
+    assert alike(whole.output, cut.output)
 
 
 @pytest.mark.parametrize("samples", ["workers", "device"])

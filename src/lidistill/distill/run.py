@@ -20,7 +20,7 @@ from lidistill.loading.mixture import Concatenation
 from lidistill.loading.order import StepPlan
 from lidistill.samples.distillation import distillation_sample
 from lidistill.samples.preparer import for_batches_on
-from lidistill.training.checkpoint import has_checkpoint
+from lidistill.training.checkpoint import has_checkpoint, load_checkpoint
 from lidistill.training.config import Feed, Training
 from lidistill.training.loop import train
 from lidistill.training.precision import log_paths, pick_device
@@ -46,7 +46,7 @@ class Ingredients:
 
     def build_distiller(self) -> Distiller:
         """The student, with fresh weights; it knows its teachers."""
-        groups = {name: one.teacher.groups for name, one in self.teachings.items()}
+        groups = {name: self.teachings[name].teacher.groups for name in _in_order(self.recipe)}
         distiller = build_distiller(self.recipe, groups)
         for name, teaching in self.teachings.items():
             distiller.lessons[name].teacher = teaching
@@ -83,6 +83,19 @@ def gather(recipe: PretrainRecipe, dataset: Concatenation | None = None) -> Ingr
     )
 
 
+def _in_order(recipe: PretrainRecipe) -> list[str]:
+    """Teachers' names in the order in which heads are drawn and the optimiser has them.
+
+    However a recipe lists them that is the alphabet's, so that it is the same run; one that goes on
+    keeps the order that it began with.
+    """
+    names = sorted(recipe.teachers)
+    if len(names) == 1 or not has_checkpoint(recipe.output):
+        return names
+    begun = list(load_checkpoint(recipe.output).meta.get("teachers", ()))
+    return begun if sorted(begun) == names else names
+
+
 def pretrain(recipe: PretrainRecipe) -> Path:
     """Run a distillation recipe to its end, or from where it was cut.
 
@@ -102,7 +115,7 @@ def distil(run: Ingredients) -> Path:
     if distributed.is_first():
         log_paths(teachers.values(), run.device, recipe.train.precision)
     distiller = run.build_distiller()
-    names = {name: teacher.name for name, teacher in teachers.items()}
+    names = {name: teachers[name].name for name in distiller.lessons}
     meta = input_statistics(recipe.data) | {"frames": frames_seen(recipe.data, run.dataset)}
     meta |= {"teacher": names[ONE]} if ONE in names else {"teachers": names}
     if recipe.init is not None and not has_checkpoint(recipe.output):
