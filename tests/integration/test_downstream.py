@@ -12,6 +12,7 @@ from fakes.runs import (
     write_street,
     write_world,
 )
+from fakes.several import two_teachers, write_two
 
 from lidistill.apps.comparison_plan import ROWS
 from lidistill.apps.comparison_table import Line, gap_sentence, markdown, table_rows
@@ -230,6 +231,23 @@ def test_compare_runs_every_row_once_and_tells_means_and_spread(world, tmp_path,
     pair = (tmp_path / f"{row}-all-0" for row in ("distilled", "random"))
     assert f"lidistill view {' '.join(map(str, pair))} --most-different" in out
     assert times == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("results.json")}
+
+
+def test_compare_probes_each_of_several_teachers(tmp_path, capsys):
+    write_two(tmp_path)
+    recipes = [tmp_path / f"{kind}.yaml" for kind in ("pretrain", "probe", "finetune")]
+    common = ["--recipes", *recipes, "--output", tmp_path / "found", "--json", "--rows"]
+    both = f"pretrain.teacher={json.dumps(two_teachers(tmp_path))}"
+    changes = [both, "pretrain.train.steps=1", "probe.train.steps=1"]
+    status, out, _ = run(capsys, "compare", *changes, *common, "teacher", "distilled")
+    assert status == 0
+    assert list(json.loads(out)) == ["teacher wide", "teacher narrow", "distilled"]
+    probed = load_checkpoint(tmp_path / "found/teacher-narrow-all-0").meta["networks"]
+    assert probed["teacher"]["layers"] == [2]
+    network = f"pretrain.teacher={{kind: lidistill, run: {tmp_path / 'found/distilled-0'}}}"
+    status, _, err = run(capsys, "compare", network, *common, "teacher")
+    assert status == 2
+    assert "teacher is a 3D network, which has no row; probe its own run" in " ".join(err.split())
 
 
 def test_compare_does_not_mix_scores_of_two_distillations(world, tmp_path, capsys):

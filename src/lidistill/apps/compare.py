@@ -2,7 +2,8 @@
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -11,8 +12,11 @@ from lidistill.apps.comparison_table import Line, markdown, supervised_minus_dis
 from lidistill.apps.pretrain import run_pretrain
 from lidistill.apps.scored_runs import percentages, scored
 from lidistill.distill.recipe import PretrainRecipe
+from lidistill.distill.teacher_config import ONE
+from lidistill.errors import ConfigError
 from lidistill.recipes import load_recipe
 from lidistill.segment.recipe import FinetuneRecipe, ProbeRecipe
+from lidistill.teachers import TEACHERS
 from lidistill.training.checkpoint import versions
 
 logger = logging.getLogger(__name__)
@@ -28,26 +32,46 @@ _ONCE: Final = frozenset({"input", "teacher"})
 """What no seed of the distillation changes: run for the first seed only."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Run:
+    """One run of a row."""
+
+    row: str
+    frames: int | None = None
+    """Labelled frames; None: all."""
+    teacher: str = ONE
+    """Which of several is probed, in the row of the teacher."""
+
+    @property
+    def name(self) -> str:
+        """Of its line."""
+        line = self.row if self.teacher == ONE else f"{self.row} {self.teacher}"
+        frames = self.frames
+        return line if frames is None else f"{line}, {frames} frame{'s' * (frames > 1)}"
+
+
 def compare(plan: Plan) -> list[Line]:
     """Run what is not done yet, and write ``comparison.json`` and ``comparison.md``.
 
     All runs of one seed start from one distillation; teacher features are computed once for all of
     them. Scratch and finetuned share one recipe, and so the number of steps and the batch size; so
-    do the probes. A finished run is not run again unless its recipe has changed.
+    do the probes. Of several teachers each has a line. A finished run is not run again unless its
+    recipe has changed.
 
     Raises:
         CheckpointError: If a run was made from other distilled weights than are there now.
+        ConfigError: If only the teacher is to be looked at, and it sees no images.
     """
     lines: dict[str, Line] = {}
     for seed in plan.seeds:
+        student = _student(plan, seed)
+        runs = list(_runs(plan, _teachers(student), first=seed == plan.seeds[0]))
         logger.info("seed %d: distillation", seed)
-        student = _distillation(plan, seed)
-        runs = list(_runs(plan, first=seed == plan.seeds[0]))
-        for number, (row, frames) in enumerate(runs, start=1):
-            name = row if frames is None else f"{row}, {frames} frame{'s' * (frames > 1)}"
-            logger.info("seed %d: run %d of %d, %s", seed, number, len(runs), name)
-            record = scored(_recipe(plan, row, frames, seed, student))
-            line = lines.setdefault(name, Line(name=name))
+        run_pretrain(student)
+        for number, one in enumerate(runs, start=1):
+            logger.info("seed %d: run %d of %d, %s", seed, number, len(runs), one.name)
+            record = scored(_recipe(plan, one, seed, student.output))
+            line = lines.setdefault(one.name, Line(name=one.name))
             for score, value in percentages(record).items():
                 line.scores.setdefault(score, []).append(value)
     result = list(lines.values())
@@ -71,30 +95,41 @@ def compare(plan: Plan) -> list[Line]:
     return result
 
 
-def _runs(plan: Plan, *, first: bool) -> Iterator[tuple[str, int | None]]:
+def _runs(plan: Plan, teachers: Sequence[str], *, first: bool) -> Iterator[_Run]:
+    if plan.rows == ("teacher",) and not teachers:
+        msg = (
+            "nothing to compare: the distillation's teacher is a 3D network, which has no row; "
+            "probe its own run."
+        )
+        raise ConfigError(msg)
     for row in plan.rows:
         if row in _ONCE and not first:
             continue
+        if row == "teacher":
+            yield from (_Run(row=row, teacher=name) for name in teachers)
+            continue
         if row in _WITH_FRAMES:
-            yield from ((row, frames) for frames in plan.frames)
-        yield row, None
+            yield from (_Run(row=row, frames=frames) for frames in plan.frames)
+        yield _Run(row=row)
 
 
-def _distillation(plan: Plan, seed: int) -> Path:
-    """Run folder of the distillation with a seed."""
+def _teachers(recipe: PretrainRecipe) -> list[str]:
+    """Names of the teachers that look at images, which alone can be probed."""
+    return [name for name, config in recipe.teachers.items() if config.kind in TEACHERS]
+
+
+def _student(plan: Plan, seed: int) -> PretrainRecipe:
+    """The distillation with a seed."""
     output = plan.output / f"distilled-{seed}"
     common = (f"output={json.dumps(str(output))}", f"seed={seed}", _cache(plan))
     changes = (*common, *plan.changes_of("pretrain"))
-    recipe = load_recipe(plan.pretrain, changes, kind=PretrainRecipe)
-    run_pretrain(recipe)
-    return recipe.output
+    return load_recipe(plan.pretrain, changes, kind=PretrainRecipe)
 
 
-def _recipe(
-    plan: Plan, row: str, frames: int | None, seed: int, student: Path
-) -> ProbeRecipe | FinetuneRecipe:
+def _recipe(plan: Plan, one: _Run, seed: int, student: Path) -> ProbeRecipe | FinetuneRecipe:
+    row, frames = one.row, one.frames
     kind, labels = ROWS[row], f"{'all' if frames is None else frames}-{seed}"
-    output = plan.output / f"{row}-{labels}"
+    output = plan.output / "-".join(part for part in (row, one.teacher, labels) if part)
     if row == "probed-finetuned":
         student = plan.output / f"distilled-{labels}"
     overrides = [
@@ -107,6 +142,7 @@ def _recipe(
     overrides += [_cache(plan)] if kind == "probe" else []
     overrides += [] if frames is None else [f"data.num_frames={frames}"]
     overrides += ["head=checkpoint"] if row == "probed-finetuned" else []
+    overrides += [f"teacher_name={one.teacher}"] if one.teacher != ONE else []
     changes = (*overrides, *plan.changes_of(kind))
     if kind == "probe":
         return load_recipe(plan.probe, changes, kind=ProbeRecipe)

@@ -17,11 +17,12 @@ ROWS: Final = {
     "probed-finetuned": "finetune",
 }
 """What can be compared, and which of the recipes runs it. random: a network without training;
-input: no network; teacher: the 2D features read at the points; scratch: all from labels;
-probed-finetuned: fine-tuned from the probe of the distilled features, its head included."""
+input: no network; teacher: the 2D features read at the points, a line for each of several; scratch:
+all from labels; probed-finetuned: fine-tuned from the probe of the distilled features, its head
+included."""
 DEFAULT_ROWS: Final = tuple(row for row in ROWS if row != "probed-finetuned")
 _OF_A_RUN: Final = frozenset({"name", "output", "seed"})
-_OF_A_ROW: Final = frozenset({"checkpoint", "data.num_frames", "features", "head"})
+_OF_A_ROW: Final = frozenset({"checkpoint", "data.num_frames", "features", "head", "teacher_name"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
