@@ -2,13 +2,15 @@
 
 import json
 
+import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from lidistill.figures.panels import Panel, panel_figure
 from lidistill.studies.config import SCORES, load_study
 from lidistill.studies.plan import KINDS, Place, plan_study
 from lidistill.studies.report import write_report
-from lidistill.studies.table import csv_text, lines_of, scores_at, tables
+from lidistill.studies.table import csv_text, lines_of, markdown, scores_at, tables
 
 
 @pytest.fixture
@@ -76,6 +78,55 @@ def test_the_report_is_written_while_cells_are_missing(done):
     assert sum(cell["done"] for cell in record["cells"].values()) == 8
     assert report.best == ()  # no run can be looked at
     assert report.figure.read_bytes().startswith(b"\x89PNG")
+
+
+def test_each_line_of_a_panel_has_the_yardsticks_of_its_own_networks(values, write, monkeypatch):
+    values["axes"]["student"] = {
+        "one": {"a": {}},
+        "two": {"a": {"pretrain.backbone.width": 16}},
+    }
+    plan = plan_study(load_study(write(values | {"seeds": [0]})))
+    for number, variant in enumerate(plan.variants):
+        for what, base in (("distilled", 40.0), ("random", 20.0)):
+            cell = plan.cells[variant.cells[what][0]]
+            scores = {probe: dict.fromkeys(SCORES, base + number) for probe in ("all", "late")}
+            cell.folder.mkdir(parents=True)
+            (cell.folder / "cell.json").write_text(json.dumps({"scores": scores}))
+    drawn = []
+    monkeypatch.setattr(
+        "lidistill.studies.report.panel_figure", lambda rows, *_, **__: drawn.append(rows)
+    )
+    write_report(plan)
+    ((panel,),) = drawn[0].values()
+    assert panel.series == {"one": {"a": (40.0, 0.0)}, "two": {"a": (41.0, 0.0)}}
+    assert panel.yardsticks == {"random": {"one": {"a": 20.0}, "two": {"a": 21.0}}}
+
+
+def test_a_bar_in_a_name_ends_no_column(values, write):
+    values["axes"]["student"] = {"a|b": {"c": {}}}
+    text = markdown(lines_of(plan_study(load_study(write(values)))), "seen")
+    assert r"| student | a\|b c | 0 |" in text
+
+
+def test_no_legend_hides_a_mark(tmp_path, monkeypatch):
+    figures = []
+    monkeypatch.setattr(Figure, "savefig", lambda self, *_, **__: figures.append(self))
+    values = tuple("abcdefgh")
+    marks = {f"s{n}": dict.fromkeys(values, 18.0 + n) for n in range(4)}
+    panel = Panel(
+        title="many",
+        values=values,
+        series={name: {value: (y + 9, 1.0) for value, y in m.items()} for name, m in marks.items()},
+        yardsticks={"random": marks, "teacher": {"s0": dict.fromkeys(values, 31.0)}},
+    )
+    panel_figure({"a": [panel, panel], "b": [panel, panel]}, tmp_path / "x.png", label="mIoU")
+    (figure,) = figures
+    figure.canvas.draw()
+    for axis in figure.axes:
+        points = [line.get_xydata() for line in axis.lines]
+        points += [marks.get_offsets() for marks in axis.collections if len(marks.get_offsets())]
+        heights = axis.transData.transform(np.concatenate(points))[:, 1]
+        assert heights.max() < axis.get_legend().get_window_extent().y0
 
 
 def test_panels_of_rows_are_as_many(tmp_path):

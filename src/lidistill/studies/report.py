@@ -11,7 +11,8 @@ from lidistill.atomic_write import replace_text
 from lidistill.figures.panels import Panel, Point, panel_figure
 from lidistill.studies.cells import result_of
 from lidistill.studies.config import Score, Study
-from lidistill.studies.plan import KINDS, STUDENT, Place, Plan
+from lidistill.studies.names import STUDENT
+from lidistill.studies.plan import KINDS, Place, Plan
 from lidistill.studies.table import (
     YARDSTICKS,
     Line,
@@ -89,12 +90,13 @@ def _panel(study: Study, lines: Sequence[Line], benchmark: str, axis: str) -> Pa
         for value in values
         if (place := Place(axis=axis, series=series, value=value)) in run
     ]
-    yardsticks: dict[str, dict[str, float]] = {}
+    yardsticks: dict[str, dict[str, dict[str, float]]] = {}
     for what in KINDS[1:]:
         for place in places:
             mean = mean_of(scores_at(lines, benchmark, place, what, study.score))
             if mean is not None:
-                yardsticks.setdefault(YARDSTICKS[what], {}).setdefault(place.value, mean)
+                of_series = yardsticks.setdefault(YARDSTICKS[what], {})
+                of_series.setdefault(place.series, {})[place.value] = mean
     return Panel(
         title=axis,
         values=tuple(dict.fromkeys(place.value for place in places)),
