@@ -20,7 +20,7 @@ InferencePrecision: TypeAlias = FrozenPrecision | Literal["auto"]
 nothing (``backbones.checked``), else exact."""
 Workers: TypeAlias = Annotated[int, Field(ge=0, le=256)]
 """Processes that read data; beyond a few a core they only take memory, some 0.3 GB each."""
-Seed: TypeAlias = Annotated[int, Field(ge=0, lt=2**63)]
+Seed: TypeAlias = Annotated[int, Field(strict=True, ge=0, lt=2**63)]
 
 
 class Config(BaseModel):

@@ -46,6 +46,7 @@ def test_plain_yaml_is_read(text, value):
         ("[" * 100_000, "nested deeper"),
         ("a: [1", "line 1"),
         ("a: \x07", "not allowed"),
+        ('a: "b\\0c"', "holds a zero byte"),
         (b"\xff\xfe\xff", "it is UTF-16, expected UTF-8"),
         (b"a: \xe4", "no UTF-8 text (line 1)"),
         ("x" * 2**20 + "x", "at most"),

@@ -208,18 +208,31 @@ def test_damaged_scores_are_said(values, write, capsys):
     file = write(values)
     cell = next(iter(plan_study(load_study(file)).cells.values()))
     cell.folder.mkdir(parents=True)
-    for text in ("{", "[]", '{"scores": {}}', '{"scores": {"all": 3, "late": 4}}'):
+    score = '{"mean_iou": 1, "mean_iou_of_truth": 1, "seen": %s}'
+    numbers = [
+        f'{{"scores": {{"all": {score % said}, "late": {score % said}}}}}'
+        for said in ("NaN", "true", "1e999", "-5", "100.1", "9" * 400, '"3"')
+    ]
+    for text in ("{", "[]", '{"scores": {}}', '{"scores": {"all": 3, "late": 4}}', *numbers):
         (cell.folder / "cell.json").write_text(text)
         status, _, err = run(capsys, "study", file, "--table")
         assert (status, len(err.splitlines())) == (2, 1)
         assert "cell.json" in err
+        assert "delete this file, and the same command scores the cell again" in err
+    (cell.folder / "cell.json").write_text(numbers[0].replace("NaN", "null"))
+    for text in ("{", "[]", '{"why": 3}'):  # a note about a failure stops nobody
+        (cell.folder / "failed.json").write_text(text)
+        assert failure_of(cell) == "its failed.json is damaged."
+    assert run(capsys, "study", file, "--list")[0] == 0
 
 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("--cell", "99"), "there is no cell '99': this study has 11, counted from 0"),
+        (("--cell", "99"), "there is no cell '99' (--cell): this study has 11, counted from 0"),
         (("--cell", "-1"), "there is no cell '-1'"),
+        (("--cell", "9" * 5000), "there is no cell '99999"),
+        (("--cell", "٣"), "there is no cell '٣'"),
         (("--list", "--table"), "exclude one another"),
         (("--jobs", "0"), "--jobs 0: expected 1 or more"),
     ],
@@ -228,6 +241,13 @@ def test_wrong_options_are_one_line(values, write, capsys, options, said):
     status, _, err = run(capsys, "study", write(values), *options)
     assert (status, len(err.splitlines())) == (2, 1)
     assert said in err
+
+
+def test_a_task_of_an_array_that_is_no_cell_is_named(values, write, capsys, monkeypatch):
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "11")
+    status, _, err = run(capsys, "study", write(values))
+    assert (status, len(err.splitlines())) == (2, 1)
+    assert "there is no cell '11' (SLURM_ARRAY_TASK_ID): this study has 11" in err
 
 
 def test_recipes_list_studies_and_print_them(capsys):

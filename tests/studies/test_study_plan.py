@@ -8,7 +8,8 @@ from fakes.command import run
 from lidistill.errors import ConfigError
 from lidistill.recipes.texts import study_names
 from lidistill.studies.config import load_study
-from lidistill.studies.plan import STUDENT, plan_study
+from lidistill.studies.names import STUDENT
+from lidistill.studies.plan import plan_study
 
 TEACHER = {"kind": "vit", "model": "elsewhere", "layers": [1]}
 
@@ -163,6 +164,28 @@ WRONG = {
         "changes": {"probe": {}, "pretrain.backbone.width": "wide"}
     },
     "is no probe recipe": {"changes": {"probe.kind": "finetune"}},
+    "seeds.0: expected a valid integer; found True": {"seeds": [True]},
+    "found 'wide', expected changes to recipes": {"axes": {"a": {"b": {"c": "wide"}}}},
+    "names 5001 keys below one another": {"changes": {"pretrain." + 5000 * "a." + "b": 1}},
+    "only: Dictionary should have at least 1 item": {"axes": {"a": {"b": {"c": {"only": {}}}}}},
+    "the name 'a\\n' fits no table": {"axes": {"a\n": {"b": {"c": {}}}}},
+    "unknown kind \"['x']\"": {"changes": {"pretrain.data.sets": [{"kind": ["x"]}]}},
+    "all: data: expected a valid dictionary": {"changes": {"probe.data": [1]}},
+    "holds a zero byte": {"output": "a\0b"},
+    "design grid is 100,000 combinations": {
+        "design": "grid",
+        "axes": {f"axis {n}": {"one": {str(value): {} for value in range(10)}} for n in range(5)},
+    },
+    "no kind of data set 'pandaste'; did you mean 'pandaset'?": {
+        "benchmarks": {
+            "a": {"pretrain": "b", "probes": {"c": {"probe": "d"}}, "roots": {"pandaste": "x"}}
+        }
+    },
+} | {
+    f"the name {name!r} is the study's own": {
+        "benchmarks": {"a": {"pretrain": "b", "probes": {name: {"probe": "c"}}}}
+    }
+    for name in ("student", "mean", "cell.json", ".lock")
 }
 
 
@@ -173,6 +196,36 @@ def test_what_does_not_fit_is_one_line(values, write, said, capsys, tmp_path):
     assert len(err.splitlines()) == 1
     assert said in err
     assert not (tmp_path / "study").exists()
+    assert not err.rstrip().endswith(("?.", ".."))
+
+
+def test_a_distillation_is_no_probe(values, write, capsys):
+    values["benchmarks"]["street"]["pretrain"] = values["benchmarks"]["street"]["probes"]["all"][
+        "probe"
+    ]
+    status, _, err = run(capsys, "study", write(values), "--list")
+    assert (status, len(err.splitlines())) == (2, 1)
+    assert "probe.yaml is no pretrain recipe" in err
+
+
+def test_an_axis_may_have_no_value_on_a_benchmark_but_not_all_of_them(plan, values):
+    values["benchmarks"]["again"] = values["benchmarks"]["street"]
+    values["axes"]["teacher"] = {"one": {"other": {"only": {"street": {}}}}}
+    found = plan(design="grid")
+    assert [(v.benchmark, str(v)) for v in found.variants] == [
+        ("street", "WaffleIron 8, one other"),
+        ("street", "WaffleIron 16, one other"),
+        ("again", "WaffleIron 8"),
+        ("again", "WaffleIron 16"),
+    ]
+    del values["axes"]["student"]
+    with pytest.raises(ConfigError, match="no value of any axis is for the benchmark 'again'"):
+        plan()
+
+
+def test_a_benchmark_of_other_letters_has_cells_that_a_command_can_name(plan, values):
+    values["benchmarks"] = {"日本": values["benchmarks"]["street"]}
+    assert all(name.startswith("benchmark-") for name in plan().cells)
 
 
 def test_a_name_that_is_no_study_is_said(capsys):

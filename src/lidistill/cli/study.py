@@ -8,6 +8,7 @@ import tyro
 from lidistill.cli.output import Overrides, positive
 from lidistill.errors import ConfigError
 
+_TASK = "SLURM_ARRAY_TASK_ID"
 _StudyName = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="STUDY")]
 
 
@@ -52,7 +53,9 @@ def study(
     plan = plan_study(load_study(name, overrides))
     if list:
         print_cells(plan, words, as_json=json)
-    elif chosen := cell or ("" if table else os.environ.get("SLURM_ARRAY_TASK_ID", "")):
-        run_chosen(plan, chosen, as_json=json)
+    elif cell:
+        run_chosen(plan, cell, said_by="--cell", as_json=json)
+    elif (task := os.environ.get(_TASK, "")) and not table:
+        run_chosen(plan, task, said_by=_TASK, as_json=json)
     else:
         run_cells(plan, words, jobs=0 if table else positive("jobs", jobs), as_json=json)

@@ -12,7 +12,8 @@ from lidistill.cli.output import OUT, print_figures, print_json
 from lidistill.cli.terminal import command
 from lidistill.distributed.parent_process import end_with_parent
 from lidistill.errors import TrainingError
-from lidistill.studies.cells import LOG, STATES, State, failure_of, result_of, state_of
+from lidistill.studies.cells import STATES, State, failure_of, result_of, state_of
+from lidistill.studies.names import LOG
 from lidistill.studies.plan import Plan
 from lidistill.studies.report import Report, write_report
 from lidistill.studies.runner import PARENT, Outcome, run_all, run_one
@@ -50,9 +51,9 @@ def end_with_study() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
 
-def run_chosen(plan: Plan, word: str, *, as_json: bool) -> None:
+def run_chosen(plan: Plan, word: str, *, said_by: str, as_json: bool) -> None:
     """One cell; whoever runs the last one writes the report."""
-    chosen = plan.cell(word)
+    chosen = plan.cell(word, said_by)
     run_one(plan, chosen)
     result = result_of(chosen)
     if as_json:

@@ -90,14 +90,18 @@ def parse_json(text: str) -> Any:
         raise ValueError(msg) from error
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path, advice: str = _AGAIN) -> Any:
     """Value of a JSON file; see ``parse_json``.
+
+    Args:
+        path: The file.
+        advice: What to do where its content is none; see ``blamed_on``.
 
     Raises:
         DatasetNotFoundError: If there is no such file.
         FileFormatError: If it is no regular file of a bounded size, no JSON, or nested deeply.
     """
-    with blamed_on(path):
+    with blamed_on(path, advice):
         value = parse_json(read_file(path, max_bytes=MAX_JSON_BYTES).decode("utf-8"))
         check_depth(value)
     return value

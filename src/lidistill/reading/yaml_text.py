@@ -131,6 +131,9 @@ def _check_node(node: yaml.Node) -> None:
     if node.tag in _NUMBERS and len(node.value) > _MAX_DIGITS:
         msg = f"{_at(node)}a number of {len(node.value)} digits"
         raise ValueError(msg)
+    if isinstance(node, yaml.ScalarNode) and "\0" in node.value:
+        msg = f"{_at(node)}{shown(node.value)} holds a zero byte, which no name or path does"
+        raise ValueError(msg)
     if isinstance(node, yaml.MappingNode):
         seen = set()
         for key, _ in node.value:

@@ -28,6 +28,7 @@ def explain(
     first = next((p for p in problems if p["type"] == "extra_forbidden"), problems[0])
     location = first["loc"] if kind is None else (kind, *first["loc"])
     where = ".".join(str(part) for part in _visible(location, kinds))
+    before = f"{where}: " if where else ""
     if first["type"] == "extra_forbidden":
         known = _known_keys(location[:-1], kinds)
         return f"unknown key {shown(where)}; {suggestion(str(location[-1]), known)}"
@@ -36,12 +37,12 @@ def explain(
     if first["type"] == "union_tag_invalid":
         context = first["ctx"]
         names = [tag.strip(" '") for tag in context["expected_tags"].split(",")]
-        return f"{where}: unknown kind {shown(context['tag'])}; {suggestion(context['tag'], names)}"
+        return f"{before}unknown kind {shown(context['tag'])}; {suggestion(context['tag'], names)}"
     if first["type"] == "union_tag_not_found":
-        return f"{where}: no kind says what it is; found {shown(first['input'])}."
+        return f"{before}no kind says what it is; found {shown(first['input'])}."
     message = reason_of(first["msg"])
     found = "" if first["type"] == "value_error" else f"; found {shown(first['input'])}"
-    return f"{where or 'it'}: {message}{found}."
+    return f"{before}{message}{found}{'' if message.endswith('?') else '.'}"
 
 
 def _visible(

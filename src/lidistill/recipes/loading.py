@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterable
-from typing import Annotated, Any, TypeAlias, TypeVar, overload
+from typing import Annotated, Any, Final, TypeAlias, TypeVar, overload
 
 from pydantic import Field, TypeAdapter, ValidationError
 
@@ -26,7 +26,8 @@ from lidistill.training.config import RunRecipe
 Recipe: TypeAlias = PretrainRecipe | ProbeRecipe | FinetuneRecipe
 R = TypeVar("R", PretrainRecipe, ProbeRecipe, FinetuneRecipe)
 logger = logging.getLogger(__name__)
-_MAX_KEYS = 20  # below one another; the recipes' own have at most six
+MAX_KEYS: Final = 20
+"""Keys below one another; the recipes' own have at most six."""
 _RECIPES: dict[str, type[RunRecipe]] = {
     "pretrain": PretrainRecipe,
     "probe": ProbeRecipe,
@@ -132,7 +133,7 @@ def _say_former(name: str, values: dict[str, Any], kind: str) -> None:
 def _parsed(override: str) -> tuple[str, Any]:
     """Key and value of an override."""
     key, equals, text = override.partition("=")
-    if key.count(".") > _MAX_KEYS:
+    if key.count(".") > MAX_KEYS:
         msg = f"{shown(override)} names {key.count('.') + 1} keys below one another."
         raise ConfigError(msg)
     if not equals or not key:

@@ -12,20 +12,20 @@ from lidistill.apps.pretrain import run_pretrain
 from lidistill.apps.scored_runs import percentages, scored
 from lidistill.atomic_write import replace_text
 from lidistill.distill.recipe import PretrainRecipe
-from lidistill.errors import LidistillError, RunStoppedError
+from lidistill.errors import FileFormatError, LidistillError, RunStoppedError
 from lidistill.reading.files import blamed_on, read_json
 from lidistill.studies.config import SCORES
+from lidistill.studies.names import DONE, FAILED
 from lidistill.studies.plan import Cell
 from lidistill.training.run_lock import RunLock, is_held
 
 State: TypeAlias = Literal["done", "running", "failed", "begun", "to do"]
 STATES: Final[tuple[State, ...]] = ("done", "running", "failed", "begun", "to do")
-LOG: Final = "output.txt"
-"""What a cell that runs in a process of its own prints, in its folder."""
-_DONE, _FAILED = "cell.json", "failed.json"
+_AGAIN: Final = "delete this file, and the same command scores the cell again."
 _PATIENCE: Final = 2.0
 """Seconds; whoever asks for the state of a cell holds its lock for a moment."""
 _MAX_TAIL: Final = 1 << 14
+_MAX_SECONDS: Final = 1e9
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ def run_cell(cell: Cell) -> CellResult:
     with RunLock(cell.folder, patience=_PATIENCE):
         if (found := result_of(cell)) is not None:
             return found
-        (cell.folder / _FAILED).unlink(missing_ok=True)
+        (cell.folder / FAILED).unlink(missing_ok=True)
         started = time.monotonic()
         try:
             scores = _scores(cell)
@@ -62,7 +62,7 @@ def run_cell(cell: Cell) -> CellResult:
         seconds = time.monotonic() - started
         record = {"label": cell.label, "what": cell.what, "seed": cell.seed}
         record |= {"scores": scores, "seconds": round(seconds, 1)}
-        replace_text(cell.folder / _DONE, json.dumps(record, indent=1))
+        replace_text(cell.folder / DONE, json.dumps(record, indent=1))
         return CellResult(scores=scores, seconds=seconds)
 
 
@@ -83,16 +83,18 @@ def result_of(cell: Cell) -> CellResult | None:
     Raises:
         FileFormatError: If its file is damaged.
     """
-    file = cell.folder / _DONE
+    file = cell.folder / DONE
     if not file.is_file():
         return None
-    with blamed_on(file):
-        record = read_json(file)
+    with blamed_on(file, _AGAIN):
+        record = read_json(file, _AGAIN)
         probes = {name for name, r in cell.runs.items() if not isinstance(r, PretrainRecipe)}
         if not isinstance(record, dict) or not _are_scores(record.get("scores"), probes):
-            msg = "no scores of this cell; delete it to have the cell looked at again"
+            msg = "it holds no scores of this cell's probes"
             raise ValueError(msg)
-        return CellResult(scores=record["scores"], seconds=float(record.get("seconds") or 0.0))
+        seconds: Any = record.get("seconds")
+        known = _is_number(seconds, _MAX_SECONDS)
+        return CellResult(scores=record["scores"], seconds=float(seconds) if known else 0.0)
 
 
 def _are_scores(found: Any, probes: set[str]) -> bool:
@@ -102,35 +104,42 @@ def _are_scores(found: Any, probes: set[str]) -> bool:
         and all(
             isinstance(scores, Mapping)
             and scores.keys() >= set(SCORES)
-            and all(isinstance(value, int | float | None) for value in scores.values())
+            and all(value is None or _is_number(value, 100) for value in scores.values())
             for scores in found.values()
         )
     )
 
 
+def _is_number(value: Any, most: float) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= most
+
+
 def note_failure(cell: Cell, why: str) -> None:
     """Keep why a cell failed, until it is run again."""
     if cell.folder.is_dir():
-        replace_text(cell.folder / _FAILED, json.dumps({"why": why}))
+        replace_text(cell.folder / FAILED, json.dumps({"why": why}))
 
 
 def failure_of(cell: Cell) -> str:
     """Why a cell failed when it ran last; "" where it did not."""
-    file = cell.folder / _FAILED
+    file = cell.folder / FAILED
     if not file.is_file():
         return ""
-    with blamed_on(file):
+    try:
         record = read_json(file)
-    return str(record.get("why", "")) if isinstance(record, dict) else "unknown"
+    except FileFormatError:
+        record = None
+    why = record.get("why") if isinstance(record, dict) else None
+    return why if isinstance(why, str) and why else f"its {FAILED} is damaged."
 
 
 def state_of(cell: Cell) -> State:
     """Where a cell stands; begun: a process has ended in the middle, and another can go on."""
-    if (cell.folder / _DONE).is_file():
+    if (cell.folder / DONE).is_file():
         return "done"
     if is_held(cell.folder):
         return "running"
-    if (cell.folder / _FAILED).is_file():
+    if (cell.folder / FAILED).is_file():
         return "failed"
     return "begun" if cell.folder.is_dir() else "to do"
 

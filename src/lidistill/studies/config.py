@@ -7,12 +7,14 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
 from lidistill.config import Config, Seed
+from lidistill.datasets import DATASETS
 from lidistill.errors import ConfigError, suggestion, unknown_name
-from lidistill.reading.names import path_part, shown
+from lidistill.reading.names import shown
 from lidistill.recipes.explain import explain
-from lidistill.recipes.loading import overridden
+from lidistill.recipes.loading import MAX_KEYS, overridden
 from lidistill.recipes.texts import recipe_values, study_names
 from lidistill.sim import SimulationConfig
+from lidistill.studies.names import Label, Name, ProbeName
 
 Score: TypeAlias = Literal["mean_iou", "mean_iou_of_truth", "seen"]
 SCORES: Final[tuple[Score, ...]] = ("mean_iou", "mean_iou_of_truth", "seen")
@@ -36,6 +38,9 @@ def _checked(changes: dict[str, Any]) -> dict[str, Any]:
         if recipe not in {*_RECIPES, "all"} or not key:
             found = f"{recipe}.{key}" if key else recipe
             msg = f"{shown(found)} must begin with pretrain., probe., finetune. or all"
+            raise ValueError(msg)
+        if key.count(".") > MAX_KEYS:
+            msg = f"{shown(key)} names {key.count('.') + 1} keys below one another"
             raise ValueError(msg)
         reserved = set.union(*_SET_HERE.values()) if recipe == "all" else _SET_HERE[recipe]
         if key.partition(".")[0] in reserved:
@@ -69,7 +74,10 @@ def _flat(values: Any) -> Any:
     """A value of an axis: its changes beside ``only``, or nothing at all."""
     if values is None:
         return {}
-    if not isinstance(values, dict) or "changes" in values:
+    if not isinstance(values, dict):
+        msg = f"found {shown(values)}, expected changes to recipes: {{pretrain.backbone.width: 64}}"
+        raise ValueError(msg)  # noqa: TRY004  pydantic shows it
+    if "changes" in values:
         return values
     changes = {key: value for key, value in values.items() if key != "only"}
     return {"changes": changes, "only": values.get("only")}
@@ -77,17 +85,27 @@ def _flat(values: Any) -> Any:
 
 class _Value(Config):
     changes: Changes = Field(default_factory=dict)
-    only: dict[str, Changes] | None = None
+    only: Annotated[dict[str, Changes], Field(min_length=1)] | None = None
     """By benchmark: further changes. Where given, the value is run on these benchmarks only."""
 
 
 AxisValue: TypeAlias = Annotated[_Value, BeforeValidator(_flat)]
 """One value of an axis: changes to the recipes; none is the recipe as it is."""
 Axis: TypeAlias = Annotated[
-    dict[str, Annotated[dict[str, AxisValue], Field(min_length=1)]], Field(min_length=1)
+    dict[Label, Annotated[dict[Label, AxisValue], Field(min_length=1)]], Field(min_length=1)
 ]
 """Series, each a line of the figure, of values, each a point of it."""
-Name: TypeAlias = Annotated[str, AfterValidator(lambda name: path_part(name, "name"))]
+
+
+def _known_kinds(roots: dict[str, Path]) -> dict[str, Path]:
+    for kind in roots:
+        if kind not in DATASETS:
+            msg = f"there is no kind of data set {shown(kind)}; {suggestion(kind, DATASETS)}"
+            raise ValueError(msg.removesuffix("."))
+    return roots
+
+
+Roots: TypeAlias = Annotated[dict[str, Path], AfterValidator(_known_kinds)]
 
 
 class ScoredOn(Config):
@@ -105,9 +123,9 @@ class Benchmark(Config):
 
     pretrain: str
     """Recipe of the distillation."""
-    probes: Annotated[dict[Name, ScoredOn], Field(min_length=1)]
+    probes: Annotated[dict[ProbeName, ScoredOn], Field(min_length=1)]
     changes: Changes = Field(default_factory=dict)
-    roots: dict[str, Path] = Field(default_factory=dict)
+    roots: Roots = Field(default_factory=dict)
     """Where data sets lie, by their kind, for all recipes."""
     simulate: tuple[SimulationConfig, ...] = ()
     """Drives to simulate first, into the root of their format; without one into the study's
@@ -147,7 +165,7 @@ class Study(Config):
     """One axis at a time, the others as the recipes have them; or every combination."""
     yardsticks: Yardsticks = Yardsticks()
     benchmarks: Annotated[dict[Name, Benchmark], Field(min_length=1)]
-    axes: Annotated[dict[str, Axis], Field(min_length=1)]
+    axes: Annotated[dict[Label, Axis], Field(min_length=1)]
     changes: Changes = Field(default_factory=dict)
     """For all runs; those of benchmarks, probes and values come on top, in this order."""
 

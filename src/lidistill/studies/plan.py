@@ -3,6 +3,7 @@
 import hashlib
 import itertools
 import json
+import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -12,21 +13,23 @@ from typing import Any, Final, Literal, TypeAlias
 from lidistill.config import with_moved_keys
 from lidistill.distill.recipe import PretrainRecipe
 from lidistill.errors import ConfigError
+from lidistill.reading.names import shown
 from lidistill.recipes.loading import Recipe, apply_overrides, changed_values
 from lidistill.recipes.texts import recipe_values
 from lidistill.studies.config import Benchmark, Study, changes_in
+from lidistill.studies.names import STUDENT
 from lidistill.teachers import TEACHERS
 
 What: TypeAlias = Literal["distilled", "random", "teacher", "scratch"]
 KINDS: Final[tuple[What, ...]] = ("distilled", "random", "teacher", "scratch")
-STUDENT: Final = "student"
-"""Name of the distillation in a cell; probes have those that the study gives."""
 _RECIPE_OF: Final[dict[What, str]] = {
     "distilled": "probe",
     "random": "probe",
     "teacher": "probe",
     "scratch": "finetune",
 }
+_NUMBER: Final = re.compile("[0-9]{1,9}")
+_MAX_SETTINGS: Final = 10_000
 _Change: TypeAlias = tuple[str, str, Any]
 
 
@@ -78,19 +81,23 @@ class Plan:
     cells: dict[str, Cell]
     """By name, in the order in which they run."""
 
-    def cell(self, word: str) -> Cell:
+    def cell(self, word: str, said_by: str = "--cell") -> Cell:
         """The cell of a name, or of a number from 0.
+
+        Args:
+            word: Name or number.
+            said_by: Where it comes from.
 
         Raises:
             ConfigError: If there is none.
         """
         if word in self.cells:
             return self.cells[word]
-        if word.isdecimal() and int(word) < len(self.cells):
+        if _NUMBER.fullmatch(word) and int(word) < len(self.cells):
             return list(self.cells.values())[int(word)]
         msg = (
-            f"there is no cell {word[:100]!r}: this study has {len(self.cells)}, counted from 0; "
-            "--list names them."
+            f"there is no cell {shown(word)} ({said_by}): this study has {len(self.cells)}, "
+            "counted from 0; --list names them."
         )
         raise ConfigError(msg)
 
@@ -111,6 +118,9 @@ def plan_study(study: Study) -> Plan:
                 cells.setdefault(cell.name, cell)
                 variant.cells.setdefault(cell.what, {})[cell.seed] = cell.name
             variants.append(variant)
+        if not any(variant.benchmark == name for variant in variants):
+            msg = f"no value of any axis is for the benchmark {shown(name)}; leave it out."
+            raise ConfigError(msg)
     by_seed = sorted(cells.values(), key=lambda cell: study.seeds.index(cell.seed))
     return Plan(study=study, variants=tuple(variants), cells={cell.name: cell for cell in by_seed})
 
@@ -118,11 +128,22 @@ def plan_study(study: Study) -> Plan:
 def _settings(
     study: Study, benchmark: str
 ) -> Iterator[tuple[tuple[Place, ...], tuple[_Change, ...]]]:
-    """What is varied on a benchmark: places of the axes, and the changes that make them."""
-    axes = [list(_points(study, axis, benchmark)) for axis in study.axes]
+    """What is varied on a benchmark: places of the axes, and the changes that make them.
+
+    Raises:
+        ConfigError: If these are more than any study can run.
+    """
+    each = (list(_points(study, axis, benchmark)) for axis in study.axes)
+    axes = [points for points in each if points]
     single = ([point] for points in axes for point in points)
     chosen: Iterable[Sequence[tuple[Place, tuple[_Change, ...]]]] = single
-    if study.design == "grid":
+    if study.design == "grid" and axes:
+        if (count := math.prod(map(len, axes))) > _MAX_SETTINGS:
+            msg = (
+                f"design grid is {count:,} combinations on the benchmark {shown(benchmark)}, "
+                f"expected at most {_MAX_SETTINGS:,}; set design: star, or give fewer values."
+            )
+            raise ConfigError(msg)
         chosen = itertools.product(*axes)
     for points in chosen:
         places = tuple(place for place, _ in points)
@@ -177,8 +198,14 @@ class _Maker:
     def _pretrain(self, changes: Sequence[_Change]) -> dict[str, Any]:
         """Values of a distillation without a seed and a place of its own."""
         values = self._recipe(self._benchmark.pretrain)
-        former = PretrainRecipe.former
-        return with_moved_keys(self._changed(values, "pretrain", {}, changes), former)
+        values = self._changed(values, "pretrain", {}, changes)
+        self._check_kind(values, "pretrain", self._benchmark.pretrain)
+        return with_moved_keys(values, PretrainRecipe.former)
+
+    def _check_kind(self, values: dict[str, Any], kind: str, name: str) -> None:
+        if values.get("kind") != kind:
+            msg = f"benchmark {shown(self._name)}: {name} is no {kind} recipe."
+            raise ConfigError(msg)
 
     def _recipe(self, name: str) -> dict[str, Any]:
         """The values of a recipe, read once."""
@@ -212,7 +239,7 @@ class _Maker:
         raw = {run: self._found(values) | {"seed": seed} for run, values in raw.items()}
         learned = {run: _without_places(values) for run, values in raw.items()}
         digest = hashlib.sha256(json.dumps(learned, sort_keys=True).encode()).hexdigest()[:8]
-        slug = re.sub(r"[^a-z0-9.]+", "-", self._name.lower())[:60].strip("-.")
+        slug = re.sub(r"[^a-z0-9.]+", "-", self._name.lower())[:60].strip("-.") or "benchmark"
         name = f"{slug}-{what}-{seed}-{digest}"
         folder = self._study.output / "cells" / name
         runs = {}
@@ -236,9 +263,7 @@ class _Maker:
             if recipe is None:
                 continue
             values = self._changed(self._recipe(recipe), kind, scored.changes, changes)
-            if values.get("kind") != kind:
-                msg = f"{self._name}, {name}: {recipe} is no {kind} recipe."
-                raise ConfigError(msg)
+            self._check_kind(values, kind, recipe)
             values["checkpoint"] = None
             values["features"] = "backbone" if what == "distilled" else what
             if what == "scratch":
@@ -256,10 +281,19 @@ class _Maker:
         places = [
             (f"{part}.sets.{number}.root", str(self._roots[one["kind"]]))
             for part in ("data", "evaluation")
-            for number, one in enumerate((values.get(part) or {}).get("sets") or ())
-            if isinstance(one, dict) and one.get("kind") in self._roots
+            for number, one in enumerate(_sets(values.get(part)))
+            if one.get("kind") in self._roots
         ]
         return changed_values(values, places)
+
+
+def _sets(part: Any) -> list[dict[str, Any]]:
+    """The data sets of a part of a recipe that is not checked yet; none where these are none."""
+    sets = part.get("sets") if isinstance(part, dict) else None
+    if not isinstance(sets, list):
+        return []
+    known = all(isinstance(one, dict) and isinstance(one.get("kind"), str) for one in sets)
+    return sets if known else []
 
 
 def _is_one_of_images(teacher: Any) -> bool:

@@ -16,14 +16,8 @@ import torch
 from lidistill.atomic_write import one_at_a_time, replace_text
 from lidistill.distributed.parent_process import STOP_SIGNALS
 from lidistill.sim import simulate
-from lidistill.studies.cells import (
-    LOG,
-    failure_of,
-    last_lines,
-    note_failure,
-    run_cell,
-    state_of,
-)
+from lidistill.studies.cells import failure_of, last_lines, note_failure, run_cell, state_of
+from lidistill.studies.names import LOG
 from lidistill.studies.plan import Cell, Plan
 from lidistill.training.signals import StopSignals, stopped_by
 

@@ -9,10 +9,9 @@ from typing import Final, TypeAlias
 
 from lidistill.studies.cells import result_of
 from lidistill.studies.config import SCORES, Score
+from lidistill.studies.names import MEAN
 from lidistill.studies.plan import KINDS, Place, Plan, Variant, What
 
-MEAN: Final = "mean"
-"""Name of the mean over all probes of a benchmark, for each seed that has all of them."""
 _ALL: Final = "combined"
 YARDSTICKS: Final[dict[What, str]] = {
     "random": "random",
@@ -121,7 +120,8 @@ def markdown(lines: Sequence[Line], score: Score) -> str:
     parts = []
     for benchmark, (header, *rows) in tables(lines, score):
         parts += [f"## {benchmark}", "", f"| {' | '.join(header)} |", "|---" * len(header) + "|"]
-        parts += [f"| {' | '.join(row)} |" for row in rows] + [""]
+        lines_ = (" | ".join(cell.replace("|", r"\|") for cell in row) for row in rows)
+        parts += [f"| {line} |" for line in lines_] + [""]
     return "\n".join(parts)
 
 
