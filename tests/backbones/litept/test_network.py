@@ -119,6 +119,16 @@ def test_a_pooling_takes_the_largest_child_and_gives_it_the_gradient():
     (gradient,) = torch.autograd.grad(found.square().sum(), x)
     (by_definition,) = torch.autograd.grad(expected.square().sum(), x)
     torch.testing.assert_close(gradient, by_definition)
+    with torch.no_grad():
+        assert torch.equal(pooling(x, children), found)
+
+
+def test_of_equal_children_the_first_has_the_gradient():
+    pooling = Pooling(2, 2, 0.1).eval()
+    x = torch.ones(4, 2, requires_grad=True)
+    children = torch.tensor([[2, 1, 3, 2, 2, 2, 2, 2]])
+    (gradient,) = torch.autograd.grad(pooling(x, children).sum(), x)
+    assert gradient.abs().sum(1).nonzero().flatten().tolist() == [2]
 
 
 def test_points_of_one_cell_have_the_features_of_its_first():

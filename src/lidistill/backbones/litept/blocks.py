@@ -157,12 +157,28 @@ class Pooling(nn.Module):
     def forward(self, x_NC: Tensor, children_L8: Tensor) -> Tensor:
         """(L, C) features of the coarser cells; the gradient goes to one child for each."""
         x_NC = self.proj(x_NC)
-        with torch.no_grad():
-            which_L1C = x_NC[children_L8].argmax(1, keepdim=True)
-            row_LC = (
-                children_L8[:, :, None].expand(-1, -1, x_NC.shape[1]).gather(1, which_L1C)[:, 0]
-            )
-        return F.gelu(self.norm(x_NC.gather(0, row_LC)))
+        if torch.is_grad_enabled():
+            with torch.no_grad():
+                row_LC = _row_of_largest(x_NC, children_L8)
+            largest_LC = x_NC.gather(0, row_LC)
+        else:
+            largest_LC = x_NC[children_L8].amax(1)
+        return F.gelu(self.norm(largest_LC))
+
+
+def _row_of_largest(x_NC: Tensor, children_L8: Tensor) -> Tensor:
+    """(L, C) int64 row of the child that is largest in a channel, the first of equal ones.
+
+    Child by child: ``argmax`` over a dimension in the middle takes three times as long on a CPU.
+    """
+    children_8L1 = children_L8.int().t().unsqueeze(-1)
+    largest_LC = x_NC[children_L8[:, 0]]
+    row_LC = children_8L1[0].expand_as(largest_LC).contiguous()
+    for child_L1 in children_8L1[1:]:
+        child_LC = x_NC[child_L1[:, 0]]
+        torch.where(child_LC > largest_LC, child_L1, row_LC, out=row_LC)
+        torch.maximum(largest_LC, child_LC, out=largest_LC)
+    return row_LC.long()
 
 
 class Unpooling(nn.Module):
