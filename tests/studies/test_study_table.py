@@ -8,8 +8,9 @@ from matplotlib.figure import Figure
 
 from lidistill.figures.panels import Panel, panel_figure
 from lidistill.studies.config import SCORES, load_study
-from lidistill.studies.plan import KINDS, Place, plan_study
+from lidistill.studies.plan import KINDS, plan_study
 from lidistill.studies.report import write_report
+from lidistill.studies.settings import Place
 from lidistill.studies.table import csv_text, lines_of, markdown, scores_at, tables
 
 

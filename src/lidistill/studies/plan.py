@@ -1,11 +1,9 @@
 """The cells of a study: which runs there are, and which of them a table's line stands on."""
 
 import hashlib
-import itertools
 import json
-import math
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
@@ -18,6 +16,7 @@ from lidistill.recipes.loading import Recipe, apply_overrides, changed_values
 from lidistill.recipes.texts import recipe_values
 from lidistill.studies.config import Benchmark, Study, changes_in
 from lidistill.studies.names import STUDENT
+from lidistill.studies.settings import Change, Place, settings
 from lidistill.teachers import TEACHERS
 
 What: TypeAlias = Literal["distilled", "random", "teacher", "scratch"]
@@ -29,20 +28,6 @@ _RECIPE_OF: Final[dict[What, str]] = {
     "scratch": "finetune",
 }
 _NUMBER: Final = re.compile("[0-9]{1,9}")
-_MAX_SETTINGS: Final = 10_000
-_Change: TypeAlias = tuple[str, str, Any]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """A point of the figure."""
-
-    axis: str
-    series: str
-    value: str
-
-    def __str__(self) -> str:
-        return self.value if self.series == self.axis else f"{self.series} {self.value}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +97,7 @@ def plan_study(study: Study) -> Plan:
     variants = []
     for name, benchmark in study.benchmarks.items():
         maker = _Maker(study, name, benchmark)
-        for places, changes in _settings(study, name):
+        for places, changes in settings(study, name):
             variant = Variant(benchmark=name, places=places)
             for cell in maker.cells(str(variant), changes):
                 cells.setdefault(cell.name, cell)
@@ -123,40 +108,6 @@ def plan_study(study: Study) -> Plan:
             raise ConfigError(msg)
     by_seed = sorted(cells.values(), key=lambda cell: study.seeds.index(cell.seed))
     return Plan(study=study, variants=tuple(variants), cells={cell.name: cell for cell in by_seed})
-
-
-def _settings(
-    study: Study, benchmark: str
-) -> Iterator[tuple[tuple[Place, ...], tuple[_Change, ...]]]:
-    """What is varied on a benchmark: places of the axes, and the changes that make them.
-
-    Raises:
-        ConfigError: If these are more than any study can run.
-    """
-    each = (list(_points(study, axis, benchmark)) for axis in study.axes)
-    axes = [points for points in each if points]
-    single = ([point] for points in axes for point in points)
-    chosen: Iterable[Sequence[tuple[Place, tuple[_Change, ...]]]] = single
-    if study.design == "grid" and axes:
-        if (count := math.prod(map(len, axes))) > _MAX_SETTINGS:
-            msg = (
-                f"design grid is {count:,} combinations on the benchmark {shown(benchmark)}, "
-                f"expected at most {_MAX_SETTINGS:,}; set design: star, or give fewer values."
-            )
-            raise ConfigError(msg)
-        chosen = itertools.product(*axes)
-    for points in chosen:
-        places = tuple(place for place, _ in points)
-        yield places, tuple(change for _, changes in points for change in changes)
-
-
-def _points(study: Study, axis: str, benchmark: str) -> Iterator[tuple[Place, tuple[_Change, ...]]]:
-    for series, values in study.axes[axis].items():
-        for name, value in values.items():
-            if value.only is None or benchmark in value.only:
-                here = (value.only or {}).get(benchmark, {})
-                changes = (*changes_in(value.changes), *changes_in(here))
-                yield Place(axis=axis, series=series, value=name), changes
 
 
 class _Maker:
@@ -176,10 +127,10 @@ class _Maker:
         made: dict[str, Path] = {kind: study.output / "data" / kind for kind in formats}
         self._roots = made | benchmark.roots
 
-    def cells(self, label: str, changes: Sequence[_Change]) -> Iterator[Cell]:
+    def cells(self, label: str, changes: Sequence[Change]) -> Iterator[Cell]:
         """The cells of a setting of the axes: its distillations, then its yardsticks."""
         pretrain = self._pretrain(changes)
-        base: Sequence[_Change] = ()
+        base: Sequence[Change] = ()
         for seed in self._study.seeds:
             yield self._cell("distilled", label, seed, pretrain, changes)
         for what in KINDS[1:]:
@@ -195,7 +146,7 @@ class _Maker:
                 if cell.runs:
                     yield cell
 
-    def _pretrain(self, changes: Sequence[_Change]) -> dict[str, Any]:
+    def _pretrain(self, changes: Sequence[Change]) -> dict[str, Any]:
         """Values of a distillation without a seed and a place of its own."""
         values = self._recipe(self._benchmark.pretrain)
         values = self._changed(values, "pretrain", {}, changes)
@@ -214,7 +165,7 @@ class _Maker:
         return self._recipes[name]
 
     def _changed(
-        self, values: dict[str, Any], recipe: str, scored: dict[str, Any], own: Sequence[_Change]
+        self, values: dict[str, Any], recipe: str, scored: dict[str, Any], own: Sequence[Change]
     ) -> dict[str, Any]:
         """Values of a recipe with every change that is for it, from the study's to the value's."""
         said = (
@@ -231,7 +182,7 @@ class _Maker:
         label: str,
         seed: int,
         pretrain: dict[str, Any],
-        changes: Sequence[_Change],
+        changes: Sequence[Change],
     ) -> Cell:
         """A cell, with its runs checked and given their places."""
         raw = {STUDENT: pretrain} if what == "distilled" else {}
@@ -254,7 +205,7 @@ class _Maker:
         return Cell(name=name, label=label, what=what, seed=seed, runs=runs, folder=folder)
 
     def _probes(
-        self, what: What, pretrain: dict[str, Any], changes: Sequence[_Change]
+        self, what: What, pretrain: dict[str, Any], changes: Sequence[Change]
     ) -> Iterator[tuple[str, dict[str, Any]]]:
         """What is scored in a cell, by the names that the study gives."""
         kind = _RECIPE_OF[what]

@@ -12,7 +12,8 @@ from lidistill.figures.panels import Panel, Point, panel_figure
 from lidistill.studies.cells import result_of
 from lidistill.studies.config import Score, Study
 from lidistill.studies.names import STUDENT
-from lidistill.studies.plan import KINDS, Place, Plan
+from lidistill.studies.plan import KINDS, Plan
+from lidistill.studies.settings import Place
 from lidistill.studies.table import (
     YARDSTICKS,
     Line,

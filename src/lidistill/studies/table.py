@@ -10,7 +10,8 @@ from typing import Final, TypeAlias
 from lidistill.studies.cells import result_of
 from lidistill.studies.config import SCORES, Score
 from lidistill.studies.names import MEAN
-from lidistill.studies.plan import KINDS, Place, Plan, Variant, What
+from lidistill.studies.plan import KINDS, Plan, Variant, What
+from lidistill.studies.settings import Place
 
 _ALL: Final = "combined"
 YARDSTICKS: Final[dict[What, str]] = {
