@@ -136,9 +136,9 @@ def test_what_weights_do_not_say_has_to_be_said(tmp_path, head):
     ("state", "reason"),
     [
         ([1, 2], "holds list, expected weights by their names"),
-        ({"net": {"layer.weight": torch.zeros(2)}}, "no WaffleIron weights"),
-        ({}, "no WaffleIron weights"),
-        ({"net": {1: torch.zeros(2)}}, "no WaffleIron weights"),
+        ({"net": {"layer.weight": torch.zeros(2)}}, "no network that is known here"),
+        ({}, "no network that is known here"),
+        ({"net": {1: torch.zeros(2)}}, "no network that is known here"),
         ({"net": {"waffleiron.channel_mix.0.norm.weight": torch.ones(3)}}, "no embedding"),
     ],
 )
@@ -171,7 +171,7 @@ def test_weights_that_are_not_finite_are_refused(tmp_path):
     ("head", "changed"),
     [
         ("linear", {"classif.weight": None}),
-        ("linear", {"classif.weight": torch.tensor(1.0)}),
+        ("linear", {"classif.weight": torch.ones(3)}),
         ("mlp", {"classif.0.weight": None}),
         ("mlp", {"classif.2.bias": None}),
         ("16 classes", {"classif.1.weight": None}),

@@ -94,6 +94,7 @@ def test_weights_alone_make_a_backbone_to_distil_into(tmp_path):
     ("recipe", "reason"),
     [
         (None, "which channels they expect.*give --recipe, for example finetune/ptv3/nuscenes"),
+        ("pretrain/ptv3", "a head of the kind 'linear 16', .* nor which classes they tell apart"),
         ("finetune/scalr/nuscenes", "weights of a ptv3, and recipe .* trains a waffleiron; give"),
         ("finetune/litept/nuscenes", "weights of a ptv3, and recipe .* trains a litept; give one"),
     ],
@@ -115,7 +116,12 @@ POOLED = "module.backbone.enc.enc1.down.proj.weight"
         ({POOLED: None}, "widths, blocks of 2 levels and 1 ways back; is the file complete"),
         ({"module.backbone.enc.enc0.block0.cpe.1.weight": None}, "is missing.*is the file comple"),
         ({FIRST: torch.zeros(16, 4)}, r"is \(16, 4\), expected \(out, k, k, k, in\)"),
-        ({FIRST: torch.zeros(16, 5, 5, 5, 6)}, r"stem.conv.kernel is \(125, 6, 16\), expected"),
+        ({FIRST: torch.zeros(16, 1, 25, 5, 4)}, r"expected \(out, k, k, k, in\)"),
+        ({POOLED: torch.tensor(1.0)}, "is one number, expected a tensor"),
+        (
+            {FIRST: torch.zeros(16, 5, 5, 5, 6)},
+            r"stem.conv.kernel is \(125, 6, 16\), .* --recipe with",
+        ),
         ({"module.backbone.enc.enc0.block0.other.weight": torch.ones(1)}, "unknown weight 'enc"),
         ({"module.backbone.dec.dec0.up.proj.0.gain": torch.ones(1)}, "unknown weight 'dec"),
         ({POOLED: [1, 2]}, "is a list, expected a plain tensor"),

@@ -15,6 +15,7 @@ from lidistill.apps.estimate import estimate
 from lidistill.apps.load_features import load
 from lidistill.backbones import BACKBONES, Backbone
 from lidistill.datasets.sensors import Sensor
+from lidistill.deploy.export import export
 from lidistill.distill.run import pretrain
 from lidistill.errors import ConfigError
 from lidistill.loading.collate import collate
@@ -282,6 +283,13 @@ def test_another_backbone_gives_features_of_own_scans_without_intensity(distille
     assert features.shape == (100, 8)
     assert np.isfinite(features).all()
     np.testing.assert_array_equal(features, model.features(points, np.arange(100)))
+
+
+def test_another_backbone_becomes_a_model_folder(distilled, tmp_path):
+    points = np.random.default_rng(0).uniform(-20, 20, (100, 3))
+    expected = load(distilled, device="cpu").features(points, None)
+    folder = export(distilled, tmp_path / "model").folder
+    np.testing.assert_array_equal(load(folder, device="cpu").features(points, None), expected)
 
 
 def test_another_backbone_is_estimated(world, another):

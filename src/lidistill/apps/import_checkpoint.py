@@ -96,8 +96,9 @@ def import_checkpoint(
     head = _head(named.head)
     _check_width(head, network.num_channels, file)
     if isinstance(loaded, PretrainRecipe):
-        if isinstance(head, SegmentationHead):
-            raise _ambiguous(file, f"a head of {head.linear.out_features} classes", kind)
+        # Of these families only a MinkUNet is published with a linear head that distils.
+        if isinstance(head, SegmentationHead) or (head is not None and kind in {"litept", "ptv3"}):
+            raise _ambiguous(file, f"a head of the kind {_describe(head)!r}", kind)
         meta: dict[str, Any] = {}
     else:
         names = load_label_map(loaded.data.sets[0].kind).class_names
@@ -129,7 +130,7 @@ def import_checkpoint(
 
 def _advice(kind: str) -> str:
     """What to do where shapes differ from the network that the weights themselves tell."""
-    if kind != "minkunet":
+    if kind == "waffleiron":
         return "is the file complete?"
     return (
         "is the file complete? A first kernel of other input channels wants --recipe with as many "
@@ -185,15 +186,16 @@ def _overrides(
         )
         raise CheckpointError(msg)
     if isinstance(named_recipe, PretrainRecipe):
+        wanted: str = named_recipe.head.kind
         if theirs == "minkunet" and isinstance(head, LinearHead):
             # SLidR's; a recipe that distils another network of this kind by two layers fits, too.
+            wanted = "linear"
             changes.append("head.kind=linear")
-            named_recipe = load_recipe(recipe, ("head.kind=linear",), kind=PretrainRecipe)
-        kind = {LinearHead: "linear", MLPHead: "mlp"}.get(type(head), named_recipe.head.kind)
-        if kind != named_recipe.head.kind:
+        kind = {LinearHead: "linear", MLPHead: "mlp"}.get(type(head), wanted)
+        if kind != wanted:
             msg = (
                 f"this file has a head of the kind {kind!r}, recipe {recipe} distils with one of "
-                f"the kind {named_recipe.head.kind!r}; give the recipe that it was trained by."
+                f"the kind {wanted!r}; give the recipe that it was trained by."
             )
             raise CheckpointError(msg)
         if isinstance(head, MLPHead):

@@ -80,10 +80,15 @@ class Backbone(nn.Module, ABC):
         """
         del dtype
         msg = (
-            f"{type(self).__name__} {self.why_no_export}, so it cannot become ONNX; export a "
+            f"{self.shown_name} {self.why_no_export}, so it cannot become ONNX; export a "
             "waffleiron, or leave --onnx out."
         )
         raise ConfigError(msg)
+
+    @property
+    def shown_name(self) -> str:
+        """What users call this network."""
+        return type(self).__name__
 
     def path_taken(self, device: torch.device) -> str:
         """What computes this network there under the caller's autocast, and why; one line."""

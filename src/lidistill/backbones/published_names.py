@@ -129,4 +129,7 @@ def check_tensor(name: str, value: object) -> Tensor:
     if value.numel() == 0:
         msg = f"{shown(name)} is {tuple(value.shape)}, a tensor without values."
         raise CheckpointError(msg)
+    if value.ndim == 0 and not name.endswith("num_batches_tracked"):
+        msg = f"{shown(name)} is one number, expected a tensor of more axes than none."
+        raise CheckpointError(msg)
     return value

@@ -5,12 +5,13 @@ Shape letters: M cells, D columns of their coordinates: x, y, z, or batch, x, y,
 
 from dataclasses import dataclass
 from math import prod
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import torch
 from torch import Tensor
 
-_KEY_LIMIT = 1 << 63
+MAX_CELLS: Final = 1 << 61
+"""Of the box around cells and a margin: a step out of it, at either end, stays below 64 bits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +39,7 @@ def cell_keys(cells: Tensor, margin: int = 0) -> CellKeys:
     low = cells.amin(0) if len(cells) else cells.new_zeros(cells.shape[1])
     extents = (cells.amax(0) - low).tolist() if len(cells) else low.tolist()
     sizes = [e + 1 + (margin if axis >= len(extents) - 3 else 0) for axis, e in enumerate(extents)]
-    # A step out of the box at either end, too, has to stay below 64 bits.
-    if min(extents) < 0 or 4 * prod(sizes) >= _KEY_LIMIT:
+    if min(extents) < 0 or prod(sizes) >= MAX_CELLS:
         shown = " x ".join(f"{e + 1:,}" for e in extents)
         msg = f"cells span {shown}, too many to be numbered; are there points without a place?"
         raise ValueError(msg)

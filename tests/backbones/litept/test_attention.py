@@ -17,6 +17,8 @@ def test_a_short_scan_is_one_patch_and_a_long_one_is_filled_from_the_patch_befor
     assert cut.place.tolist() == expected
     assert torch.equal(cut.place[cut.row], torch.arange(21))
     assert cut.row.tolist() == [*range(13), *range(15, 23)]
+    assert patches([3, 0, 10, 8, 0], 4, CPU).lengths == cut.lengths
+    assert len(patches([0], 4, CPU).place) == 0
 
 
 def by_definition(attention, x, place, turn):

@@ -6,6 +6,7 @@ from lidistill.backbones.litept.blocks import Pooling
 from lidistill.backbones.litept.inputs import SerializedInputs, inputs_of_cells
 from lidistill.backbones.litept.litept import LitePTConfig
 from lidistill.backbones.litept.ptv3 import PTv3Config
+from lidistill.errors import ConfigError
 from lidistill.records import Batch
 
 LITEPT = {"widths": (8, 8, 12), "depths": (1, 2, 2), "decoder_widths": (8, 12), "heads": (2,)}
@@ -21,6 +22,19 @@ PTV3 = {
 
 def litept(**changes):
     return LitePTConfig(**(LITEPT | {"patch_size": 8} | changes))
+
+
+@pytest.mark.parametrize("lengths", [(0,), (20, 0, 9), (0, 1)])
+@pytest.mark.parametrize("kind", ["litept", "ptv3"])
+def test_an_empty_scan_changes_no_other(kind, lengths):
+    torch.manual_seed(0)
+    config = litept() if kind == "litept" else PTv3Config(**PTV3, patch_size=8)
+    network = config.build().eval()
+    batch = batch_of(config, lengths)
+    out = network(batch)
+    assert out.shape == (sum(lengths), 8)
+    others = batch_of(config, tuple(length for length in lengths if length) or (0,))
+    torch.testing.assert_close(out, network(others))
 
 
 def batch_of(config, lengths=(60, 40), reach=12):
@@ -44,6 +58,7 @@ def batch_of(config, lengths=(60, 40), reach=12):
         (LitePTConfig, {"grid_size": 1e-3}, r"256 m has too many cells of 0.001 m; expected at"),
         (LitePTConfig, {"fov_max": (-200.0, 1.0, 1.0)}, r"fov_min .* must lie below fov_max"),
         (LitePTConfig, {"widths": (8, 8, 8190), "depths": (1, 1, 256)}, r"may have .* weights"),
+        (PTv3Config, {"decoder_widths": (8000,), "decoder_depths": (256,)}, r"may have .* weights"),
         (PTv3Config, {"heads": (2,)}, r"heads has 1 numbers; with 2 widths expected 2"),
         (PTv3Config, {"decoder_depths": ()}, r"decoder_depths has 0 numbers; .* expected 1"),
         (PTv3Config, {"decoder_heads": (3,)}, r"decoder_heads: 3 heads share 8 channels"),
@@ -104,6 +119,12 @@ def test_orders_are_shuffled_where_it_is_asked_for_and_never_by_default_in_evalu
                 results.add(network(batch).sum().item())
         assert (len(results) > 1) == shuffled
     assert LitePTConfig().shuffle_orders == PTv3Config().shuffle_orders == "training"
+
+
+def test_why_it_cannot_become_onnx_is_one_clear_line():
+    for network, name in ((litept().build(), "LitePT"), (PTv3Config(**PTV3).build(), "PTv3")):
+        with pytest.raises(ConfigError, match=f"^{name} reads orders of cells.*leave --onnx out"):
+            network.export_form()
 
 
 def test_a_pooling_takes_the_largest_child_and_gives_it_the_gradient():

@@ -58,6 +58,16 @@ def test_a_batch_of_another_network_is_refused():
         ({"depth": 50}, "14, 18 or 34"),
         ({"stages": (1, 2, 3)}, "stages"),
         ({"kernel_size": 4}, "3 or 5"),
+        ({"fov_max": (1e30, 1.0, 1.0)}, r"1e\+31 x 365|a field of view of .* cells, too many"),
+        (
+            {
+                "fov_min": (-1e5,) * 3,
+                "fov_max": (1e5,) * 3,
+                "cell_size": 1e-3,
+                "coordinates": "cartesian",
+            },
+            r"a field of view of 2e\+08 x 2e\+08 x 2e\+08 cells",
+        ),
     ],
 )
 def test_keys_that_make_no_network_are_refused(changed, reason):

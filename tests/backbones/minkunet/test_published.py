@@ -88,6 +88,13 @@ def test_weights_of_another_form_are_one_clear_line(changed, reason):
         from_slidr(slidr() | changed)
 
 
+@pytest.mark.parametrize("shape", [(64, 1, 4), (1, 4), (3, 3, 3, 1, 4), (4,)])
+def test_a_first_kernel_of_another_form_is_one_clear_line(shape):
+    state = slidr() | {"conv0p1s1.kernel": torch.zeros(shape)}
+    with pytest.raises(CheckpointError, match=r"the first kernel .* expected \(27, in, out\) or"):
+        read_published(state)
+
+
 def test_a_network_without_a_block_is_none():
     state = {name: value for name, value in slidr().items() if not name.startswith("block3.")}
     with pytest.raises(CheckpointError, match=r"1-1-0-1-1-1-1-1 blocks .*-1-1 .depth 14"):

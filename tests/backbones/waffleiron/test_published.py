@@ -71,7 +71,9 @@ def test_a_width_of_one_keeps_its_kernels():
 
 
 def test_other_checkpoints_are_refused_with_what_was_found():
-    with pytest.raises(CheckpointError, match=r"no WaffleIron weights.*it holds conv\.weight"):
+    with pytest.raises(
+        CheckpointError, match=r"no network that is known here.*it holds conv\.weight"
+    ):
         from_official({"conv.weight": torch.zeros(3)})
 
 

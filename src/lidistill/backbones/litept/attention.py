@@ -70,7 +70,7 @@ class PatchAttention(nn.Module):
 
 def _within(rows_3RHD: list[Tensor], lengths: tuple[int, ...]) -> Tensor:
     """(R, H, D) attention of every row to those of its patch; patches of one length at once."""
-    parts, first, begin = [], 0, 0
+    parts, first, begin = [rows_3RHD[2][:0]], 0, 0
     while first < len(lengths):
         last = first
         while last < len(lengths) and lengths[last] == lengths[first]:

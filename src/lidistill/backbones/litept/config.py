@@ -114,13 +114,7 @@ class SerializedKeys(BackboneSettings, ABC):
         if len(set(self.channels)) != len(self.channels):
             msg = f"channels {', '.join(self.channels)}: name each once"
             raise ValueError(msg)
-        products = sum(
-            _PRODUCTS * depth * width**2
-            for depth, width in zip(self.depths, self.widths, strict=True)
-        )
-        if products > _MAX_WEIGHTS:
-            msg = f"this network may have {products:,} weights; expected at most {_MAX_WEIGHTS:,}"
-            raise ValueError(msg)
+        check_size(self.depths, self.widths)
         return self
 
     @model_validator(mode="after")
@@ -146,6 +140,18 @@ def check_count(name: str, values: Sequence[object], expected: int, levels: int)
     """
     if len(values) != expected:
         msg = f"{name} has {len(values)} numbers; with {levels} widths expected {expected}"
+        raise ValueError(msg)
+
+
+def check_size(depths: Sequence[int], widths: Sequence[int]) -> None:
+    """See that blocks of these widths are no larger than any network.
+
+    Raises:
+        ValueError: If they are.
+    """
+    weights = sum(_PRODUCTS * d * w**2 for d, w in zip(depths, widths, strict=True))
+    if weights > _MAX_WEIGHTS:
+        msg = f"this network may have {weights:,} weights; expected at most {_MAX_WEIGHTS:,}"
         raise ValueError(msg)
 
 

@@ -55,6 +55,11 @@ class SerializedNetwork(Backbone):
     A cell takes the channels of its first point, and all of its points get its features.
     """
 
+    why_no_export = (
+        "reads orders of cells, patches and meetings, each as long as the scan makes it, where "
+        "graphs here have one length, the number of points"
+    )
+
     def __init__(self, config: SerializedKeys) -> None:
         super().__init__()
         self.config = config
@@ -80,6 +85,11 @@ class SerializedNetwork(Backbone):
         self.shift: Tensor
         self.register_buffer("gain", torch.tensor(gains), persistent=False)
         self.register_buffer("shift", torch.tensor(shifts), persistent=False)
+
+    @property
+    def shown_name(self) -> str:
+        """See ``Backbone.shown_name``."""
+        return type(self.config).__name__.removesuffix("Config")
 
     @staticmethod
     def _stages(stages: nn.ModuleList) -> list[Stage]:

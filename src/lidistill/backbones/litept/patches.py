@@ -25,8 +25,8 @@ class Patches:
 def patches(lengths: Sequence[int], size: int, device: torch.device) -> Patches:
     """Cut the order of a batch into patches.
 
-    A scan that is not longer than a patch is one. A longer one is cut into whole patches, the last
-    of which is filled up with the places that the patch before it has there.
+    A scan that is not longer than a patch is one, an empty one none. A longer one is cut into whole
+    patches, the last of which is filled up with the places that the patch before it has there.
 
     Args:
         lengths: Cells of each scan, at least one.
@@ -39,10 +39,15 @@ def patches(lengths: Sequence[int], size: int, device: torch.device) -> Patches:
     places, rows, sizes = [], [], list[int]()
     first_place, first_row = 0, 0
     for length in lengths:
+        if not length:
+            continue
         padded = length if length <= size else -(-length // size) * size
         place = torch.arange(padded, device=device)
         rows.append(place[:length] + first_row)
         places.append(torch.where(place < length, place, place - size) + first_place)
         sizes += [min(length, size)] * (padded // min(length, size))
         first_place, first_row = first_place + length, first_row + padded
-    return Patches(place=torch.cat(places), row=torch.cat(rows), lengths=tuple(sizes))
+    none = torch.zeros(0, dtype=torch.int64, device=device)
+    return Patches(
+        place=torch.cat([none, *places]), row=torch.cat([none, *rows]), lengths=tuple(sizes)
+    )

@@ -15,6 +15,7 @@ from lidistill.backbones.litept.config import (
     by_level,
     check_count,
     check_heads,
+    check_size,
     rising,
 )
 from lidistill.backbones.litept.inputs import LevelRule
@@ -46,6 +47,7 @@ class PTv3Config(SerializedKeys):
         check_count("decoder_depths", self.decoder_depths, levels - 1, levels)
         check_count("decoder_heads", self.decoder_heads, levels - 1, levels)
         check_heads("heads", self.heads, self.widths, multiple=1)
+        check_size(self.decoder_depths, self.decoder_widths)
         check_heads("decoder_heads", self.decoder_heads, self.decoder_widths, multiple=1)
         return self
 

@@ -170,7 +170,7 @@ def ours(name: str, tensor: Tensor) -> tuple[str, Tensor]:
         raise CheckpointError(msg)
     if not found.endswith(".kernel"):
         return found, tensor
-    if tensor.ndim != 5:
+    if tensor.ndim != 5 or len(set(tensor.shape[1:4])) > 1:
         msg = f"{shown(name)} is {tuple(tensor.shape)}, expected (out, k, k, k, in)."
         raise CheckpointError(msg)
     return found, from_spconv(tensor)

@@ -1,5 +1,6 @@
 """Keys of a MinkUNet in recipes."""
 
+import math
 from abc import ABC
 from typing import Annotated, Final, Literal, Self, TypeAlias
 
@@ -8,6 +9,7 @@ from pydantic import Field, model_validator
 from lidistill.backbones.base import BackboneSettings, NetworkCost
 from lidistill.backbones.minkunet.inputs import Coordinates, MinkPreparer
 from lidistill.samples.preparer import Channel, FieldOfView
+from lidistill.sparse.cells import MAX_CELLS
 
 _MAX_WEIGHTS: Final = 1 << 31  # MinkUNet34C has 38 million
 _MAP_BYTES: Final = 120  # per point; see MinkInputs
@@ -76,7 +78,23 @@ class MinkUNetKeys(BackboneSettings, ABC):
             )
             raise ValueError(msg)
         self.inputs()  # refuses an empty field of view
+        across = self._cells_across()
+        if math.prod(across) >= MAX_CELLS:
+            msg = (
+                f"a field of view of {' x '.join(f'{count:.3g}' for count in across)} cells, too "
+                "many to be numbered; raise cell_size, or set a smaller field of view"
+            )
+            raise ValueError(msg)
         return self
+
+    def _cells_across(self) -> list[float]:
+        """Cells along each axis of what is seen, and some around them."""
+        x, y, z = zip(self.fov_min, self.fov_max, strict=True)
+        edges = [(high - low) / self.cell_size for low, high in (x, y, z)]
+        if self.coordinates == "cylindrical":
+            farthest = math.hypot(max(map(abs, x)), max(map(abs, y)))
+            edges[:2] = [farthest / self.cell_size, 360 / self.cell_angle]
+        return [edge + self.kernel_size for edge in edges]
 
     @property
     def blocks(self) -> tuple[int, ...]:

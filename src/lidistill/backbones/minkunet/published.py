@@ -40,6 +40,7 @@ _IN_BLOCK: Final = {
     "downsample.1.bn": "shortcut.norm",
 }
 _STEM: Final = {"conv0p1s1": "stem.conv", "bn0.bn": "stem.norm"}
+_STEMS: Final = {27: 3, 125: 5}  # edge of the first kernel, by its places
 _NETWORK: Final = re.compile(r"((?:[^.]+\.)*?)conv0p1s1\.kernel")
 _BLOCK: Final = re.compile(r"block([1-8])\.([0-9]{1,3})\.(.+)")
 _FAMILY: Final = re.compile(r"(conv(tr)?[0-9]p|bn(tr)?[0-9]\.|block[0-9]+\.|final\.)")
@@ -75,9 +76,16 @@ def architecture(weights: dict[str, Tensor]) -> dict[str, Any]:
         weights: State of a ``MinkUNet``.
 
     Raises:
-        CheckpointError: If it is none of the sizes that there are.
+        CheckpointError: If it is none of the sizes that there are, or of another library.
     """
-    width = weights["stem.conv.kernel"].shape[-1]
+    stem = weights["stem.conv.kernel"]
+    if stem.ndim != 3 or len(stem) not in _STEMS:
+        msg = (
+            f"the first kernel (conv0p1s1) is {tuple(stem.shape)}, expected (27, in, out) or "
+            "(125, in, out), as SLidR's MinkUNets have it."
+        )
+        raise CheckpointError(msg)
+    width = stem.shape[-1]
     firsts = [weights.get(f"stages.{stage}.blocks.0.first.conv.kernel") for stage in range(8)]
     found = Counter(
         int(name.split(".")[1]) for name in weights if name.endswith(".first.conv.kernel")
@@ -93,13 +101,12 @@ def architecture(weights: dict[str, Tensor]) -> dict[str, Any]:
         raise CheckpointError(msg)
     factors = tuple(0 if first is None else first.shape[-1] // width for first in firsts)
     name = next((name for name, known in STAGES.items() if known == factors), None)
-    places = weights["stem.conv.kernel"].shape[0]
     return {
         "kind": "minkunet",
         "depth": depth,
         "width": width,
         "stages": list(factors) if name is None else name,
-        "kernel_size": round(places ** (1 / 3)),
+        "kernel_size": _STEMS[len(stem)],
     }
 
 

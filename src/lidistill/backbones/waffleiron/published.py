@@ -128,9 +128,9 @@ def _names_within(state: Mapping[str, object]) -> tuple[dict[str, object], list[
     if not prefixes:
         names = ", ".join(shown(n)[1:-1] for n in sorted(plain)[:3])
         msg = (
-            f"no WaffleIron weights in this checkpoint (it holds {names or 'nothing'} ...); "
-            "expected names such as waffleiron.channel_mix.0.norm.weight. Is it a checkpoint of "
-            "ScaLR?"
+            f"no network that is known here in this checkpoint (it holds {names or 'nothing'} "
+            "...); expected names such as waffleiron.channel_mix.0.norm.weight (ScaLR), "
+            "conv0p1s1.kernel (MinkUNet of SLidR) or embedding.stem.conv.weight (LitePT, PTv3)."
         )
         raise CheckpointError(msg)
     before = only_prefix(prefixes)
