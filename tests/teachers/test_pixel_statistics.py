@@ -1,6 +1,7 @@
 """Which colours a teacher expects: of the recipe, of the model's own file, of its family."""
 
 import json
+import logging
 from pathlib import Path
 
 import pytest
@@ -47,26 +48,29 @@ def test_without_a_file_the_family_decides_and_an_unknown_one_must_be_told(tmp_p
         {"do_rescale": False},
         {"do_normalize": False},
         {"image_mean": 0.5, "image_std": 0.25},
+        {"do_rescale": None, "rescale_factor": None},
     ],
 )
 def test_images_become_what_the_files_own_steps_make_of_them(
     tmp_path: Path, changes: dict[str, object]
 ) -> None:
     path = write_colours(tmp_path, **changes)
-    mean, std = read_pixel_statistics(path)
+    found = read_pixel_statistics(path)
+    assert found is not None
+    mean, std = found
     image = torch.randint(0, 256, (1, 3, 4, 5), dtype=torch.uint8)
     wanted = image.double()
     steps = json.loads(path.read_text())
-    if steps.get("do_rescale", True):
-        wanted = wanted * steps.get("rescale_factor", 1 / 255)
+    if steps.get("do_rescale") is not False:
+        wanted = wanted * (steps.get("rescale_factor") or 1 / 255)
     if steps["do_normalize"]:
         shift, scale = (
             torch.tensor(steps[key], dtype=torch.float64).expand(3).view(3, 1, 1)
             for key in ("image_mean", "image_std")
         )
         wanted = (wanted - shift) / scale
-    found = standardize(image, mean=mean, std=std)
-    torch.testing.assert_close(found.double(), wanted, rtol=1e-5, atol=1e-5)
+    pixels = standardize(image, mean=mean, std=std)
+    torch.testing.assert_close(pixels.double(), wanted, rtol=1e-5, atol=1e-5)
 
 
 def test_a_file_that_differs_from_the_table_is_named(
@@ -99,6 +103,26 @@ def test_a_network_that_standardises_images_itself_gets_them_as_they_are(tmp_pat
     assert pixel_statistics(folder, "radio", mean=NONE[0], std=NONE[1]) == NONE
     with pytest.raises(ConfigError, match=r"teacher\.mean 0.485, .*done twice; leave both out"):
         pixel_statistics(folder, "radio", mean=IMAGENET_MEAN, std=IMAGENET_STD)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("preprocessor_config.json", '{"image_processor_type": "BitImageProcessor"}'),
+        ("processor_config.json", '{"processor_class": "Sam2Processor", "target_size": 1024}'),
+    ],
+)
+def test_a_file_that_leaves_it_open_leaves_it_to_the_family(
+    tmp_path: Path, name: str, text: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    (tmp_path / name).write_text(text)
+    found = pixel_statistics(str(tmp_path), "dinov2", mean=None, std=None)
+    assert found == (IMAGENET_MEAN, IMAGENET_STD)
+    assert "as DINOv2 was published: mean 0.485" in caplog.text
+    assert pixel_statistics(str(tmp_path), "radio", mean=None, std=None) == NONE
+    with pytest.raises(ConfigError, match="is not known"):
+        pixel_statistics(str(tmp_path), "vit", mean=None, std=None)
 
 
 def test_a_file_of_several_processors_is_read(tmp_path: Path) -> None:

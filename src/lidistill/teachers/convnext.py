@@ -14,10 +14,11 @@ from lidistill.config import Size
 from lidistill.errors import ConfigError, FileFormatError
 from lidistill.teachers.base import ChannelGroup, TeacherMaps, require_multiple
 from lidistill.teachers.dinov3_names import convnext_arguments, convnext_tensors, is_convnext
+from lidistill.teachers.file_names import described, read_network
 from lidistill.teachers.from_transformers import build_from_tensors, load_network
 from lidistill.teachers.named import NamedTeacherConfig, settings_digest, weights_of
 from lidistill.teachers.transformers_teacher import TransformersTeacher
-from lidistill.teachers.weights import read_state, weights_digest
+from lidistill.teachers.weights import weights_digest
 
 STAGES = {4: 0, 8: 1, 16: 2, 32: 3}
 """Index of the stage that ends at each stride."""
@@ -65,11 +66,11 @@ def _load(model: str, *, download: bool) -> nn.Module:
     path = Path(model).expanduser()
     if not path.is_file():
         return load_network(model, download=download)
-    state = read_state(path)
+    state = read_network(path)
     if not is_convnext(state):
         msg = (
-            f"{path} holds no ConvNeXt in the names of DINOv3's code or of timm; give such a file, "
-            "or a folder as transformers saves it."
+            f"{path} holds {described(state) or 'something else'}, no ConvNeXt in the names of "
+            "DINOv3's code or of timm; give such a file, or a folder as transformers saves it."
         )
         raise FileFormatError(msg)
     state = convnext_tensors(state, path)

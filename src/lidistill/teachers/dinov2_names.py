@@ -40,24 +40,22 @@ _INNER = {
 _MAX_LAYERS = 256  # the largest DINOv2 has 40
 # Large original checkpoints count chunks of blocks first: blocks.0.3.norm1.weight.
 _BLOCK = re.compile(r"blocks\.(?:\d+\.)?(\d+)\.(.+?)(\.weight|\.bias)?")
-_PREFIX = re.compile(r"^(?:module\.|backbone\.)+")
 
 
 def to_transformers_names(state: Mapping[str, Tensor], source: Path) -> dict[str, Tensor]:
     """State dict of a DINOv2 in transformers' names; one that has them already stays as it is.
 
     Args:
-        state: Names of the original code, of timm or of transformers.
+        state: Names of the original code, of timm or of transformers, as ``read_network`` has them.
         source: Where it comes from, for the message.
 
     Raises:
         FileFormatError: If a name is not known.
     """
-    plain = {_PREFIX.sub("", name): tensor for name, tensor in state.items()}
-    if "embeddings.cls_token" in plain:
-        return plain
+    if "embeddings.cls_token" in state:
+        return dict(state)
     renamed = {
-        new: value for name, tensor in plain.items() for new, value in _rename(name, tensor, source)
+        new: value for name, tensor in state.items() for new, value in _rename(name, tensor, source)
     }
     _use_packed_swiglu_names(renamed)
     position = renamed.get("embeddings.position_embeddings")

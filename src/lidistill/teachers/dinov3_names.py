@@ -63,20 +63,17 @@ _CONVNEXT: Final = (
     ),
     (r"(?:norm|head\.norm)\.(\w+)", r"layer_norm.\1"),
 )
-_PREFIX: Final = re.compile(r"^(?:module\.|backbone\.|teacher\.)+")
 _MOST: Final = 256  # blocks; the largest has 40
 
 
 def is_dinov3_vit(state: Mapping[str, Tensor]) -> bool:
     """Whether tensors are those of a DINOv3 ViT in the names of its code, or of timm."""
-    names = {_PREFIX.sub("", name) for name in state}
-    return "storage_tokens" in names or ("reg_token" in names and "pos_embed" not in names)
+    return "storage_tokens" in state or ("reg_token" in state and "pos_embed" not in state)
 
 
 def is_convnext(state: Mapping[str, Tensor]) -> bool:
     """Whether tensors are those of a ConvNeXt in the names of DINOv3's code, or of timm."""
-    names = {_PREFIX.sub("", name) for name in state}
-    return bool(names & {"downsample_layers.0.0.weight", "stem.0.weight"})
+    return bool(state.keys() & {"downsample_layers.0.0.weight", "stem.0.weight"})
 
 
 def convnext_tensors(state: Mapping[str, Tensor], source: Path) -> dict[str, Tensor]:
@@ -86,8 +83,7 @@ def convnext_tensors(state: Mapping[str, Tensor], source: Path) -> dict[str, Ten
         FileFormatError: If a name is not known.
     """
     renamed = {}
-    for full_name, tensor in state.items():
-        name = _PREFIX.sub("", full_name)
+    for name, tensor in state.items():
         if name.startswith("norms."):
             continue  # the same norm a second time
         new = next((re.sub(a, b, name) for a, b in _CONVNEXT if re.fullmatch(a, name)), None)
@@ -122,7 +118,7 @@ def vit_tensors(state: Mapping[str, Tensor], source: Path) -> dict[str, Tensor]:
     return {
         new: tensor
         for name, whole in state.items()
-        for new, tensor in _renamed(_PREFIX.sub("", name), whole, source)
+        for new, tensor in _renamed(name, whole, source)
     }
 
 

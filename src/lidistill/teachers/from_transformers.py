@@ -17,6 +17,8 @@ from torch import Tensor, nn
 from lidistill.errors import FileFormatError, first_line
 from lidistill.reading.files import blamed_on
 from lidistill.teachers.model_folder import (
+    CONFIG,
+    WEIGHTS,
     check_folder,
     check_size,
     check_version,
@@ -145,9 +147,13 @@ def _check_report(report: Mapping[str, Any], source: str) -> None:
 
 
 def _from_name(name: str, *, download: bool) -> nn.Module:
+    if name.startswith("timm/"):
+        files = f"{CONFIG} {WEIGHTS[0]}"
+        msg = f"{name} is not in the Hugging Face cache; `hf download {name} {files}` puts it there"
+        raise weights_not_found(msg)
     hub = importlib.import_module("huggingface_hub")
     try:
-        config = hub.try_to_load_from_cache(name, "config.json")
+        config = hub.try_to_load_from_cache(name, CONFIG)
     except ValueError as error:
         raise weights_not_found(f"{name!r} is no path, and no Hugging Face name") from error
     if isinstance(config, str):
@@ -167,7 +173,7 @@ def _from_name(name: str, *, download: bool) -> nn.Module:
 def _fetched(hub: Any, name: str) -> nn.Module:
     """A network of the hub; one that names code of its own is read without it, or not at all."""
     try:
-        config = Path(hub.hf_hub_download(name, "config.json"))
+        config = Path(hub.hf_hub_download(name, CONFIG))
         if is_authors_radio(read_config(config)):
             hub.hf_hub_download(name, "model.safetensors")
             return _authors_radio(config.parent)
@@ -177,7 +183,7 @@ def _fetched(hub: Any, name: str) -> nn.Module:
 
 
 def _from_folder(folder: Path, source: str) -> nn.Module:
-    config = folder / "config.json"
+    config = folder / CONFIG
     if config.exists() and is_authors_radio(read_config(config)):
         return _authors_radio(folder)
     with without_chatter():
@@ -191,7 +197,7 @@ def _authors_radio(folder: Path) -> nn.Module:
     state = read_weights(folder)
     with blamed_on(folder, "take C-RADIOv4, or get the folder again."):
         state = radio_tensors(state)
-        arguments = radio_arguments(read_config(folder / "config.json"), state)
+        arguments = radio_arguments(read_config(folder / CONFIG), state)
     return build_from_tensors("Radio", arguments, state, folder)
 
 

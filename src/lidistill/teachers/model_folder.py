@@ -21,8 +21,8 @@ from lidistill.reading.torch_file import MAX_BYTES
 from lidistill.teachers.table import family_of
 from lidistill.teachers.weights import read_state, weights_not_found
 
-_CONFIG: Final = "config.json"
-_WEIGHTS: Final = ("model.safetensors", "pytorch_model.bin")
+CONFIG: Final = "config.json"
+WEIGHTS: Final = ("model.safetensors", "pytorch_model.bin")
 _MAX_CONFIG: Final = 1 << 20  # bytes; with 22,000 names of classes it has 0.8 MB
 _MAX_INDEX: Final = 1 << 22  # bytes
 _MAX_LAYERS: Final = 256  # the deepest vision transformers have 48
@@ -44,7 +44,7 @@ def check_folder(folder: Path) -> None:
         FileFormatError: If a file is damaged, or the configuration cannot be, or is of a network
             much larger than the weights.
     """
-    path = folder / _CONFIG
+    path = folder / CONFIG
     if not path.exists():
         return
     if (folder / "adapter_config.json").exists():
@@ -96,9 +96,9 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
         WeightsNotFoundError: If there are none of a known form.
         FileFormatError: If they are damaged.
     """
-    files = _weight_files(folder)
+    files = weight_files(folder)
     if files is None:
-        raise weights_not_found(f"{folder} holds none of {', '.join(_WEIGHTS)}")
+        raise weights_not_found(f"{folder} holds none of {', '.join(WEIGHTS)}")
     return {name: tensor for file in files for name, tensor in _tensors(file).items()}
 
 
@@ -163,14 +163,19 @@ def _fits(key: str, value: float) -> bool:
 
 def _num_values(folder: Path) -> int | None:
     """How many values the weights of a folder hold; None where there are none of a known form."""
-    files = _weight_files(folder)
+    files = weight_files(folder)
     if files is None:
         return None
     return sum(tensor.numel() for file in files for tensor in _tensors(file).values())
 
 
-def _weight_files(folder: Path) -> list[Path] | None:
-    for name in _WEIGHTS:
+def weight_files(folder: Path) -> list[Path] | None:
+    """The files that the weights of a folder lie in; None where there are none of a known form.
+
+    Raises:
+        FileFormatError: If their index is damaged.
+    """
+    for name in WEIGHTS:
         if (folder / name).exists():
             return [folder / name]
         index = folder / f"{name}.index.json"

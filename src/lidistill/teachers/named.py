@@ -14,6 +14,7 @@ from pydantic import Field, model_validator
 from lidistill.config import TeacherPrecision
 from lidistill.errors import ConfigError
 from lidistill.teachers.families import Rgb
+from lidistill.teachers.places import place_of
 from lidistill.teachers.settings import ImageTeacherConfig
 from lidistill.teachers.table import known_teacher
 
@@ -66,10 +67,10 @@ def weights_of(model: str, *, kind: str) -> str:
         )
         raise ConfigError(msg)
     if row is None or model == row.home or " " in row.home:
-        return model
+        return place_of(model)
     if Path(model).exists():
         logger.info("teacher %s is read from the folder or file of that name here", model)
-        return model
+        return place_of(model)
     return row.home
 
 

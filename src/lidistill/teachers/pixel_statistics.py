@@ -1,6 +1,5 @@
 """The colours a teacher was trained on: mean and deviation that images are standardised by."""
 
-import importlib
 import logging
 import math
 from pathlib import Path
@@ -10,12 +9,12 @@ from lidistill.errors import ConfigError, FileFormatError
 from lidistill.reading.files import parse_json, read_file
 from lidistill.reading.names import shown
 from lidistill.teachers.families import Family, Rgb
+from lidistill.teachers.model_folder import CONFIG, read_config
+from lidistill.teachers.places import IMAGE_FILES, files_of_images, timm_settings
 from lidistill.teachers.table import family_of
 
 logger = logging.getLogger(__name__)
 
-_FILES: Final = ("preprocessor_config.json", "processor_config.json")
-"""Where transformers saves how images are prepared; the second holds several processors."""
 _MAX_BYTES: Final = 1 << 20
 _LARGEST: Final = 1e9  # number in such a file
 _ALIKE: Final = 2e-3  # half a step of a byte: what a rounded file may differ
@@ -44,21 +43,38 @@ def pixel_statistics(
         return _left_to_the_network(model, row, mean=mean, std=std)
     if mean is not None and std is not None:
         return mean, std
-    path = _file_of(model)
-    published = None if row is None else (row.mean, row.std)
-    known = published if path is None else read_pixel_statistics(path)
-    if known is None:
+    said = _said(model)
+    if said is None:
+        known = _published(model, family)
+    else:
+        path, known = said
+        if row is not None and not _alike(known, (row.mean, row.std)):
+            logger.warning(
+                "images are standardised by %s: mean %s, std %s; %s was published with mean %s, "
+                "std %s", path, *map(_rounded, (*known,)), row.title,
+                *map(_rounded, (row.mean, row.std)),
+            )  # fmt: skip
+    return mean or known[0], std or known[1]
+
+
+def _published(model: str, family: str) -> tuple[Rgb, Rgb]:
+    """What a family was published with.
+
+    Raises:
+        ConfigError: If it is not in the table.
+    """
+    row = family_of(family)
+    if row is None:
         msg = (
-            f"what images {shown(family)} expects is not known: {model} has no {_FILES[0]}. "
-            "Copy it from where the weights are from, or set mean and std."
+            f"what images {shown(family)} expects is not known: no {IMAGE_FILES[0]} of {model} "
+            "says it. Copy it from where the weights are from, or set mean and std."
         )
         raise ConfigError(msg)
-    if path is not None and row is not None and not _alike(known, (row.mean, row.std)):
-        logger.warning(
-            "images are standardised by %s: mean %s, std %s; %s was published with mean %s, std %s",
-            path, *map(_rounded, known), row.title, *map(_rounded, (row.mean, row.std)),
-        )  # fmt: skip
-    return mean or known[0], std or known[1]
+    logger.info(
+        "no file beside %s says how images are standardised; as %s was published: mean %s, std %s",
+        model, row.title, _rounded(row.mean), _rounded(row.std),
+    )  # fmt: skip
+    return row.mean, row.std
 
 
 def _left_to_the_network(
@@ -70,16 +86,16 @@ def _left_to_the_network(
         ConfigError: If the recipe would do it a second time.
         FileFormatError: If the model's file would.
     """
-    path = _file_of(model)
     found = (mean or row.mean, std or row.std)
     twice = f"{row.title} standardises images inside, so it would be done twice; "
     if not _alike(found, (row.mean, row.std)):
         msg = f"teacher.mean {_rounded(found[0])}, std {_rounded(found[1])}: {twice}leave both out."
         raise ConfigError(msg)
-    said = found if path is None or (mean and std) else read_pixel_statistics(path)
-    if not _alike(said, (row.mean, row.std)):
+    said = None if mean and std else _said(model)
+    if said is not None and not _alike(said[1], (row.mean, row.std)):
+        path, (red, deviation) = said
         msg = (
-            f"{path} says mean {_rounded(said[0])}, std {_rounded(said[1])}: {twice}set "
+            f"{path} says mean {_rounded(red)}, std {_rounded(deviation)}: {twice}set "
             '"do_normalize": false in it, or the teacher\'s mean=[0, 0, 0] and std=[1, 1, 1].'
         )
         raise FileFormatError(msg)
@@ -95,39 +111,46 @@ def _rounded(colour: Rgb) -> str:
     return ", ".join(f"{part:.4g}" for part in colour)
 
 
-def _file_of(model: str) -> Path | None:
-    folder = Path(model).expanduser()
-    if folder.is_dir():
-        return next((folder / name for name in _FILES if (folder / name).exists()), None)
-    if folder.exists() or model.count("/") != 1:
-        return None
-    hub = importlib.import_module("huggingface_hub")
-    found = [hub.try_to_load_from_cache(model, name) for name in _FILES]
-    return next((Path(file) for file in found if isinstance(file, str)), None)
+def _said(model: str) -> tuple[Path, tuple[Rgb, Rgb]] | None:
+    """What the first of a model's own files says that says anything, and where."""
+    for path in files_of_images(model):
+        if (found := read_pixel_statistics(path)) is not None:
+            return path, found
+    return None
 
 
-def read_pixel_statistics(path: Path) -> tuple[Rgb, Rgb]:
+def read_pixel_statistics(path: Path) -> tuple[Rgb, Rgb] | None:
     """Mean and standard deviation of a ``preprocessor_config.json``, for images in [0, 1].
 
     A rescaling of its own is counted in: what comes out standardises images in [0, 1] to the same
     values that the file's steps give for images in [0, 255].
 
+    Args:
+        path: Of transformers; or a ``config.json`` of timm.
+
+    Returns:
+        None where the file leaves it to whoever reads it.
+
     Raises:
         FileFormatError: If it is no such file, or its numbers are none of an image.
     """
     try:
-        values = parse_json(read_file(path, max_bytes=_MAX_BYTES).decode("utf-8-sig"))
+        if path.name == CONFIG:
+            of_timm = timm_settings(read_config(path)) or {}
+            values: Any = {f"image_{key}": of_timm.get(key) for key in ("mean", "std")}
+        else:
+            values = parse_json(read_file(path, max_bytes=_MAX_BYTES).decode("utf-8-sig"))
         values = values.get("image_processor", values) if isinstance(values, dict) else values
         if not isinstance(values, dict):
             msg = f"it holds {shown(values)}, expected keys and values"
             raise ValueError(msg)  # noqa: TRY004  one kind of error for a file
-        return _statistics(values)
+        return _statistics({key: value for key, value in values.items() if value is not None})
     except ValueError as error:
         msg = f"{path}: {error}; mend it, or set the teacher's mean and std in the recipe."
         raise FileFormatError(msg) from error
 
 
-def _statistics(values: dict[str, Any]) -> tuple[Rgb, Rgb]:
+def _statistics(values: dict[str, Any]) -> tuple[Rgb, Rgb] | None:
     scale = 255.0  # of images in [0, 1]
     if values.get("do_rescale", True):
         scale *= _numbers(values, "rescale_factor", 1 / 255)[0]
@@ -136,10 +159,13 @@ def _statistics(values: dict[str, Any]) -> tuple[Rgb, Rgb]:
         raise ValueError(msg)
     if not values.get("do_normalize", True):
         mean, std = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+    elif not {"image_mean", "image_std"} & values.keys():
+        return None
     else:
-        if values.get("image_mean") is None or values.get("image_std") is None:
-            msg = "it has no image_mean and image_std"
-            raise ValueError(msg)
+        for key in ("image_mean", "image_std"):
+            if key not in values:
+                msg = f"it has no {key}"
+                raise ValueError(msg)
         mean, std = _numbers(values, "image_mean", 0), _numbers(values, "image_std", 1)
     if not scale > 0 or not all(part > 0 for part in std):
         msg = f"image_std {std} and rescale_factor must be above 0"

@@ -4,6 +4,7 @@ Shape letters: V views, C channels, h x w cells.
 """
 
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal, Self
 
 import torch
@@ -12,10 +13,12 @@ from pydantic import model_validator
 from torch import Tensor, nn
 
 from lidistill.config import Size
-from lidistill.errors import ConfigError
+from lidistill.errors import ConfigError, FileFormatError
 from lidistill.teachers.base import ChannelGroup, TeacherMaps, require_multiple
-from lidistill.teachers.from_transformers import load_network
+from lidistill.teachers.file_names import described, read_network
+from lidistill.teachers.from_transformers import build_from_tensors, image_part, load_network
 from lidistill.teachers.named import NamedTeacherConfig, settings_digest, weights_of
+from lidistill.teachers.sam_names import is_sam, sam_arguments, sam_tensors
 from lidistill.teachers.sam_parts import Level, SamEncoder, encoder_of
 from lidistill.teachers.transformers_teacher import TransformersTeacher
 from lidistill.teachers.vit_parts import positive_layers
@@ -62,6 +65,22 @@ class SamTeacherConfig(NamedTeacherConfig):
         return SamTeacher(self).to(device)
 
 
+def _load(model: str, *, download: bool) -> nn.Module:
+    path = Path(model).expanduser()
+    if not path.is_file():
+        return load_network(model, download=download)
+    state = read_network(path)
+    if not is_sam(state):
+        msg = (
+            f"{path} holds {described(state) or 'something else'}, no SAM in the names of its "
+            "authors or of timm, which is what a single file of 'kind: sam' holds; give a folder "
+            "with config.json, as transformers saves it."
+        )
+        raise FileFormatError(msg)
+    state = sam_tensors(state)
+    return image_part(build_from_tensors("SamVision", sam_arguments(state, path), state, path))
+
+
 class SamTeacher(TransformersTeacher):
     """Maps behind the neck of an encoder, or of its blocks.
 
@@ -75,7 +94,7 @@ class SamTeacher(TransformersTeacher):
 
     def __init__(self, config: SamTeacherConfig) -> None:
         source = weights_of(config.model, kind=config.kind)
-        network = load_network(source, download=config.download)
+        network = _load(source, download=config.download)
         self._encoder: SamEncoder = encoder_of(network)
         settings: Any = network.config
         super().__init__(network, config, source=source, family=settings.model_type)

