@@ -1,5 +1,6 @@
 """Vision transformers as teachers: layers, tokens, families, names of weights."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -121,6 +122,31 @@ def test_a_family_without_class_token_says_so(tmp_path: Path) -> None:
     model = str(write_vit(tmp_path, "SiglipVision", **settings))
     with pytest.raises(ConfigError, match="class_token=false"):
         VitTeacherConfig(model=model, class_token=True).build()
+
+
+def test_a_name_follows_what_no_weight_shows(tmp_path: Path) -> None:
+    """Or a cache would give the features of other settings."""
+    model = write_vit(tmp_path, "Dinov2", layer_norm_eps=1e-6)
+    name = VitTeacherConfig(model=str(model)).build().name
+    assert name.endswith("precision=fp32")  # as versions before called it
+    values = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps(values | {"hidden_dropout_prob": 0.5}))
+    assert VitTeacherConfig(model=str(model)).build().name == name
+    (model / "config.json").write_text(json.dumps(values | {"layer_norm_eps": 1e-3}))
+    changed = VitTeacherConfig(model=str(model)).build()
+    assert changed.name == f"{name} layer_norm_eps=0.001"
+    (model / "config.json").write_text(json.dumps(values | {"hidden_act": "relu"}))
+    assert VitTeacherConfig(model=str(model)).build().name == f"{name} hidden_act=relu"
+
+
+def test_a_norm_that_does_nothing_is_none(tmp_path: Path) -> None:
+    """BEiT norms the mean over patches instead, in its pooler."""
+    settings: dict[str, object] = {"intermediate_size": 64, "image_size": 64, "patch_size": 16}
+    model = str(write_vit(tmp_path, "Beit", use_mean_pooling=True, **settings))
+    with pytest.raises(ConfigError, match="has no final norm"):
+        VitTeacherConfig(
+            model=model, final_norm=True, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)
+        ).build()
 
 
 def test_a_position_embedding_of_dinov2_is_for_dinov2(tmp_path: Path) -> None:

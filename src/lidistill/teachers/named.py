@@ -6,6 +6,7 @@ A teacher is a line of the table, a folder, a file or a Hugging Face name.
 import hashlib
 import json
 import logging
+import re
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +22,8 @@ from lidistill.teachers.table import known_teacher
 logger = logging.getLogger(__name__)
 _NOT_COMPUTED: Final = {"transformers_version", "_name_or_path", "dtype", "architectures"}
 """Entries of a configuration that say where it comes from, not what is computed."""
+_TRAINING: Final = re.compile("drop|init|layerscale|problem_type|mlp_ratio")
+"""Entries that count while a network is trained, or that shapes of weights show."""
 
 
 class NamedTeacherConfig(ImageTeacherConfig):
@@ -72,6 +75,21 @@ def weights_of(model: str, *, kind: str) -> str:
         logger.info("teacher %s is read from the folder or file of that name here", model)
         return place_of(model)
     return row.home
+
+
+def unusual_settings(settings: Any) -> str:
+    """What a network is set to that its class is not by itself and no weight shows, as key=value.
+
+    Functions and numbers with a fraction, such as the epsilon of norms and the base of rotations.
+    """
+    usual = type(settings)().to_dict()
+    found = {
+        key: value
+        for key, value in settings.to_dict().items()
+        if isinstance(value, str | float) and key in usual and value != usual[key]
+    }
+    told = {k: v for k, v in found.items() if k not in _NOT_COMPUTED and not _TRAINING.search(k)}
+    return "".join(f" {key}={told[key]}" for key in sorted(told))
 
 
 def settings_digest(settings: Any) -> str:

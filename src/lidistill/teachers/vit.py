@@ -19,7 +19,7 @@ from lidistill.teachers.base import (
     TeacherMaps,
     require_multiple,
 )
-from lidistill.teachers.named import NamedTeacherConfig, weights_of
+from lidistill.teachers.named import NamedTeacherConfig, unusual_settings, weights_of
 from lidistill.teachers.position_embedding import PositionEmbedding, use_position_embedding
 from lidistill.teachers.transformers_teacher import TransformersTeacher
 from lidistill.teachers.vit_inputs import arguments_of
@@ -60,7 +60,10 @@ class VitTeacherConfig(NamedTeacherConfig):
             msg = "a teacher needs patch_tokens, class_token or both"
             raise ValueError(msg)
         if not self.layers or 0 in self.layers or len(set(self.layers)) != len(self.layers):
-            msg = f"layers {self.layers} must be different; 1 is the first block and -1 the last"
+            msg = (
+                f"layers {self.layers} must be one or several, all different; 1 is the first block "
+                "and -1 the last"
+            )
             raise ValueError(msg)
         return self
 
@@ -108,6 +111,7 @@ class VitTeacher(TransformersTeacher):
             f"final_norm={config.final_norm} patches={config.patch_tokens} "
             f"class={config.class_token} position={position} alignment={config.alignment} "
             f"mean={self.mean} std={self.std} precision={self.precision}"
+            f"{unusual_settings(settings)}"
         )
         self._prefix = self._find_prefix()
         if config.class_token and not self._prefix.class_tokens:

@@ -54,6 +54,8 @@ def find_norm(network: nn.Module, blocks: nn.ModuleList) -> nn.Module:
     inner = set(blocks.modules())
     for name, module in network.named_modules():
         if name.rpartition(".")[2] in _FINAL_NORMS and module not in inner:
+            if isinstance(module, nn.Identity):
+                break
             return module
     msg = f"{type(network).__name__} has no final norm; set final_norm=false."
     raise ConfigError(msg)
