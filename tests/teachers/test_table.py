@@ -107,6 +107,8 @@ def test_name_is_another_word_for_model_and_the_later_one_counts() -> None:
         ({"model": "dinov3-vitb16", "layers": (9, 12)}, [768, 768]),
         ({"model": "c-radiov4-h", "class_token": True}, [1280, 2 * 1280]),
         ({"kind": "convnext", "model": "dinov3-convnext-base"}, [256, 512, 1024]),
+        ({"kind": "sam", "model": "sam3"}, [256]),
+        ({"kind": "sam", "model": "sam2.1-hiera-large", "strides": (4, 16)}, [256, 256]),
     ],
 )
 def test_a_run_can_be_planned_without_the_weights(

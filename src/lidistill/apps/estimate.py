@@ -31,6 +31,7 @@ from lidistill.samples.channels import SPATIAL, stack_channels
 from lidistill.samples.preparer import Preparer
 from lidistill.teachers import ChannelGroup
 from lidistill.teachers.convnext import ConvNextTeacherConfig
+from lidistill.teachers.sam import SamTeacherConfig
 from lidistill.teachers.table import known_teacher
 from lidistill.teachers.vit import VitTeacherConfig
 from lidistill.training.precision import autocast, pick_device
@@ -268,11 +269,16 @@ def _teacher(config: OneTeacherConfig) -> tuple[tuple[ChannelGroup, ...], int]:
         teacher = config.build()
     except WeightsNotFoundError:
         known = known_teacher(getattr(config, "model", config.kind))
-        if known is None or not isinstance(config, VitTeacherConfig | ConvNextTeacherConfig):
+        if known is None:
             raise
         if isinstance(config, ConvNextTeacherConfig):
-            return config.groups(known.channels), 4 * known.parameters
-        groups = config.groups(known.channels[0], known.family.class_tokens)
+            groups = config.groups(known.channels)
+        elif isinstance(config, VitTeacherConfig):
+            groups = config.groups(known.channels[0], known.family.class_tokens)
+        elif isinstance(config, SamTeacherConfig) and not config.layers:
+            groups = config.groups(known.channels[0])
+        else:
+            raise
         return groups, 4 * known.parameters
     modules = [v for v in vars(teacher).values() if isinstance(v, torch.nn.Module)]
     modules += [teacher] if isinstance(teacher, torch.nn.Module) else []

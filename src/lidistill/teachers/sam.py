@@ -55,6 +55,10 @@ class SamTeacherConfig(NamedTeacherConfig):
             raise ValueError(msg)
         return self
 
+    def groups(self, channels: int) -> tuple[ChannelGroup, ...]:
+        """What the channels are behind a neck of that width, where no ``layers`` are asked for."""
+        return (ChannelGroup(num_channels=channels),) * max(1, len(self.strides))
+
     def build(self, device: torch.device | str = "cpu") -> "SamTeacher":
         """Load the weights and put the network on a device.
 
