@@ -1,5 +1,6 @@
 """What a study runs: cells by axis, seed and yardstick, equal ones once."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -248,6 +249,12 @@ def test_every_shipped_study_has_all_its_recipes(name):
     for cell in plan.cells.values():
         for recipe in cell.runs.values():
             assert not recipe.output.is_absolute()
+
+
+def test_the_docs_array_holds_every_cell():
+    text = (Path(__file__).parents[2] / "docs" / "studies.md").read_text(encoding="utf-8")
+    count = len(plan_study(load_study("study/pillars")).cells)
+    assert f"sbatch --array=0-{count - 1}%8 " in text
 
 
 def test_folds_learn_from_one_end_of_the_drive_and_are_scored_on_the_other():
