@@ -1,5 +1,6 @@
 """What recipes are made of: the strict base model, and numbers that many of them share."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar
@@ -63,9 +64,28 @@ def resume_rule(config: Config, key: str) -> str | None:
     return None
 
 
+_WORDS: Final = (
+    (r"Value error, ", ""),
+    (r"Input should be a valid dictionary(?: or .*)?", "expected keys and values"),
+    (r"Input should be a valid (?:tuple|list)", "expected a list"),
+    (
+        r"(?:Dictionary|Tuple|List) should have at least (\d+) items? .*",
+        r"expected \1 or more entries",
+    ),
+    (
+        r"(?:Dictionary|Tuple|List) should have at most (\d+) items? .*",
+        r"expected at most \1 entries",
+    ),
+    (r"Input should be", "expected"),
+)
+"""How pydantic begins, and what is said here instead."""
+
+
 def reason_of(message: str) -> str:
     """What pydantic says about a value, in the words of this project's errors."""
-    return message.removeprefix("Value error, ").replace("Input should be", "expected")
+    for theirs, ours in _WORDS:
+        message = re.sub(f"^{theirs}", ours, message)
+    return message
 
 
 def with_defaults(model: type[Config], values: dict[str, Any]) -> dict[str, Any]:

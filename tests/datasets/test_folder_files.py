@@ -42,8 +42,8 @@ def one_camera(**changes):
         (calibration(match="nearest"), "'name' or 'time'"),
         (calibration(tolerance=0), "tolerance"),
         (calibration(mounting_height=-2), "mounting_height"),
-        ([1, 2], "valid dictionary"),
-        (None, "valid dictionary"),
+        ([1, 2], "expected keys and values"),
+        (None, "expected keys and values"),
     ],
 )
 def test_a_calibration_that_makes_no_sense_is_an_error(tmp_path, values, said):

@@ -159,19 +159,20 @@ WRONG = {
     "the name '../x' cannot be part of a path": {
         "benchmarks": {"../x": {"pretrain": "a", "probes": {"b": {"probe": "c"}}}}
     },
-    "axes.student: Dictionary should have at least 1 item": {"axes": {"student": {}}},
+    "axes.student: expected 1 or more entries; found a dict of 0": {"axes": {"student": {}}},
     "is a 'pretrain' recipe, expected a study": {"kind": "pretrain"},
     "distilled, WaffleIron 8: student: backbone.width": {
         "changes": {"probe": {}, "pretrain.backbone.width": "wide"}
     },
     "is no probe recipe": {"changes": {"probe.kind": "finetune"}},
+    "seeds: expected a list; found 3": {"seeds": 3},
     "seeds.0: expected a valid integer; found True": {"seeds": [True]},
     "found 'wide', expected changes to recipes": {"axes": {"a": {"b": {"c": "wide"}}}},
     "names 5001 keys below one another": {"changes": {"pretrain." + 5000 * "a." + "b": 1}},
-    "only: Dictionary should have at least 1 item": {"axes": {"a": {"b": {"c": {"only": {}}}}}},
+    "only: expected 1 or more entries": {"axes": {"a": {"b": {"c": {"only": {}}}}}},
     "the name 'a\\n' fits no table": {"axes": {"a\n": {"b": {"c": {}}}}},
     "unknown kind \"['x']\"": {"changes": {"pretrain.data.sets": [{"kind": ["x"]}]}},
-    "all: data: expected a valid dictionary": {"changes": {"probe.data": [1]}},
+    "all: data: expected keys and values; found a list of 1": {"changes": {"probe.data": [1]}},
     "holds a zero byte": {"output": "a\0b"},
     "design grid is 100,000 combinations": {
         "design": "grid",
