@@ -6,6 +6,7 @@ import logging
 import pytest
 import torch
 import torch.nn.functional as F
+import yaml
 from fakes.processes import together
 from fakes.runs import pretrain_values
 from fakes.several import NARROW, WIDE, several_values, two_teachers, write_two
@@ -17,7 +18,7 @@ from lidistill.distill.spread import TargetSpread
 from lidistill.distill.step import build_distiller
 from lidistill.distill.teacher_config import ONE
 from lidistill.errors import ConfigError, TrainingError
-from lidistill.recipes import apply_overrides
+from lidistill.recipes import apply_overrides, load_recipe
 from lidistill.teachers import ChannelGroup
 from lidistill.teachers.target_reader import TargetReader
 from lidistill.training.checkpoint import load_checkpoint
@@ -349,6 +350,27 @@ def test_a_teacher_is_asked_about_the_cameras_it_is_for(world, tmp_path, cached)
     nothing = unknown.teachings["narrow"](batch)
     assert (len(nothing.point), tuple(nothing.features.shape)) == (0, (0, NARROW))
     assert nothing.num_counted == num_counted(batch) == len(batch.pairs)
+
+
+def test_several_teachers_take_the_place_of_one_of_the_base_and_one_of_several(world, tmp_path):
+    one, several = tmp_path / "one.yaml", tmp_path / "several.yaml"
+    names = {"lite0": {"kind": "efficientnet-lite0"}, "vit": {"kind": "vit", "layers": [9]}}
+    several.write_text(yaml.safe_dump({"base": "pretrain/scalr", "teacher": names}))
+    teachers = load_recipe(str(several)).teachers
+    assert [config.kind for config in teachers.values()] == ["efficientnet-lite0", "vit"]
+    one.write_text(yaml.safe_dump({"base": str(several), "teacher": {"vit": {"layers": [3]}}}))
+    changed = load_recipe(str(one)).teachers
+    assert list(changed) == ["lite0", "vit"]
+    assert changed["vit"].layers == (3,)
+    one.write_text(yaml.safe_dump({"base": str(several), "teacher": {"kind": "vit"}}))
+    assert list(load_recipe(str(one)).teachers) == [ONE]
+
+
+@pytest.mark.parametrize("teachers", [[], [{"kind": "vit"}, {"name": "dinov2-large"}]])
+def test_a_list_without_a_kind_is_told_where(world, teachers):
+    values = several_values(world) | {"teacher": teachers}
+    with pytest.raises(ConfigError, match=r"(empty|number 1 of the) list names no kind"):
+        apply_overrides(values, (), source="tiny")
 
 
 @pytest.mark.parametrize("alone", [True, False])

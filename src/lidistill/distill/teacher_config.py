@@ -43,11 +43,14 @@ def _is_teacher(value: Any) -> bool:
 
 def _by_kind(value: Any) -> Any:
     """A list of teachers under the names of their kinds: vit, and vit-2 for the second of them."""
-    if not isinstance(value, list | tuple) or not value:
+    if not isinstance(value, list | tuple):
         return value
     kinds = [one.get("kind") if isinstance(one, Mapping) else None for one in value]
-    if not all(isinstance(kind, str) for kind in kinds):
-        return value
+    unknown = next((n for n, kind in enumerate(kinds) if not isinstance(kind, str)), None)
+    if unknown is not None or not kinds:
+        where = "an empty list" if unknown is None else f"number {unknown} of the list"
+        msg = f"{where} names no kind of teacher, such as {{kind: vit, name: dinov2-large}}"
+        raise ValueError(msg)
     return dict(zip(_numbered(map(str, kinds)), value, strict=True))
 
 

@@ -133,15 +133,25 @@ def copied(node: Any) -> Any:
 def merge_value(values: dict[str, Any], key: str, value: Any) -> None:
     """Put a value under a dotted key; what a mapping does not name stays as it is.
 
-    A mapping of another ``kind`` is another thing and replaces what is there.
+    A mapping of another ``kind`` is another thing and replaces what is there, and so are several
+    things by their names, each with a ``kind`` of its own, where one was.
     """
     there = _get(values, key)
-    same = isinstance(there, dict) and isinstance(value, dict)
-    if same and value and value.get("kind", there.get("kind")) == there.get("kind"):
+    if _is_change(value, there):
         for inner, part in value.items():
             merge_value(values, f"{key}.{inner}", part)
     else:
         set_value(values, key, value)
+
+
+def _is_change(value: Any, there: Any) -> bool:
+    """Whether a value says what changes in a mapping, not what takes its place."""
+    if not (isinstance(there, dict) and isinstance(value, dict) and value):
+        return False
+    several = all(isinstance(part, dict) and "kind" in part for part in value.values())
+    if several and "kind" in there and not value.keys() & there.keys():
+        return False
+    return bool(value.get("kind", there.get("kind")) == there.get("kind"))
 
 
 def _get(values: dict[str, Any], key: str) -> Any:
