@@ -151,7 +151,7 @@ def test_a_run_of_an_older_version_with_other_neighbours_is_another_run(tmp_path
         ("network.grdi={}", "unknown key 'network.grdi'; did you mean 'grid'"),
         ("network.grid.planes=[]", "network.grid"),
         ("network.drop_path=2", "network.drop_path: .*less than 1; found 2"),
-        ("network=3", "network: .*dictionary"),
+        ("network=3", "network: expected keys and values; found 3"),
     ],
 )
 def test_changes_to_the_network_are_checked_when_the_recipe_is_read(change, reason, tmp_path):
