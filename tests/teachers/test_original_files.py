@@ -163,7 +163,7 @@ def test_files_of_other_networks_are_told_apart(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"set teacher\.kind=convnext"):
         VitTeacherConfig(model=str(file)).build()
     torch.save(original_state(), file)
-    with pytest.raises(FileFormatError, match="holds a DINOv2, no ConvNeXt"):
+    with pytest.raises(FileFormatError, match="holds a DINOv2, expected a ConvNeXt"):
         ConvNextTeacherConfig(model=str(file)).build()
 
 

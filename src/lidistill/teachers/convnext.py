@@ -11,10 +11,10 @@ from pydantic import field_validator
 from torch import Tensor, nn
 
 from lidistill.config import Size
-from lidistill.errors import ConfigError, FileFormatError
+from lidistill.errors import ConfigError
 from lidistill.teachers.base import ChannelGroup, TeacherMaps, require_multiple
 from lidistill.teachers.dinov3_names import convnext_arguments, convnext_tensors, is_convnext
-from lidistill.teachers.file_names import described, read_network
+from lidistill.teachers.file_names import not_of, read_network
 from lidistill.teachers.from_transformers import build_from_tensors, load_network
 from lidistill.teachers.named import NamedTeacherConfig, settings_digest, weights_of
 from lidistill.teachers.transformers_teacher import TransformersTeacher
@@ -68,11 +68,7 @@ def _load(model: str, *, download: bool) -> nn.Module:
         return load_network(model, download=download)
     state = read_network(path)
     if not is_convnext(state):
-        msg = (
-            f"{path} holds {described(state) or 'something else'}, no ConvNeXt in the names of "
-            "DINOv3's code or of timm; give such a file, or a folder as transformers saves it."
-        )
-        raise FileFormatError(msg)
+        raise not_of("a ConvNeXt in the names of DINOv3's code or of timm", path, state)
     state = convnext_tensors(state, path)
     return build_from_tensors("DINOv3ConvNext", convnext_arguments(state, path), state, path)
 

@@ -7,6 +7,7 @@ from typing import Final
 
 from torch import Tensor
 
+from lidistill.errors import FileFormatError
 from lidistill.teachers.weights import read_state
 
 _AROUND: Final = r"(?:(?:module|_orig_mod|teacher|backbone)\.)"
@@ -61,3 +62,17 @@ def described(state: Mapping[str, Tensor]) -> str:
     """Which network tensors are of, in words; "" where it is not known."""
     found = (what for mark, what in _OTHERS if any(re.match(mark, name) for name in state))
     return next(found, "")
+
+
+def not_of(wanted: str, path: Path, state: Mapping[str, Tensor]) -> FileFormatError:
+    """Error for a single file of another network.
+
+    Args:
+        wanted: Which networks are read, and in whose names.
+        path: The file.
+        state: Its tensors.
+    """
+    return FileFormatError(
+        f"{path} holds {described(state) or 'something else'}, expected {wanted}; give such a "
+        "file, or a folder with config.json, as transformers saves it."
+    )

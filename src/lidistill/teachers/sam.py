@@ -13,9 +13,9 @@ from pydantic import model_validator
 from torch import Tensor, nn
 
 from lidistill.config import Size
-from lidistill.errors import ConfigError, FileFormatError
+from lidistill.errors import ConfigError
 from lidistill.teachers.base import ChannelGroup, TeacherMaps, require_multiple
-from lidistill.teachers.file_names import described, read_network
+from lidistill.teachers.file_names import not_of, read_network
 from lidistill.teachers.from_transformers import build_from_tensors, image_part, load_network
 from lidistill.teachers.named import NamedTeacherConfig, settings_digest, weights_of
 from lidistill.teachers.sam_names import is_sam, sam_arguments, sam_tensors
@@ -75,12 +75,7 @@ def _load(model: str, *, download: bool) -> nn.Module:
         return load_network(model, download=download)
     state = read_network(path)
     if not is_sam(state):
-        msg = (
-            f"{path} holds {described(state) or 'something else'}, no SAM in the names of its "
-            "authors or of timm, which is what a single file of 'kind: sam' holds; give a folder "
-            "with config.json, as transformers saves it."
-        )
-        raise FileFormatError(msg)
+        raise not_of("a SAM in the names of its authors or of timm", path, state)
     state = sam_tensors(state)
     return image_part(build_from_tensors("SamVision", sam_arguments(state, path), state, path))
 

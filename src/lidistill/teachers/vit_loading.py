@@ -4,7 +4,7 @@ from pathlib import Path
 
 from torch import nn
 
-from lidistill.errors import ConfigError, FileFormatError
+from lidistill.errors import ConfigError
 from lidistill.teachers.dinov2_names import dinov2_config, to_transformers_names
 from lidistill.teachers.dinov3_names import (
     is_convnext,
@@ -12,7 +12,7 @@ from lidistill.teachers.dinov3_names import (
     vit_arguments,
     vit_tensors,
 )
-from lidistill.teachers.file_names import described, is_dinov2, read_network
+from lidistill.teachers.file_names import described, is_dinov2, not_of, read_network
 from lidistill.teachers.from_transformers import build_from_tensors, load_network
 from lidistill.teachers.onnx_weights import read_onnx_vit
 from lidistill.teachers.sam_names import is_sam
@@ -48,13 +48,8 @@ def load_vit(model: str, *, num_heads: int | None, download: bool) -> nn.Module:
             state = vit_tensors(state, path)
             arguments = vit_arguments(state, num_heads=num_heads, source=path)
             return build_from_tensors("DINOv3ViT", arguments, state, path)
-        if not is_dinov2(state) and (found := described(state)):
-            msg = (
-                f"{path} holds {found}; a single file of 'kind: vit' holds a DINOv2 or DINOv3 in "
-                "the names of the original code or of timm. Give a folder with config.json, as "
-                "transformers saves it."
-            )
-            raise FileFormatError(msg)
+        if not is_dinov2(state) and described(state):
+            raise not_of("a DINOv2 or DINOv3 ViT in the names of its code or of timm", path, state)
         state = to_transformers_names(state, path)
     else:
         return load_network(model, download=download)
