@@ -193,6 +193,20 @@ def test_cells_of_an_array_write_the_report_when_the_last_is_done(
     assert f"sbatch --array=0-1 '--wrap=lidistill study {file}'" in out
 
 
+def test_data_that_are_nowhere_are_said_before_the_first_cell(values, write, tmp_path, capsys):
+    cells = plan_study(load_study(write(values))).cells.values()
+    (kind,) = {one.kind for cell in cells for one in cell.data_sets()}
+    values["benchmarks"]["street"]["roots"] = {kind: str(tmp_path / "nowhere")}
+    file = write(values)
+    status, _, err = run(capsys, "study", file)
+    assert status == 2
+    (line,) = [line for line in err.splitlines() if line.startswith("error: ")]
+    assert f"there is no folder {tmp_path / 'nowhere'} for the data set {kind}" in line
+    assert f"benchmarks.street.roots.{kind}=" in line
+    assert not (tmp_path / "study/cells").exists()
+    assert run(capsys, "study", file, "--table")[0] == 0
+
+
 def test_a_cell_that_runs_elsewhere_is_left_to_it(values, write, capsys):
     file = write(values)
     cell = next(iter(plan_study(load_study(file)).cells.values()))

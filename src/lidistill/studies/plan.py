@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
 from lidistill.config import with_moved_keys
+from lidistill.datasets import DatasetConfig
 from lidistill.distill.recipe import PretrainRecipe
 from lidistill.errors import ConfigError
 from lidistill.reading.names import shown
@@ -43,6 +44,13 @@ class Cell:
     runs: dict[str, Recipe]
     """In the order in which they run."""
     folder: Path
+
+    def data_sets(self) -> Iterator[DatasetConfig]:
+        """What its runs read, some several times."""
+        for recipe in self.runs.values():
+            yield from recipe.data.sets
+            if not isinstance(recipe, PretrainRecipe):
+                yield from recipe.evaluation.sets
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

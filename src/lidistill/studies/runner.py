@@ -9,13 +9,15 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 import torch
 
 from lidistill.atomic_write import one_at_a_time, replace_text
 from lidistill.distributed.parent_process import STOP_SIGNALS
-from lidistill.sim import simulate
+from lidistill.errors import DatasetNotFoundError
+from lidistill.sim import SimulationConfig, simulate
 from lidistill.studies.cells import failure_of, last_lines, note_failure, run_cell, state_of
 from lidistill.studies.names import LOG
 from lidistill.studies.plan import Cell, Plan
@@ -44,17 +46,44 @@ def prepare(plan: Plan, *, workers: int = 1) -> None:
 
     Processes that come at the same time wait for the first one.
     """
+    for config, root in _simulated(plan):
+        root.parent.mkdir(parents=True, exist_ok=True)
+        done, wanted = root.with_name(f".{root.name}.simulated"), json.dumps(config.recorded())
+        with one_at_a_time(root.with_name(f".{root.name}.lock"), patience=_SIMULATION_S):
+            if root.is_dir() and done.is_file() and done.read_text("utf-8") == wanted:
+                continue
+            logger.info("simulating drives of %s into %s", config.format, root)
+            simulate(root, config, workers=workers)
+            replace_text(done, wanted)
+
+
+def _simulated(plan: Plan) -> Iterator[tuple[SimulationConfig, Path]]:
+    """What is simulated first, and where it will lie."""
     for benchmark in plan.study.benchmarks.values():
         for config in benchmark.simulate:
             root = benchmark.roots.get(config.format, plan.study.output / "data" / config.format)
-            root.parent.mkdir(parents=True, exist_ok=True)
-            done, wanted = root.with_name(f".{root.name}.simulated"), json.dumps(config.recorded())
-            with one_at_a_time(root.with_name(f".{root.name}.lock"), patience=_SIMULATION_S):
-                if root.is_dir() and done.is_file() and done.read_text("utf-8") == wanted:
-                    continue
-                logger.info("simulating drives of %s into %s", config.format, root)
-                simulate(root, config, workers=workers)
-                replace_text(done, wanted)
+            yield config, root
+
+
+def _check_data(plan: Plan) -> None:
+    """See to it that the data of all cells are there, before the first one takes its time.
+
+    Raises:
+        DatasetNotFoundError: If a folder is missing that is not simulated first.
+    """
+    there = {root for _, root in _simulated(plan)}
+    for variant in plan.variants:
+        names = (name for by_seed in variant.cells.values() for name in by_seed.values())
+        for cell in (plan.cells[name] for name in names):
+            for one in cell.data_sets() if state_of(cell) != "done" else ():
+                if one.root not in there and not one.root.is_dir():
+                    msg = (
+                        f"there is no folder {one.root} for the data set {one.kind} of the "
+                        f"benchmark {variant.benchmark}; say where it lies: "
+                        f"benchmarks.{variant.benchmark}.roots.{one.kind}=/data/{one.kind}"
+                    )
+                    raise DatasetNotFoundError(msg)
+                there.add(one.root)
 
 
 def run_one(plan: Plan, cell: Cell) -> None:
@@ -76,8 +105,10 @@ def run_all(plan: Plan, words: Sequence[str], *, jobs: int) -> Outcome:
         jobs: Processes at a time; cores are shared among them, and GPUs dealt out.
 
     Raises:
+        DatasetNotFoundError: If data of a cell are nowhere; then none is begun.
         RunStoppedError: After a signal, once the cells have saved and ended.
     """
+    _check_data(plan)
     prepare(plan, workers=jobs)
     queue = _Queue(plan)
     outcome, running = Outcome(), dict[int, _Running]()
