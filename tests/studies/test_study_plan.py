@@ -268,3 +268,58 @@ def test_folds_learn_from_one_end_of_the_drive_and_are_scored_on_the_other():
         if name != STUDENT
     }
     assert ends == {"fold-1": ("0-18", "36-54"), "fold-2": ("36-54", "0-18")}
+
+
+def labels_of(plan):
+    return [(variant.benchmark, str(variant)) for variant in plan.variants]
+
+
+@pytest.fixture
+def two(values):
+    """A study of two benchmarks, with values for one of them alone."""
+    values["benchmarks"]["other"] = values["benchmarks"]["street"]
+    values["axes"] |= {
+        "teacher": {
+            "both": {"own": None},
+            "one": {"there": {"only": {"other": {"pretrain.teacher": TEACHER}}}},
+        }
+    }
+    return values
+
+
+def test_a_benchmark_is_left_out_with_what_is_for_it_alone(plan, two):
+    found = plan("benchmarks.other=null")
+    places = ["WaffleIron 8", "WaffleIron 16", "both own"]
+    assert labels_of(found) == [("street", place) for place in places]
+    assert "one" not in found.study.axes["teacher"]
+    every = {*plan("benchmarks.street=null").cells, *found.cells}
+    assert every == {*plan().cells}  # the cells are the same ones
+
+
+def test_an_axis_or_a_series_is_left_out(plan, two):
+    found = plan("axes.student=null", "axes.teacher.one=null")
+    assert labels_of(found) == [("street", "both own"), ("other", "both own")]
+    with pytest.raises(ConfigError, match=r"leave it out: benchmarks\.street=null"):
+        plan("axes.student=null", "axes.teacher.both=null")
+    left = plan("axes.student=null", "axes.teacher.both=null", "benchmarks.street=null")
+    assert labels_of(left) == [("other", "one there")]
+
+
+@pytest.mark.parametrize(
+    ("left_out", "message"),
+    [
+        ("benchmarks.streets=null", r"of benchmarks 'streets'; did you mean 'street'\?"),
+        ("axes.teachers=null", r"of axes 'teachers'; did you mean 'teacher'\?"),
+        ("axes.student.none=null", r"of axes.student 'none'; known: WaffleIron"),
+        ("benchmarks=null", "benchmarks: expected keys and values; found None"),
+        ("axes=null", "axes: expected keys and values; found None"),
+    ],
+)
+def test_only_what_is_there_can_be_left_out(plan, two, left_out, message):
+    with pytest.raises(ConfigError, match=message):
+        plan(left_out)
+
+
+def test_something_must_be_left(plan, two):
+    with pytest.raises(ConfigError, match="benchmarks: expected"):
+        plan("benchmarks.street=null", "benchmarks.other=null")

@@ -34,7 +34,8 @@ def study(
     Args:
         name: A study of `lidistill recipes`, or a YAML file.
         overrides: Changes to it, with dots between keys: seeds=[0],
-            changes.pretrain.train.steps=100 for all distillations.
+            changes.pretrain.train.steps=100 for all distillations, benchmarks.sim-street=null or
+            axes.teacher=null without that part.
         jobs: Cells at a time, each in a process of its own; they share the cores.
         cell: Run this one alone, by number from 0 or by name; SLURM_ARRAY_TASK_ID where it is set.
         list: Show the cells and where they stand; run nothing.

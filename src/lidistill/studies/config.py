@@ -14,6 +14,7 @@ from lidistill.recipes.explain import explain
 from lidistill.recipes.loading import MAX_KEYS, overridden
 from lidistill.recipes.texts import recipe_values, study_names
 from lidistill.sim import SimulationConfig
+from lidistill.studies.left_out import without_left_out
 from lidistill.studies.names import Label, Name, ProbeName
 
 Score: TypeAlias = Literal["mean_iou", "mean_iou_of_truth", "seen"]
@@ -199,14 +200,16 @@ def load_study(name: str, overrides: tuple[str, ...] = ()) -> Study:
         name: Name of a shipped one, or path of a YAML file; ``base: NAME`` in it works as in
             recipes.
         overrides: ``key=value``, with dots between keys, for example ``seeds=[0]`` or
-            ``changes.pretrain.train.steps=100``.
+            ``changes.pretrain.train.steps=100``. ``null`` leaves a benchmark, an axis or a series
+            out.
 
     Raises:
         ConfigError: If anything in it is unknown or of the wrong type, or it is no study.
     """
     if not name.endswith((".yaml", ".yml")) and name not in study_names():
         raise unknown_name("study", name, study_names())
-    values = overridden(recipe_values(name), overrides)
+    known = recipe_values(name)
+    values = without_left_out(overridden(known, overrides), known)
     if values.get("kind") != "study":
         msg = (
             f"{name} is a {shown(values.get('kind'))} recipe, expected a study (kind: study), as "

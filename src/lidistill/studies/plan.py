@@ -112,7 +112,10 @@ def plan_study(study: Study) -> Plan:
                 variant.cells.setdefault(cell.what, {})[cell.seed] = cell.name
             variants.append(variant)
         if not any(variant.benchmark == name for variant in variants):
-            msg = f"no value of any axis is for the benchmark {shown(name)}; leave it out."
+            msg = (
+                f"no value of any axis is for the benchmark {shown(name)}; "
+                f"leave it out: benchmarks.{name}=null"
+            )
             raise ConfigError(msg)
     by_seed = sorted(cells.values(), key=lambda cell: study.seeds.index(cell.seed))
     return Plan(study=study, variants=tuple(variants), cells={cell.name: cell for cell in by_seed})
