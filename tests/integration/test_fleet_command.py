@@ -180,6 +180,8 @@ def test_own_scans_are_asked_as_they_were_read(world, tmp_path, capsys):
     rows = json.loads(out)["objects"]
     assert {row["frame"] for row in rows} == {"a"}
     assert rows[0]["image"] is None
+    options = ("--frames", "a", "--sensor", "pandar64", "--intensity", "echo")
+    assert json.loads(out)["view"].endswith(" ".join(options))
 
 
 def test_one_process_writes_an_index(world, tmp_path, capsys, monkeypatch):
@@ -317,6 +319,12 @@ def test_a_probe_gives_every_object_its_class(world, tmp_path, capsys):
     status, out, _ = run(capsys, "select", output, "--count", 2, "--strategy", "uncertain")
     assert status == 0
     assert len(set(out.split())) == 2
+
+
+def test_a_column_of_a_data_set_is_refused(world, tmp_path, capsys):
+    command = ("index", world / "pretrain", world / "posts", "--output", tmp_path / "index")
+    status, _, err = run(capsys, *command, "--sensor", "pandar64", "--intensity", "none")
+    assert (status, "this is a data set" in err) == (2, True)
 
 
 @pytest.mark.parametrize("strategy", ["coverage", "typical", "even", "random"])

@@ -67,6 +67,15 @@ def test_what_is_there_stays(content, tmp_path):
     assert "folder" in (tmp_path / "new" / "index.html").read_text()
 
 
+def test_an_empty_folder_is_free_and_only_pages_are_said_to_be_replaceable(content, tmp_path):
+    (tmp_path / "empty").mkdir()
+    export(content, tmp_path / "empty")
+    assert (tmp_path / "empty" / "index.html").is_file()
+    (tmp_path / "notes").write_text("x")
+    with pytest.raises(ConfigError, match="no exported page; choose another place"):
+        export(content, tmp_path / "notes")
+
+
 def test_an_export_that_fails_leaves_nothing(content, tmp_path, monkeypatch):
     monkeypatch.setattr(content, "get", {}.__getitem__)
     for target in ("page", "page.html"):

@@ -44,6 +44,12 @@ def test_what_is_no_scan_is_said(scans):
         lidistill.view(None, scans)
 
 
+@pytest.mark.parametrize("max_frames", [0, -3])
+def test_no_frame_at_all_is_no_page(max_frames):
+    with pytest.raises(ConfigError, match=f"at most {max_frames} frames"):
+        lidistill.view(None, [arrays()], max_frames=max_frames)
+
+
 def test_a_height_is_no_way_into_the_page():
     with pytest.raises(ConfigError, match="640px"):
         lidistill.view(None, [arrays()], height='1px"><script>')

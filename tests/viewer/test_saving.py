@@ -48,6 +48,14 @@ def test_a_frame_name_never_leads_out_of_the_folder(saver, content, tmp_path, mo
     assert all(0 < len(stem) <= 120 and "/" not in stem and stem[0] != "." for stem in stems)
 
 
+def test_long_names_of_two_frames_are_two_files():
+    drive = "/".join(["a-drive-through-the-town"] * 6)
+    first, second = (file_stem(f"{drive}/00{number}") for number in (1, 2))
+    assert first != second
+    assert len(first) == len(second) == 120
+    assert file_stem("a/001") == "a__001"
+
+
 @pytest.mark.parametrize(
     "values",
     [

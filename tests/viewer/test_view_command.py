@@ -105,6 +105,53 @@ def test_a_checked_data_set_is_shown_with_what_was_found(world, tmp_path, capsys
     assert names == ["image/0/0", "image/1/0", "image/3/0"]
 
 
+def test_a_check_and_its_page_are_one_json_object(world, tmp_path, capsys):
+    page = tmp_path / "a.html"
+    words = ("data", "check", world / "set", "--output", tmp_path / "out", "--json")
+    main([str(word) for word in (*words, "--export", page)])
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["page"] == str(page)
+    main([str(word) for word in words])
+    assert json.loads(capsys.readouterr().out).keys() == answer.keys() - {"page", "megabytes"}
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        (("--view", "--export", "a.html"), "give one of them"),
+        (("--sensor", "pandar64"), "give --view or --export, too"),
+        (("--overwrite",), "give --view or --export, too"),
+    ],
+)
+def test_a_check_without_a_page_takes_no_options_of_one(world, tmp_path, capsys, options, line):
+    words = ("data", "check", world / "set", "--output", tmp_path / "out", *options)
+    with pytest.raises(SystemExit) as end:
+        main([str(word) for word in words])
+    assert end.value.code == 2
+    assert line in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        (("--max-frames", 0), "--max-frames 0: expected 1 or more"),
+        (("--frames", "a/000", "--drive", "b"), "--drive has no say"),
+        (("--frames", "a/000", "a/001", "--max-frames", 1), "--max-frames has no say"),
+        (("--overwrite",), "give --export with it"),
+        (("--export", "a.html", "--port", 8000), "--export starts none"),
+        (("--text", "partner", "--export", "a.html"), "give a run of `lidistill pretrain`"),
+    ],
+)
+def test_options_that_would_be_left_aside_are_refused(scans, capsys, options, line):
+    assert line in refused(capsys, scans, *options)
+
+
+def test_a_data_set_says_itself_where_its_intensity_is(world, tmp_path, capsys):
+    options = ("--export", tmp_path / "a.html", "--intensity", "none")
+    assert "this is a data set" in refused(capsys, world / "set", *options)
+
+
 def test_frames_that_cannot_be_read_are_left_out_and_named(scans, tmp_path, capsys, caplog):
     (scans / "a" / "scans" / "001.bin").write_bytes(b"abc")
     page = tmp_path / "a.html"

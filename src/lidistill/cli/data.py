@@ -10,6 +10,7 @@ import tyro
 from lidistill.cli.output import OUT, Folder, print_json
 from lidistill.cli.terminal import grouped
 from lidistill.cli.view import Showing
+from lidistill.errors import ConfigError
 
 if TYPE_CHECKING:
     from lidistill.data_check.report import CheckReport
@@ -30,6 +31,22 @@ class Look:
     """Open the page in this machine's browser."""
     sensor: str | None = None
     """Which lidar to show, where there are several."""
+
+    @property
+    def wanted(self) -> bool:
+        """Whether there is to be a page.
+
+        Raises:
+            ConfigError: If two are wanted, or something is said about a page and none is wanted.
+        """
+        if self.view and self.export is not None:
+            msg = "--view serves a page until Ctrl-C, --export writes one; give one of them."
+            raise ConfigError(msg)
+        is_wanted = self.view or self.export is not None
+        if not is_wanted and (self.overwrite or self.open or self.sensor is not None):
+            msg = "--overwrite, --open and --sensor are about a page; give --view or --export, too."
+            raise ConfigError(msg)
+        return is_wanted
 
 
 _Look = Annotated[Look, tyro.conf.arg(name="")]
@@ -63,22 +80,23 @@ def check(
     from lidistill.data_check.check import check_root
     from lidistill.training.progress import ProgressBar
 
+    with_page = look.wanted
     with ProgressBar("reading", total=None) as bar:
         report = check_root(root, output, on_frame=bar.advance)
-    if json:
-        print_json(report.to_json())
-    else:
+    if not json:
         print_check(report)
-    if look.view or look.export is not None:
-        _look_at(report, look, beside=output)
+    elif not with_page:
+        print_json(report.to_json())
+    if with_page:
+        _look_at(report, look, beside=output, as_json=json)
     if not report.sound:
         sys.exit(2)
     if strict and report.suspicious:
         sys.exit(1)
 
 
-def _look_at(report: "CheckReport", look: Look, *, beside: Path) -> None:
-    """Show a data set that was checked, with what was found."""
+def _look_at(report: "CheckReport", look: Look, *, beside: Path, as_json: bool) -> None:
+    """Show a data set that was checked, with what was found; as JSON in one object with that."""
     from lidistill.cli.showing import show
     from lidistill.viewer.build import EXPORT_WIDTH, SERVER_WIDTH, build_content
     from lidistill.viewer.findings import frames_to_show, shown_findings
@@ -96,7 +114,8 @@ def _look_at(report: "CheckReport", look: Look, *, beside: Path) -> None:
     )
     content.findings = shown_findings(found, content.frames)
     showing = Showing(export=look.export, overwrite=look.overwrite, open=look.open)
-    show(content, showing, beside=beside, as_json=False)
+    also = report.to_json() if as_json else None
+    show(content, showing, beside=beside, as_json=as_json, also=also)
 
 
 def stats(

@@ -17,6 +17,7 @@ from lidistill.errors import ConfigError
 from lidistill.fleet.selection import Strategy
 
 if TYPE_CHECKING:
+    from lidistill.fleet.schema import AboutIndex
     from lidistill.fleet.table import FleetIndex, Space
 
 
@@ -106,10 +107,7 @@ def search(
     if sheet is not None and rows:
         num_crops = write_sheet(rows, sheet, title=f"{name} {value}")
     frames = list(dict.fromkeys(row["frame"] for row in rows))
-    data = [Path(one) for one in table.about.data]
-    look = f"lidistill view {command(table.about.run, *data)} --frames {command(*frames)}"
-    if table.about.teacher is not None:
-        look += f" --teacher {table.about.teacher}"
+    look = _look(table.about, frames)
     if json:
         print_json({"query": {name: value}, "objects": rows, "view": look, "crops": num_crops})
         return
@@ -156,6 +154,18 @@ def select(
         return
     for row in rows:
         OUT.print(row["frame"])
+
+
+def _look(about: "AboutIndex", frames: Sequence[str]) -> str:
+    """The command that shows some frames as the index has read them."""
+    options = {
+        "sensor": about.sensor,
+        "intensity": about.intensity,
+        "statistics": about.statistics,
+        "teacher": about.teacher,
+    }
+    given = [part for key, value in options.items() if value for part in (f"--{key}", value)]
+    return command("lidistill", "view", about.run, *about.data, "--frames", *frames, *given)
 
 
 def _vector(table: "FleetIndex", query: Query, device: str) -> "tuple[NDArray[np.floating], Space]":

@@ -107,6 +107,7 @@ def index(
         msg = "an index is written by one process; call it without torchrun."
         raise ConfigError(msg)
     source = options.source(data)
+    source.check_column(options.intensity)
     model = options.model(run, source)
     find = _find(model, run, options, boxes)
     if not options.no_head:

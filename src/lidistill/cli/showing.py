@@ -2,9 +2,10 @@
 
 import math
 import webbrowser
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from lidistill.apps.features import FeatureModel
 from lidistill.apps.load_features import load
@@ -33,18 +34,27 @@ _MOST_SERVED, _MOST_EXPORTED, _MOST_COMPARED = 60, 10, 200
 def look_at(
     paths: Sequence[Path], options: ViewOptions, showing: Showing, *, as_json: bool
 ) -> None:
-    """Show runs and scans; see ``view``."""
+    """Show runs and scans; see ``view``.
+
+    Raises:
+        ConfigError: If options contradict one another, or do not go with what is shown.
+    """
+    _check_together(options, showing)
     runs = [path for path in paths if _is_run(path)]
     scans = [path for path in paths if path not in runs]
     source = _source(runs, scans, options)
-    most = options.max_frames or (_MOST_SERVED if showing.export is None else _MOST_EXPORTED)
-    indices = choose_frames(
-        source.dataset,
-        most=positive("max-frames", most),
-        drive=options.drive,
-        ids=options.frames,
-    )
+    source.check_column(options.intensity)
+    most = _MOST_SERVED if showing.export is None else _MOST_EXPORTED
+    if options.max_frames is not None:
+        most = positive("max-frames", options.max_frames)
+    indices = choose_frames(source.dataset, most=most, drive=options.drive, ids=options.frames)
     networks = networks_of(runs, names_of(runs), source, options)
+    if options.text is not None and all(one.queries.text is None for one in networks):
+        msg = (
+            "--text looks for words in a teacher's space, into which no network here leads; give a "
+            "run of `lidistill pretrain`."
+        )
+        raise ConfigError(msg)
     build = partial(
         build_content,
         source.dataset,
@@ -59,7 +69,33 @@ def look_at(
     show(content, showing, beside=beside, as_json=as_json)
 
 
-def show(content: Content, showing: Showing, *, beside: Path, as_json: bool) -> None:
+def _check_together(options: ViewOptions, showing: Showing) -> None:
+    """Refuse options of which one would be left aside without a word.
+
+    Raises:
+        ConfigError: If there are such.
+    """
+    msg = ""
+    if options.frames and options.drive is not None:
+        msg = "--frames names every frame that is shown, so --drive has no say; leave one out."
+    elif options.frames and options.max_frames is not None and not options.most_different:
+        msg = "--frames names every frame that is shown, so --max-frames has no say; leave one out."
+    elif showing.export is None and showing.overwrite:
+        msg = "--overwrite is for a page that is written; give --export with it."
+    elif showing.export is not None and (showing.output is not None or showing.port):
+        msg = "--output and --port are for the server, and --export starts none; leave them out."
+    if msg:
+        raise ConfigError(msg)
+
+
+def show(
+    content: Content,
+    showing: Showing,
+    *,
+    beside: Path,
+    as_json: bool,
+    also: Mapping[str, Any] | None = None,
+) -> None:
     """Write a page, or serve it until Ctrl-C.
 
     Args:
@@ -67,12 +103,14 @@ def show(content: Content, showing: Showing, *, beside: Path, as_json: bool) -> 
         showing: Which of the two, and where.
         beside: Where labels and heads are saved unless ``showing`` says so.
         as_json: Print one JSON object instead of text.
+        also: What that object says besides.
     """
+    more = {} if also is None else dict(also)
     if showing.export is not None:
         file = _export(content, showing.export, overwrite=showing.overwrite)
         megabytes = _size(showing.export) / 1e6
         if as_json:
-            print_json({"page": str(file), "megabytes": round(megabytes, 2)})
+            print_json(more | {"page": str(file), "megabytes": round(megabytes, 2)})
         else:
             OUT.print(f"page        {file} ({megabytes:.1f} MB, opens in a browser as it is)")
         if showing.open:
@@ -86,7 +124,7 @@ def show(content: Content, showing: Showing, *, beside: Path, as_json: bool) -> 
 
     def say() -> None:
         if as_json:
-            print_json({"address": address})
+            print_json(more | {"address": address})
         else:
             OUT.print(f"page        {address} (Ctrl-C ends it)")
         if showing.open:

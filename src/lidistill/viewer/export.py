@@ -26,7 +26,7 @@ def export(
 
     Args:
         content: What it shows.
-        target: ``NAME.html`` for one file with everything in it, else a folder.
+        target: ``NAME.html`` for one file with everything in it, else a folder, new or empty.
         overwrite: Replace a page that is there.
         on_part: Called after each part, for a progress bar.
 
@@ -36,7 +36,7 @@ def export(
     Raises:
         ConfigError: If something else lies there.
     """
-    if target.suffix.lower() in {".html", ".htm"}:
+    if _is_page_name(target):
         if target.exists() and not overwrite:
             raise _taken(target)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -44,7 +44,8 @@ def export(
         with replacing(target) as side, side.open("w", encoding="utf-8") as file:
             file.writelines(with_inline_data(page, _parts(content, on_part)))
         return target
-    if target.exists() and not (overwrite and (target / _MARK).is_file()):
+    may_go = _is_empty_folder(target) or (overwrite and (target / _MARK).is_file())
+    if target.exists() and not may_go:
         raise _taken(target)
     return _export_folder(content, target, on_part)
 
@@ -90,9 +91,19 @@ def _parts(content: Content, on_part: Callable[[], None]) -> Iterator[tuple[str,
         on_part()
 
 
+def _is_empty_folder(target: Path) -> bool:
+    return target.is_dir() and not any(target.iterdir())
+
+
 def _taken(target: Path) -> ConfigError:
-    if target.is_dir() and not (target / _MARK).is_file() and any(target.iterdir()):
-        msg = f"{target} is there already and no exported page; choose another place for it."
-    else:
+    replaceable = (target / _MARK).is_file() if target.is_dir() else _is_page_name(target)
+    if replaceable:
         msg = f"{target} is there already; choose another place, or give --overwrite."
+    else:
+        msg = f"{target} is there already and no exported page; choose another place for it."
     return ConfigError(msg)
+
+
+def _is_page_name(target: Path) -> bool:
+    """Whether a path names a page in one file; any other names a folder."""
+    return target.suffix.lower() in {".html", ".htm"}

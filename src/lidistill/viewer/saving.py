@@ -4,6 +4,7 @@ Below the output folder: ``labels/<frame>.npy`` (uint8, one id for every point o
 where nothing is known) and ``labels/labels.yaml``; ``heads/<name>.head.json``.
 """
 
+import hashlib
 import json
 import re
 import threading
@@ -153,7 +154,10 @@ class Saver:
 
 def file_stem(name: str) -> str:
     """A frame's or a class's name as one part of a path, with nothing that leads elsewhere."""
-    plain = _UNSAFE.sub("-", name.replace("/", "__")).strip(".-")[:_MAX_STEM]
+    plain = _UNSAFE.sub("-", name.replace("/", "__")).strip(".-")
+    if len(plain) > _MAX_STEM:  # frames of one drive begin alike, so the rest must not go unsaid
+        digest = hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:12]
+        plain = f"{plain[: _MAX_STEM - len(digest) - 1]}-{digest}"
     return plain or "unnamed"
 
 

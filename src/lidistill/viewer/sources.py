@@ -37,7 +37,20 @@ class Source:
     sensor: Sensor | None = None
     """With its intensity statistics, where the data set knows them."""
     sensor_name: str | None = None
-    """The lidar of a data set, also where its statistics are unknown."""
+    """The lidar of a data set, also where its statistics are unknown; None: scan files."""
+
+    def check_column(self, intensity: str | None) -> None:
+        """Refuse a column of intensity for what is no scan file of one's own.
+
+        Raises:
+            ConfigError: If one is named for a data set.
+        """
+        if intensity is not None and self.sensor_name is not None:
+            msg = (
+                f"--intensity {intensity} names a column of scan files, and this is a data set, "
+                "whose format says where the intensity is; leave it out."
+            )
+            raise ConfigError(msg)
 
 
 class ScanFiles:
@@ -153,9 +166,13 @@ def choose_frames(
         ids: These alone.
 
     Raises:
+        ConfigError: If not even one is asked for.
         UnknownNameError: If there is no such drive or frame.
         DatasetNotFoundError: If there is no frame at all.
     """
+    if most < 1:
+        msg = f"at most {most} frames are asked for, expected 1 or more."
+        raise ConfigError(msg)
     names, drives = list(dataset.frame_ids), dataset.drive_ids
     if drive is not None and drive not in drives:
         raise unknown_name("drive", drive, set(drives))
