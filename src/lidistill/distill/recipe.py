@@ -58,8 +58,7 @@ class PretrainRecipe(RunRecipe):
     samples: MayChange[Literal["workers", "device"]] = "workers"
     """Where frames become samples: in the worker processes, or, where these cannot keep up with
     the GPUs, on the device. Samples are equal, but for the last bit of the radius and what the
-    backbone's preparer leaves open. On the device a frame without a pair ends the run, whatever
-    ``data.bad_frames`` says."""
+    backbone's preparer leaves open."""
     teacher_cache: MayMove[Path | None] = None
     """Folder of a cache of teacher features; once it is full no image is decoded any more.
     With a cache the features are rounded to 16 bits, without not."""
@@ -68,6 +67,17 @@ class PretrainRecipe(RunRecipe):
     optimizer: OptimizerConfig = OptimizerConfig()
     schedule: Schedule = CosineSchedule(warmup_steps=3500)
     figures: MayChange[FiguresConfig] = FiguresConfig()
+
+    @model_validator(mode="after")
+    def _one_rate_for_all_layers(self) -> Self:
+        if self.optimizer.layer_decay is not None:
+            msg = (
+                f"optimizer.layer_decay={self.optimizer.layer_decay:g} lets layers learn more "
+                "slowly the deeper they lie, for weights that were pretrained; a distillation has "
+                "one rate for all: set optimizer.layer_decay=null"
+            )
+            raise ValueError(msg)
+        return self
 
     @model_validator(mode="after")
     def _colours_are_not_cached(self) -> Self:

@@ -40,7 +40,7 @@ class OptimizerConfig(Config):
         """AdamW over the parameters of a module that require a gradient."""
         parameters: Any = [p for p in module.parameters() if p.requires_grad]
         if self.layer_decay is not None:
-            assert isinstance(module, Layered)  # noqa: S101  only recipes that fine-tune say so
+            assert isinstance(module, Layered)  # noqa: S101  a distillation's recipe refuses it
             parameters = layer_groups(module, self.layer_decay, self.weight_decay)
         return torch.optim.AdamW(
             parameters,
