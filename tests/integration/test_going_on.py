@@ -73,10 +73,12 @@ def test_a_run_that_goes_on_no_longer_needs_what_it_began_with(world, tmp_path):
     start = tmp_path / "start"
     pretrain(recipe(world, f"output={start}", "train.steps=1"))
     changes = (f"init={start}", f"output={tmp_path / 'new'}")
-    pretrain(recipe(world, *changes, "train.steps=2"))
+    first = load_checkpoint(pretrain(recipe(world, *changes, "train.steps=2")))
     start.rename(tmp_path / "away")
-    path = pretrain(recipe(world, *changes, "train.steps=3"))
-    assert load_checkpoint(path).step == 3
+    last = load_checkpoint(pretrain(recipe(world, *changes, "train.steps=3")))
+    assert last.step == 3
+    assert str(start) in first.meta["init"]
+    assert last.meta["init"] == first.meta["init"]
 
 
 def test_a_finished_run_can_be_made_longer_but_not_shorter(world, tmp_path, caplog):

@@ -118,7 +118,10 @@ def distil(run: Ingredients) -> Path:
     names = {name: teachers[name].name for name in distiller.lessons}
     meta = input_statistics(recipe.data) | {"frames": frames_seen(recipe.data, run.dataset)}
     meta |= {"teacher": names[ONE]} if ONE in names else {"teachers": names}
-    if recipe.init is not None and not has_checkpoint(recipe.output):
+    if has_checkpoint(recipe.output):  # a run that goes on began with what it says
+        began = load_checkpoint(recipe.output).meta.get("init")
+        meta |= {} if began is None else {"init": began}
+    elif recipe.init is not None:
         meta["init"] = load_initial(distiller, run=recipe.init, teachers=names)
     return train(
         Training(
