@@ -79,6 +79,10 @@ def test_the_interval_of_equal_units_is_a_point_and_of_different_ones_is_not():
     assert bootstrap_mean_iou(good[None]) is None
 
 
+def test_units_without_a_counted_point_have_no_interval():
+    assert bootstrap_mean_iou(np.zeros((3, 2, 2), np.int64)) is None
+
+
 def test_the_interval_covers_the_true_score_about_as_often_as_it_says():
     rng = np.random.default_rng(0)
     hits = 0

@@ -92,3 +92,20 @@ def test_a_copy_is_silent_about_points_that_leave_the_field_of_view(tmp_path):
     predicted, _ = predict_by_votes(scores, turning, SAMPLING, PREPARER)(frame, sample)
     assert len(predicted) == 4
     assert min(len(copy) for copy in scores.samples) == 3  # turned by 45 degrees it lies outside
+
+
+def test_a_copy_that_is_turned_out_of_the_field_of_view_altogether_does_not_vote(tmp_path):
+    corner = np.array([[31, 31, 0]], np.float32)
+    frame = scan_frame(
+        tmp_path,
+        views=(),
+        points=corner,
+        intensity=np.zeros(1, np.float32),
+        labels=np.zeros(1, np.uint8),
+    )
+    scores = Recorder()
+    turning = VotesConfig(num_votes=9, flip_probability=0, scale_range=0)
+    predict = predict_by_votes(scores, turning, SAMPLING, PREPARER)
+    predicted, valid = predict(frame, scan_sample(frame, SAMPLING, PREPARER))
+    assert len(scores.samples) < 9  # turned by 45 degrees it lies outside
+    assert (predicted.tolist(), valid.tolist()) == ([0], [True])

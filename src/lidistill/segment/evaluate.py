@@ -67,7 +67,7 @@ class Evaluation:
 
     @functools.cached_property
     def interval(self) -> Interval | None:
-        """95 % confidence interval of the mean IoU; None where there is one unit only."""
+        """95 % confidence interval of the mean IoU; None for one unit, or nothing to score."""
         return bootstrap_mean_iou(self.confusion_by_unit)
 
     def group_scores(self, breakdown: str) -> dict[str, Scores]:

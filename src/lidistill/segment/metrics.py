@@ -104,13 +104,13 @@ def bootstrap_mean_iou(
         seed: Of the draws.
 
     Returns:
-        None where there is nothing to resample: fewer than two units.
+        None where there is nothing to resample: fewer than two units, or no counted point.
 
     References:
         Efron, "Bootstrap Methods: Another Look at the Jackknife", Annals of Statistics 1979.
     """
     num_units = len(confusions)
-    if num_units < 2:
+    if num_units < 2 or not confusions.any():
         return None
     rng = np.random.default_rng(seed)
     even = np.full(num_units, 1 / num_units)

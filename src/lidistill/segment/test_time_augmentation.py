@@ -13,6 +13,7 @@ from pydantic import Field
 from torch import Tensor
 
 from lidistill.config import Config, Seed
+from lidistill.errors import FileFormatError
 from lidistill.records import Frame, Sample
 from lidistill.samples.augmentation import AugmentationConfig
 from lidistill.samples.distillation import SamplingConfig, sample_rng
@@ -68,7 +69,10 @@ def predict_by_votes(
         total, valid = class_scores(frame, sample)
         for vote in range(1, votes.num_votes):
             rng = sample_rng(votes.seed, vote, _frame_number(frame.frame_id))
-            copy = scan_sample(frame, sampling, preparer, augmentation=augmentation.draw(rng))
+            try:
+                copy = scan_sample(frame, sampling, preparer, augmentation=augmentation.draw(rng))
+            except FileFormatError:  # all of its points have left the field of view
+                continue
             scores, copy_valid = class_scores(frame, copy)
             rows = _rows_of(copy, sample, len(frame.points))
             use = (rows >= 0) & copy_valid
