@@ -63,8 +63,12 @@ class TargetSpread(nn.Module):
 
     @property
     def value(self) -> Tensor:
-        """Float32 scalar; never so small that one teacher would drown all others."""
-        return (self.total / self.num_pairs.clamp(min=1)).clamp(min=_LEAST).float()
+        """Float32 scalar; never so small that one teacher would drown all others.
+
+        Of a teacher that has not seen a point yet it is 1, since nothing is known of it.
+        """
+        mean = (self.total / self.num_pairs.clamp(min=1)).clamp(min=_LEAST)
+        return torch.where(self.num_pairs > 0, mean, 1.0).float()
 
     @torch.no_grad()
     def update(self, target_PD: Tensor, total: Callable[[Tensor], Tensor]) -> None:
