@@ -224,18 +224,6 @@ def test_a_teacher_that_says_the_same_of_everything_ends_the_run_with_its_name()
         spread.update(torch.ones(40, 6), lambda x: x)
 
 
-def test_a_teacher_that_has_not_seen_a_point_yet_does_not_drown_the_others(world):
-    distiller = student(world)
-    batch, targets = batch_of(distiller), targets_of()
-    nothing = torch.zeros(0, dtype=torch.int64)
-    lessons = distiller.lessons
-    lessons["a"].teacher = lambda b: at_pairs(b, targets["a"])
-    lessons["b"].teacher = lambda b: partly(b, targets["b"], nothing)
-    found = distiller.train()(batch)
-    assert found["spread_b"].item() == 1
-    assert found["loss"].item() > found["loss_a"].item() / 4
-
-
 def test_spread_of_the_cosine_form_is_in_its_own_unit():
     draw = torch.Generator().manual_seed(0)
     target = torch.randn(500, 6, generator=draw) + 0.7

@@ -106,3 +106,9 @@ def test_the_path_of_each_part_is_said(caplog, precision, options, said):
     assert len(caplog.records) == 1
     assert "student's embedding: compiled loops" in caplog.text
     assert said in caplog.text
+
+
+def test_a_network_that_only_evaluates_says_its_own_path_too():
+    network = WaffleIronConfig(width=8, depth=2).build().for_inference(torch.bfloat16)
+    said = network.path_taken(torch.device("cpu"), who="teacher large")
+    assert said == "teacher large: compiled loops, products in bfloat16, with its norms folded"

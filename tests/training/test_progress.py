@@ -1,6 +1,7 @@
 """What a bar shows on terminals of different widths."""
 
 import io
+import logging
 import re
 
 import pytest
@@ -26,3 +27,11 @@ def test_step_and_time_left_are_shown_whatever_the_width(monkeypatch, width):
     assert re.search(r"\d+:\d\d:\d\d left|-:--:-- left", last)
     assert "loss 0.8217" in last
     assert (TEXT in last) == (width == 160)
+
+
+@pytest.mark.parametrize(("text", "said"), [("", "scans 2/4, 0 s left"), (TEXT, f"4 {TEXT}, 0")])
+def test_a_log_line_has_a_text_where_there_is_one(monkeypatch, caplog, text, said):
+    monkeypatch.setattr(progress, "_LOG_SECONDS", 0.0)
+    with caplog.at_level(logging.INFO), ProgressBar("scans", total=4, done=1) as bar:
+        bar.advance(text)
+    assert said in caplog.text

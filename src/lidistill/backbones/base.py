@@ -90,10 +90,15 @@ class Backbone(nn.Module, ABC):
         """What users call this network."""
         return type(self).__name__
 
-    def path_taken(self, device: torch.device) -> str:
-        """What computes this network there under the caller's autocast, and why; one line."""
+    def path_taken(self, device: torch.device, *, who: str = "student") -> str:
+        """What computes this network there under the caller's autocast, and why; one line.
+
+        Args:
+            device: Where it computes.
+            who: What the line calls the network.
+        """
         del device
-        return "student: PyTorch's own operations"
+        return f"{who}: PyTorch's own operations"
 
     def parts_of(self, parameter_name: str) -> list[str]:
         """What lies between the dots of a parameter's name.
@@ -145,11 +150,11 @@ class BackboneSettings(Config, ABC):
 
     @abstractmethod
     def shallow(self) -> tuple[Self, Self, float]:
-        """Two small networks to measure this one by.
+        """Two small networks from which the memory of this one is extrapolated, and how far.
 
         Returns:
-            A shallow one, a deeper one, and how many of the steps between the two lead from the
-            first to this network.
+            A shallow one, a deeper one and n: this network costs as much as the shallow one, plus
+            n times what the deeper one costs more.
         """
 
 

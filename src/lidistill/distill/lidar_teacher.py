@@ -84,8 +84,8 @@ class LidarTeacher:
     def path_taken(self, device: torch.device) -> str:
         """What computes the teacher, in one line."""
         with torch.autocast(device.type, enabled=False):
-            path = self.network.path_taken(device)
-        return f"teacher {self.label}: {path} (teacher.precision={self.precision})"
+            path = self.network.path_taken(device, who=f"teacher {self.label}")
+        return f"{path} (teacher.precision={self.precision})"
 
 
 def _backbone_config(checkpoint: Checkpoint) -> BackboneConfig:

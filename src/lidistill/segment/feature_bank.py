@@ -110,14 +110,15 @@ def bank_batches(
 
 
 def _encode(encoder: Encoder, frame: Frame, sample: Sample) -> LabelledFeatures:
-    """Half-precision features of the labelled points of a frame that have any."""
+    """Features of the labelled points of a frame that have any; in 16 bits where they fit."""
     encoded = encoder(frame, sample)
     assert sample.labels is not None  # noqa: S101  labels_of has seen them
     keep = encoded.valid & (sample.labels != IGNORE)
-    exact = isinstance(encoder, InputEncoder)
     features = encoded.features[keep]
+    low = features.half()
+    exact = isinstance(encoder, InputEncoder) or not bool(low.isfinite().all())
     return LabelledFeatures(
-        features=features if exact else features.half(),
+        features=features if exact else low,
         labels=sample.labels[keep],
         frame_ids=(frame.frame_id,),
     )

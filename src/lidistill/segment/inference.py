@@ -43,7 +43,7 @@ def inference_network(
     """
     low = precision != "fp32"
     if low and not network.has_16_bits:
-        logger.info("products in fp32: %s has no other form", type(network).__name__)
+        logger.info("products in fp32: %s has no other form", network.shown_name)
         low = False
     elif precision == "auto" and not fast_in_bf16(device):
         logger.info("products in fp32: this machine is not faster in bf16")

@@ -91,8 +91,9 @@ class ProgressBar:
                 return
             rate = (now - self._started) / max(1, self._done - self._first)
             left = rate * (self._total - self._done)
+            words = f" {text}" if text else ""
             logger.info(
-                "%s %d/%d %s, %.0f s left", self._title, self._done, self._total, text, left
+                "%s %d/%d%s, %.0f s left", self._title, self._done, self._total, words, left
             )
 
 

@@ -113,7 +113,7 @@ class MinkUNet(Backbone):
     """
 
     why_no_export = (
-        "reads lists of cells and of their meetings, each as long as the scan makes it, where "
+        "reads lists of cells and kernel maps, each as long as the scan makes it, where "
         "graphs here have one length, the number of points"
     )
 
@@ -182,10 +182,10 @@ class MinkUNet(Backbone):
                 fold(module.linear.weight, module, channel_axis=0)
         return folded
 
-    def path_taken(self, device: torch.device) -> str:
+    def path_taken(self, device: torch.device, *, who: str = "student") -> str:
         """See ``Backbone.path_taken``."""
         del device
-        return "student: sparse convolutions of PyTorch's own operations"
+        return f"{who}: sparse convolutions of PyTorch's own operations"
 
     def layer_of(self, parameter_name: str) -> int:
         """See ``Backbone.layer_of``; the way to a level belongs to the first block there."""

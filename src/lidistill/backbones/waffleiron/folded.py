@@ -13,7 +13,7 @@ from lidistill.backbones.waffleiron.cpu.fused_layer import layer_in_place
 from lidistill.backbones.waffleiron.depthwise import occupied_convs
 from lidistill.backbones.waffleiron.edge_max import edge_max
 from lidistill.backbones.waffleiron.embedding import Embedding
-from lidistill.backbones.waffleiron.fast_paths import passes_for, product_format
+from lidistill.backbones.waffleiron.fast_paths import passes_for, path_name, product_format
 from lidistill.backbones.waffleiron.inputs import WaffleInputs, WafflePreparer, build_planes
 from lidistill.backbones.waffleiron.layer import LayerForm, LayerWeights, plain_layer
 from lidistill.backbones.waffleiron.plane import Flatten, Plane
@@ -143,6 +143,11 @@ class FoldedWaffleIron(Backbone):
                 following = None if last else planes[(i + 1) % len(planes)]
                 tokens_MC, flat_OC = layer(tokens_MC, planes[i % len(planes)], flat_OC, following)
         return tokens_MC
+
+    def path_taken(self, device: torch.device, *, who: str = "student") -> str:
+        """See ``Backbone.path_taken``; the caller's autocast plays no part here."""
+        dtype = product_format(device.type, self.dtype)
+        return f"{who}: {path_name(device, dtype, self.num_channels)}, with its norms folded"
 
     def layer_of(self, parameter_name: str) -> int:
         """See ``Backbone.layer_of``; there is nothing to train here."""

@@ -254,7 +254,7 @@ class WaffleIron(Backbone):
                 tokens_MC = layer(*inputs)
         return tokens_MC
 
-    def path_taken(self, device: torch.device) -> str:
+    def path_taken(self, device: torch.device, *, who: str = "student") -> str:
         """See ``Backbone.path_taken``."""
         dtype = product_dtype(device.type)
         embedding = path_name(device, dtype, self.num_channels)
@@ -263,7 +263,7 @@ class WaffleIron(Backbone):
             layers = (
                 "the definition in PyTorch, since norm=batch and spatial=dense have no fast path"
             )
-        return f"student's embedding: {embedding}; its {self.num_layers} layers: {layers}"
+        return f"{who}'s embedding: {embedding}; its {self.num_layers} layers: {layers}"
 
     def layer_of(self, parameter_name: str) -> int:
         """See ``Backbone.layer_of``."""
