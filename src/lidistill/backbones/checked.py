@@ -1,8 +1,8 @@
-"""A network that computes in 16 bits where that has been seen to change next to nothing.
+"""A network that computes in 16 bits where that was found to change next to nothing.
 
-Whether it does is seen once, on enough points of the first scans; and again on about one scan in a
-hundred, which its own points draw. Nothing else is remembered, so what a scan gets depends on the
-first scans and on itself: neither on who computes it, nor on what was computed before.
+That is decided once, by a comparison of both precisions on the first scans. Afterwards about one
+scan in a hundred is compared again. A hash of its points picks it, so that the features of a scan
+depend on the first scans and on itself alone: not on the process, and not on what came before.
 
 Shape letters: M points of a batch, C channels, D classes.
 """
@@ -36,7 +36,7 @@ Judge: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 
 
 def same_direction(exact_MC: Tensor, low_MC: Tensor) -> Tensor:
-    """(M,) whether features point the same way; what is not finite agrees with nothing."""
+    """(M,) whether features point the same way; NaN agrees with nothing."""
     alike_M = F.cosine_similarity(exact_MC.double(), low_MC.double()) >= COSINE
     return alike_M | (exact_MC == low_MC).all(1)  # those of length 0 have no cosine
 
@@ -76,9 +76,10 @@ class Difference:
 
 
 class CheckedNetwork(Backbone):
-    """Gives features of 16 bits, where these were seen to say the same as those of 32.
+    """Computes in 16 bits if a comparison has shown that this changes next to nothing.
 
-    As long as it is not decided, every scan is computed both ways and given exactly.
+    Until that is decided, every scan is computed in both precisions, and the features of 32 bits
+    are returned.
 
     Args:
         exact: The network in 32 bits.
@@ -93,9 +94,9 @@ class CheckedNetwork(Backbone):
         self.num_channels, self.num_layers = exact.num_channels, exact.num_layers
         self.channels = exact.channels
         self.taken: FrozenPrecision | None = None
-        """In what it computes; None: not decided."""
+        """The precision that was decided for; None: not decided yet."""
         self.seen = Difference()
-        """On the first scans."""
+        """What the comparison on the first scans has found so far."""
         self.num_exceptions = 0
         """Scans that were computed in 32 bits after it was decided for 16."""
         self._judge, self._what = judge, what
@@ -108,7 +109,7 @@ class CheckedNetwork(Backbone):
             batches: Scans, of which only so many are taken as it needs.
         """
         for batch in batches:
-            self._look_at(batch)
+            self._compare(batch)
             if self.taken is not None:
                 return
         self._decide()
@@ -117,7 +118,7 @@ class CheckedNetwork(Backbone):
     def forward(self, batch: Batch) -> Tensor:
         """See ``Backbone.forward``; without gradients."""
         if self.taken is None:
-            return self._look_at(batch)
+            return self._compare(batch)
         if self.taken == "fp32":
             return self.exact(batch).float()
         low_MC: Tensor = self.low(batch).float()
@@ -142,7 +143,7 @@ class CheckedNetwork(Backbone):
         raise KeyError(parameter_name)
 
     @torch.no_grad()
-    def _look_at(self, batch: Batch) -> Tensor:
+    def _compare(self, batch: Batch) -> Tensor:
         exact_MC: Tensor = self.exact(batch).float()
         self.seen += self._difference(exact_MC, self.low(batch).float())
         if self.seen.points >= ENOUGH:
@@ -199,7 +200,7 @@ class BothPrecisions(Backbone):
 
 
 def _drawn(batch: Batch) -> bool:
-    """Whether a scan is one of those that are computed both ways; its own points say so."""
+    """Whether a scan is one of those that are compared again; a hash of its points says so."""
     step = max(1, len(batch.features) // _ROWS)
     rows = batch.features[::step].cpu().contiguous().numpy()
     return zlib.crc32(rows.tobytes()) % ONE_IN == 0

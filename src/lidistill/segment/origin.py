@@ -143,12 +143,12 @@ def has_changed(start: str, checkpoint: Path) -> bool:
 
 
 def digest_in(start: str) -> str:
-    """First digits of the checksum of the weights that a description of ``Start`` names, or ""."""
+    """First digits of the checksum of the weights that a description of ``Origin`` names, or ""."""
     return start.partition(_DIGEST)[2]
 
 
 def load_head(head: nn.Module, run: Path | None, label_names: Sequence[str]) -> None:
-    """Origin a segmentation head with what that of another run has learned.
+    """Start a segmentation head with what that of another run has learned.
 
     Args:
         head: Changed.

@@ -31,7 +31,7 @@ from lidistill.training.run_files import read_log
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoredRun:
-    """Scores of a probe and where they are written."""
+    """Scores of a probe or a fine-tuning, and where they are written."""
 
     name: str
     evaluation: Evaluation
@@ -41,7 +41,7 @@ class ScoredRun:
 
 
 def train_and_score(recipe: LabelRecipe) -> ScoredRun:
-    """Train a probe and score it on the recipe's evaluation frames."""
+    """Train a probe, or fine-tune, and score the result on the recipe's evaluation frames."""
     dataset, scored = recipe.data.build(), recipe.evaluation.build()
     learned = dataset.label_map
     check_classes(learned.class_names, repr(learned.name), scored.label_map)
@@ -81,11 +81,11 @@ def check_learned(checkpoint: Checkpoint, run: Path, *, command: str) -> None:
 def evaluate_run(
     recipe: LabelRecipe, checkpoint: Checkpoint, *, instances: InstanceConfig | None = None
 ) -> ScoredRun:
-    """Score the networks of a probe's checkpoint on the recipe's evaluation frames.
+    """Score the networks of a checkpoint on the recipe's evaluation frames.
 
     Args:
         recipe: The run's own recipe, with whatever overrides.
-        checkpoint: Of a probe; nothing but it is needed, not the distillation it began with.
+        checkpoint: Of a probe or a fine-tuning; nothing else is needed, not what it began with.
         instances: Panoptic quality, too, of objects that are told apart so.
 
     Raises:

@@ -161,20 +161,20 @@ class Segmentation:
 
 def build_segmentation(recipe: LabelRecipe, num_classes: int, device: torch.device) -> Segmentation:
     """The networks of a recipe, before training."""
-    start = origin_of(recipe, device)
+    origin = origin_of(recipe, device)
     torch.manual_seed(recipe.seed)
     segmenter = Segmenter(
-        start.backbone,
-        SegmentationHead(start.encoder.num_channels, num_classes),
+        origin.backbone,
+        SegmentationHead(origin.encoder.num_channels, num_classes),
         train_backbone=isinstance(recipe, FinetuneRecipe),
         lovasz_weight=recipe.lovasz_weight,
     )
     return Segmentation(
         segmenter=segmenter,
-        encoder=start.encoder,
-        preparer=start.preparer,
-        description=start.description,
-        networks=start.networks,
+        encoder=origin.encoder,
+        preparer=origin.preparer,
+        description=origin.description,
+        networks=origin.networks,
     )
 
 
@@ -188,23 +188,23 @@ def train_on_labels(recipe: LabelRecipe, dataset: Concatenation) -> Segmentation
     device = pick_device(recipe.device)
     distributed.join_group(device)
     label_names = dataset.label_map.class_names
-    start = build_segmentation(recipe, len(label_names), device)
+    segmentation = build_segmentation(recipe, len(label_names), device)
     if isinstance(recipe, FinetuneRecipe) and recipe.head == "checkpoint":
-        load_head(start.segmenter.head, recipe.checkpoint, label_names)
+        load_head(segmentation.segmenter.head, recipe.checkpoint, label_names)
     plan = step_plan(
         recipe.data.order(dataset, recipe.seed), recipe.train.batch_size, recipe.train.micro_batch
     )
     recipe.check_length(plan.steps_per_epoch)
     if isinstance(recipe, ProbeRecipe) and (
-        recipe.cache_features or start.segmenter.backbone is None
+        recipe.cache_features or segmentation.segmenter.backbone is None
     ):
-        batches = bank_batches(recipe, dataset, start.encoder, start.preparer, plan)
+        batches = bank_batches(recipe, dataset, segmentation.encoder, segmentation.preparer, plan)
     else:
-        preparer = for_batches_on(device, start.preparer)
+        preparer = for_batches_on(device, segmentation.preparer)
         batches = _point_batches(recipe, dataset, preparer, plan, device)
     train(
         Training(
-            module=start.segmenter,
+            module=segmentation.segmenter,
             feed=Feed(
                 batches=batches,
                 steps_per_epoch=plan.steps_per_epoch,
@@ -217,15 +217,15 @@ def train_on_labels(recipe: LabelRecipe, dataset: Concatenation) -> Segmentation
             meta=input_statistics(recipe.data)
             | {
                 "label_names": list(label_names),
-                "start": start.description,
-                "networks": start.networks,
+                "start": segmentation.description,
+                "networks": segmentation.networks,
                 "frames": frames_seen(recipe.data, dataset),
             },
             loss_is_shared=True,
             rate_name="points_per_s",
         )
     )
-    return start
+    return segmentation
 
 
 def _point_batches(

@@ -36,8 +36,8 @@ from lidistill.training.checkpoint_record import (
     TRAINING,
     WEIGHTS,
     Meta,
-    badness,
     check_sum,
+    measure_to_minimize,
     read_record,
     record_sum,
     step_folders,
@@ -148,7 +148,7 @@ def prune(folder: Path, *, keep: int, best: bool) -> None:
     ``best`` beside the checkpoints leads to it.
     """
     steps = step_folders(folder)
-    measured = [(value, path) for path in steps if (value := badness(path)) is not None]
+    measured = [(value, path) for path in steps if (value := measure_to_minimize(path)) is not None]
     kept = set(steps[-keep:])
     if best and measured:
         winner = min(measured, key=lambda pair: pair[0])[1]

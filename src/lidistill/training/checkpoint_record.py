@@ -144,8 +144,11 @@ def check_sum(file: Path, expected: str | None, *, max_bytes: int) -> None:
         raise ValueError(msg)
 
 
-def badness(checkpoint: Path) -> float | None:
-    """What the best checkpoint has least of; None where it says nothing."""
+def measure_to_minimize(checkpoint: Path) -> float | None:
+    """What the best checkpoint has least of: its loss, or any other measure times -1.
+
+    None where the record has no finite measure, or cannot be read.
+    """
     try:
         measure = read_record(checkpoint / RECORD).get("measure")
     except (OSError, ValueError, LidistillError):

@@ -95,7 +95,8 @@ class Feed:
     """What a module is fed with, step by step."""
 
     batches: Callable[[int, int], Generator[list[Any], None, None]]
-    """This process's items of the steps from one to another; one list for each step."""
+    """``batches(start, stop)`` gives a list for each of the steps from start up to, not including,
+    stop: the items that this process passes through the module in that step."""
     steps_per_epoch: int
     weight: Callable[[Any], float]
     """What an item counts in the mean over a step, for example its number of pairs."""

@@ -16,7 +16,7 @@ from lidistill.distributed.processes import (
     is_first,
     join_group,
     on_first,
-    whole,
+    unsharded,
 )
 from lidistill.training.checkpoint import clean_stale, newest_checkpoint, prune, save_checkpoint
 from lidistill.training.config import Training
@@ -120,9 +120,9 @@ class _Run:
 
     def save(self, step: int) -> None:
         """Write a checkpoint; every process calls this, the first one writes."""
-        weights = whole(self._module.state_dict())
+        weights = unsharded(self._module.state_dict())
         state = {
-            "optimizer": whole(self._optimizer.state_dict()),
+            "optimizer": unsharded(self._optimizer.state_dict()),
             "scaler": self._scaler.state_dict(),
             "bad_in_a_row": self._faults.in_a_row,
         }

@@ -57,7 +57,9 @@ class Stepper:
         """Take a step over all items of a group; the loss is the mean over all that they count.
 
         A step whose loss or gradient is not finite in any process is taken by none: weights,
-        optimiser and statistics stay as they were.
+        optimiser and statistics stay as they were. Where the precision is fp16, a gradient that
+        only its scaling made overflow is no such fault: the scaler leaves the step out and scales
+        less, and the statistics of BatchNorm, whose forward pass was sound, do move.
 
         Args:
             step: Steps done before.

@@ -94,7 +94,7 @@ def gather_taps(
     *,
     then: Callable[[slice], None] | None = None,
 ) -> None:
-    """One depthwise 3x3 convolution; see ``compiled.gather_taps``.
+    """One depthwise 3x3 convolution; see ``loops.gather_taps``.
 
     Args:
         values: (V, C) cells that are read.

@@ -1,4 +1,4 @@
-"""Backward passes of ``compiled``; the same conventions.
+"""Backward passes of ``loops``; the same conventions.
 
 Shape letters: M points, K neighbours, O cells in use, V rows of the cells read, C channels,
 F input channels.
@@ -122,7 +122,7 @@ def flatten_normed_backward(
 def correlate_taps(
     values: Floats, read: Floats, taps: Index, span: tuple[int, int], out: Floats
 ) -> None:
-    """Gradient of a kernel: ``_correlate`` of ``occupied``.
+    """Gradient of a kernel: ``_correlate`` of ``depthwise``.
 
     Args:
         values: (O, C) one factor.

@@ -130,7 +130,7 @@ def gather_taps(
     span: tuple[int, int],
     out: Floats,
 ) -> None:
-    """One depthwise 3x3 convolution, cell by cell: ``_spread`` and ``_collect`` of ``occupied``.
+    """One depthwise 3x3 convolution, cell by cell: ``_spread`` and ``_collect`` of ``depthwise``.
 
     Args:
         values: (V, C) cells that are read.

@@ -118,7 +118,7 @@ def segment_sums(
     share: Tensor | None = None,
     factor: Tensor | None = None,
 ) -> Tensor:
-    """(O, C) sums of each cell's rows, LayerNorm before it: ``compiled.flatten_normed``.
+    """(O, C) sums of each cell's rows, LayerNorm before it: ``cpu.loops.flatten_normed``.
 
     Args:
         values: (M, C) float32 rows.

@@ -1,4 +1,4 @@
-"""The passes of a layer on a GPU: kernels around ``torch.mm``; ``ops.layer`` defines them.
+"""The passes of a layer on a GPU: kernels around ``torch.mm``; ``waffleiron.layer`` defines them.
 
 Shape letters: M points, O cells in use, R cells of these and of their ring, C channels.
 """

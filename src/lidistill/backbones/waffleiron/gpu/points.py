@@ -62,7 +62,7 @@ def inflate_kernel(
 def inflate_normed(
     tokens: Tensor, cells: Tensor, reads: Tensor, eps: float, *, out: Tensor
 ) -> None:
-    """Add to each point the cell it reads, and normalise: ``compiled.inflate_normed``.
+    """Add to each point the cell it reads, and normalise: ``cpu.loops.inflate_normed``.
 
     Args:
         tokens: (M, C) points.
@@ -125,7 +125,7 @@ def add_residuals(
     *,
     out: Tensor,
 ) -> None:
-    """``tokens + cells[reads] + keep * (residual + bias)``: ``compiled.add_residuals``.
+    """``tokens + cells[reads] + keep * (residual + bias)``: ``cpu.loops.add_residuals``.
 
     Args:
         tokens: (M, C) points.
@@ -190,7 +190,7 @@ def inflate_normed_backward(
     grad_out: Tensor,
     eps: float,
 ) -> Tensor:
-    """(M, C) gradient of ``tokens + cells[reads]``: ``compiled_gradients`` has its twin.
+    """(M, C) gradient of ``tokens + cells[reads]``: ``cpu.gradients`` has its twin.
 
     Args:
         tokens: (M, C) points.

@@ -109,7 +109,7 @@ def gather_taps(
     read: Activation | None = None,
     through: tuple[Tensor, Activation] | None = None,
 ) -> Tensor:
-    """(N, C) depthwise 3x3 convolution: ``compiled.gather_taps``, with an activation on either end.
+    """(N, C) depthwise 3x3 convolution: ``cpu.loops.gather_taps``, with activations around.
 
     Args:
         values: (V, C) float32 cells that are read.
@@ -120,7 +120,7 @@ def gather_taps(
         flip: Whether tap 0 has the last weight.
         read: Activation of the values.
         through: Gradients pass an activation, whose input (N, C) this is; see
-            ``occupied.activate_backward``.
+            ``depthwise.activate_backward``.
     """
     num_rows, channels = taps.shape[1], values.shape[1]
     out = values.new_empty(num_rows, channels)
@@ -199,7 +199,7 @@ def correlate_taps(
     activation: Activation | None = None,
     out: Tensor,
 ) -> Tensor:
-    """(9, C) gradient of a kernel: ``compiled_gradients.correlate_taps``.
+    """(9, C) gradient of a kernel: ``cpu.gradients.correlate_taps``.
 
     Args:
         values: (O, C) one factor, float32.
