@@ -97,7 +97,7 @@ def test_cells_codes_and_patches_equal_the_reference(file):
 def test_the_authors_shuffled_orders_and_16_bits_are_options(file, monkeypatch):
     case = Case(file)
     network = case.network(shuffle_orders="always").eval()
-    monkeypatch.setattr(network, "draw_turns", lambda count: case.perms[:count])
+    monkeypatch.setattr(network, "draw_permutations", lambda count: case.perms[:count])
     batch = case.batch(network.config)
     rounded = case.network(attention_in_16_bits=True).eval()
     with torch.no_grad():

@@ -52,7 +52,7 @@ class _Convolution(torch.autograd.Function):
         ctx.kernel_map = kernel_map
         sums = _Sums(kernel_map.num_targets, kernel_VCD.shape[2], features_MC)
         with torch.autocast(features_MC.device.type, enabled=False):
-            for place, source, target in kernel_map.meetings():
+            for place, source, target in kernel_map.pairs_by_place():
                 sums.add(target, _rows(features_MC, source) @ kernel_VCD[place])
         return sums.result()
 
@@ -65,7 +65,7 @@ class _Convolution(torch.autograd.Function):
         sums = _Sums(*shape, features_MC) if ctx.needs_input_grad[0] else None
         grad_VCD = torch.zeros_like(kernel_VCD) if ctx.needs_input_grad[1] else None
         with torch.autocast(features_MC.device.type, enabled=False):
-            for place, source, target in ctx.kernel_map.meetings():
+            for place, source, target in ctx.kernel_map.pairs_by_place():
                 rows_D = _rows(grad_ND, target)
                 if sums is not None:
                     sums.add(source, rows_D @ kernel_VCD[place].t())

@@ -1,4 +1,6 @@
-"""Which cells meet in a convolution, and at which place of its kernel.
+"""Which input cell meets which output cell in a convolution, and at which place of its kernel.
+
+A place is what others call a kernel offset, and the map a kernel map, a rulebook or indice pairs.
 
 Shape letters: M cells, V places of a kernel, P pairs of an input and an output cell.
 """
@@ -16,8 +18,8 @@ from lidistill.sparse.cells import cell_keys, coarser, unique_cells
 from lidistill.sparse.layout import kernel_offsets
 
 
-class Meeting(NamedTuple):
-    """The cells that meet at one place of a kernel."""
+class PairsAtPlace(NamedTuple):
+    """The pairs of cells at one place of a kernel."""
 
     place: int
     """Index into the kernel."""
@@ -55,21 +57,21 @@ class KernelMap:
     def __len__(self) -> int:
         return self.num_targets
 
-    def meetings(self) -> Iterator[Meeting]:
-        """Every place at which cells meet; an output cell has the sum over its meetings.
+    def pairs_by_place(self) -> Iterator[PairsAtPlace]:
+        """The pairs at each place that has any; an output cell has the sum over all its pairs.
 
-        That of all cells, if there is one, comes first.
+        A place at which every cell meets itself, if there is one, comes first.
         """
         if self.mirrored:
-            yield Meeting(self.num_places // 2, None, None)
+            yield PairsAtPlace(self.num_places // 2, None, None)
         ends = list(accumulate(self.counts))
         for place, count, end in zip(self.places, self.counts, ends, strict=True):
             if not count:
                 continue
             source, target = self.source[end - count : end], self.target[end - count : end]
-            yield Meeting(place, source, target)
+            yield PairsAtPlace(place, source, target)
             if self.mirrored:
-                yield Meeting(self.num_places - 1 - place, target, source)
+                yield PairsAtPlace(self.num_places - 1 - place, target, source)
 
     def transposed(self) -> "KernelMap":
         """The map of the transposed convolution: from the output cells to the input cells.

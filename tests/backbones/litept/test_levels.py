@@ -5,7 +5,12 @@ from lidistill.backbones.litept.inputs import LevelRule, SerializedInputs, input
 from lidistill.backbones.litept.levels import grid_cells
 from lidistill.backbones.litept.orders import ORDERS, codes
 
-RULE = LevelRule(over="scan", convolved=(True, False, True), ordered=(False, True, True), anew=True)
+RULE = LevelRule(
+    over="scan",
+    convolved=(True, False, True),
+    ordered=(False, True, True),
+    serialized_per_level=True,
+)
 
 
 def cells_of(count, seed, reach=20):
@@ -67,7 +72,9 @@ def test_samples_are_packed_as_if_they_had_been_one_batch():
 def test_bits_are_counted_over_a_scan_or_over_its_batch():
     near, far = cells_of(60, 0, reach=8), cells_of(60, 1, reach=60)
     own, shared = (
-        LevelRule(over=over, convolved=(True, True), ordered=(True, True), anew=True)
+        LevelRule(
+            over=over, convolved=(True, True), ordered=(True, True), serialized_per_level=True
+        )
         for over in ("scan", "batch")
     )
     alone, far_alone = inputs_of_cells(near, own), inputs_of_cells(far, own)
@@ -83,7 +90,9 @@ def test_bits_are_counted_over_a_scan_or_over_its_batch():
 
 
 def test_a_level_whose_bits_follow_from_the_finest_keeps_its_codes_but_the_last_bits():
-    rule = LevelRule(over="scan", convolved=(True,) * 3, ordered=(True,) * 3, anew=False)
+    rule = LevelRule(
+        over="scan", convolved=(True,) * 3, ordered=(True,) * 3, serialized_per_level=False
+    )
     levels = inputs_of_cells(cells_of(500, 3, reach=50), rule).levels
     assert rule.depths(levels) == [6, 5, 4]
     finest = levels[0]

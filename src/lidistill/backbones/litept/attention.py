@@ -54,15 +54,15 @@ class PatchAttention(nn.Module):
         self.qkv = nn.Linear(width, 3 * width)
         self.out = nn.Linear(width, width)
 
-    def forward(self, x_NC: Tensor, place: Arrangement, turn: Rotation | None) -> Tensor:
-        """(N, C) what each cell is told by the others of its patch."""
+    def forward(self, x_NC: Tensor, where: Arrangement, angles: Rotation | None) -> Tensor:
+        """(N, C) attention of each cell to the cells of its patch."""
         query, key, value = self.qkv(x_NC).unflatten(-1, (3, self.heads, -1)).unbind(1)
         query, key, value = (self._rounded(x) for x in (query, key, value))
-        if turn is not None:
-            query, key = (self._rounded(rotate(x, turn)) for x in (query, key))
-        rows_3RHD = [x[place.cell] for x in (query, key, value.to(query.dtype))]
-        told_RC = self._rounded(_within(rows_3RHD, place.lengths)).flatten(1)
-        return self.out(told_RC[place.row])
+        if angles is not None:
+            query, key = (self._rounded(rotate(x, angles)) for x in (query, key))
+        rows_3RHD = [x[where.cell] for x in (query, key, value.to(query.dtype))]
+        mixed_RC = self._rounded(_within(rows_3RHD, where.lengths)).flatten(1)
+        return self.out(mixed_RC[where.row])
 
     def _rounded(self, x: Tensor) -> Tensor:
         return x.half().to(x.dtype) if self.in_16_bits else x

@@ -46,9 +46,11 @@ class Place:
     """Where the cells of a level lie, as its blocks ask for it."""
 
     near: KernelMap | None
+    """Of the blocks' convolutions; None where they have none."""
     arrangements: tuple[Arrangement, ...]
-    """Of each order, in the turn in which blocks take them; empty where there is no attention."""
-    turn: Rotation | None
+    """Block i takes number i modulo their number, one for each order; empty without attention."""
+    angles: Rotation | None
+    """Of each cell; None where positions are not encoded by rotation."""
 
 
 def batch_norm(width: int, momentum: float) -> SyncedBatchNorm:
@@ -97,11 +99,11 @@ class PatchMix(nn.Module):
         self.drop_path = plan.drop_path
 
     def forward(
-        self, x_NC: Tensor, where: Arrangement, turn: Rotation | None, keep: Keep
+        self, x_NC: Tensor, where: Arrangement, angles: Rotation | None, keep: Keep
     ) -> Tensor:
         """(N, C) features after both."""
-        told_NC = self.attention(self.attention_norm(x_NC), where, turn)
-        x_NC = x_NC + _kept(told_NC, keep(self.drop_path))
+        mixed_NC = self.attention(self.attention_norm(x_NC), where, angles)
+        x_NC = x_NC + _kept(mixed_NC, keep(self.drop_path))
         hidden_NC = F.gelu(self.mlp_wide(self.mlp_norm(x_NC)))
         return x_NC + _kept(self.mlp_narrow(hidden_NC), keep(self.drop_path))
 
@@ -143,7 +145,7 @@ class Block(nn.Module):
         if self.patch is None:
             return x_NC
         where = place.arrangements[number % len(place.arrangements)]
-        return self.patch(x_NC, where, place.turn, keep)
+        return self.patch(x_NC, where, place.angles, keep)
 
 
 class Pooling(nn.Module):

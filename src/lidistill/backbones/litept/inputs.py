@@ -36,9 +36,10 @@ class LevelRule:
     """Whether each level has convolutions, from the finest to the coarsest."""
     ordered: tuple[bool, ...]
     """Whether it has attention."""
-    anew: bool
-    """Whether each level counts its own largest cell plus one; else the finest level's decides,
-    and each coarser one has a bit less."""
+    serialized_per_level: bool
+    """Whether each level is serialised for itself, as in LitePT: its bits follow from its own
+    largest cell plus one. Else the finest level is, as in PTv3, and each coarser one inherits its
+    orders, with a bit less."""
     over: DepthOver
 
     def depths(self, levels: Sequence[Level]) -> list[int]:
@@ -48,7 +49,7 @@ class LevelRule:
             ValueError: If the cells reach further than an order can count.
         """
         largest = [int(level.cells.max()) if len(level) else 0 for level in levels]
-        if self.anew:
+        if self.serialized_per_level:
             return [order_depth(most, 1) for most in largest]
         finest = order_depth(largest[0], 0)
         return [max(finest - step, 0) for step in range(len(levels))]

@@ -76,7 +76,9 @@ class LitePTConfig(SerializedKeys):
         """See ``SerializedKeys.rule``."""
         attending = tuple(heads > 0 for heads in self._heads())
         convolved = tuple(not attends for attends in attending)
-        return LevelRule(convolved=convolved, ordered=attending, anew=True, over=self.depth_over)
+        return LevelRule(
+            convolved=convolved, ordered=attending, serialized_per_level=True, over=self.depth_over
+        )
 
     def build(self) -> SerializedNetwork:
         """Network with fresh weights."""

@@ -56,7 +56,7 @@ class SerializedNetwork(Backbone):
     """
 
     why_no_export = (
-        "reads orders of cells, patches and meetings, each as long as the scan makes it, where "
+        "reads orders of cells, patches and kernel maps, each as long as the scan makes it, where "
         "graphs here have one length, the number of points"
     )
 
@@ -95,8 +95,8 @@ class SerializedNetwork(Backbone):
     def _stages(stages: nn.ModuleList) -> list[Stage]:
         return [cast("Stage", stage) for stage in stages]
 
-    def draw_turns(self, count: int) -> list[list[int]]:
-        """For so many levels, which order takes which place; chance is that of the CPU.
+    def draw_permutations(self, count: int) -> list[list[int]]:
+        """For so many levels, a permutation of the orders, by the CPU's generator.
 
         Every process of a run draws the same.
         """
@@ -138,35 +138,37 @@ class SerializedNetwork(Backbone):
 
     def _places(self, levels: Sequence[Level]) -> list[Place]:
         """What the blocks of each level ask for."""
-        turns = iter(self._turns())
+        permutations = iter(self._permutations())
         return [
             Place(
                 near=level.near,
-                arrangements=self._arrangements(level, next(turns)),
-                turn=self._turn(level, plans[0]),
+                arrangements=self._arrangements(level, next(permutations)),
+                angles=self._angles(level, plans[0]),
             )
             if plans[0].heads
-            else Place(near=level.near, arrangements=(), turn=None)
+            else Place(near=level.near, arrangements=(), angles=None)
             for level, plans in zip(levels, self.plan.encoder, strict=True)
         ]
 
-    def _turns(self) -> list[list[int]]:
-        """For each level with attention, the numbers of the orders in which blocks take them."""
+    def _permutations(self) -> list[list[int]]:
+        """For each level with attention, the orders as numbers, in the sequence of its blocks."""
         attending = sum(plans[0].heads > 0 for plans in self.plan.encoder)
         shuffle = self.config.shuffle_orders
         if not (shuffle == "always" or (shuffle == "training" and self.training)):
             return [list(range(len(ORDERS)))] * attending
-        turns = self.draw_turns(attending)
-        if not self.config.rule().anew:  # a level inherits the orders as the finer one had them
-            for number in range(1, len(turns)):
-                turns[number] = [turns[number - 1][place] for place in turns[number]]
-        return turns
+        drawn = self.draw_permutations(attending)
+        if (
+            not self.config.rule().serialized_per_level
+        ):  # a level inherits the orders as the finer one had them
+            for number in range(1, len(drawn)):
+                drawn[number] = [drawn[number - 1][place] for place in drawn[number]]
+        return drawn
 
-    def _arrangements(self, level: Level, turn: list[int]) -> tuple[Arrangement, ...]:
+    def _arrangements(self, level: Level, permutation: list[int]) -> tuple[Arrangement, ...]:
         cut = patches(level.lengths, self.config.patch_size, level.cells.device)
-        return tuple(arranged(level.orders[order], cut) for order in turn)
+        return tuple(arranged(level.orders[order], cut) for order in permutation)
 
-    def _turn(self, level: Level, plan: BlockPlan) -> tuple[Tensor, Tensor] | None:
+    def _angles(self, level: Level, plan: BlockPlan) -> tuple[Tensor, Tensor] | None:
         base = self.plan.rotary_base
         return None if base is None else rotation(level.cells, plan.width // plan.heads, base)
 

@@ -75,7 +75,9 @@ class PTv3Config(SerializedKeys):
     def rule(self) -> LevelRule:
         """See ``SerializedKeys.rule``."""
         every = (True,) * len(self.widths)
-        return LevelRule(convolved=every, ordered=every, anew=False, over=self.depth_over)
+        return LevelRule(
+            convolved=every, ordered=every, serialized_per_level=False, over=self.depth_over
+        )
 
     def build(self) -> SerializedNetwork:
         """Network with fresh weights."""

@@ -29,14 +29,14 @@ def rotation(cells: Tensor, head_channels: int, base: float) -> Rotation:
     return angle.cos(), angle.sin()
 
 
-def rotate(rows: Tensor, turn: Rotation) -> Tensor:
+def rotate(rows: Tensor, angles: Rotation) -> Tensor:
     """(N, H, D) rows turned: two times Q channels for x, as many for y, and for z.
 
     Args:
         rows: (N, H, D) queries or keys.
-        turn: See ``rotation``.
+        angles: See ``rotation``.
     """
-    cos, sin = (part[:, None] for part in turn)
+    cos, sin = (part[:, None] for part in angles)
     u, v = rows.unflatten(-1, (3, 2, -1)).unbind(-2)
     turned = torch.stack([u * cos - v * sin, v * cos + u * sin], dim=-2)
     return turned.flatten(-3)
