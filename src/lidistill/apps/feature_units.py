@@ -109,5 +109,5 @@ def work_off(
         work: Writes units' files, in their order.
         existing: ``skip`` leaves units alone whose files are there when it is their turn.
     """
-    due = (unit for unit in team.deal(units) if existing != "skip" or not unit.file.exists())
+    due = (unit for unit in team.claim(units) if existing != "skip" or not unit.file.exists())
     yield from work(due)

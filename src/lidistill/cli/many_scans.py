@@ -80,7 +80,7 @@ def write_features(
         number = sum(len(unit.jobs) for unit in done)
         OUT.print(f"skipped     {number} scans whose outputs are there already")
     if team.rank == 0:
-        team.first_is_ready()  # it has looked at what is there, which now grows
+        team.wait_for_first()  # it has looked at what is there, which now grows
     steps = work_off(units, team, write, existing=options.existing)
     total = sum(len(unit.jobs) for unit in units) // team.size
     own = [as_record(one) for one in track(steps, "scans", total=total)]
@@ -101,7 +101,7 @@ def _precision(
     """In what features are computed: what the first process decides or finds, in all of them."""
     use: Use = "head" if projected else "features"
     if team.rank > 0:
-        team.first_is_ready()
+        team.wait_for_first()
         return settled_by_the_first(model, use, output)
     stays = options.existing == "skip" and any(unit.file.exists() for unit in everything)
     jobs = [job for unit in everything for job in unit.jobs]

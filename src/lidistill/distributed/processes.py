@@ -150,13 +150,13 @@ def gradient_exchange(module: nn.Module, *, exchange: bool) -> AbstractContextMa
     return contextlib.nullcontext()
 
 
-def whole(state: Any) -> Any:
+def unsharded(state: Any) -> Any:
     """A state with its sharded tensors put together; every process must call it."""
     if isinstance(state, DTensor):
         return state.full_tensor()
     if isinstance(state, dict):
-        return {key: whole(value) for key, value in state.items()}
-    return [whole(value) for value in state] if isinstance(state, list) else state
+        return {key: unsharded(value) for key, value in state.items()}
+    return [unsharded(value) for value in state] if isinstance(state, list) else state
 
 
 def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:

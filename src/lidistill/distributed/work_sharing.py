@@ -45,15 +45,15 @@ class Team:
         store, rank, size = next(iter(rendezvous("env://", timeout=_MEETING)))
         return cls(rank=rank, size=size, store=fresh_part(store, rank, size, _MEETING))
 
-    def first_is_ready(self) -> None:
-        """The first process says so; the others wait until it does."""
+    def wait_for_first(self) -> None:
+        """Hold the others here until the first process has come here, too."""
         if self.store is not None and self.rank > 0:
             self.store.wait(["ready"], _WORKING)
         elif self.store is not None:
             self.store.set("ready", "yes")
 
-    def deal(self, items: Sequence[T]) -> Iterator[T]:
-        """The items that fall to this process; each falls to exactly one.
+    def claim(self, items: Sequence[T]) -> Iterator[T]:
+        """Take the next item that nobody has taken, again and again, until none is left.
 
         Args:
             items: The same in every process.
