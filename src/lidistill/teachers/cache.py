@@ -23,7 +23,7 @@ from torch import Tensor
 
 from lidistill.atomic_write import replacing
 from lidistill.config import Size
-from lidistill.errors import DatasetNotFoundError, FileFormatError
+from lidistill.errors import ConfigError, DatasetNotFoundError, FileFormatError
 from lidistill.teachers.base import TeacherMaps
 
 logger = logging.getLogger(__name__)
@@ -79,14 +79,20 @@ class FeatureCache:
         """Store maps of one view.
 
         Raises:
-            ValueError: If there is not exactly one view, or a value does not fit fp16.
+            ValueError: If there is not exactly one view.
+            ConfigError: If a value does not fit fp16.
         """
-        levels = [level.detach().to("cpu", torch.float16).contiguous() for level in maps.levels]
-        if maps.num_views != 1 or not all(bool(level.isfinite().all()) for level in levels):
-            msg = (
-                f"expected finite fp16 maps of one view, found {maps.num_views} views, or infinity"
-            )
+        if maps.num_views != 1:
+            msg = f"expected maps of one view, found {maps.num_views}"
             raise ValueError(msg)
+        levels = [level.detach().to("cpu", torch.float16).contiguous() for level in maps.levels]
+        if not all(bool(level.isfinite().all()) for level in levels):
+            largest = max(float(level.abs().max()) for level in maps.levels)
+            msg = (
+                f"the teacher's features of {image_path} reach {largest:g}, but a cache keeps 16-bit "
+                "numbers, which end at 65,504; set teacher_cache=null."
+            )
+            raise ConfigError(msg)
         about = {
             "key": self._key,
             "alignment": maps.alignment,
