@@ -3,6 +3,7 @@
 Shape letters: Q points that the teacher sees, C channels of its features.
 """
 
+import logging
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -18,6 +19,8 @@ from lidistill.teachers import ChannelGroup
 from lidistill.training.checkpoint import Checkpoint, load_checkpoint
 from lidistill.training.checkpoint_record import WEIGHTS
 from lidistill.training.fitting import backbone_weights, build_fitting, stored_config
+
+logger = logging.getLogger(__name__)
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
@@ -35,6 +38,7 @@ class LidarTeacherConfig(Config):
     run: Path
     """Run folder of a distillation, a probe or a fine-tuning, or one of its checkpoints."""
     precision: FrozenPrecision = "fp32"
+    """Of its products; fp32 where the network has no other form, which is said then."""
 
     def build(self, device: torch.device | str = "cpu") -> "LidarTeacher":
         """Load the weights and put the network on a device.
@@ -60,13 +64,15 @@ class LidarTeacher:
         weights = backbone_weights(checkpoint)
         settings = _backbone_config(checkpoint)
         network = build_fitting(settings.build, weights, source=checkpoint.path)
-        self.network = network.for_inference(_DTYPES[config.precision])
+        self.precision: FrozenPrecision = config.precision if network.has_16_bits else "fp32"
+        if self.precision != config.precision:
+            logger.info("teacher.precision=fp32: %s has no other form", network.shown_name)
+        self.network = network.for_inference(_DTYPES[self.precision])
         self.preparer: Preparer = settings.inputs()
         self.groups = (ChannelGroup(num_channels=network.num_channels),)
-        self.precision = config.precision
         self.label = f"{config.run.name} ({settings.kind})"
         digest = checkpoint.sha256.get(WEIGHTS, "")[:12]
-        self.name = f"lidistill {settings.kind} weights={digest} precision={config.precision}"
+        self.name = f"lidistill {settings.kind} weights={digest} precision={self.precision}"
         self._device = torch.device("cpu")
 
     def to(self, device: torch.device | str) -> Self:
