@@ -89,8 +89,8 @@ class FeatureCache:
         if not all(bool(level.isfinite().all()) for level in levels):
             largest = max(float(level.abs().max()) for level in maps.levels)
             msg = (
-                f"the teacher's features of {image_path} reach {largest:g}, but a cache keeps 16-bit "
-                "numbers, which end at 65,504; set teacher_cache=null."
+                f"the teacher's features of {image_path} reach {largest:g}, but a cache keeps "
+                "16-bit numbers, which end at 65,504; set teacher_cache=null."
             )
             raise ConfigError(msg)
         about = {
