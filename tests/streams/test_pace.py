@@ -58,15 +58,16 @@ def test_the_newest_is_next_and_what_it_took_over_from_is_counted():
     assert (pace.num_received, pace.num_done, pace.num_dropped) == (5, 2, 3)
 
 
-def test_a_source_that_breaks_says_so_after_the_work():
+@pytest.mark.parametrize("kind", [FileFormatError, OSError])
+def test_a_source_that_breaks_says_so_after_the_work(kind):
     seen = []
 
     def source():
         yield 7
         msg = "damaged"
-        raise FileFormatError(msg)
+        raise kind(msg)
 
-    with pytest.raises(FileFormatError, match="damaged"):
+    with pytest.raises(kind, match="damaged"):
         newest_first(source(), seen.append)
     assert seen == [7]
 

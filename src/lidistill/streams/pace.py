@@ -100,6 +100,7 @@ def newest_first(source: Iterable[T], handle: Callable[[T], None]) -> Pace:
 
     Raises:
         LidistillError: What the source raised, after the work on all that came before.
+        OSError: Likewise, where it could not be read on.
     """
     notes = _Notes()
     box: _Newest[T] = _Newest(notes)
@@ -122,7 +123,7 @@ class _Newest(Generic[T]):
         self._waiting: list[tuple[T, float]] = []
         self._ended = False
         self._changed = threading.Condition()
-        self.error: LidistillError | None = None
+        self.error: LidistillError | OSError | None = None
 
     def fill(self, source: Iterable[T]) -> None:
         """Put in all that a source gives."""
@@ -133,7 +134,7 @@ class _Newest(Generic[T]):
                     self._notes.dropped += len(self._waiting)
                     self._waiting = [(item, arrived)]
                     self._changed.notify()
-        except LidistillError as error:
+        except (LidistillError, OSError) as error:
             self.error = error
         finally:
             with self._changed:
