@@ -10,7 +10,7 @@ from typing import Final
 from lidistill.apps.comparison_plan import ROWS, Plan
 from lidistill.apps.comparison_table import Line, markdown, supervised_minus_distilled
 from lidistill.apps.pretrain import run_pretrain
-from lidistill.apps.scored_runs import percentages, scored
+from lidistill.apps.scored_runs import is_scored, percentages, scored
 from lidistill.distill.recipe import PretrainRecipe
 from lidistill.distill.teacher_config import ONE
 from lidistill.errors import ConfigError
@@ -56,21 +56,21 @@ def compare(plan: Plan) -> list[Line]:
     All runs of one seed start from one distillation; teacher features are computed once for all of
     them. Scratch and finetuned share one recipe, and so the number of steps and the batch size; so
     do the probes. Of several teachers each has a line. A finished run is not run again unless its
-    recipe has changed.
+    recipe has changed. What is wrong with a recipe is said before the first run.
 
     Raises:
         CheckpointError: If a run was made from other distilled weights than are there now.
-        ConfigError: If only the teacher is to be looked at, and it sees no images.
+        ConfigError: If a recipe or a change to it makes no sense; or if only the teacher is to be
+            looked at, and it sees no images.
+        DatasetNotFoundError: If the data of a run that is not done are not there.
     """
     lines: dict[str, Line] = {}
-    for seed in plan.seeds:
-        student = _student(plan, seed)
-        runs = list(_runs(plan, _teachers(student), first=seed == plan.seeds[0]))
+    for seed, student, recipes in [_planned(plan, seed) for seed in plan.seeds]:
         logger.info("seed %d: distillation", seed)
         run_pretrain(student)
-        for number, one in enumerate(runs, start=1):
-            logger.info("seed %d: run %d of %d, %s", seed, number, len(runs), one.name)
-            record = scored(_recipe(plan, one, seed, student.output))
+        for number, (one, recipe) in enumerate(recipes.items(), start=1):
+            logger.info("seed %d: run %d of %d, %s", seed, number, len(recipes), one.name)
+            record = scored(recipe)
             line = lines.setdefault(one.name, Line(name=one.name))
             for score, value in percentages(record).items():
                 line.scores.setdefault(score, []).append(value)
@@ -93,6 +93,20 @@ def compare(plan: Plan) -> list[Line]:
     (plan.output / "comparison.json").write_text(text, encoding="utf-8")
     (plan.output / "comparison.md").write_text(markdown(result), encoding="utf-8")
     return result
+
+
+def _planned(
+    plan: Plan, seed: int
+) -> tuple[int, PretrainRecipe, dict[_Run, ProbeRecipe | FinetuneRecipe]]:
+    """A seed, its distillation, and the recipe of each of its runs; all of them checked."""
+    student = _student(plan, seed)
+    runs = _runs(plan, _teachers(student), first=seed == plan.seeds[0])
+    recipes = {one: _recipe(plan, one, seed, student.output) for one in runs}
+    for recipe in recipes.values():
+        if not is_scored(recipe):
+            recipe.data.check_roots()
+            recipe.evaluation.check_roots()
+    return seed, student, recipes
 
 
 def _runs(plan: Plan, teachers: Sequence[str], *, first: bool) -> Iterator[_Run]:

@@ -12,7 +12,7 @@ from lidistill.segment.report import train_and_score
 
 def scored(recipe: ProbeRecipe | FinetuneRecipe) -> dict[str, Any]:
     """The results of a run, from its folder where it is done."""
-    file = recipe.output / "results.json"
+    file = _file_of(recipe)
     if file.is_file():
         record = _results(file)
         if record["recipe"] == recipe.model_dump(mode="json"):
@@ -20,6 +20,15 @@ def scored(recipe: ProbeRecipe | FinetuneRecipe) -> dict[str, Any]:
             return record
     results = train_and_score(recipe).results
     return _results(results)
+
+
+def is_scored(recipe: ProbeRecipe | FinetuneRecipe) -> bool:
+    """Whether there are results in its folder, be they of this recipe or of a former one."""
+    return _file_of(recipe).is_file()
+
+
+def _file_of(recipe: ProbeRecipe | FinetuneRecipe) -> Path:
+    return recipe.output / "results.json"
 
 
 def _results(file: Path) -> dict[str, Any]:

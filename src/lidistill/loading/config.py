@@ -55,14 +55,22 @@ class SetsConfig(Config):
             DatasetNotFoundError: If they hold no frame at all.
             ConfigError: If a set has fewer frames than ``num_frames``.
         """
-        for number, config in enumerate(self.sets):
-            _check_root(number, config)
+        self.check_roots()
         built: list[FrameDataset] = [self._picked(config.build()) for config in self.sets]
         dataset = Concatenation([InMemory(one) for one in built] if self.in_memory else built)
         if len(dataset) == 0:
             msg = "the data sets of this recipe hold no frame; check data.sets (drives, frames)."
             raise DatasetNotFoundError(msg)
         return dataset
+
+    def check_roots(self) -> None:
+        """See to it that the folder of each set is there; nothing in it is read.
+
+        Raises:
+            DatasetNotFoundError: If one is not.
+        """
+        for number, config in enumerate(self.sets):
+            _check_root(number, config)
 
     def _picked(self, dataset: FrameDataset) -> FrameDataset:
         """The frames of one set that are wanted."""
