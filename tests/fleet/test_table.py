@@ -3,6 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from lidistill.apps.fleet_select import select_frames
 from lidistill.errors import ConfigError, DatasetNotFoundError, FileFormatError
 from lidistill.fleet import table
 from lidistill.fleet.objects import IndexedObject
@@ -97,6 +98,38 @@ def test_what_a_stopped_call_left_half_is_done_again_once(tmp_path, monkeypatch)
     assert again.num_objects == 5
     again.add(frames([1, 2]))
     assert again.num_objects == 15
+
+
+def test_objects_whose_frames_are_not_there_yet_are_not_chosen_by(tmp_path, monkeypatch):
+    index = FleetIndex.create(str(tmp_path / "index"), ABOUT_8)
+    index.add(frames([0]))
+    opened = FleetIndex.open(str(tmp_path / "index"))
+    index.add(frames([1]))  # another process, in the meantime
+    assert set(opened.column_arrays()[1]) == {"a/0"}
+    assert len(FleetIndex.open(str(tmp_path / "index")).column_arrays()[0]) == 10
+
+    def dies(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(index._frames, "add", dies)
+    with pytest.raises(KeyboardInterrupt):
+        index.add(frames([2]))
+    stopped = FleetIndex.open(str(tmp_path / "index"))
+    assert len(select_frames(stopped, 2, "coverage", seed=0)) == 2
+
+
+def test_objects_told_apart_by_other_boxes_do_not_go_into_one_index(tmp_path):
+    def about(*sides):
+        boxes = {"boxes": {"car": list(sides)}, "neighbors": 32}
+        return ABOUT_8.model_copy(update={"objects": "class", "boxes": boxes})
+
+    FleetIndex.create(str(tmp_path / "index"), about(4.4, 1.8))
+    FleetIndex.create(str(tmp_path / "index"), about(4.4, 1.8))
+    with pytest.raises(ConfigError, match="was made with boxes"):
+        FleetIndex.create(str(tmp_path / "index"), about(9.0, 3.0))
+    former = about(4.4, 1.8).model_copy(update={"boxes": None})
+    FleetIndex.create(str(tmp_path / "former"), former)
+    FleetIndex.create(str(tmp_path / "former"), about(4.4, 1.8))
 
 
 def test_rows_of_two_networks_do_not_go_into_one_index(tmp_path):

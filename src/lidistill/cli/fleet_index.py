@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from lidistill.cli.boxes import DEFAULT_BOXES, Boxes, BoxOptions
-from lidistill.cli.output import OUT, print_json
+from lidistill.cli.output import OUT, one_process, print_json
 from lidistill.cli.view import ViewOptions
-from lidistill.distributed.launcher import launched_world_size
 from lidistill.errors import ConfigError, FileFormatError, require
 
 if TYPE_CHECKING:
     from lidistill.apps.features import FeatureModel
-    from lidistill.fleet.objects import Find
     from lidistill.fleet.table import FleetIndex, IndexedFrame
+    from lidistill.instances.find import InstanceFinder
     from lidistill.viewer.sources import Source
 
 
@@ -94,6 +93,8 @@ def index(
     from lidistill.apps.fleet_index import (
         EncodeFrame,
         about_index,
+        by_class,
+        by_density,
         frames_to_do,
         has_teacher_head,
         index_frames,
@@ -103,13 +104,13 @@ def index(
     from lidistill.training.run_lock import RunLock
 
     require("lancedb", extra="fleet")
-    if launched_world_size() > 1:
-        msg = "an index is written by one process; call it without torchrun."
-        raise ConfigError(msg)
+    one_process("index")
+    if options.objects == "density":
+        boxes.refuse_unused("--objects class")
     source = options.source(data)
     source.check_column(options.intensity)
     model = options.model(run, source)
-    find = _find(model, run, options, boxes)
+    finder = _finder(model, run, options, boxes)
     if not options.no_head:
         model.check_one_head()
     head = has_teacher_head(model) and not options.no_head
@@ -119,6 +120,7 @@ def index(
         data=data,
         head=head,
         objects=options.objects,
+        boxes=None if finder is None else finder.config.model_dump(mode="json"),
         teacher=options.teacher if head else None,
         sensor=options.sensor,
         intensity=options.intensity,
@@ -128,6 +130,7 @@ def index(
     with contextlib.nullcontext() if "://" in output else RunLock(Path(output)):
         table = FleetIndex.create(output, about)
         total = len(frames_to_do(source.dataset, table))
+        find = by_density() if finder is None else by_class(finder)
         steps = index_frames(source.dataset, EncodeFrame(model=model, head=head), find, table)
         results = list(track(steps, "frames", total=total))
         table.build()
@@ -157,14 +160,20 @@ def _report(
         raise FileFormatError(msg)
 
 
-def _find(model: "FeatureModel", run: Path, options: IndexOptions, boxes: BoxOptions) -> "Find":
-    from lidistill.apps.fleet_index import by_class, by_density
+def _finder(
+    model: "FeatureModel", run: Path, options: IndexOptions, boxes: BoxOptions
+) -> "InstanceFinder | None":
+    """What tells objects of a class apart; None where they are found by density.
+
+    Raises:
+        ConfigError: If the run has learned no classes, or there is no such table of boxes.
+    """
     from lidistill.instances.find import InstanceFinder
 
     if options.objects == "density":
-        return by_density()
+        return None
     if not model.class_names:
         msg = f"--objects class: {run} has learned no classes; give density, or another run."
         raise ConfigError(msg)
     names = model.class_names
-    return by_class(InstanceFinder(boxes.config(names), names))
+    return InstanceFinder(boxes.config(names), names)

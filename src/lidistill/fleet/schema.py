@@ -32,6 +32,8 @@ class AboutIndex(Config):
     """Data set or scans, as they were given."""
     objects: Literal["density", "class"] = "density"
     """How objects were found."""
+    boxes: dict[str, Any] | None = None
+    """How objects of a class were told apart, as ``InstanceConfig`` has it; None for density."""
     sensor: str | None = None
     """Lidar that was read, where the data set has several."""
     intensity: str | None = None

@@ -47,6 +47,10 @@ class IndexedFrame:
 class FleetIndex:
     """Tables of objects and frames; ``create`` and ``open`` make it.
 
+    A batch of frames is added in two steps, objects first, and each row says the number of its
+    batch. Objects of a batch that has no frames are therefore what a stopped call has left behind;
+    the next one drops them.
+
     Args:
         database: The connection.
         about: What its rows are.
@@ -75,6 +79,8 @@ class FleetIndex:
         if ABOUT in names:
             index = cls.open(address)
             there, here = index.about.model_dump(), about.model_dump()
+            if there["boxes"] is None:  # of a version that did not say them
+                del here["boxes"]
             different = [key for key in here if there[key] != here[key]]
             if different:
                 key = different[0]
@@ -192,8 +198,13 @@ class FleetIndex:
         ]
 
     def column_arrays(self) -> tuple[NDArray[np.float32], list[str], list[float | None]]:
-        """(objects, C) vectors, and the frame and confidence of each."""
-        table = self._objects.search().select(["vector", "frame", "confidence"]).to_arrow()
+        """(objects, C) vectors, and the frame and confidence of each.
+
+        Only those whose frames were there when the index was opened: a call that adds to it now,
+        or was stopped, writes objects before their frames.
+        """
+        rows = self._objects.search().where(f"batch < {self._batch}")
+        table = rows.select(["vector", "frame", "confidence"]).to_arrow()
         flat = table["vector"].combine_chunks().flatten().to_numpy()
         vectors = np.asarray(flat, np.float32).reshape(-1, self.about.channels)
         return vectors, table["frame"].to_pylist(), table["confidence"].to_pylist()
