@@ -94,12 +94,19 @@ def domain_gap(runs: Sequence[Path], output: Path, overrides: Sequence[str] = ()
     return gap
 
 
+def table_rows(gap: Gap) -> list[tuple[str, ...]]:
+    """A row for each run: its name, and its score on each set in percent, "–" for none."""
+    return [
+        (name, *("–" if math.isnan(value) else f"{100 * value:.1f}" for value in row))
+        for name, row in zip(gap.names, gap.mean_iou, strict=True)
+    ]
+
+
 def markdown(gap: Gap) -> str:
     """The matrix as a Markdown table, in percent."""
     columns = " | ".join(gap.names)
     lines = [f"| learned on \\ scored on | {columns} |", "|---" * (1 + len(gap.names)) + "|"]
-    for name, row in zip(gap.names, gap.mean_iou, strict=True):
-        lines.append(f"| {name} | {' | '.join(f'{100 * value:.1f}' for value in row)} |")
+    lines += [f"| {' | '.join(row)} |" for row in table_rows(gap)]
     return "\n".join(lines) + "\n"
 
 

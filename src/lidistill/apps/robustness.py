@@ -4,6 +4,7 @@ Shape letters: K conditions, C classes.
 """
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,7 +92,7 @@ class Robustness:
         return found
 
     def to_json(self) -> dict[str, Any]:
-        """Everything as JSON values, in percent."""
+        """Everything as JSON values, in percent; None where there is nothing to compare with."""
         return {run.name: self._run_json(run) for run in self.runs}
 
     def _run_json(self, run: RobustRun) -> dict[str, Any]:
@@ -100,14 +101,14 @@ class Robustness:
         return {
             "benchmark": run.benchmark,
             "num_frames": run.num_frames,
-            "clean": round(run.clean, 4),
+            "clean": _or_none(run.clean),
             "mean_iou": _rounded(run.mean_iou),
             "by_corruption": _rounded(run.by_corruption),
-            "mRR": round(own.mean_resilience, 4),
+            "mRR": _or_none(own.mean_resilience),
             "RR": _rounded(own.resilience),
             "against": {
                 name: {
-                    "mCE": round(result.mean_corruption_error, 4),
+                    "mCE": _or_none(result.mean_corruption_error),
                     "CE": _rounded(result.corruption_error),
                 }
                 for name, result in against.items()
@@ -230,10 +231,10 @@ def table_rows(result: Robustness) -> list[tuple[str, ...]]:
         scores = [run.clean, *run.by_corruption.values()]
         scores.append(run.against(run.by_corruption).mean_resilience)
         errors = [
-            f"{against[name].mean_corruption_error:.1f}" if name in against else "–"
+            _shown(against[name].mean_corruption_error) if name in against else "–"
             for name in baselines
         ]
-        columns.append((run.name, *(f"{value:.1f}" for value in scores), *errors))
+        columns.append((run.name, *map(_shown, scores), *errors))
     return list(zip(*columns, strict=True))  # a column for each run
 
 
@@ -258,5 +259,14 @@ def markdown(result: Robustness) -> str:
     return "\n".join(lines)
 
 
-def _rounded(values: Mapping[Any, float]) -> dict[str, float]:
-    return {key: round(value, 4) for key, value in values.items()}
+def _shown(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:.1f}"
+
+
+def _or_none(value: float) -> float | None:
+    """For JSON, which has no NaN."""
+    return None if math.isnan(value) else round(value, 4)
+
+
+def _rounded(values: Mapping[Any, float]) -> dict[str, float | None]:
+    return {key: _or_none(value) for key, value in values.items()}

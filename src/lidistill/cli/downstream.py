@@ -92,7 +92,7 @@ def gap(
         output: Folder for matrix, table and figure.
         json: Print one JSON object instead of text.
     """
-    from lidistill.apps.gap import domain_gap
+    from lidistill.apps.gap import domain_gap, table_rows
     from lidistill.apps.learned_runs import runs_and_overrides
     from lidistill.cli.offer_view import offer_view
 
@@ -104,8 +104,8 @@ def gap(
     table = Table()
     for header in ("learned on, mIoU %", *(f"on {name}" for name in result.names)):
         table.add_column(header, overflow="fold")  # two long names may differ at their ends only
-    for name, row in zip(result.names, result.mean_iou, strict=True):
-        table.add_row(name, *(f"{100 * value:.1f}" for value in row))
+    for row in table_rows(result):
+        table.add_row(*row)
     OUT.print(table)
     OUT.print(f"results     {result.results}")
     print_figures((result.figure,))
@@ -193,6 +193,8 @@ def submission(
     from lidistill.segment.test_time_augmentation import predict_by_votes
     from lidistill.training.checkpoint import load_checkpoint
 
+    if not panoptic:
+        boxes.refuse_unused("--panoptic")
     checkpoint = load_checkpoint(run)
     check_learned(checkpoint, run, command="submission")
     wanted = ("evaluation.sets.0.instances=true",) if panoptic else ()

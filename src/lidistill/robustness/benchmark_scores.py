@@ -3,6 +3,7 @@
 All mean IoUs are in percent.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -28,7 +29,7 @@ BASELINES_CLEAN: Final = {"nuScenes-C": 75.76, "SemanticKITTI-C": 62.76, "WOD-C"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BenchmarkScores:
-    """Both numbers of each corruption, in percent."""
+    """Both numbers of each corruption, in percent; NaN where there is nothing to compare with."""
 
     corruption_error: dict[Kind, float]
     """What is missing to 100, over what the baseline misses; below 100 is better than it."""
@@ -65,6 +66,11 @@ def benchmark_scores(clean: float, scores: MIoU, baseline: MIoU) -> BenchmarkSco
         msg = f"mCE and mRR need all {len(KINDS)} corruptions; {', '.join(absent)} has no score."
         raise ConfigError(msg)
     return BenchmarkScores(
-        corruption_error={k: 100 * (100 - scores[k]) / (100 - baseline[k]) for k in KINDS},
-        resilience={k: 100 * scores[k] / clean for k in KINDS},
+        corruption_error={k: _percent(100 - scores[k], 100 - baseline[k]) for k in KINDS},
+        resilience={k: _percent(scores[k], clean) for k in KINDS},
     )
+
+
+def _percent(part: float, whole: float) -> float:
+    """One number over another; NaN over 0: a baseline without errors, a network without hits."""
+    return 100 * part / whole if whole else math.nan
