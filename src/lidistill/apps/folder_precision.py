@@ -59,13 +59,14 @@ def settle_folder(
     file, about = folder / RECORD, _about(model, use)
     network = model.checked(use)
     there = None if existing == "overwrite" else _read(file, about)
-    if there is None and network is not None:
-        if done:
-            network.taken = "fp32"  # as all are that no record says anything of
-        elif not too_few(network, len(jobs)):
-            model.settle(use, work.prepared(jobs))
     if there is not None:
         follow(model, use, there, file)
+    elif done and not file.exists():
+        follow(model, use, "fp32", file)  # as all are that no record says anything of
+    elif network is not None and done:
+        network.taken = "fp32"
+    elif network is not None and not too_few(network, len(jobs)):
+        model.settle(use, work.prepared(jobs))
     taken = _taken(model, network)
     if there is None and (network is not None or taken != "fp32" or file.exists()):
         folder.mkdir(parents=True, exist_ok=True)
@@ -99,7 +100,7 @@ def follow(model: FeatureModel, use: Use, there: str, file: Path) -> None:
         model: The network.
         use: What it will be asked for.
         there: Their arithmetic.
-        file: Which says so.
+        file: Which says so; where it is not there, they are in fp32.
 
     Raises:
         ConfigError: If the model was told to compute in another.
@@ -109,8 +110,9 @@ def follow(model: FeatureModel, use: Use, there: str, file: Path) -> None:
         network.taken = "fp32" if there == "fp32" else "bf16"
     if (here := _taken(model, network)) != there:
         asked = "auto" if network is not None else here
+        said_by = file.name if file.exists() else f"no {file.name}"
         msg = (
-            f"{file.parent} holds outputs in {there} ({file.name}), this call computes in {asked}; "
+            f"{file.parent} holds outputs in {there} ({said_by}), this call computes in {asked}; "
             f"give --precision {'auto' if there == CHECKED else there}, --overwrite, or another "
             "folder."
         )
@@ -118,6 +120,7 @@ def follow(model: FeatureModel, use: Use, there: str, file: Path) -> None:
 
 
 def _taken(model: FeatureModel, network: CheckedNetwork | None) -> str:
+    """``fp32``, ``bf16`` or ``CHECKED``: what the network computes in as it stands."""
     if network is None:
         return precision_of(model.network)
     return CHECKED if network.taken == "bf16" else "fp32"

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from lidistill.errors import ConfigError
+
 if TYPE_CHECKING:
     from lidistill.instances.boxes import InstanceConfig
     from lidistill.instances.find import InstanceFinder
@@ -27,6 +29,27 @@ class BoxOptions:
         from lidistill.instances.boxes import chosen_boxes
 
         return chosen_boxes(self.boxes, class_names, neighbors=self.neighbors, split=self.split)
+
+    def refuse_unused(self, option: str) -> None:
+        """Refuse to be told how objects are told apart where none are.
+
+        Args:
+            option: What has them told apart.
+
+        Raises:
+            ConfigError: If something was said.
+        """
+        said = {
+            "--boxes": self.boxes != "auto",
+            "--neighbors": self.neighbors is not None,
+            "--split": self.split,
+        }
+        given = [name for name, is_given in said.items() if is_given]
+        if given:
+            msg = (
+                f"{', '.join(given)}: how objects are told apart, and none are; give {option}, too."
+            )
+            raise ConfigError(msg)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

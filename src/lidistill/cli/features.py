@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from lidistill.cli.boxes import NO_OBJECTS, Objects
-from lidistill.cli.output import OUT
+from lidistill.cli.output import OUT, one_process
 from lidistill.cli.scan_options import ManyScans, PredictOptions, ScanOptions
 from lidistill.errors import CheckpointError, ConfigError
 
@@ -25,6 +25,7 @@ _Options = Annotated[ScanOptions, tyro.conf.arg(name="")]
 _PredictOptions = Annotated[PredictOptions, tyro.conf.arg(name="")]
 _Many = Annotated[ManyScans, tyro.conf.arg(name="")]
 _DEFAULT, _PREDICT, _ONE = ScanOptions(), PredictOptions(), ManyScans()
+_COMPONENTS = 3
 
 
 def features(
@@ -34,7 +35,7 @@ def features(
     *,
     output: Path,
     head: _Head = None,
-    components: int = 3,
+    components: int | None = None,
     many: _Many = _ONE,
     options: _Options = _DEFAULT,
     json: bool = False,
@@ -55,7 +56,7 @@ def features(
             an .mcap file.
         head: Write the head's output, to compare with features of the teacher; --head NAME of a run
             with several teachers.
-        components: Of a bag: principal components of the features that every point gets.
+        components: Of a bag: principal components of the features that every point gets, 3.
         many: What features are written into, and how many scans are dealt out.
         options: How scans are read.
         json: Print one JSON object instead of text.
@@ -74,10 +75,12 @@ def features(
             )
             raise ConfigError(msg)
         model = options.load(run)
-        run_recording(
-            options.for_model(plan, model), ComponentFields(model, components), as_json=json
-        )
+        fields = ComponentFields(model, _COMPONENTS if components is None else components)
+        run_recording(options.for_model(plan, model), fields, as_json=json)
         return
+    if components is not None:
+        msg = "--components is for bags; scan files get the features themselves. Leave it out."
+        raise ConfigError(msg)
     about, results = write_features(run, scans, output, options, many, head=head)
     what = f"features of {about['channels']} channels in {about['precision']}"
     report(results, output, what, about, as_json=json)
@@ -121,11 +124,21 @@ def predict(
     from lidistill.apps.scan_jobs import check_free, plan_jobs
     from lidistill.cli.recordings import run_recording
     from lidistill.cli.scan_report import report
-    from lidistill.datasets.own.label_files import CLASS_TABLE, write_class_table
+    from lidistill.datasets.own.label_files import (
+        CLASS_TABLE,
+        check_class_table,
+        write_class_table,
+    )
     from lidistill.figures.colors import label_colors
 
+    one_process("predict")
+    if not objects.instances:
+        objects.refuse_unused("--instances")
     plan = options.recording(scans, output, name="classes")
     if plan is not None:
+        if format is not None:
+            msg = f"--format {format} is for scan files; a recording is written as .mcap."
+            raise ConfigError(msg)
         model = options.load(run)
         _check_classes(model, run)
         fields = ClassFields(model=model, finder=objects.finder(model.class_names))
@@ -141,6 +154,8 @@ def predict(
     model = options.load(run)
     _check_classes(model, run)
     names = model.class_names
+    if jobs.done:
+        check_class_table(names, output / CLASS_TABLE)
     palette = label_colors(names)
     compute: Compute = model.predict
     colour: Colour = lambda ids: palette[ids]  # noqa: E731

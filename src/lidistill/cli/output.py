@@ -15,6 +15,7 @@ from rich.logging import RichHandler
 from rich.text import Text
 
 from lidistill.cli.terminal import visible
+from lidistill.distributed.launcher import launched_world_size
 from lidistill.errors import ConfigError
 
 
@@ -78,6 +79,20 @@ def positive(name: str, number: int) -> int:
         msg = f"--{name} {number}: expected 1 or more."
         raise ConfigError(msg)
     return number
+
+
+def one_process(command: str) -> None:
+    """See to it that a command that shares nothing is not started several times.
+
+    Args:
+        command: Its name.
+
+    Raises:
+        ConfigError: If it is, as by torchrun.
+    """
+    if launched_world_size() > 1:
+        msg = f"{command} works in one process and shares nothing; call it without torchrun."
+        raise ConfigError(msg)
 
 
 def print_json(record: dict[str, Any]) -> None:

@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 
 from lidistill.atomic_write import replace_text
 from lidistill.datasets.own.drive import Drive
-from lidistill.errors import FileFormatError
+from lidistill.datasets.own.files import read_label_table
+from lidistill.errors import ConfigError, FileFormatError
 from lidistill.labels import IGNORE, LabelMap
 from lidistill.reading.files import read_file
+from lidistill.reading.names import listed
 from lidistill.scan_formats.arrays import read_array
 from lidistill.scan_formats.binary import read_label_ids
 from lidistill.scan_formats.scan_file import Scan
@@ -62,6 +64,26 @@ def read_labels(
         )
         raise FileFormatError(msg)
     return label_map.apply(ids.astype(np.int64), source=str(path))
+
+
+def check_class_table(class_names: Sequence[str], path: Path) -> None:
+    """See to it that ids written before mean what those to come will mean.
+
+    Args:
+        class_names: Of the ids to come.
+        path: The table beside those that are there; where there is none, nothing is known.
+
+    Raises:
+        ConfigError: If it names other classes, or the same in another order.
+        FileFormatError: If it is damaged.
+    """
+    there = read_label_table(path).classes if path.exists() else tuple(class_names)
+    if there != tuple(class_names):
+        msg = (
+            f"{path} names the classes {listed(there)}, this run has {listed(class_names)}: labels "
+            "that stay would come to mean other classes. Give --overwrite, or another folder."
+        )
+        raise ConfigError(msg)
 
 
 def write_class_table(class_names: Sequence[str], path: Path) -> None:

@@ -1,0 +1,27 @@
+from types import SimpleNamespace
+
+import pytest
+
+from lidistill.apps import folder_precision
+from lidistill.apps.folder_precision import RECORD, settle_folder
+from lidistill.errors import ConfigError
+
+
+def settled(folder, monkeypatch, *, precision, done=True):
+    """What a network of one precision is settled on in a folder whose outputs stay."""
+    monkeypatch.setattr(folder_precision, "weights_digest", lambda _: "abc")
+    monkeypatch.setattr(folder_precision, "precision_of", lambda _: precision)
+    model = SimpleNamespace(checked=lambda _: None, head=None, network=None)
+    return settle_folder(model, "features", (), folder, None, existing="skip", done=done)
+
+
+def test_outputs_that_no_record_speaks_of_are_not_mixed_with_others(tmp_path, monkeypatch):
+    assert settled(tmp_path, monkeypatch, precision="fp32") == "fp32"
+    assert not (tmp_path / RECORD).exists()
+    said = f"holds outputs in fp32 (no {RECORD}), this call computes in bf16; give --precision fp32"
+    with pytest.raises(ConfigError) as error:
+        settled(tmp_path, monkeypatch, precision="bf16")
+    assert said in str(error.value)
+    assert not (tmp_path / RECORD).exists()
+    assert settled(tmp_path, monkeypatch, precision="bf16", done=False) == "bf16"
+    assert settled(tmp_path, monkeypatch, precision="bf16") == "bf16"
