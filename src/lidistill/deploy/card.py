@@ -56,9 +56,10 @@ def _promise(config: ModelConfig) -> str:
             f"Tells {len(config.class_names)} classes of lidar points apart: "
             f"{listed(config.class_names, limit=40)}."
         )
-    return (
-        "Gives every point of a lidar scan a feature; distilled from an image network, no labels."
-    )
+    # A teacher of the kind lidistill is a network of this package, which sees points alone.
+    of_points = config.teacher is not None and config.teacher.get("kind") == "lidistill"
+    source = "another network of points" if of_points else "an image network"
+    return f"Gives every point of a lidar scan a feature; distilled from {source}, no labels."
 
 
 def _use(config: ModelConfig) -> str:

@@ -96,11 +96,14 @@ def check_agreement(found: Sequence[Comparison], dtype: torch.dtype) -> None:
         exact = dtype != torch.float32 or one.difference <= MAX_DIFFERENCE
         if exact and one.agreement >= AGREEMENT[dtype]:
             continue
+        whole = dtype == torch.float32
+        most = f"at most {MAX_DIFFERENCE:.0e} and " if whole else ""
+        advice = "export without --onnx, and report this" if whole else "export without --half"
         msg = (
-            f"onnxruntime's features differ by {one.difference:.1e} on {one.num_points} points, "
-            f"with {one.agreement:.2%} of the largest outputs alike; expected at most "
-            f"{MAX_DIFFERENCE:.0e} and at least {AGREEMENT[dtype]:.1%}. Nothing was written: "
-            "export without --half, or report this."
+            f"onnxruntime's features ({str(dtype).removeprefix('torch.')}) differ by "
+            f"{one.difference:.1e} on {one.num_points} points, with {one.agreement:.2%} of the "
+            f"largest outputs alike; expected {most}at least {AGREEMENT[dtype]:.1%}. Nothing was "
+            f"written: {advice}."
         )
         raise CheckpointError(msg)
 

@@ -86,11 +86,13 @@ def write_robot_package(
         MissingPackageError: If the extra ``onnx`` is not installed.
         ConfigError: If the network has no form without operators of its own.
         CheckpointError: If onnxruntime computes something else.
+        FileFormatError: If a scan cannot be read, or has no point in the field of view.
     """
     require("onnxruntime", extra="onnx")
     sensor = _sensor(model, options)
-    scans = [read_scan(file) for file in options.scans] or _made_scans()
-    samples = [sample_of(scan, model, sensor) for scan in scans]
+    scans = {str(file): read_scan(file) for file in options.scans}
+    scans = scans or {f"made {number}": scan for number, scan in enumerate(_made_scans())}
+    samples = [sample_of(scan, model, sensor, name=file) for file, scan in scans.items()]
     found: dict[torch.dtype, tuple[Comparison, ...]] = {}
     outputs: tuple[str, ...] = ()
     for dtype, file in ((torch.float32, NETWORK), (torch.float16, HALF)):
@@ -143,8 +145,18 @@ def _sensor(model: Model, options: RobotOptions) -> Sensor:
     return model.sensor(options.sensor, source=str(model.path))
 
 
-def sample_of(scan: Scan, model: Model, sensor: Sensor) -> Sample:
-    """A scan as evaluation prepares it."""
+def sample_of(scan: Scan, model: Model, sensor: Sensor, *, name: str = "scan") -> Sample:
+    """A scan as evaluation prepares it.
+
+    Args:
+        scan: Points, and their intensity where they have one.
+        model: Says the network's inputs.
+        sensor: Whose scale the intensity has.
+        name: Of the scan, for messages.
+
+    Raises:
+        FileFormatError: If no point lies inside the field of view.
+    """
     preparer = model.config.backbone.inputs()
     plays_a_part = wants_intensity(preparer.channels) and (
         np.isfinite(sensor.intensity_std) or not wants_statistics(preparer.channels)
@@ -154,7 +166,7 @@ def sample_of(scan: Scan, model: Model, sensor: Sensor) -> Sample:
     if values is not None:
         there &= np.isfinite(values)
     frame = Frame(
-        frame_id="scan",
+        frame_id=name,
         sensor=sensor.name,
         points=scan.points[there],
         intensity=None if values is None else values[there],

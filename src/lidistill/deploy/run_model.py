@@ -187,7 +187,10 @@ def check_head_name(name: str | None, known: Sequence[str], *, source: str) -> N
     if name is None:
         return
     if not known:
-        msg = f"{source} has one head at most, and it has no name ({shown(name)}); leave it out."
+        msg = (
+            f"{source} has one head at most, so none can be chosen by a name, such as "
+            f"{shown(name)}; leave the name out."
+        )
         raise ConfigError(msg)
     if name not in known:
         raise unknown_name("head", name, known)
