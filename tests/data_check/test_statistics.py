@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import yaml
+from fakes.command import run
 from fakes.kitti_raw import write_drive
 
 from lidistill.data_check.statistics import Moments, sensor_statistics, write_statistics
@@ -95,3 +96,19 @@ def test_one_file_is_for_one_sensor_that_measures_something(tmp_path):
     with pytest.raises(ConfigError, match="can hold one sensor"):
         write_statistics(found * 2, tmp_path / "statistics.yaml")
     assert not (tmp_path / "statistics.yaml").exists()
+
+
+def test_two_sensors_for_one_file_are_refused_before_a_frame_is_read(tmp_path, capsys, monkeypatch):
+    class Unread:
+        def __init__(self, sensor):
+            self.sensor = sensor
+
+        def __len__(self):
+            return 1
+
+    sets = (Unread("pandar64"), Unread("pandargt"))
+    monkeypatch.setattr("lidistill.data_check.contents.read_all", lambda _: sets)
+    words = ("data", "stats", tmp_path, "--output", tmp_path / "statistics.yaml")
+    status, _, err = run(capsys, *words)
+    assert status == 2
+    assert "can hold one sensor, found pandar64, pandargt; leave --output out" in err

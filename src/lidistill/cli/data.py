@@ -137,11 +137,17 @@ def stats(
     """
     from lidistill.cli.data_tables import statistics_table
     from lidistill.data_check.contents import read_all
-    from lidistill.data_check.statistics import sensor_statistics, write_statistics
+    from lidistill.data_check.statistics import (
+        check_one_file,
+        sensor_statistics,
+        write_statistics,
+    )
     from lidistill.training.progress import ProgressBar
 
     folder = Path(source)
     datasets = read_all(folder) if folder.is_dir() else _sets_of_recipe(source)
+    if output is not None:
+        check_one_file(dict.fromkeys(dataset.sensor for dataset in datasets), output)
     with ProgressBar("reading", total=sum(len(dataset) for dataset in datasets)) as bar:
         statistics = sensor_statistics(datasets, on_frame=bar.advance)
     if output is not None:

@@ -158,20 +158,36 @@ def _statistics(
     )
 
 
+def check_one_file(sensors: Iterable[str], path: Path) -> None:
+    """See to it, before anything is read, that a file can hold what will be found.
+
+    Args:
+        sensors: Whose statistics it will be, each once.
+        path: To write.
+
+    Raises:
+        ConfigError: If there are several sensors, or a folder is there.
+    """
+    names = tuple(sensors)
+    if len(names) != 1:
+        found = ", ".join(names) or "none"
+        msg = (
+            f"{path} can hold one sensor, found {found}; leave --output out, or name one data set."
+        )
+        raise ConfigError(msg)
+    if path.is_dir():
+        msg = f"{path} is a folder; name the file to write, for example {path / 'statistics.yaml'}."
+        raise ConfigError(msg)
+
+
 def write_statistics(statistics: tuple[SensorStatistics, ...], path: Path) -> None:
     """Write the ``statistics.yaml`` that the data set ``folder`` reads.
 
     Raises:
-        ConfigError: If there are several sensors, or an intensity that never changes.
+        ConfigError: See ``check_one_file``; or if there is an intensity that never changes.
     """
-    if len(statistics) != 1:
-        names = ", ".join(one.sensor for one in statistics)
-        msg = f"{path} can hold one sensor, found {names}; leave --output out, or name one data set"
-        raise ConfigError(msg)
+    check_one_file((one.sensor for one in statistics), path)
     (one,) = statistics
-    if path.is_dir():
-        msg = f"{path} is a folder; name the file to write, for example {path / 'statistics.yaml'}."
-        raise ConfigError(msg)
     mean, std = _NONE if one.without_intensity else (one.intensity_mean, one.intensity_std)
     if mean is not None and std == 0:
         msg = (
