@@ -149,6 +149,8 @@ def _split(arguments: list[str]) -> tuple[str, list[str]]:
     Raises:
         UnknownNameError: If there is no such command.
     """
+    if arguments[:1] in (["-h"], ["--help"]):  # before a command, it is about that command
+        arguments = [*arguments[1:], arguments[0]]
     words = [a for a in arguments if a not in {"-h", "--help"}]
     for length in (2, 1):
         name = " ".join(arguments[:length])

@@ -7,9 +7,8 @@ import tyro
 from pydantic import ValidationError
 
 from lidistill.cli.output import OUT, Folder, Output, Overrides, positive, print_json
+from lidistill.cli.settings import parsed_settings
 from lidistill.errors import ConfigError
-from lidistill.reading.names import shown
-from lidistill.reading.yaml_text import parse_yaml
 from lidistill.robustness.scan import KINDS, SEVERITIES, Kind, Severity
 
 _Kinds = Annotated[tuple[Kind, ...], tyro.conf.arg(metavar="KIND ...")]
@@ -66,17 +65,10 @@ def _dataset(root: Path, part: tuple[str, ...]) -> Any:
     from lidistill.apps.corrupt import dataset_at
     from lidistill.recipes.explain import explain
 
-    values: dict[str, object] = {}
-    for setting in part:
-        key, equals, text = setting.partition("=")
-        if not equals:
-            msg = f"found {setting!r}, expected key=value, for example split=val"
-            raise ConfigError(msg)
-        try:
-            values[key] = parse_yaml(text)
-        except ValueError as error:
-            msg = f"the value of {shown(setting)} is no YAML ({error}); quote it."
-            raise ConfigError(msg) from error
+    values = parsed_settings(part, example="split=val")
+    if "root" in values:
+        msg = f"root={values['root']}: the root is the first argument, {root}; leave root= out."
+        raise ConfigError(msg)
     try:
         return dataset_at(root, values)
     except ValidationError as error:

@@ -6,7 +6,7 @@ from typing import Annotated
 import tyro
 from pydantic import ValidationError
 
-from lidistill.cli.output import OUT, print_json
+from lidistill.cli.output import OUT, one_process, print_json
 from lidistill.cli.scan_options import ScanOptions
 from lidistill.config import reason_of
 from lidistill.errors import ConfigError, FileFormatError
@@ -59,6 +59,7 @@ def discover(
     from lidistill.cli.recordings import only_recording
     from lidistill.training.progress import track
 
+    one_process("discover")
     if only_recording(scans) is not None or options.points is not None or options.realtime:
         msg = "discover takes scan files; unpack bags first (`lidistill data unpack`)."
         raise ConfigError(msg)
@@ -67,8 +68,9 @@ def discover(
         raise ConfigError(msg)
     config = _config(radius=radius, min_points=min_points, max_length=max_length)
     jobs = plan_jobs(scans, output, suffix=".npy", existing=options.existing)
-    check_free([output / name for name in OUTPUTS], existing=options.existing)
-    if clash := [job.scan for job in jobs.to_do if job.file.name in OUTPUTS]:
+    tables = [output / name for name in OUTPUTS]
+    check_free(tables, existing=options.existing)
+    if clash := [job.scan for job in jobs.to_do if job.file in tables]:
         msg = f"the objects of {clash[0]} would be written over {OUTPUTS[-1]}; rename the scan."
         raise ConfigError(msg)
     model = options.load(run)

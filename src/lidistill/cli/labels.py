@@ -82,6 +82,8 @@ def evaluate(
     from lidistill.segment.report import check_learned, evaluate_run
     from lidistill.training.checkpoint import load_checkpoint
 
+    if not panoptic:
+        boxes.refuse_unused("--panoptic")
     checkpoint = load_checkpoint(run)
     check_learned(checkpoint, run, command="evaluate")
     path = checkpoint.path

@@ -1,14 +1,13 @@
 """``lidistill simulate``: labelled drives of several sensors, in real data sets' formats."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
 from lidistill.cli.output import OUT, Folder, Overrides, positive, print_json
+from lidistill.cli.settings import parsed_settings
 from lidistill.cli.terminal import command
 from lidistill.errors import ConfigError, unknown_name
-from lidistill.reading.names import shown
-from lidistill.reading.yaml_text import parse_yaml
 
 if TYPE_CHECKING:
     from lidistill.sim import SimulationConfig
@@ -48,19 +47,10 @@ def _config(settings: tuple[str, ...]) -> "SimulationConfig":
     from lidistill.recipes.explain import explain
     from lidistill.sim import SimulationConfig
 
-    values: dict[str, Any] = {}
-    for setting in settings:
-        key, equals, text = setting.partition("=")
-        if not equals:
-            msg = f"found {setting!r}, expected key=value, for example format=nuscenes"
-            raise ConfigError(msg)
+    values = parsed_settings(settings, example="format=nuscenes")
+    for key in values:
         if key not in SimulationConfig.model_fields:
             raise unknown_name("setting", key, SimulationConfig.model_fields)
-        try:
-            values[key] = parse_yaml(text)
-        except ValueError as error:
-            msg = f"the value of {shown(setting)} is not YAML ({error}); put quotes around it."
-            raise ConfigError(msg) from error
     try:
         return SimulationConfig.model_validate(values)
     except ValidationError as error:
