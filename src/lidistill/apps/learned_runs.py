@@ -1,5 +1,6 @@
-"""Finished probes and fine-tunings as jobs over several of them want them: loaded, named, fed."""
+"""Finished probes and fine-tunings for jobs over several: loaded, named, led to their data."""
 
+import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -114,5 +115,5 @@ def _found_roots(recipe: LabelRecipe, recipes: Sequence[LabelRecipe], run: str) 
         if not config.root.exists() and config.kind in known:
             root = known[config.kind]
             logger.info("%s: its %s is read from %s, as by another run.", run, config.kind, root)
-            found.append(f"evaluation.sets.{number}.root={str(root)!r}")
+            found.append(f"evaluation.sets.{number}.root={json.dumps(str(root))}")
     return found
