@@ -23,7 +23,7 @@ from lidistill.robustness.traits import lidar_traits
 
 _RECORD: Final = "corruptions.json"
 _WITH_ADDED: Final[dict[str, int]] = {"fog": 0, "snow": 1, "crosstalk": 2}
-"""Place of the raw id of what they add."""
+"""Corruptions that add points, and where in ``Traits.added_ids`` the raw id of these stands."""
 Progress = Callable[[int, int], None]
 
 

@@ -252,8 +252,8 @@ def made_up(
 def _batch_bytes(recipe: PretrainRecipe, cost: NetworkCost) -> int:
     """One frame's sample: the network's inputs, coordinates, pairs, images."""
     sampling = recipe.data.sampling
-    row = 12 + 24
-    views = 1 if sampling.cameras == "one" else 6
+    row = 12 + 24  # of a point: x, y, z as float32; its pair, two int64 and two float32
+    views = 1 if sampling.cameras == "one" else 6  # as many as nuScenes and PandaSet have
     sizes = {
         config.image_size_hw or sampling.image_size_hw
         for config in recipe.teachers.values()

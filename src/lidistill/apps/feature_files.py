@@ -95,9 +95,10 @@ class ScanWork:
     """Column to take as intensity; ``none``: take none; None: the usual names."""
 
     def on(self, jobs: Iterable[Job]) -> Iterator[Computed | Failed]:
-        """Do it with one scan after the other; one that cannot be used ends nothing.
+        """Compute one scan after the other, in their order; write nothing.
 
-        The next scan is read and prepared while the network computes the present one.
+        A scan that cannot be used gives a ``Failed``, and the next one follows. While the network
+        computes a scan, a thread reads and prepares the next.
 
         Args:
             jobs: Scans and their files; one is taken ahead.

@@ -101,13 +101,14 @@ def work_off(
     *,
     existing: Existing,
 ) -> Iterator[Written | Failed]:
-    """Do what falls to this process.
+    """Write the units that fall to this process, and tell what became of each scan.
 
     Args:
-        units: The same in every process.
+        units: All of them, the same in every process.
         team: The processes that share them.
-        work: Writes units' files, in their order.
-        existing: ``skip`` leaves units alone whose files are there when it is their turn.
+        work: Computes units and writes their files, in the order given.
+        existing: With ``skip`` a unit is left out if its file is there when its turn comes, such as
+            one that another job has written in the meantime.
     """
     due = (unit for unit in team.claim(units) if existing != "skip" or not unit.file.exists())
     yield from work(due)

@@ -33,8 +33,8 @@ def load(
     """Load the network of a finished run, to compute features of scans of one's own.
 
     Args:
-        run: Run folder of a distillation, a probe or a fine-tuning, or one of its checkpoints, of
-            which the newest counts; a folder that `lidistill export` wrote; or
+        run: Run folder of a distillation, a probe or a fine-tuning, whose newest checkpoint is
+            taken; one of its checkpoints; a folder that `lidistill export` wrote; or
             ``hf://owner/name``, such a folder on a hub. Neither the teacher nor the data set of
             the run is needed.
         device: ``auto`` takes a GPU where there is one.

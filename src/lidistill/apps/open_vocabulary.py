@@ -4,9 +4,9 @@ A distilled network's head answers in the teacher's space, so what is learned th
 applies to points: teacher features of the examples, a small logistic regression on them, and the
 same on the head's output. No label of a lidar point is used.
 
-A student gives the mean of what is possible where it cannot know, so its directions are spread less
-than the teacher's, and by how much differs between channels. Each channel is therefore brought to
-mean 0 and deviation 1: over the examples, and over the points of the scan that is classified.
+Where a student cannot know, it answers with the mean of what is possible, so its outputs vary less
+than the teacher's, in some channels much less. Each channel is therefore brought to mean 0 and
+deviation 1 on both sides: over the examples, and over the points of the scan that is classified.
 
 Shape letters: E examples (image and size), P positions in an image, T teacher channels, K classes.
 """

@@ -1,4 +1,4 @@
-"""What a network is asked for, and what of that must stay as it is in 16 bits.
+"""The three uses of a network, and for each what bf16 must leave as it is in fp32.
 
 Shape letters: M points, C channels, T channels of the teacher.
 """
@@ -17,12 +17,16 @@ Use: TypeAlias = Literal["features", "head", "classes"]
 def judge_of(
     use: Use, head: nn.Module | None, project: Callable[[Tensor], Tensor]
 ) -> tuple[Judge, str]:
-    """What must stay as it is for a use, and its name.
+    """What compares the outputs of a use in bf16 with those in fp32, point by point.
 
     Args:
         use: What is asked for.
-        head: Of the network.
+        head: What follows the backbone; None: features alone are asked for.
         project: From (M, C) features to (M, T) in the teacher's space.
+
+    Returns:
+        The comparison, and what it compares, for the log: ``direction`` of the features or of the
+        head's output, or ``class``.
     """
     if use == "features" or head is None:
         return same_direction, "direction"

@@ -1,1 +1,1 @@
-"""Figures as arrays: colours, points drawn on a photograph, a cloud from above."""
+"""Figures as arrays: colours, points drawn on a camera image, a cloud from above."""

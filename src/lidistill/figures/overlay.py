@@ -1,4 +1,4 @@
-"""Points drawn on a photograph, and the legend beside it.
+"""Points drawn on a camera image, and the legend beside it.
 
 Shape letters: P points, H x W image size.
 """

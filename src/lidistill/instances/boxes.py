@@ -26,9 +26,9 @@ class InstanceConfig(Config):
     boxes: Annotated[dict[str, tuple[Side, Side]], Field(min_length=1)]
     """Sides of an object by its class, metres, seen from above; the shorter one counts most."""
     neighbors: Annotated[int, Field(ge=1, le=1000)] | Literal["as-released"] = 32
-    """Nearest points that a point may be joined to. as-released: what the authors' published
-    program takes whatever it is told, the number of the last class in the table (counted from 1)
-    in place of the paper's 32."""
+    """Nearest points that a point may be joined to; the paper says 32. as-released: as the
+    authors' published program has it, which overwrites the number it is given with that of the
+    last class in its table, counted from 1."""
     split: bool = False
     """Cut clusters in two that are larger than their class's box."""
     margin: Annotated[FiniteFloat, Field(gt=0, le=10)] = 1.3

@@ -18,7 +18,7 @@ from lidistill.robustness.scan import (
 )
 
 _STEPS: Final = (4.0, 2.0, 1.33)
-"""Cross-sensor: every so manieth ring is dropped, for each severity."""
+"""Cross-sensor, for each severity: steps between the rings that are dropped, from ring 1 on."""
 _LATE, _EARLY = 0.8, 0.2
 _TAIL: Final = 0.5  # percent of the points whose elevation is not counted
 

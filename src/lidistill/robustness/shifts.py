@@ -104,7 +104,7 @@ def _turned_about(axis: NDArray[np.float64], angle: float) -> NDArray[np.float64
 
 
 def thinned(frame: Frame, every: int) -> Frame:
-    """The frame with every so manieth beam."""
+    """The frame with beams 0, ``every``, twice ``every`` and so on, and no others."""
     return frame.take(rings_of(frame, lidar_traits(frame)) % every == 0)
 
 

@@ -37,7 +37,7 @@ class CellResult:
     scores: dict[str, dict[str, float | None]]
     """By probe: percent by ``config.SCORES``; None where there is nothing to score."""
     seconds: float
-    """Of the process that finished it."""
+    """That the process which finished it has worked on it; earlier, stopped ones do not count."""
 
 
 def run_cell(cell: Cell) -> CellResult:

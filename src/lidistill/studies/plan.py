@@ -264,7 +264,11 @@ def _is_one_of_images(teacher: Any) -> bool:
 
 
 def _without_places(values: dict[str, Any]) -> dict[str, Any]:
-    """What of a run's values makes it another run: not where it lies, nor how it is computed."""
+    """What of a run's values makes it another run.
+
+    Where the run lies, and with how many workers or on which device it is computed, does not. Where
+    its data lie does: other data may be there.
+    """
     kept = {k: v for k, v in values.items() if k not in {"name", "output", "device", "figures"}}
     kept.pop("teacher_cache", None)
     for part in ("data", "evaluation"):

@@ -66,10 +66,16 @@ class Content:
         title: What the page is called.
     """
 
+    models: list[ViewedModel]
+    """Networks in the order in which ``add`` was called; the page counts them from 0."""
+    findings: tuple[ShownFinding, ...] | None
+    """What a data check has found; None: nothing was checked."""
+    is_served: bool
+    """Whether a server answers the page, so that it can save and ask; a static page cannot."""
+
     def __init__(self, frames: ShownFrames, *, title: str) -> None:
         self.frames, self.title = frames, title
-        self.models: list[ViewedModel] = []
-        self.findings: tuple[ShownFinding, ...] | None = None
+        self.models, self.findings = [], None
         self.is_served = False
         # Apart, so that frames and images do not wait for a network.
         self._made = {

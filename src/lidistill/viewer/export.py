@@ -57,7 +57,7 @@ def single_page(content: Content) -> str:
 
 
 def _export_folder(content: Content, target: Path, on_part: Callable[[], None]) -> Path:
-    """A folder that is there whole, or as it was before."""
+    """A folder, written beside its place; an earlier page there goes when this one is whole."""
     page = with_source(built_page(), "folder")
     target.parent.mkdir(parents=True, exist_ok=True)
     side = side_of(target)

@@ -78,7 +78,7 @@ class ImageFeatures(Protocol):
     """A teacher that gives images grids of features."""
 
     def grid(self, image: Path) -> Features:
-        """(H, W, T) features of even parts of an image."""
+        """(H, W, T) features of even parts of an image, in the channels that the head gives."""
         ...
 
 
@@ -109,7 +109,7 @@ class ViewedModel:
     Args:
         name: What the page calls it.
         model: The network.
-        frames: How many frames there are, and how to read one.
+        frames: Reads a frame by its number on the page.
         fitted_on: Frames that bases, colours and clusters are fitted on; all others share them.
         teacher: Its teacher, where one is at hand.
         queries: What else than points and pixels can be looked for.
