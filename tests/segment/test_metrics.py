@@ -59,6 +59,8 @@ def test_lengths_must_agree():
 def test_a_label_out_of_range_is_named():
     with pytest.raises(ValueError, match="label 7 is not one of 2 classes"):
         confusion_matrix(np.array([7]), np.array([0]), 2)
+    with pytest.raises(ValueError, match="prediction -1 is not one of 2 classes"):
+        confusion_matrix(np.array([1, 1]), np.array([1, -1]), 2)
 
 
 def test_a_class_that_is_only_guessed_counts_in_one_mean_and_not_in_the_other():

@@ -61,7 +61,7 @@ class PretrainRecipe(RunRecipe):
     backbone's preparer leaves open."""
     teacher_cache: MayMove[Path | None] = None
     """Folder of a cache of teacher features; once it is full no image is decoded any more.
-    With a cache the features are rounded to 16 bits, without not."""
+    A cache rounds the features to 16 bits; without one they keep 32."""
     target: TargetConfig = TargetConfig()
     loss: LossForm = "distance"
     optimizer: OptimizerConfig = OptimizerConfig()

@@ -1,8 +1,8 @@
 """What the processes of one run add up or put together; with one process each does nothing.
 
-Networks need these, so they stand low in the order of imports: ``distributed.processes`` starts the
-processes, deals out the work and is what everything else asks. All are collective: every process
-calls them, in the same order.
+Networks need these, so they stand low in the order of imports: ``distributed.processes`` joins the
+group, says which items are whose, and is what everything else asks. All are collective: every
+process calls them, in the same order.
 
 Shape letters: N rows of this process, R rows of all, C channels.
 """

@@ -35,7 +35,8 @@ def confusion_matrix(
     columns = predictions[counted].astype(np.int64)
     for name, ids in (("label", rows), ("prediction", columns)):
         if ids.size and not (ids.min() >= 0 and ids.max() < num_classes):
-            msg = f"{name} {ids.max()} is not one of {num_classes} classes"
+            odd = ids.min() if ids.min() < 0 else ids.max()
+            msg = f"{name} {odd} is not one of {num_classes} classes"
             raise ValueError(msg)
     counts = np.bincount(rows * num_classes + columns, minlength=num_classes**2)
     return counts.reshape(num_classes, num_classes)

@@ -60,8 +60,8 @@ class FaultLog:
                 file.write(json.dumps(record | {self._word: fault.sources}) + "\n")
         if self.in_a_row >= self._limit:
             msg = (
-                f"{fault.reason} at step {step}, the {self.in_a_row}. step in a row that had to be "
-                f"left out ({named}); lower optimizer.lr, set optimizer.clip_norm, or look "
-                f"at these {self._word}."
+                f"{fault.reason} at step {step}, and {self.in_a_row} steps in a row had to be left "
+                f"out (this one: {named}); lower optimizer.lr, set optimizer.clip_norm, or look at "
+                f"these {self._word}."
             )
             raise TrainingError(msg)

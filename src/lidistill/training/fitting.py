@@ -27,6 +27,8 @@ def load_weights(
 ) -> None:
     """Put weights into a module that must fit them exactly.
 
+    A module on the device "meta" is compared, and left without values.
+
     Raises:
         CheckpointError: If a name or a shape differs; it says which, and gives the advice.
     """
