@@ -71,7 +71,7 @@ class Frame:
     frame_id: str
     """Unique in its data set, stable from run to run, for example ``"002/14/pandar64"``."""
     sensor: str
-    """Key of ``data.sensors.SENSORS``, or a name of the user's own with statistics beside it."""
+    """Key of ``datasets.sensors.SENSORS``, or a name of your own with statistics beside it."""
     points: NDArray[np.float32]
     """(N, 3) metres, in the lidar frame of the data set (its page in docs says where x points)."""
     intensity: NDArray[np.float32] | None = None

@@ -12,10 +12,12 @@ from fakes.command import run
 from golden_cases import ROOT
 
 from lidistill.cli import main
+from lidistill.cli.pretrain import probe_of
 from lidistill.datasets.own.dataset import FolderConfig
 from lidistill.datasets.own.files import Calibration, LabelTable
 from lidistill.distill.recipe import PretrainRecipe
 from lidistill.recipes import load_recipe
+from lidistill.segment.recipe import ProbeRecipe
 
 PAGE = (ROOT / "docs" / "datasets" / "own.md").read_text(encoding="utf-8")
 COMMANDS = re.findall(r"\$ (lidistill [^\n]+)", PAGE)
@@ -98,6 +100,24 @@ def test_the_printed_commands_work_for_a_lidar_without_intensity(mine, tmp_path,
     (train,) = re.findall(r"and:  lidistill pretrain (.*)", run(capsys, "data", "check", mine)[1])
     recipe = load_recipe(shlex.split(train)[0], shlex.split(train)[1:])
     assert recipe.data.sets[0].is_without_intensity()
+
+
+@pytest.mark.parametrize("root", ["/data/mine", "data/own", "/data/my drives/on"])
+def test_the_probe_that_pretrain_prints_reads_the_data_it_learned_from(root):
+    made = load_recipe("pretrain/own", (f"data.sets.0.root={root}",), kind=PretrainRecipe)
+    words = shlex.split(probe_of("pretrain/own", made))
+    assert words[:3] == ["lidistill", "probe", "probe/own"]
+    probe = load_recipe(words[2], tuple(words[3:]), kind=ProbeRecipe)
+    roots = {str(one.root) for one in (*probe.data.sets, *probe.evaluation.sets)}
+    assert roots == {root}
+    assert probe.checkpoint == made.output
+
+
+def test_a_distillation_without_a_probe_of_its_own_is_offered_any():
+    made = load_recipe("pretrain/own", kind=PretrainRecipe)
+    assert probe_of("mine.yaml", made) == (
+        "lidistill probe probe/RECIPE checkpoint=runs/pretrain/own"
+    )
 
 
 def test_an_intensity_that_never_changes_is_still_refused(mine, capsys):

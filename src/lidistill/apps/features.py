@@ -47,24 +47,25 @@ class PointFeatures:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeatureModel:
-    """The network of a finished run, ready for scans of one's own; ``load`` makes it.
+    """The network of a finished run, ready for your own scans; ``lidistill.load`` makes it.
 
     Points are in metres in the sensor's own frame: z up, the origin at the sensor, not in a map.
-    Distillation turns every scan about z by any angle, so where x points matters little to a
-    distilled network. A probe or a fine-tuning has seen the axes of its own data set, turned only
-    where its recipe augments: x forward and y left for KITTI, x right and y forward for nuScenes
-    and PandaSet.
+    Distillation turns every scan about z by any angle, so the direction of x matters little to a
+    distilled network. A probe or a fine-tuning has seen the axes of its own data set, and turned
+    scans only if its recipe augments: x forward and y left for KITTI, x right and y forward for
+    nuScenes and PandaSet.
 
-    A point has no feature where it lies outside the network's field of view, where a coordinate or
-    its intensity is not finite, or at (0, 0, 0), the mark of many lidars for a beam that did not
-    come back: its row is NaN, its class is 255. Every other point has the
-    feature of the nearest point that its network sees, one in every voxel, as in evaluation.
+    A point has no feature (its row is NaN, its class 255) if it lies outside the network's field
+    of view, if a coordinate or its intensity is not finite, or if it lies at (0, 0, 0), by which
+    many lidars mark a beam without an echo. The network sees one point in every voxel; every other
+    point has the feature of the nearest point that the network sees, as in evaluation.
     """
 
     num_channels: int
     """C."""
     sensor: Sensor
-    """Whose intensity scale scans have. An infinite deviation: intensity plays no part."""
+    """Lidar whose intensity scale the scans must have. An infinite deviation: intensity plays no
+    part."""
     class_names: tuple[str, ...]
     """Names of the classes, in the order of their ids; empty for a distillation."""
     teacher_mean: NDArray[np.float64] | None
@@ -140,9 +141,9 @@ class FeatureModel:
 
         Args:
             points: (N, 3) metres, in the sensor's frame; or what ``prepare`` has made of them.
-            intensity: (N,) in the sensor's own scale; None: unknown, the mean is taken. It plays
-                no part in a scan that is prepared.
-            dtype: Of the result.
+            intensity: (N,) in the sensor's own scale; None: unknown, the mean is taken. Ignored
+                if ``points`` is a prepared scan.
+            dtype: Number format of the result.
 
         Raises:
             ConfigError: If a feature is too large for the type.
@@ -190,9 +191,8 @@ class FeatureModel:
     ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
         """(N,) class of every point as ``predict`` gives it, and (N,) its probability.
 
-        The probability is the network's own and as far from the share of right answers as its
-        training left it; 0 where a point has no class. Arguments and errors are those of
-        ``predict``.
+        The probability is the network's softmax, which is not calibrated; 0 where a point has no
+        class. Arguments and errors are those of ``predict``.
         """
         if self.head is None or not self.class_names:
             msg = (

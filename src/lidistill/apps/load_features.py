@@ -30,29 +30,34 @@ def load(
     precision: InferencePrecision = "fp32",
     head: str | None = None,
 ) -> FeatureModel:
-    """Load the network of a finished run, to compute features of scans of one's own.
+    """Load the network of a finished run, to compute features of your own scans.
+
+    Neither the teacher nor the data set of the run is needed.
 
     Args:
-        run: Run folder of a distillation, a probe or a fine-tuning, whose newest checkpoint is
-            taken; one of its checkpoints; a folder that `lidistill export` wrote; or
-            ``hf://owner/name``, such a folder on a hub. Neither the teacher nor the data set of
-            the run is needed.
-        device: ``auto`` takes a GPU where there is one.
+        run: Run folder of a distillation, a probe or a fine-tuning (its newest checkpoint is
+            taken), or one of its checkpoints; a model folder that `lidistill export` wrote; or
+            ``hf://owner/name``, a model folder on a hub.
+        device: ``cpu``, ``cuda``, ``cuda:1``; ``auto`` takes a GPU if there is one.
         sensor: Lidar that the scans come from: one that the run was trained on, or one whose
-            statistics are shipped. Needed where the run was trained on several.
-        intensity_mean: Mean of the intensity of a lidar of one's own, in its own scale; with
-            ``intensity_std`` in place of the run's. `lidistill data stats` computes both.
-        intensity_std: Standard deviation.
-        precision: ``bf16`` computes matrix products in 16 bits; ``auto`` does so where the machine
-            is faster in them and the first scans show that what is asked for stays as it is
+            statistics are shipped. Needed if the run was trained on several.
+        intensity_mean: Mean of your lidar's intensity, in the lidar's own scale; it replaces the
+            run's, together with ``intensity_std``. `lidistill data stats` computes both.
+        intensity_std: Standard deviation of the same intensity.
+        precision: ``fp32``; ``bf16`` computes matrix products in 16 bits; ``auto`` does so if the
+            machine is faster in them and the first scans show that the result hardly changes
             (``lidistill.backbones.checked``).
-        head: Of a run with several teachers: whose head leads into a teacher's space.
+        head: Name of a teacher, for a run with several: the head whose output ``project`` gives.
+
+    Returns:
+        A model with ``features(points, intensity)`` and, for a distillation, ``project`` or, for
+        a probe or a fine-tuning, ``predict``.
 
     Raises:
         CheckpointError: If there is no checkpoint, it cannot be read, or has no 3D network.
         WeightsNotFoundError: If a hub has no such model.
-        ConfigError: If it is not clear how intensities are standardised, the device is none, or a
-            head is named and there is one alone.
+        ConfigError: If it is not clear how to standardise intensities, if there is no such
+            device, or if a head is named and the run has only one.
         UnknownNameError: If there is no head of that name.
     """
     if (intensity_mean is None) != (intensity_std is None):

@@ -1,7 +1,12 @@
 """``lidistill pretrain``: distil."""
 
+from typing import TYPE_CHECKING
+
 from lidistill.cli.output import OUT, Overrides, RecipeName, print_figures, print_json
 from lidistill.cli.terminal import command, override
+
+if TYPE_CHECKING:
+    from lidistill.distill.recipe import PretrainRecipe
 
 
 def pretrain(recipe: RecipeName, overrides: Overrides = (), /, *, json: bool = False) -> None:
@@ -16,7 +21,7 @@ def pretrain(recipe: RecipeName, overrides: Overrides = (), /, *, json: bool = F
     """
     from lidistill.apps.pretrain import run_pretrain
     from lidistill.distill.recipe import PretrainRecipe
-    from lidistill.recipes import load_recipe, recipe_names
+    from lidistill.recipes import load_recipe
 
     loaded = load_recipe(recipe, overrides, kind=PretrainRecipe)
     result = run_pretrain(loaded)
@@ -30,11 +35,34 @@ def pretrain(recipe: RecipeName, overrides: Overrides = (), /, *, json: bool = F
     )
     OUT.print(f"checkpoint  {result.checkpoint}")
     print_figures(result.figures)
-    run = loaded.output
-    checkpoint = command(override("checkpoint", run))
-    fitting = recipe.replace("pretrain/", "probe/", 1)
-    probe = fitting if fitting in recipe_names() else "probe/RECIPE"
     OUT.print("next        how good are they? with some labels:")
-    OUT.print(f"            lidistill probe {probe} {checkpoint}")
+    OUT.print(f"            {probe_of(recipe, loaded)}")
     OUT.print("            of your own scans, without any:")
-    OUT.print(f"            lidistill features {command(run)} SCANS --output features --ply")
+    OUT.print(
+        f"            lidistill features {command(loaded.output)} SCANS --output features --ply"
+    )
+
+
+def probe_of(recipe: str, loaded: "PretrainRecipe") -> str:
+    """The command that probes a finished distillation, on data where the distillation's lie.
+
+    Args:
+        recipe: Name or file that the distillation was started by.
+        loaded: What it came to.
+    """
+    from lidistill.recipes import load_recipe, recipe_names
+    from lidistill.segment.recipe import ProbeRecipe
+
+    checkpoint = override("checkpoint", loaded.output)
+    name = recipe.replace("pretrain/", "probe/", 1)
+    if name not in recipe_names():
+        return f"lidistill probe probe/RECIPE {command(checkpoint)}"
+    probe = load_recipe(name, kind=ProbeRecipe)
+    roots = {one.kind: one.root for one in reversed(loaded.data.sets)}  # of several the first
+    moved = [
+        override(f"{part}.sets.{number}.root", roots[one.kind])
+        for part, sets in (("data", probe.data.sets), ("evaluation", probe.evaluation.sets))
+        for number, one in enumerate(sets)
+        if roots.get(one.kind, one.root) != one.root
+    ]
+    return f"lidistill probe {command(name, checkpoint, *moved)}"

@@ -61,14 +61,20 @@ def view(
     max_frames: int = _MOST,
     height: str = "640px",
 ) -> Page:
-    """Look at scans, with what a network makes of them, inside of a notebook.
+    """Look at scans and a network's features of them, below a notebook's cell.
 
     Args:
-        model: From ``lidistill.load``; several stand side by side; None shows the scans alone.
-        scans: A path of a scan, a folder of scans or a data set, or several; or a data set, as
-            its configuration builds it; or pairs of (N, 3) points and (N,) intensities (or None).
-        max_frames: At most so many, evenly spread.
-        height: Of the page, as CSS has it.
+        model: From ``lidistill.load``; a list shows several side by side; None shows the scans
+            alone.
+        scans: One or several paths of scans, folders of scans or a data set; or a data set, as
+            its configuration builds it; or a list of pairs: (N, 3) points in metres, in the
+            sensor's frame, and (N,) intensities or None.
+        max_frames: Number of frames to show at most, evenly spread.
+        height: Height of the page in CSS, for example ``640px``.
+
+    Returns:
+        The page. Jupyter shows it if it is the cell's last value; ``page.save("look.html")``
+        writes it to a file.
 
     Raises:
         LidistillError: If there is nothing to show, or it cannot be read.
