@@ -86,6 +86,7 @@ def test_ctrl_c_ends_the_process_as_without_a_thread():
     script = (
         "import os, signal, time\n"
         "from lidistill.loading.ahead import one_ahead\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # ignored in the background
         "for n in one_ahead(lambda n: time.sleep(0.2) or n, range(1000)):\n"
         "    if n == 2: os.kill(os.getpid(), signal.SIGINT)\n"
     )
