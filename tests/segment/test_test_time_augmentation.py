@@ -77,15 +77,19 @@ def test_votes_depend_on_seed_and_frame_only(frame, sample):
     assert not torch.equal(angles(1), angles(2))
 
 
-def test_a_copy_is_silent_about_points_that_leave_the_field_of_view(tmp_path):
-    corner = np.array([[31, 31, 0], [1, 1, 0], [-1, 2, 1], [3, -2, 2]], np.float32)
-    frame = scan_frame(
-        tmp_path,
+def labelled(folder, *points):
+    """A frame of these points, all of class 0."""
+    return scan_frame(
+        folder,
         views=(),
-        points=corner,
-        intensity=np.zeros(4, np.float32),
-        labels=np.zeros(4, np.uint8),
+        points=np.array(points, np.float32),
+        intensity=np.zeros(len(points), np.float32),
+        labels=np.zeros(len(points), np.uint8),
     )
+
+
+def test_a_copy_is_silent_about_points_that_leave_the_field_of_view(tmp_path):
+    frame = labelled(tmp_path, [31, 31, 0], [1, 1, 0], [-1, 2, 1], [3, -2, 2])
     sample = scan_sample(frame, SAMPLING, PREPARER)
     scores = Recorder()
     turning = VotesConfig(num_votes=9, flip_probability=0, scale_range=0)
@@ -95,14 +99,7 @@ def test_a_copy_is_silent_about_points_that_leave_the_field_of_view(tmp_path):
 
 
 def test_a_copy_that_is_turned_out_of_the_field_of_view_altogether_does_not_vote(tmp_path):
-    corner = np.array([[31, 31, 0]], np.float32)
-    frame = scan_frame(
-        tmp_path,
-        views=(),
-        points=corner,
-        intensity=np.zeros(1, np.float32),
-        labels=np.zeros(1, np.uint8),
-    )
+    frame = labelled(tmp_path, [31, 31, 0])
     scores = Recorder()
     turning = VotesConfig(num_votes=9, flip_probability=0, scale_range=0)
     predict = predict_by_votes(scores, turning, SAMPLING, PREPARER)

@@ -1,6 +1,6 @@
 """``null`` for a benchmark, an axis or a series of it: the study without it."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from lidistill.errors import unknown_name
@@ -22,18 +22,12 @@ def without_left_out(values: dict[str, Any], known: dict[str, Any]) -> dict[str,
         _check(values, known, ("axes", axis))
     benchmarks = _mapping(values.get("benchmarks"))
     gone = {name for name, benchmark in benchmarks.items() if benchmark is None}
-
-    def value_left(value: Any) -> Any:
-        return {} if value is None else _for_what_is_left(value, gone)
-
-    def series_left(series: Any) -> Any:
-        return _left(series, value_left)
-
-    def axis_left(axis: Any) -> Any:
-        return _left(axis, series_left)
-
-    looks = {"benchmarks": _as_it_is, "axes": axis_left}
-    return values | {key: _left(values[key], look) for key, look in looks.items() if key in values}
+    left = dict(values)
+    if benchmarks:
+        left["benchmarks"] = {n: one for n, one in benchmarks.items() if n not in gone} or None
+    if "axes" in values:
+        left["axes"] = _left(values["axes"], ("axis", "series", "value"), gone)
+    return left
 
 
 def _check(values: dict[str, Any], known: dict[str, Any], path: tuple[str, ...]) -> None:
@@ -49,10 +43,6 @@ def _mapping(values: Any) -> dict[Any, Any]:
     return values if isinstance(values, dict) else {}
 
 
-def _as_it_is(part: Any) -> Any:
-    return part
-
-
 def _for_what_is_left(value: Any, gone: Collection[str]) -> Any:
     """A value of an axis without the benchmarks that are gone; None if it was for no other."""
     if not isinstance(value, dict) or not isinstance(only := value.get("only"), dict):
@@ -61,9 +51,17 @@ def _for_what_is_left(value: Any, gone: Collection[str]) -> Any:
     return None if only and not left else value | {"only": left}
 
 
-def _left(parts: Any, look: Callable[[Any], Any]) -> Any:
-    """A mapping without the parts that are None when looked at; None if none is left."""
-    if not isinstance(parts, dict) or not parts:
-        return parts
-    looked = ((name, look(part)) for name, part in parts.items())
-    return {name: part for name, part in looked if part is not None} or None
+def _left(part: Any, levels: Sequence[str], gone: Collection[str]) -> Any:
+    """All axes, an axis, a series or a value without what is left out; None if nothing is left.
+
+    Args:
+        part: As it was given, not checked.
+        levels: What lies in it, level by level; a value holds none.
+        gone: Benchmarks that are left out.
+    """
+    if not levels:
+        return {} if part is None else _for_what_is_left(part, gone)
+    if not isinstance(part, dict) or not part:
+        return part
+    looked = ((name, _left(inner, levels[1:], gone)) for name, inner in part.items())
+    return {name: inner for name, inner in looked if inner is not None} or None

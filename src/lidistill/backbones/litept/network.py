@@ -157,9 +157,8 @@ class SerializedNetwork(Backbone):
         if not (shuffle == "always" or (shuffle == "training" and self.training)):
             return [list(range(len(ORDERS)))] * attending
         drawn = self.draw_permutations(attending)
-        if (
-            not self.config.rule().serialized_per_level
-        ):  # a level inherits the orders as the finer one had them
+        # Not serialised for itself, a level inherits the orders as the finer one had them.
+        if not self.config.rule().serialized_per_level:
             for number in range(1, len(drawn)):
                 drawn[number] = [drawn[number - 1][place] for place in drawn[number]]
         return drawn
