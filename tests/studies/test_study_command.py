@@ -248,6 +248,7 @@ def test_damaged_scores_are_said(values, write, capsys):
         (("--cell", "9" * 5000), "there is no cell '99999"),
         (("--cell", "٣"), "there is no cell '٣'"),
         (("--list", "--table"), "exclude one another"),
+        (("--cell", "0", "--jobs", "2"), "--jobs 2 is for a call that runs all cells"),
         (("--jobs", "0"), "--jobs 0: expected 1 or more"),
     ],
 )

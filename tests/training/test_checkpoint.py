@@ -374,6 +374,7 @@ def test_weights_that_announce_more_than_they_hold_cost_nothing(tmp_path, conten
         ({"optimizer": {"x": torch.eye(3).to_sparse()}}, "is a sparse tensor"),
         ({"optimizer": [1]}, "no valid 'optimizer'"),
         ({"bad_in_a_row": "x"}, "no valid 'bad_in_a_row'"),
+        ({"losses": 1.0}, "no valid 'losses'"),
         ([1], "no valid 'optimizer'"),
         ({"optimizer": {"x": torch.zeros(1).expand(10**5, 10**5)}}, "many times"),
         ({"optimizer": {"x": torch.zeros(2**25)}}, "expected at most"),

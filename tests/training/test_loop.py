@@ -1,4 +1,5 @@
 import dataclasses
+import json
 import logging
 import signal
 
@@ -288,6 +289,35 @@ def test_the_best_checkpoint_has_the_lowest_mean_loss(tmp_path):
     curve = np.array(losses(tmp_path)).reshape(-1, 2).mean(axis=1)
     best = load_checkpoint(tmp_path / "checkpoints" / "best")
     assert best.step == 2 * (int(curve.argmin()) + 1)
+
+
+def test_a_checkpoint_that_a_signal_asks_for_is_never_the_best_by_few_steps(tmp_path):
+    config = TrainConfig(
+        steps=12, batch_size=4, checkpoint_every=4, keep_checkpoints=9, keep_best=True
+    )
+    train(training(tmp_path / "whole", train=config))
+
+    class Interrupted(Fit):
+        calls = 0
+
+        def forward(self, rows):
+            self.calls += 1
+            if self.calls == 10:  # two passes a step
+                signal.raise_signal(signal.SIGTERM)
+            return super().forward(rows)
+
+    with pytest.raises(RunStoppedError, match=r"step 5 is saved"):
+        train(training(tmp_path / "stopped", module=Interrupted(), train=config))
+    train(training(tmp_path / "stopped", train=config))
+
+    def measures(run):
+        files = (tmp_path / run / "checkpoints").glob("step-*/checkpoint.json")
+        records = [json.loads(file.read_text("utf-8")) for file in files]
+        return {record["step"]: record.get("measure") for record in records}
+
+    stopped = measures("stopped")
+    assert stopped.pop(5) is None
+    assert stopped == measures("whole")
 
 
 def test_one_folder_takes_one_run(tmp_path):

@@ -54,11 +54,14 @@ def settle_folder(
         ``fp32``, ``bf16`` or ``CHECKED``.
 
     Raises:
-        ConfigError: If the folder's outputs are computed in another arithmetic.
+        ConfigError: If the folder's outputs are computed in another arithmetic, or by another
+            network, so far as a record says so.
     """
     file, about = folder / RECORD, _about(model, use)
     network = model.checked(use)
     there = None if existing == "overwrite" else _read(file, about)
+    if done and there is None:
+        _check_same_network(file, about)
     if there is not None:
         follow(model, use, there, file)
     elif done and not file.exists():
@@ -138,6 +141,21 @@ def _about(model: FeatureModel, use: Use) -> dict[str, Any]:
             digest.update(name.encode())
             digest.update(tensor.cpu().numpy().tobytes())
     return {"weights": weights_digest(model), "head": digest.hexdigest(), "output": use}
+
+
+def _check_same_network(file: Path, about: dict[str, Any]) -> None:
+    """Refuse to go on with what another network has begun.
+
+    Raises:
+        ConfigError: If a record is there, of outputs of this kind, and of other weights.
+    """
+    record = read_json(file) if file.exists() else None
+    if isinstance(record, dict) and record.get("output") == about["output"]:
+        msg = (
+            f"{file.parent} holds outputs of a network of other weights ({file.name}); give "
+            "--overwrite, or another folder."
+        )
+        raise ConfigError(msg)
 
 
 def _read(file: Path, about: dict[str, Any]) -> str | None:

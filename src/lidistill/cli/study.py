@@ -50,6 +50,9 @@ def study(
     if sum((list, table, bool(cell))) > 1:
         msg = "--list, --table and --cell exclude one another; give one."
         raise ConfigError(msg)
+    if jobs != 1 and (list or table or cell):
+        msg = f"--jobs {jobs} is for a call that runs all cells; leave it out."
+        raise ConfigError(msg)
     words = (name, *overrides)
     plan = plan_study(load_study(name, overrides))
     if list:

@@ -76,7 +76,7 @@ def train(training: Training) -> Path:
             bar.advance(_text(values))
             due = (step + 1) % training.config.checkpoint_every == 0 or step + 1 == total
             if due or result.signal:
-                run.save(step + 1)
+                run.save(step + 1, measured=due)
             if result.signal:
                 raise stopped(result.signal, step + 1)
     return on_first(lambda: newest_checkpoint(training.run))
@@ -106,7 +106,7 @@ class _Run:
             limit=config.max_bad_steps,
             resume_step=begin.step,
         )
-        self._losses: list[float] = []
+        self._losses = list(begin.losses)
 
     def step(self, step: int, group: list[Any], *, signal: Callable[[], int]) -> StepResult:
         """Take a step, or note why it could not be taken."""
@@ -118,16 +118,26 @@ class _Run:
             self._losses.append(result.values["loss"])
         return result
 
-    def save(self, step: int) -> None:
-        """Write a checkpoint; every process calls this, the first one writes."""
+    def save(self, step: int, *, measured: bool) -> None:
+        """Write a checkpoint; every process calls this, the first one writes.
+
+        Args:
+            step: Steps that are done.
+            measured: Whether the mean loss since the checkpoint before is its measure. One that a
+                signal asks for has too few steps to be compared; the next one counts them, too.
+        """
         weights = unsharded(self._module.state_dict())
+        measure = None
+        if measured and self._losses:
+            measure = {"loss": sum(self._losses) / len(self._losses)}
+        if measured:
+            self._losses = []
         state = {
             "optimizer": unsharded(self._optimizer.state_dict()),
             "scaler": self._scaler.state_dict(),
             "bad_in_a_row": self._faults.in_a_row,
+            "losses": self._losses,
         }
-        measure = {"loss": sum(self._losses) / len(self._losses)} if self._losses else None
-        self._losses = []
         training, config = self._training, self._training.config
 
         def write() -> None:

@@ -1,7 +1,7 @@
 """Going on with a run: its newest checkpoint, and whether it is of the same recipe."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +32,8 @@ class Resumed:
     """Steps that are done."""
     bad_in_a_row: int = 0
     """Bad steps that came last."""
+    losses: Sequence[float] = ()
+    """Of the steps since the last checkpoint that has a measure."""
     state: Mapping[str, Any] | None = None
     """Optimiser and loss scaler; None at the beginning."""
     recipe: Mapping[str, Any] | None = None
@@ -79,8 +81,13 @@ def resume(training: Training) -> Resumed:
     _check_length(training, checkpoint, total)
     done = "%s has finished its %d steps" if checkpoint.step >= total else "resuming %s at step %d"
     logger.info(done, training.run, checkpoint.step)
-    bad = state.get("bad_in_a_row", 0)
-    return Resumed(step=checkpoint.step, bad_in_a_row=bad, state=state, recipe=checkpoint.recipe)
+    return Resumed(
+        step=checkpoint.step,
+        bad_in_a_row=state.get("bad_in_a_row", 0),
+        losses=state.get("losses", ()),
+        state=state,
+        recipe=checkpoint.recipe,
+    )
 
 
 def changed_keys(recipe: RunRecipe, stored: dict[str, Any]) -> list[str]:

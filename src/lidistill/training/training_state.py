@@ -15,7 +15,7 @@ _RATIO: Final = 4
 """Size it may have, in sizes of the weights; AdamW's has two of them."""
 _SLACK: Final = 1 << 26  # bytes beyond that ratio
 _MAX_DEPTH: Final = 8
-_FORM: Final = {"optimizer": dict, "scaler": dict, "bad_in_a_row": int}
+_FORM: Final = {"optimizer": dict, "scaler": dict, "bad_in_a_row": int, "losses": list}
 
 
 def read_training_state(file: Path, checksum: str | None, *, weights: int) -> dict[str, Any]:
