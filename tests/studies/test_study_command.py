@@ -64,7 +64,7 @@ def start(file, *options):
     )
 
 
-def until(true, seconds=120.0):
+def until(true, seconds=300.0):
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end, "it has not happened"
@@ -85,6 +85,7 @@ def test_a_killed_study_goes_on_where_it_was(world, tmp_path, capsys, write):
         assert (state_of(first), state_of(second)) == ("begun", "to do")
     finally:
         study.kill()
+        study.wait()
     status, out, err = run(capsys, "study", file, "--jobs", 2)
     assert status == 0, err
     assert (state_of(first), state_of(second)) == ("done", "done")
