@@ -1,6 +1,7 @@
 """What every corruption promises."""
 
 import multiprocessing
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from lidistill.robustness.corruptions import (
     corrupted_scan,
 )
 from lidistill.robustness.scan import KINDS, SEVERITIES
-from lidistill.robustness.traits import clean_scan
+from lidistill.robustness.traits import LIDARS, clean_scan
 
 MAP = load_label_map("nuscenes")
 every_corruption = pytest.mark.parametrize("kind", CORRUPTIONS)
@@ -64,6 +65,41 @@ def test_beams_that_did_not_come_back_stay_away(kind):
     assert lost.any()
     np.testing.assert_array_equal(np.isnan(scan.points).all(axis=1), lost)
     assert np.isfinite(scan.intensity[~lost]).all()
+
+
+@every_corruption
+@pytest.mark.parametrize("sensor", LIDARS)
+@pytest.mark.parametrize("num_lost", [0, 3])
+def test_scans_without_a_single_echo_stay_without(kind, sensor, num_lost):
+    frame = replace(street_frame(), sensor=sensor, ring=None).take(np.arange(num_lost))
+    frame = replace(frame, points=np.full_like(frame.points, np.nan))
+    result = corrupted(frame, MAP, CorruptionConfig(kind=kind, severity="heavy"))
+    assert np.isnan(result.points).all()
+
+
+@pytest.mark.parametrize("kind", ["wet_ground", "snow", "fog"])
+def test_a_lidar_without_intensity_loses_no_point_for_being_dark(kind):
+    frame = street_frame()
+    config = CorruptionConfig(kind=kind, severity="heavy")
+    bare = corrupted(replace(frame, intensity=None), MAP, config)
+    assert bare.intensity is None
+    assert len(bare.points) == len(frame.points)
+    if kind == "fog":  # by range, as with intensity, but for rounding
+        assert np.mean(bare.added == corrupted(frame, MAP, config).added) > 0.99
+        assert bare.added.any()
+
+
+@pytest.mark.parametrize("kind", ["wet_ground", "snow"])
+@pytest.mark.parametrize("intensity", [0, 30])
+def test_a_point_level_with_the_lidar_does_not_decide_over_the_ground(kind, intensity):
+    frame = street_frame(lost=0)
+    config = CorruptionConfig(kind=kind, severity="heavy")
+    usual = len(corrupted(frame, MAP, config).points)
+    road = MAP.class_names.index("driveable_surface")
+    level = np.flatnonzero(frame.labels == road)[0]
+    frame.points[level, 2] = 0
+    frame.intensity[level] = intensity
+    assert abs(len(corrupted(frame, MAP, config).points) - usual) <= 2
 
 
 def test_the_same_bytes_from_any_number_of_workers():

@@ -93,7 +93,8 @@ def fog(scan: CleanScan, severity: Severity, rng: np.random.Generator) -> Corrup
     Intensities of points of fog leave the sensor's scale, as in the published sets: they reach
     thousands where it ends at 255. As there, points whose noise is near or beyond their own range
     land far away or behind the lidar, a few in a scan; here none lands farther than 50 times its
-    own range.
+    own range. Without intensity the range alone says which points are of fog, as it nearly does
+    with it.
 
     References:
         Hahner et al., ICCV 2021; values of Robo3D (ICCV 2023).
@@ -101,17 +102,18 @@ def fog(scan: CleanScan, severity: Severity, rng: np.random.Generator) -> Corrup
     alpha = float(rng.choice(ALPHAS))
     noise = rng.uniform(-_NOISE, _NOISE, len(scan))
     distance = ranges(scan.points)
+    reflects = scan.intensity.any()
     hard, soft = fog_echoes(
         distance,
-        scan.intensity,
+        scan.intensity if reflects else np.full_like(scan.intensity, scan.traits.intensity_top),
         alpha=alpha,
         beta=BETAS[step_of(severity)],
         whole=scan.traits.whole_intensity,
     )
     added = soft > hard
-    points, intensity = scan.points.copy(), hard.astype(np.float32)
+    points = scan.points.copy()
     points[added] *= nearer(distance[added], noise[added], alpha=alpha)[:, None]
-    intensity[added] = soft[added]
+    intensity = np.where(added, soft, hard).astype(np.float32) if reflects else None
     return all_points(scan, points=points, intensity=intensity, added=added)
 
 

@@ -51,6 +51,8 @@ def rings_by_elevation(points: Float32, num_rings: int) -> NDArray[np.int16]:
         num_rings: How many steps.
     """
     finite = np.isfinite(points[:, 0])
+    if not finite.any():
+        return np.zeros(len(points), dtype=np.int16)
     elevation = np.arctan2(points[:, 2], np.hypot(points[:, 0], points[:, 1]))
     low, high = np.percentile(elevation[finite], [_TAIL, 100 - _TAIL])
     step = np.nan_to_num(np.floor(num_rings * (elevation - low) / max(high - low, 1e-6)))

@@ -32,7 +32,7 @@ def snow(scan: CleanScan, severity: Severity, rng: np.random.Generator) -> Corru
 
     The intensities of beams that met flakes are those that an HDL-64E would give, whatever the
     lidar and the target, as in the published sets. Points farther than 120 m stay as they are, and
-    a scan with fewer than 1,000 points on the ground loses none.
+    a scan with fewer than 1,000 points on the ground, or without intensity on it, loses none.
 
     References:
         Hahner et al., "LiDAR Snowfall Simulation for Robust 3D Object Detection", CVPR 2022; values
@@ -89,7 +89,7 @@ def drowned_below(scan: CleanScan, distance: Float64, intensity: Float64) -> Flo
         intensity: (N,) 0 to 255.
     """
     where = np.flatnonzero(on_ground(scan, "snow"))
-    if len(where) < MIN_GROUND:
+    if len(where) < MIN_GROUND or not intensity[where].any():
         return np.full(len(scan), -np.inf)
     light = ground_light(scan.points[where], distance[where], intensity[where])
     noise = _NOISE_FLOOR * light.noise(_LOW).at(light.distance) * light.cosine

@@ -99,7 +99,7 @@ def clean_scan(frame: Frame, label_map: LabelMap) -> CleanScan:
         label_map: The classes of its labels.
     """
     traits, intensity = lidar_traits(frame), frame.intensity
-    if intensity is None:  # nothing reflects: what a corruption makes of it is not kept
+    if intensity is None:  # what a corruption makes of it is not kept
         intensity = np.zeros(len(frame.points), np.float32)
     return CleanScan(
         points=frame.points,

@@ -32,6 +32,9 @@ _LEAST_REFLECTIVITY: Final = 0.05
 def on_ground(scan: CleanScan, what: str) -> NDArray[np.bool_]:
     """(N,) which points with a place are on the ground, by their labels.
 
+    Those exactly level with the lidar are left out: seen along the ground, their intensity says
+    nothing of it, and one of them would spoil what is estimated from all.
+
     Args:
         scan: Labelled points.
         what: Name of the corruption, for the message.
@@ -41,7 +44,8 @@ def on_ground(scan: CleanScan, what: str) -> NDArray[np.bool_]:
     """
     is_ground = np.zeros(256, dtype=bool)
     is_ground[list(scan.traits.ground)] = True
-    return is_ground[scan.labels_for(what)] & np.isfinite(scan.points[:, 0])
+    below = np.isfinite(scan.points[:, 0]) & (scan.points[:, 2] != 0)
+    return is_ground[scan.labels_for(what)] & below
 
 
 def wet_ground(
@@ -51,7 +55,8 @@ def wet_ground(
 ) -> CorruptedScan:
     """Water on road and pavement: what is not on the ground first, then what is still seen of it.
 
-    A scan with fewer than 1,000 points on the ground stays as it is.
+    A scan with fewer than 1,000 points on the ground stays as it is, and so does one whose ground
+    has no intensity.
 
     References:
         Hahner et al., "LiDAR Snowfall Simulation for Robust 3D Object Detection", CVPR 2022,
@@ -59,7 +64,7 @@ def wet_ground(
     """
     ground = on_ground(scan, "wet_ground")
     where = np.flatnonzero(ground)
-    if len(where) < MIN_GROUND:
+    if len(where) < MIN_GROUND or not scan.intensity[where].any():
         return kept_points(scan, np.arange(len(scan)))
     traits, step = scan.traits, step_of(severity)
     points, divisor = scan.points[where], traits.wet_divisor
