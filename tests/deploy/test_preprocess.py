@@ -159,12 +159,20 @@ def test_every_point_type_is_decoded(point_type):
     records["x"], records["y"], records["z"] = points.T
     records["intensity"] = np.round(intensity)
     assert POINT_TYPES[point_type].itemsize == {
-        "XYZI": 16, "XYZIRC": 16, "XYZIRADRT": 35, "XYZIRCAEDT": 32,
+        "XYZI": 16, "XYZIRC": 16, "XYZIRADRT": 40, "XYZIRCAEDT": 32,
     }[point_type]  # fmt: skip
-    found, values = decode(records.tobytes(), point_type)
+    found, values = decode(records.tobytes(), point_type, records.itemsize)
     np.testing.assert_array_equal(found, points)
     np.testing.assert_array_equal(values, np.round(intensity))
     assert found.dtype == values.dtype == np.float32
+
+
+def test_numbers_lie_where_autowares_structures_have_them():
+    fields = POINT_TYPES["XYZIRADRT"].fields
+    assert {name: offset for name, (_, offset) in fields.items()} == {
+        "x": 0, "y": 4, "z": 8, "intensity": 12, "ring": 16, "azimuth": 20, "distance": 24,
+        "return_type": 28, "time_stamp": 32,
+    }  # fmt: skip
 
 
 def test_what_does_not_fit_is_an_error_in_one_line():
@@ -173,6 +181,8 @@ def test_what_does_not_fit_is_an_error_in_one_line():
         decode(b"", "XYZ")
     with pytest.raises(ValueError, match="17 bytes are no whole number"):
         decode(bytes(17), "XYZI")
+    with pytest.raises(ValueError, match="points of 35 bytes, but XYZIRADRT has 40"):
+        decode(bytes(280), "XYZIRADRT", 35)
     with pytest.raises(ValueError, match="settings of format 2, this file reads 1"):
         prepare(np.zeros((1, 3)), None, settings_of(config, format=2))
     with pytest.raises(ValueError, match=r"points \(2, 3\) and intensities \(3,\)"):

@@ -6,7 +6,7 @@ be copied onto any machine, and therefore is not split:
     import json, numpy, onnxruntime, preprocess
     settings = json.load(open("network.json"))
     network = onnxruntime.InferenceSession("network.onnx")
-    points, intensity = preprocess.decode(message.data, "XYZIRC")
+    points, intensity = preprocess.decode(message.data, "XYZIRC", message.point_step)
     scan = preprocess.prepare(points, intensity, settings)
     features, logits = network.run(["features", "logits"], scan.feed)
     classes = preprocess.classes_of(logits, scan)
@@ -31,13 +31,15 @@ _XYZ = [("x", "<f4"), ("y", "<f4"), ("z", "<f4")]
 _RETURN = [("intensity", "u1"), ("return_type", "u1"), ("channel", "<u2")]
 _RING = [("intensity", "<f4"), ("ring", "<u2"), ("azimuth", "<f4"), ("distance", "<f4")]
 _ANGLES = [("azimuth", "<f4"), ("elevation", "<f4"), ("distance", "<f4"), ("time_stamp", "<u4")]
+_STAMP = [("return_type", "u1"), ("time_stamp", "<f8")]
 POINT_TYPES: dict[str, "np.dtype[Any]"] = {
-    "XYZI": np.dtype([*_XYZ, ("intensity", "<f4")]),
-    "XYZIRC": np.dtype([*_XYZ, *_RETURN]),
-    "XYZIRADRT": np.dtype([*_XYZ, *_RING, ("return_type", "u1"), ("time_stamp", "<f8")]),
-    "XYZIRCAEDT": np.dtype([*_XYZ, *_RETURN, *_ANGLES]),
+    "XYZI": np.dtype([*_XYZ, ("intensity", "<f4")], align=True),
+    "XYZIRC": np.dtype([*_XYZ, *_RETURN], align=True),
+    "XYZIRADRT": np.dtype([*_XYZ, *_RING, *_STAMP], align=True),
+    "XYZIRCAEDT": np.dtype([*_XYZ, *_RETURN, *_ANGLES], align=True),
 }
-"""Records of Autoware's point clouds as they lie in ``PointCloud2.data``, without gaps."""
+"""Records of Autoware's point clouds as they lie in ``PointCloud2.data``: each number at a multiple
+of its size, as in Autoware's own structures; XYZIRADRT has gaps for it, the others have none."""
 
 _MARGIN = 1e-4  # metres that points must lie further inside than the field of view
 _MOST_CELLS, _SLOPE, _PIT = 2048, 0.2, 0.5
@@ -57,20 +59,26 @@ class Scan(NamedTuple):
     """(N,) int64 row of every point in the network's outputs; -1 where it has none."""
 
 
-def decode(data: bytes | bytearray | memoryview, point_type: str) -> tuple[Array, Array]:
+def decode(
+    data: bytes | bytearray | memoryview, point_type: str, point_step: int | None = None
+) -> tuple[Array, Array]:
     """(N, 3) float32 metres and (N,) float32 intensities out of the bytes of a point cloud.
 
     Args:
         data: Records one after the other, little-endian; ``row_step`` without padding.
         point_type: One of ``POINT_TYPES``.
+        point_step: Bytes from point to point as the message says, to be compared with the type's.
 
     Raises:
-        ValueError: If there is no such type, or the bytes are no whole number of records.
+        ValueError: If there is no such type, or the bytes are no whole number of its records.
     """
     if point_type not in POINT_TYPES:
         msg = f"point type {point_type!r} is none of {', '.join(POINT_TYPES)}"
         raise ValueError(msg)
     layout = POINT_TYPES[point_type]
+    if point_step not in {None, layout.itemsize}:
+        msg = f"points of {point_step} bytes, but {point_type} has {layout.itemsize}; another type?"
+        raise ValueError(msg)
     if len(data) % layout.itemsize:
         msg = f"{len(data)} bytes are no whole number of {point_type} points of {layout.itemsize}"
         raise ValueError(msg)
