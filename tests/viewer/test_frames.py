@@ -6,6 +6,7 @@ from lidistill.labels import LabelMap
 from lidistill.records import CameraView, Frame
 from lidistill.viewer.container import unpack
 from lidistill.viewer.frames import pack_frame, pixels_of, small_numbers, view_frame
+from lidistill.viewer.shown_frames import ShownFrames
 
 K = np.array([[100.0, 0, 80], [0, 100, 50], [0, 0, 1]])
 # x forward, y left, z up -> x right, y down, z forward
@@ -93,6 +94,16 @@ def test_the_largest_code_stands_for_no_number():
     assert small_numbers(np.array([1.0, np.nan, np.inf])).array.tolist() == [1, 255, 255]
     assert small_numbers(np.array([-1.0, np.nan, 1])).array.tolist() == [0, 65535, 65534]
     assert small_numbers(np.array([np.nan])).array.tolist() == [255]
+
+
+@pytest.mark.filterwarnings("error")
+def test_numbers_beyond_all_bounds_are_none():
+    found = small_numbers(np.array([1.7e308, -1.7e308, 2, np.nan]))
+    assert found.array.tolist() == [255, 255, 2, 255]
+    assert found.scale == 1
+    told = OneFrame(frame(np.ones((400, 3))), {"odd": np.tile([1.7e308, -1.7e308, 3, 4], 100)})
+    column = ShownFrames(told, [0], image_width=10).columns["odd"]
+    assert 3 <= column["low"] <= column["high"] <= 4
 
 
 def test_far_points_keep_their_precision():

@@ -163,6 +163,20 @@ def test_frames_that_cannot_be_read_are_left_out_and_named(scans, tmp_path, caps
     assert "001.bin" in refused(capsys, scans / "a" / "scans" / "001.bin")
 
 
+def test_a_scan_out_of_a_networks_view_is_shown_without_features(world, scans, tmp_path, capsys):
+    far = np.full((5, 4), 300, np.float32)
+    far.tofile(scans / "a" / "scans" / "001.bin")
+    page = tmp_path / "a.html"
+    runs = (world / "pretrain", world / "probe-backbone")
+    main(["view", *map(str, (*runs, scans)), "--most-different", "--export", str(page)])
+    assert "no features of a/001: none of the 5 points lies inside" in capsys.readouterr().err
+    shown = {one["id"]: one["num_points"] for one in manifest_of(page)["frames"]}
+    assert shown["a/001"] == 5
+    for file in scans.rglob("*.bin"):
+        far.tofile(file)
+    assert "none of the 5 points lies inside" in refused(capsys, world / "pretrain", scans)
+
+
 def test_own_recordings_show_the_columns_of_their_scans(tmp_path, capsys):
     root = tmp_path / "mine"
     write_folder(root)

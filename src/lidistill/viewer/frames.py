@@ -25,6 +25,8 @@ _OUTSIDE: Final = -32768
 """Pixel of a point that a view does not show."""
 _SUBPIXELS: Final = 4
 _MAX_COLUMNS: Final = 24
+LARGEST: Final = 1e30
+"""Beyond it a number of a file is none, so that differences are finite in single precision, too."""
 _OF_THE_PAGE: Final = frozenset(
     {"xyz", "row", "class", "intensity", "height", "range"}
     | {"prediction", "error", "confidence", "cluster"}
@@ -132,7 +134,7 @@ def pixels_of(
 def small_numbers(values: Array) -> Stored:
     """(N,) numbers in one byte or two; the largest code stands for what is not finite."""
     wide: NDArray[Any] = values.astype(np.float64)
-    finite = np.isfinite(wide)
+    finite = np.abs(wide) < LARGEST
     known = wide[finite]
     low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 0.0)
     if low >= 0 and high < IGNORE and np.array_equal(known, np.rint(known)):

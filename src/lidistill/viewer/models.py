@@ -13,7 +13,7 @@ from typing import Final, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lidistill.errors import LidistillError
+from lidistill.errors import FileFormatError, LidistillError
 from lidistill.figures.features import PcaBasis, fit_pca
 from lidistill.labels import IGNORE
 from lidistill.viewer.cache import RecentlyUsed
@@ -83,6 +83,14 @@ class ImageFeatures(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class _NoFeatures:
+    """What stands for the ``PointFeatures`` of a frame of which a network sees no point."""
+
+    values: NDArray[np.float32]
+    row: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Queries:
     """What turns words and example images into directions of the teacher's space."""
 
@@ -114,6 +122,10 @@ class ViewedModel:
         teacher: Its teacher, where one is at hand.
         queries: What else than points and pixels can be looked for.
         on_frame: Called after each frame of the fit, for a progress bar.
+
+    Raises:
+        FileFormatError: If the network sees no point of any of these frames; one of which it sees
+            none is named in the log, and its points have no features.
     """
 
     def __init__(
@@ -129,6 +141,7 @@ class ViewedModel:
     ) -> None:
         self.name, self.model = name, model
         self._frames = frames
+        self._refused: FileFormatError | None = None
         self._distilled = model.has_head and not model.class_names
         self.teacher = teacher if self._distilled else None
         self.queries = queries if self._distilled else Queries()
@@ -144,6 +157,8 @@ class ViewedModel:
                 samples[one].append(rows)
             places.append(places_of)
             on_frame()
+        if self._refused is not None and not any(map(len, places)):
+            raise self._refused
         self.spaces = {one: _fit(one, samples[one], places) for one in names}
         last = names[-1]
         codes = [to_codes(rows, self.spaces[last].basis) for rows in samples[last]]
@@ -169,7 +184,8 @@ class ViewedModel:
         last = list(self.spaces)[-1]
         codes = to_codes(self._values(index, last), self.spaces[last].basis)
         row = self._encode(index).row[points]
-        unit = np.where(row[:, None] < 0, 0, codes[row]).astype(np.float32) / STEPS
+        unit = np.zeros((len(points), codes.shape[1]), np.float32)
+        unit[row >= 0] = codes[row[row >= 0]].astype(np.float32) / STEPS
         return np.asarray(unit @ unit.T)
 
     def code_of(self, direction_T: Features) -> list[int]:
@@ -220,7 +236,13 @@ class ViewedModel:
     def _encode(self, index: int) -> PointFeatures:
         def compute() -> PointFeatures:
             frame = self._frames(index).frame
-            return self.model.encode(frame.points, frame.intensity)
+            try:
+                return self.model.encode(frame.points, frame.intensity)
+            except FileFormatError as error:  # none of its points is in the field of view
+                logger.warning("%s: no features of %s: %s", self.name, frame.frame_id, error)
+                self._refused = self._refused or error
+                nothing = self.model.encode(frame.points[:0], None).values
+                return _NoFeatures(values=nothing, row=np.full(len(frame.points), -1))
 
         return self._encoded.get(index, compute)
 

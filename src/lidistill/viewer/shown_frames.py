@@ -19,7 +19,7 @@ from lidistill.datasets import FrameDataset
 from lidistill.errors import LidistillError
 from lidistill.images.files import read_image, resize
 from lidistill.viewer.cache import RecentlyUsed
-from lidistill.viewer.frames import ViewedFrame, frame_columns, pack_frame, view_frame
+from lidistill.viewer.frames import LARGEST, ViewedFrame, frame_columns, pack_frame, view_frame
 
 logger = logging.getLogger(__name__)
 _FRAME_BYTES: Final = 1 << 28
@@ -173,7 +173,7 @@ def _tell_image(view: str, size_hw: tuple[int, int]) -> dict[str, Any]:
 
 def _usual_range(name: str, samples: list[NDArray[np.float64]]) -> dict[str, Any]:
     values = np.concatenate(samples)
-    values = values[np.isfinite(values)]
+    values = values[np.abs(values) < LARGEST]
     low, high = np.percentile(values, _USUAL).tolist() if len(values) else (0.0, 1.0)
     return {"kind": "number", "unit": _UNITS.get(name), "low": low, "high": high}
 
