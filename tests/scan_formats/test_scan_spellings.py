@@ -174,17 +174,32 @@ def test_reflectances_in_decibel_are_read(tmp_path):
         check_whole(read(tmp_path, name, content), table)
 
 
-@pytest.mark.parametrize("num_columns", [3, 5, 6, 7])
+@pytest.mark.parametrize("num_columns", [3, 5, 6, 7, 8])
 @pytest.mark.parametrize("positive", [False, True])
 def test_a_bin_of_another_number_of_columns_is_told(tmp_path, num_columns, positive):
     rng = np.random.default_rng(0)
-    scan = rng.normal(0, 1, (6000, 7)) * [20, 20, 1, 0, 0, 0, 0]
-    scan[:, 3:] = rng.uniform(0, [255, 1, 32, 0.1], (6000, 4))
+    scan = rng.normal(0, 1, (6000, 8)) * [20, 20, 1, 0, 0, 0, 0, 0]
+    scan[:, 3:] = rng.uniform(0, [255, 1, 32, 0.1, 1], (6000, 5))
     scan = (np.abs(scan) if positive else scan)[:, :num_columns].astype("<f4")
     with pytest.raises(FileFormatError, match=rf"looks like {num_columns} a .*five for \.pcd\.bin"):
         read(tmp_path, "x.bin", scan.tobytes())
     with pytest.raises(FileFormatError, match=r"x\.bin"):
         read(tmp_path, "x.bin", scan.astype("<f8").tobytes())
+
+
+@pytest.mark.parametrize("share", [0, 0.1, 1])
+@pytest.mark.parametrize("lost", [0, np.nan])
+def test_a_second_return_of_every_beam_may_be_missing(tmp_path, share, lost):
+    rng = np.random.default_rng(0)
+    first = rng.normal(0, 1, (3000, 4)) * [20, 20, 1, 0]
+    first[:, 3] = rng.uniform(0, 1, 3000)
+    second = first * 1.1
+    second[rng.uniform(size=3000) >= share] = [lost, lost, lost, 0]
+    scan = np.stack([first, second], axis=1).reshape(-1, 4).astype("<f4")
+    points = read(tmp_path, "x.bin", scan.tobytes()).points
+    there = np.isfinite(scan).all(axis=1) & scan[:, :3].any(axis=1)
+    np.testing.assert_array_equal(points[there], scan[there, :3])
+    assert np.isnan(points[~there]).all()
 
 
 def test_intensities_of_corrupted_sets_are_read_as_they_are(tmp_path):

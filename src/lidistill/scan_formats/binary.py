@@ -90,6 +90,8 @@ def check_num_columns(scan: NDArray[np.float32], path: Path) -> None:
     if len(numbers) < _TELLING:
         return
     sizes = np.minimum(np.nan_to_num(np.abs(numbers[:_MANY])), MAX_RANGE)
+    # Of two returns of a beam the second is often missing: every other point, which is no column.
+    sizes.reshape(-1, found)[~has_return(scan[: len(sizes) // found, :3])] = np.nan
     clear = {n: _contrast(sizes, n) for n in _USUAL_COLUMNS if not len(numbers) % n}
     best = max(clear.values(), default=0.0)
     if best > _CLEARLY * _contrast(sizes, found):
@@ -104,10 +106,12 @@ def check_num_columns(scan: NDArray[np.float32], path: Path) -> None:
 
 
 def _contrast(sizes: NDArray[np.float32], num_columns: int) -> float:
-    """How much larger the numbers of one column are than those of another."""
+    """How much larger the numbers of one column are than those of another; NaN counts nowhere."""
     rows = sizes[: len(sizes) // num_columns * num_columns].reshape(-1, num_columns)
-    mean = rows.mean(axis=0)
-    return float((mean.max() + _SMALL) / (mean.min() + _SMALL))
+    there = np.isfinite(rows)
+    count = np.count_nonzero(there, axis=0)
+    mean = np.where(there, rows, 0).sum(axis=0)[count > 0] / count[count > 0]
+    return float((mean.max(initial=0) + _SMALL) / (mean.min(initial=MAX_RANGE) + _SMALL))
 
 
 def check_intensity(scan: NDArray[np.float32], path: Path, what: str) -> None:
