@@ -3,6 +3,7 @@
 import io
 import logging
 import struct
+import zipfile
 
 import numpy as np
 import pytest
@@ -165,6 +166,28 @@ def test_an_archive_with_one_array_of_any_name_and_one_with_a_pose_are_read(tmp_
         scan = read(tmp_path, name, stream.getvalue())
         check_whole(scan)
         assert "pose" not in scan.columns
+
+
+def saved(**arrays):
+    stream = io.BytesIO()
+    np.savez(stream, **arrays)
+    return stream.getvalue()
+
+
+def test_what_an_archive_holds_beside_numbers_does_no_harm(tmp_path):
+    points = np.stack([cloud()[name] for name in NAMES[:4]], axis=1)
+    objects = np.array({"town": "Ulm"}, dtype=object)
+    content = saved(boxes=np.zeros((0, 7)), about=objects, mask=None, points=points, name="")
+    stream = io.BytesIO(content)
+    with zipfile.ZipFile(stream, "a") as archive:
+        archive.writestr("readme.txt", "points: x y z intensity")
+    scan = read(tmp_path, "x.npz", stream.getvalue())
+    check_whole(scan)
+    assert not scan.columns
+    with pytest.raises(FileFormatError, match=r"'points\.npy' holds objects"):
+        read(tmp_path, "x.npz", saved(points=objects, pose=np.eye(4)))
+    with pytest.raises(FileFormatError, match=r"'boxes\.npy' holds 0 bytes"):
+        read(tmp_path, "x.npz", saved(boxes=np.zeros((0, 7))))
 
 
 def test_reflectances_in_decibel_are_read(tmp_path):

@@ -35,12 +35,17 @@ _PLAIN: Final = (*_COORDINATES, "intensity")
 _POINTS: Final = "points"
 _MOST_COLUMNS: Final = 8  # of an organised cloud; more are pixels of an image or a row
 _MAX_ARRAYS: Final = 64
+_MAGIC: Final = b"\x93NUMPY"
 _ENTRY: Final = b"PK\x01\x02"  # what an archive's list has before every name
 _RARE: Final = 1 << 20  # bytes; in 4 GiB compressed ones it comes once by chance
 _HEADERS: Final = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
 }
+
+
+class _NoNumbersError(FileFormatError):
+    """An array that is none of numbers: it holds objects, or nothing."""
 
 
 def parse_npy(content: bytes, source: Path) -> dict[str, Array]:
@@ -134,12 +139,13 @@ def read_array(content: bytes, source: str) -> Array:
     found, expected = len(content) - stream.tell(), math.prod(shape) * dtype.itemsize
     if dtype.hasobject or dtype.subdtype or found < expected or not expected:
         what = "objects" if dtype.hasobject else f"{found} bytes of values"
+        kind = _NoNumbersError if dtype.hasobject or not expected else FileFormatError
         msg = (
             f"{source} holds {what}, expected {shown(expected)} bytes of numbers for the shape "
             f"{_shape(shape)} it claims; it is empty, cut off or no array of numbers. Save numbers "
             "(array.astype('float32')) again."
         )
-        raise FileFormatError(msg)
+        raise kind(msg)
     if found > expected:
         rest = "more arrays were saved into it?"
         logger.warning("%s: %d bytes behind its array are left out (%s)", source, found, rest)
@@ -199,10 +205,14 @@ def _columns(array: Array, source: str) -> dict[str, Array]:
 
 
 def read_archive(content: bytes, source: Path) -> dict[str, Array]:
-    """All arrays of an archive by their names.
+    """All arrays of numbers in an archive by their names.
+
+    What else tools put beside them (objects, which are not unpickled, arrays of nothing, texts) is
+    left out.
 
     Raises:
-        FileFormatError: If it is damaged, or unpacks to more than ``MAX_UNPACKED`` bytes.
+        FileFormatError: If it is damaged, unpacks to more than ``MAX_UNPACKED`` bytes, or holds no
+            array of numbers, not even as ``points``.
     """
     try:
         # Before Python lists them: an archive of nothing but names lists millions.
@@ -220,10 +230,19 @@ def read_archive(content: bytes, source: Path) -> dict[str, Array]:
     except (OSError, ValueError, IndexError, UnicodeError, OverflowError, struct.error) as error:
         msg = f"scan {source} is a damaged npz archive ({_why(error)}); save it again."
         raise FileFormatError(msg) from error
-    return {
-        name.removesuffix(".npy"): read_array(array, f"{source}, array {shown(name)}")
-        for name, array in contents.items()
-    }
+    arrays: dict[str, Array] = {}
+    left_out: dict[str, FileFormatError] = {}
+    for member, array in contents.items():
+        name = member.removesuffix(".npy")
+        if name == member and not array.startswith(_MAGIC):
+            continue
+        try:
+            arrays[name] = read_array(array, f"{source}, array {shown(member)}")
+        except _NoNumbersError as error:
+            left_out[name.lower()] = error
+    if left_out and (_POINTS in left_out or not arrays):
+        raise left_out.get(_POINTS, next(iter(left_out.values())))
+    return arrays
 
 
 def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
