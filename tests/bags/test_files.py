@@ -1,5 +1,6 @@
 """Bags as files: what is whole is read, what is not is said, what is hostile costs little."""
 
+import contextlib
 import resource
 import sqlite3
 import struct
@@ -262,3 +263,17 @@ def test_tables_that_are_views_are_no_bag(tmp_path):
     connection.close()
     with pytest.raises(FileFormatError, match="not the tables 'topics' and 'messages'"):
         unpack(tmp_path / "x.db3", tmp_path)
+
+
+def test_messages_that_a_killed_recorder_left_beside_a_bag_are_not_lost(tmp_path):
+    bag = next(BagMaker(2).write(tmp_path / "bag").glob("*.db3"))
+    with contextlib.closing(sqlite3.connect(bag)) as recorder:
+        recorder.execute("PRAGMA journal_mode=WAL")
+        recorder.execute("UPDATE messages SET timestamp = timestamp + 1")
+        recorder.commit()
+        with pytest.raises(FileFormatError, match=r"not closed: bag\.db3-wal .*wal_checkpoint"):
+            unpack(bag, tmp_path)
+        assert not (tmp_path / "out").exists()
+        recorder.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        unpack(bag, tmp_path)
+    check_scans(tmp_path)

@@ -7,12 +7,30 @@ from typing import Any, Final
 
 from lidistill.bags.inflate import MAX_BYTES
 from lidistill.bags.records import Channel, RawMessage, plain_kind
+from lidistill.errors import FileFormatError
 
 MAGIC: Final = b"SQLite format 3\0"
 _MAX_TOPICS: Final = 10_000
+_LOG: Final = "-wal"
+"""Behind the name of the file in which SQLite collects what was written."""
 _STEPS: Final = 1_000
 _MAX_STEPS: Final = 100_000
 """Times ``_STEPS`` steps of SQLite's machine for one row; a plain table needs a few."""
+
+
+def _check_merged(path: Path) -> None:
+    """Refuse a bag whose recorder was killed before it moved its messages into the bag itself.
+
+    SQLite would move them on opening, but that writes.
+    """
+    log = path.with_name(path.name + _LOG)
+    if log.exists() and log.stat().st_size:
+        merge = f"sqlite3 {path.name} 'PRAGMA wal_checkpoint(TRUNCATE)'"
+        msg = (
+            f"bag {path} was not closed: {log.name} beside it has {log.stat().st_size} bytes of "
+            f"messages, expected none. `{merge}` moves them into the bag."
+        )
+        raise FileFormatError(msg)
 
 
 class SqliteFile:
@@ -20,11 +38,15 @@ class SqliteFile:
 
     Args:
         path: The file.
+
+    Raises:
+        FileFormatError: If its last messages lie in a file beside it.
     """
 
     lost = 0
 
     def __init__(self, path: Path) -> None:
+        _check_merged(path)
         # Nothing is written beside it, and nothing is waited for.
         uri = f"{path.resolve().as_uri()}?mode=ro&immutable=1"
         # A stream opens it here and reads it in a thread of its own, never both at once.
