@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from fakes.closed import close
 
 from lidistill.apps.scan_jobs import plan_jobs
 from lidistill.errors import ConfigError, DatasetNotFoundError
@@ -69,6 +70,12 @@ def test_what_is_there_is_refused_replaced_or_left(tmp_path):
     assert list(outputs(source, out, "skip")) == ["2.npy"]
     jobs = plan_jobs(source, out, suffix=".npy", existing="skip")
     assert [job.file.name for job in jobs.done] == ["1.npy"]
+
+
+def test_folders_that_are_closed_hold_no_scans(tmp_path, monkeypatch):
+    touch(tmp_path, "disk/a/scans/1.bin")
+    close(tmp_path / "disk" / "lost+found", monkeypatch)
+    assert list(outputs([tmp_path / "disk"], tmp_path / "out")) == ["a/1.npy"]
 
 
 def test_links_to_folders_are_not_followed_in_a_circle(tmp_path):

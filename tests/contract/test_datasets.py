@@ -6,6 +6,7 @@ import pickle
 import numpy as np
 import pytest
 from fakes.batches import waffle
+from fakes.closed import close
 from pydantic import ValidationError
 
 from lidistill.config import resume_rule
@@ -48,6 +49,16 @@ def test_a_data_set_knows_its_own_folder_and_nobody_elses(kind, tmp_path):
     found = DATASETS[kind].everything(tmp_path)
     assert {config.kind for config in found} == {kind}
     assert all(len(config.build()) for config in found)
+
+
+@pytest.mark.parametrize("kind", sorted(DATASETS))
+def test_a_closed_folder_beside_the_drives_does_no_harm(kind, tmp_path, monkeypatch, caplog):
+    options = write_copy(kind, tmp_path)
+    names = DATASETS[kind](root=tmp_path, **options).build().frame_ids
+    closed = close(tmp_path / "lost+found", monkeypatch)
+    assert [name for name, config in DATASETS.items() if config.detect(tmp_path)] == [kind]
+    assert DATASETS[kind](root=tmp_path, **options).build().frame_ids == names
+    assert caplog.text.count(f"{closed} is left out") == 1
 
 
 MAY_CHANGE = {"root": "where it lies", "missing": "how its gaps are met", "index_cache": "speed"}

@@ -1,6 +1,8 @@
 """How any file of a data set is opened: a regular file, of a bounded size, or one clear line."""
 
+import functools
 import json
+import logging
 import os
 import stat
 from collections import Counter
@@ -11,6 +13,8 @@ from typing import Any, BinaryIO, Final
 
 from lidistill.errors import DatasetNotFoundError, FileFormatError, first_line
 from lidistill.reading.names import shown
+
+logger = logging.getLogger(__name__)
 
 MAX_BYTES: Final = 1 << 28
 """Size at which a file is refused; the largest scans and images of all sets have a tenth."""
@@ -51,6 +55,23 @@ def open_file(path: Path, *, max_bytes: int = MAX_BYTES) -> Iterator[BinaryIO]:
         raise FileFormatError(msg)
     with os.fdopen(descriptor, "rb") as file:
         yield file
+
+
+def may_look_into(folder: Path) -> bool:
+    """Whether it is a folder that may be looked into; one that is closed is named once.
+
+    A disk of one's own has such a one, ``lost+found``, where data sets look for their drives.
+    """
+    if os.access(folder, os.R_OK | os.X_OK):
+        return folder.is_dir()
+    if folder.is_dir():
+        _say_closed(folder)
+    return False
+
+
+@functools.lru_cache(maxsize=1024)
+def _say_closed(folder: Path) -> None:
+    logger.warning("%s is left out: its permissions do not let this user look into it.", folder)
 
 
 def read_file(path: Path, *, max_bytes: int = MAX_BYTES) -> bytes:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Final
 
 from lidistill.errors import DatasetNotFoundError
+from lidistill.reading.files import may_look_into
 from lidistill.scan_formats.scan_file import SCAN_SUFFIXES, scan_suffix
 
 SCANS: Final = "scans"
@@ -55,7 +56,7 @@ def _below(folder: Path, output: Path | None, *, depth: int) -> list[Path]:
     if scans or depth == _MAX_DEPTH:
         return scans
     folders = [entry for entry in entries if entry.is_dir() and not entry.is_symlink()]
-    folders = [entry for entry in folders if entry.resolve() != output]
+    folders = [entry for entry in folders if entry.resolve() != output and may_look_into(entry)]
     own = [entry for entry in folders if entry.name == SCANS]
     inner = own or [entry for entry in folders if entry.name not in _BESIDE]
     return [scan for entry in inner for scan in _below(entry, output, depth=depth + 1)]

@@ -29,6 +29,7 @@ from lidistill.datasets.raw_scans import RawScans
 from lidistill.datasets.sensors import SENSORS, Sensor, without_intensity
 from lidistill.errors import DatasetNotFoundError, FileFormatError
 from lidistill.labels import LabelMap
+from lidistill.reading.files import may_look_into
 from lidistill.reading.names import listed
 from lidistill.records import Array, Frame
 from lidistill.scan_formats.scan_file import Scan, read_scan
@@ -52,7 +53,8 @@ class FolderConfig(DatasetConfig):
     @classmethod
     def detect(cls, root: Path) -> bool:
         """See ``DatasetConfig.detect``."""
-        return any((folder / "scans").is_dir() for folder in (root, *root.iterdir()))
+        folders = (root, *filter(may_look_into, root.iterdir()))
+        return any((folder / "scans").is_dir() for folder in folders)
 
     @classmethod
     def everything(cls, root: Path) -> tuple[Self, ...]:

@@ -7,6 +7,7 @@ from typing import Final
 from lidistill.datasets.own.drive import Drive, read_drive, subfolders
 from lidistill.datasets.own.files import read_calibration
 from lidistill.errors import DatasetNotFoundError
+from lidistill.reading.files import may_look_into
 from lidistill.reading.names import same_letters
 
 CALIBRATION: Final = "calibration.yaml"
@@ -22,7 +23,8 @@ def find_drives(root: Path) -> tuple[str, ...]:
     if not root.is_dir():
         msg = f"{root} is not a folder; set root to the one that holds {CALIBRATION}."
         raise DatasetNotFoundError(msg)
-    return tuple(path.name for path in subfolders(root) if (path / "scans").is_dir())
+    folders = filter(may_look_into, subfolders(root))
+    return tuple(folder.name for folder in folders if (folder / "scans").is_dir())
 
 
 def read_drives(

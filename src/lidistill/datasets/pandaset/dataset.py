@@ -101,7 +101,7 @@ class PandaSetConfig(DatasetConfig):
     @classmethod
     def detect(cls, root: Path) -> bool:
         """See ``DatasetConfig.detect``."""
-        return any(is_drive(folder) for folder in root.iterdir() if folder.is_dir())
+        return any(is_drive(folder) for folder in root.iterdir())
 
     @classmethod
     def everything(cls, root: Path) -> tuple[Self, ...]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from lidistill.errors import FileFormatError, first_line
 from lidistill.geometry import MAX_WORLD, check_unit, quaternion_to_matrix, rigid
-from lidistill.reading.files import MAX_JSON_BYTES, parse_json, read_file
+from lidistill.reading.files import MAX_JSON_BYTES, may_look_into, parse_json, read_file
 from lidistill.reading.text import decode_text
 
 _TABLES = (".pkl", ".pkl.gz")  # the published one last: it is taken where both are there
@@ -54,7 +54,7 @@ class DriveFiles:
 
 def is_drive(folder: Path) -> bool:
     """Whether a folder looks like a PandaSet drive."""
-    return bool(_numbered(folder / "lidar", _TABLES))
+    return may_look_into(folder) and bool(_numbered(folder / "lidar", _TABLES))
 
 
 def read_drive(folder: Path, cameras: Collection[str]) -> DriveFiles:
