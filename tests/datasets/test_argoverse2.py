@@ -261,3 +261,21 @@ def test_a_damaged_calibration_or_pose_is_an_error_that_names_it(tmp_path):
     read_calibration.cache_clear()
     with pytest.raises(DatasetNotFoundError, match="city_SE3_egovehicle"):
         build(tmp_path)[0]
+
+
+def test_a_jump_between_sweep_and_image_is_named(tmp_path):
+    folder = write_log(tmp_path, late=5_000_000)
+    moments = [START - SWEEP, START, START + 4_000_000, START + 4 * SWEEP]
+    rows = [(1.0, 0.0, 0.0, 0.0, way, 0.0, 0.0) for way in (0.0, 0.0, 5000.0, 5000.0)]
+    write_poses(folder / "city_SE3_egovehicle.feather", moments, rows, key="timestamp_ns")
+    with pytest.raises(FileFormatError, match=r"city_SE3_egovehicle\.feather: .* shifts by 5000"):
+        build(tmp_path)[0]
+
+
+def test_names_that_are_no_moments_are_passed_over(tmp_path):
+    folder = write_log(tmp_path)
+    for place in ("lidar/0.feather", "cameras/ring_front_left/0.jpg"):
+        path = folder / "sensors" / place
+        path.with_stem("9" * 19).write_bytes(b"")
+        path.with_stem("notes").write_bytes(b"")
+    assert [len(frame.views) for frame in build(tmp_path)] == [7, 7]

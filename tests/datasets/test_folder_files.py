@@ -39,6 +39,7 @@ def one_camera(**changes):
         (calibration(cameras={True: camera()}), r"found True, expected a text.*quotes"),
         (one_camera(distortion=[float("nan")] * 4), "finite"),
         (one_camera(near_depth=-1), "near_depth"),
+        (one_camera(time_offset=1e12), "time_offset"),
         (calibration(match="nearest"), "'name' or 'time'"),
         (calibration(tolerance=0), "tolerance"),
         (calibration(mounting_height=-2), "mounting_height"),

@@ -229,6 +229,20 @@ def test_names_of_13_digits_are_milliseconds(tmp_path):
     assert read(tmp_path).drives[0].times_ns == {"1700000000100": 1_700_000_000_100_000_000}
 
 
+def test_moments_behind_the_year_2116_are_no_times(tmp_path):
+    write_yaml(tmp_path / "calibration.yaml", calibration(match="time"))
+    scan = tmp_path / "scans" / "1000000000000000001.bin"
+    write_scan(scan, cloud(), ".bin")
+    for name in ("9" * 19, "9" * 16, "9999999999.5"):
+        scan = scan.rename(scan.with_name(f"{name}.bin"))
+        with pytest.raises(FileFormatError, match=rf"scans: '?{name}.* a time of its own"):
+            read(tmp_path)
+    scan.rename(scan.with_name("1000000000.0.bin"))
+    (tmp_path / "poses.txt").write_text(f"{'9' * 19} 0 0 0 0 0 0 1\n" * 2)
+    with pytest.raises(FileFormatError, match=r"poses\.txt: line 1: 9+ nanoseconds .* year 2116"):
+        read(tmp_path)
+
+
 def test_images_of_other_names_than_their_scans_are_told_from_missing_ones(root, caplog):
     images = root / "a" / "cameras" / "front"
     (images / "000000.png").rename(images / "0.png")

@@ -10,6 +10,7 @@ from pydantic import Field
 from lidistill.config import MayChange
 from lidistill.datasets.argoverse2.feather import read_feather
 from lidistill.datasets.argoverse2.log import (
+    POSES,
     TOLERANCE,
     UP,
     Calibration,
@@ -26,6 +27,7 @@ from lidistill.errors import DatasetNotFoundError, FileFormatError
 from lidistill.geometry import invert_rigid, transform_points
 from lidistill.images.files import image_size
 from lidistill.labels import LabelMap
+from lidistill.reading.files import blamed_on
 from lidistill.reading.names import listed
 from lidistill.records import CameraView, Frame
 from lidistill.scan_formats.binary import MAX_RANGE, nothing_returned
@@ -259,7 +261,7 @@ def _frame_id(log: Log, sweep: str) -> str:
 def _check_covered(log: Log, time_ns: int, calibration: Calibration) -> None:
     if not calibration.up_lidar.covers(time_ns, margin_ns=int(TOLERANCE * SECOND)):
         msg = (
-            f"{log.folder / 'city_SE3_egovehicle.feather'} has no pose at the time of the sweep "
+            f"{log.folder / POSES} has no pose at the time of the sweep "
             f"{time_ns}; unpack both again."
         )
         raise FileFormatError(msg)
@@ -277,14 +279,15 @@ def _view(log: Log, sweep: str, camera: str, calibration: Calibration) -> Camera
             "intrinsics.feather says; take the image as it was distributed."
         )
         raise FileFormatError(msg)
-    return CameraView(
-        name=camera,
-        image_path=path,
-        size_hw=pinhole.size_hw,
-        K=pinhole.K,
-        T_cam_lidar=calibration.T_cam_lidar(
-            camera, scan_ns=int(sweep), image_ns=int(log.images[camera][sweep])
-        ),
-        near_depth=_NEAR_DEPTH,
-        border_px=_BORDER_PX,
-    )
+    with blamed_on(log.folder / POSES):
+        return CameraView(
+            name=camera,
+            image_path=path,
+            size_hw=pinhole.size_hw,
+            K=pinhole.K,
+            T_cam_lidar=calibration.T_cam_lidar(
+                camera, scan_ns=int(sweep), image_ns=int(log.images[camera][sweep])
+            ),
+            near_depth=_NEAR_DEPTH,
+            border_px=_BORDER_PX,
+        )

@@ -15,7 +15,7 @@ from scipy.spatial.transform import Rotation
 
 from lidistill.datasets.argoverse2.feather import read_feather
 from lidistill.datasets.own.nearest import nearest_images
-from lidistill.datasets.own.trajectory import Trajectory
+from lidistill.datasets.own.trajectory import LATEST, Trajectory
 from lidistill.geometry import (
     MAX_WORLD,
     check_pinhole,
@@ -28,6 +28,8 @@ from lidistill.records import Array
 
 TOLERANCE: Final = 0.05  # seconds between a sweep and its image; cameras take one every 0.05
 UP: Final = "up_lidar"
+POSES: Final = "city_SE3_egovehicle.feather"
+"""Table of a log: where the vehicle was."""
 _MAX_TIME: Final = 19  # digits of nanoseconds
 _MAX_POSES: Final = 100_000
 _MAX_SENSORS: Final = 1000
@@ -114,7 +116,7 @@ def read_calibration(folder: Path) -> Calibration:
     return Calibration(
         T_ego_sensor=T_ego_sensor,
         pinholes=_pinholes(folder / "calibration" / "intrinsics.feather"),
-        up_lidar=_trajectory(folder / "city_SE3_egovehicle.feather", T_ego_sensor[UP]),
+        up_lidar=_trajectory(folder / POSES, T_ego_sensor[UP]),
     )
 
 
@@ -122,7 +124,8 @@ def _times(folder: Path, suffix: str) -> dict[str, int]:
     """Nanoseconds by the names that say them, in order."""
     names = [path.stem for path in folder.glob(f"*{suffix}")]
     times = {n: int(n) for n in names if n.isascii() and n.isdecimal() and len(n) <= _MAX_TIME}
-    return dict(sorted(times.items(), key=lambda item: (item[1], item[0])))
+    sound = {name: time for name, time in times.items() if time < LATEST}
+    return dict(sorted(sound.items(), key=lambda item: (item[1], item[0])))
 
 
 def _sensors(path: Path) -> dict[str, NDArray[np.float64]]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from lidistill.datasets.own.trajectory import UNITS, nanoseconds
+from lidistill.datasets.own.trajectory import nanoseconds, small_units
 from lidistill.errors import FileFormatError
 from lidistill.reading.files import MEND, blamed_on, read_file
 from lidistill.reading.names import shown
@@ -30,8 +30,8 @@ def file_times(folder: Path, names: Mapping[str, Path], *, by_name: bool) -> dic
     """
     table = folder / TIMES
     if not table.exists():
-        times = {} if by_name else {name: _time_of(name, folder) for name in names}
         with blamed_on(folder, "give every file a time of its own."):
+            times = {} if by_name else {name: _time_of(name, folder) for name in names}
             _check_different(times)
         return times
     with blamed_on(table, MEND):
@@ -93,8 +93,8 @@ def _read_table(content: bytes) -> dict[str, int]:
 def _time_of(name: str, folder: Path) -> int:
     if _DECIMAL.fullmatch(name):
         return nanoseconds(name)
-    if name.isascii() and name.isdecimal() and len(name) in UNITS:
-        return int(name) * UNITS[len(name)][0]
+    if (time := small_units(name)) is not None:
+        return time
     msg = (
         f"{folder}: the name {shown(name)} is no time, which 'match: time' needs; expected seconds "
         f"with a dot, 19 digits of nanoseconds, 16 of microseconds or 13 of milliseconds, or a "

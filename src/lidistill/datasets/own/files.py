@@ -20,6 +20,7 @@ from pydantic import (
 
 from lidistill.config import Config, Size, reason_of
 from lidistill.datasets.own.quaternion_order import QuaternionOrder
+from lidistill.datasets.own.trajectory import MAX_OFFSET
 from lidistill.errors import FileFormatError, first_line
 from lidistill.geometry import check_pinhole, check_rigid, rigid
 from lidistill.labels import IGNORE, LabelMap, load_label_map, shipped_label_maps
@@ -90,7 +91,8 @@ class CameraCalibration(Config):
     ]  # metres
     distortion: Annotated[Row, AfterValidator(_radial_tangential)] | None = None
     """k1, k2, p1, p2 and, if there is a fifth, k3: radial-tangential, OpenCV's order."""
-    time_offset: FiniteFloat = 0.0  # seconds to add to the images' times to get the lidar's clock
+    time_offset: Annotated[FiniteFloat, Field(ge=-MAX_OFFSET, le=MAX_OFFSET)] = 0.0
+    """Seconds to add to the images' times to get the lidar's clock."""
     near_depth: Annotated[FiniteFloat, Field(ge=0)] = 0.1  # metres; nearer points are not paired
 
     @model_validator(mode="after")

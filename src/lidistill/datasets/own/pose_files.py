@@ -20,7 +20,7 @@ from lidistill.datasets.own.quaternion_order import (
     named_columns,
     w_comes_first,
 )
-from lidistill.datasets.own.trajectory import UNITS, nanoseconds
+from lidistill.datasets.own.trajectory import UNITS, nanoseconds, small_units
 from lidistill.geometry import MAX_WORLD, check_rigid, check_unit
 from lidistill.reading.files import MEND, blamed_on, read_file
 from lidistill.reading.names import shown
@@ -105,8 +105,9 @@ def _read(
         if width == _TUM:
             words = [words[column] for column in columns] if columns else words
             times.append(_time(words[0], number, numbers, times))
-            if len(times) == 1 and (unit := _small_unit(words[0])):
-                logger.warning("%s: its times are taken as %s since 1970.", path, unit[1])
+            if len(times) == 1 and small_units(words[0]) is not None:
+                unit = UNITS[len(words[0])][1]
+                logger.warning("%s: its times are taken as %s since 1970.", path, unit)
         try:
             values.extend(map(float, words))
         except ValueError as error:
@@ -135,16 +136,11 @@ def _is_number(word: str) -> bool:
     return True
 
 
-def _small_unit(text: str) -> tuple[int, str] | None:
-    """Nanoseconds and name of the unit of a whole number that is too large for seconds."""
-    return UNITS.get(len(text)) if text.isascii() and text.isdecimal() else None
-
-
 def _time(text: str, number: int, numbers: "array[int]", times: "array[int]") -> int:
     """Nanoseconds of a line, which must lie behind those of the line before."""
-    unit = _small_unit(text)
     try:
-        time = int(text) * unit[0] if unit else nanoseconds(text)
+        small = small_units(text)
+        time = nanoseconds(text) if small is None else small
     except ValueError as error:
         msg = f"line {number}: {error}"
         raise ValueError(msg) from error

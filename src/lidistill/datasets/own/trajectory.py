@@ -21,7 +21,10 @@ from lidistill.reading.names import shown
 SECOND: Final = 1_000_000_000  # nanoseconds
 _MAX_DIGITS: Final = 60
 _SECONDS: Final = re.compile(r"[0-9]{1,40}(?:\.([0-9]*))?(?:[eE]([+-]?[0-9]{1,3}))?")
-_LATEST: Final = 10**10  # seconds
+LATEST: Final = 1 << 62
+"""Nanoseconds, in the year 2116; two such times can be added in 64 bits."""
+MAX_OFFSET: Final = 4e9
+"""Seconds between two clocks: one may count from 1970, the other from when it was switched on."""
 _LARGER: Final = ((10**13, "milliseconds"), (10**16, "microseconds"), (10**19, "nanoseconds"))
 UNITS: Final = {
     13: (1_000_000, "milliseconds"),
@@ -73,7 +76,7 @@ def nanoseconds(seconds: str) -> int:
     """Whole nanoseconds of a text of seconds, without rounding it to a float.
 
     Raises:
-        ValueError: If it is no number of seconds from 0 to the year 2286, or a rounded one.
+        ValueError: If it is no number of seconds from 0 to the year 2116, or a rounded one.
     """
     seconds = seconds.strip()
     form = _SECONDS.fullmatch(seconds)
@@ -82,7 +85,7 @@ def nanoseconds(seconds: str) -> int:
         raise ValueError(msg)
     fraction, exponent = form[1] or "", int(form[2] or 0)
     value = Decimal(seconds)
-    if not value < _LATEST:
+    if not value * SECOND < LATEST:
         unit = next((f", but perhaps in {name}" for most, name in _LARGER if value < most), "")
         msg = f"{shown(seconds)} is no time in seconds{unit}"
         raise ValueError(msg)
@@ -90,3 +93,22 @@ def nanoseconds(seconds: str) -> int:
         msg = f"{shown(seconds)} is no time but a rounded one; write it with nine decimals"
         raise ValueError(msg)
     return int((value * SECOND).to_integral_value())
+
+
+def small_units(digits: str) -> int | None:
+    """Nanoseconds of a whole number since 1970, whose digits tell its unit (``UNITS``).
+
+    Returns:
+        None if it is no such number.
+
+    Raises:
+        ValueError: If it lies behind the year 2116.
+    """
+    if not (digits.isascii() and digits.isdecimal() and len(digits) in UNITS):
+        return None
+    factor, unit = UNITS[len(digits)]
+    time = int(digits) * factor
+    if time >= LATEST:
+        msg = f"{digits} {unit} since 1970 lie behind the year 2116"
+        raise ValueError(msg)
+    return time
