@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from fakes.batches import waffle
 from fakes.folder import (
+    LABELS,
     SIZE_HW,
     calibration,
     camera,
@@ -11,7 +12,7 @@ from fakes.folder import (
     write_scan,
     write_yaml,
 )
-from fakes.scan_writers import WRITERS, cloud, npy
+from fakes.scan_writers import WRITERS, cloud, npy, ply
 from numpy.lib import recfunctions
 from pydantic import ValidationError
 
@@ -150,9 +151,10 @@ def test_labels_may_be_arrays_or_a_column_of_the_scan(root):
     path.with_suffix(".npy").write_bytes(npy(np.full(40, 40, dtype=np.uint16)))
     path.unlink()
     assert read(root)[0].labels.tolist() == [1] * 40
-    path.with_suffix(".npy").write_bytes(npy(np.full(40, 40.0)))
-    with pytest.raises(FileFormatError, match="class ids are float64"):
-        read(root)[0]
+    for wrong in (40.5, np.nan, np.inf, 1e300):
+        path.with_suffix(".npy").write_bytes(npy(np.full(40, wrong)))
+        with pytest.raises(FileFormatError, match=r"ids are float64 of .* whole number for each"):
+            read(root)[0]
     path.with_suffix(".npy").write_bytes(npy(np.full(39, 40)))
     with pytest.raises(FileFormatError, match="for each of the 40 points"):
         read(root)[0]
@@ -160,8 +162,19 @@ def test_labels_may_be_arrays_or_a_column_of_the_scan(root):
     write_yaml(root / "labels.yaml", {"classes": ["car"], "ids": ids, "column": "ring"})
     assert read(root)[0].labels.tolist() == [0] * 40
     write_yaml(root / "labels.yaml", {"classes": ["car"], "ids": ids, "column": "kind"})
-    with pytest.raises(FileFormatError, match=r"class ids are none, .*column kind"):
+    with pytest.raises(FileFormatError, match=r"no column 'kind' of class ids among ring, time"):
         read(root)[0]
+
+
+def test_labels_may_be_floats_as_some_tools_write_every_column(root):
+    table = cloud()
+    kinds = np.resize([40, 10, 0], len(table)).astype(np.float32)
+    labelled = recfunctions.append_fields(table, "scalar_kind", kinds, usemask=False)
+    scan = root / "a" / "scans" / "000000.ply"
+    scan.write_bytes(ply(labelled, "binary_little_endian"))
+    scan.with_suffix(".pcd").unlink()
+    write_yaml(root / "labels.yaml", LABELS | {"column": "scalar_kind"})
+    assert read(root, drives=["a"])[0].labels[:3].tolist() == [1, 0, 255]
 
 
 def test_a_shipped_table_may_name_the_classes(root):

@@ -17,13 +17,14 @@ from lidistill.datasets.own.files import read_label_table
 from lidistill.errors import ConfigError, FileFormatError
 from lidistill.labels import IGNORE, LabelMap
 from lidistill.reading.files import read_file
-from lidistill.reading.names import listed
+from lidistill.reading.names import listed, shown
 from lidistill.scan_formats.arrays import read_array
 from lidistill.scan_formats.binary import read_label_ids
 from lidistill.scan_formats.scan_file import Scan
 
 CLASS_TABLE: Final = "labels.yaml"
 """File that says what the class ids mean."""
+_MAX_ID: Final = 1 << 31
 _CLASS_BITS: Final = 0xFFFF  # of a .label file, as in SemanticKITTI; the others count instances
 
 
@@ -56,14 +57,27 @@ def read_labels(
         ids = read_ids(path, len(scan.points))
     else:
         return None
-    if ids is None or ids.dtype.kind not in "iu" or ids.shape != (len(scan.points),):
-        found = "none" if ids is None else f"{ids.dtype.name} of shape {ids.shape}"
+    if ids is None:
         msg = (
-            f"{path}: its class ids are {found}, expected a whole number for each of the "
-            f"{len(scan.points)} points (column {column or 'of the file'})."
+            f"{path} has no column {shown(column)} of class ids among {listed(scan.columns)}; name "
+            f"another in {CLASS_TABLE} (column: NAME)."
+        )
+        raise FileFormatError(msg)
+    if ids.shape != (len(scan.points),) or not _are_whole(ids):
+        where = f" in column {shown(column)}" if column else ""
+        msg = (
+            f"{path}: its class ids{where} are {ids.dtype.name} of shape {ids.shape}, expected a "
+            f"whole number for each of the {len(scan.points)} points; write them so."
         )
         raise FileFormatError(msg)
     return label_map.apply(ids.astype(np.int64), source=str(path))
+
+
+def _are_whole(ids: NDArray[np.generic]) -> bool:
+    """Whether numbers count, whatever their type: CloudCompare and E57 know nothing but floats."""
+    if ids.dtype.kind == "f":
+        return bool((np.abs(ids) <= _MAX_ID).all() and (ids == np.floor(ids)).all())
+    return ids.dtype.kind in "iu"
 
 
 def check_class_table(class_names: Sequence[str], path: Path) -> None:
