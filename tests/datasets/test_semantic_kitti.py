@@ -241,6 +241,20 @@ def test_a_missing_or_binary_calibration_is_an_error(root):
         read(root)
 
 
+@pytest.mark.parametrize("images", ["absent", "none"])
+def test_points_and_labels_need_no_calibration(tmp_path, caplog, images):
+    folder = write_sequence(tmp_path, 0, poses=[np.eye(4)[:3]] * 2)
+    (folder / "calib.txt").unlink()
+    with pytest.raises(DatasetNotFoundError, match=r"calib\.txt does not exist"):
+        read(tmp_path)
+    if images == "absent":
+        shutil.rmtree(folder / "image_2")
+    frame = read(tmp_path, images="none" if images == "none" else "optional")[0]
+    assert frame.labels is not None
+    assert frame.T_world_lidar is None
+    assert "left out the poses of 00, whose calib.txt is not there" in caplog.text
+
+
 def test_fewer_poses_than_scans_are_an_error(tmp_path):
     write_sequence(tmp_path, 0, poses=[np.eye(4)[:3]])
     with pytest.raises(FileFormatError, match=r"has 1 poses, expected at least 2"):

@@ -1,6 +1,7 @@
 """SemanticKITTI: the KITTI odometry drives, labelled; one 64-beam lidar, one colour camera used."""
 
 import functools
+import logging
 import os
 from pathlib import Path
 from typing import Annotated, ClassVar, Final, Literal, Self
@@ -38,6 +39,8 @@ from lidistill.images.files import a_few, size_of_view
 from lidistill.labels import LabelMap, load_label_map
 from lidistill.records import CameraView, Frame
 from lidistill.scan_formats.binary import check_intensity, read_label_ids, read_scan
+
+logger = logging.getLogger(__name__)
 
 _NUM_COLUMNS: Final = 4  # x, y, z, remission
 _CLASS_BITS: Final = 0xFFFF  # the other half of a label counts instances
@@ -132,8 +135,8 @@ class SemanticKitti:
         self._frames = tuple(scans[i] for i in kept)
         self._has_labels = disk.labels[kept]
         self._has_image = disk.images[kept, 0]
-        posed = {owner for owner, _ in self._frames if os.path.lexists(self._pose_file(owner))}
         self._seen = self._images() if config.images != "none" else {}
+        posed = self._posed()
         self._calibration = {
             sequence: read_calibration(calibration_file(self.root, sequence))
             for sequence in sorted(posed | self._seen.keys())
@@ -233,6 +236,23 @@ class SemanticKitti:
             if has_image:
                 images.setdefault(frame[0], []).append(self.root / image_file(frame))
         return {owner: tuple(map(stored_image, a_few(paths))) for owner, paths in images.items()}
+
+    def _posed(self) -> set[str]:
+        """Sequences with poses that can be used: they are of a camera, which must be calibrated."""
+        posed = {owner for owner, _ in self._frames if os.path.lexists(self._pose_file(owner))}
+        bare = {
+            owner
+            for owner in posed - self._seen.keys()
+            if not os.path.lexists(calibration_file(self.root, owner))
+        }
+        if bare:
+            logger.warning(
+                "%s: left out the poses of %s, whose calib.txt is not there "
+                "(data_odometry_calib.zip holds it); points and labels need neither.",
+                self.root,
+                ", ".join(sorted(bare)),
+            )
+        return posed - bare
 
     def _pose_file(self, sequence: str) -> Path:
         return self.root / "sequences" / sequence / "poses.txt"
