@@ -45,12 +45,15 @@ def _no_utf_8(line: int) -> ValueError:
     return ValueError(f"it is no UTF-8 text (line {line}); save it as UTF-8")
 
 
-def numbered_lines(content: bytes, *, comment: str | None = "#") -> Iterator[tuple[int, str]]:
+def numbered_lines(
+    content: bytes, *, comment: str | None = "#", most: int = _MAX_LINES
+) -> Iterator[tuple[int, str]]:
     """Lines that say something, with their numbers counted from 1, one at a time.
 
     Args:
         content: Of the file.
         comment: What begins a part of a line that is cut off; None: nothing does.
+        most: Lines that it may have, empty ones included.
 
     Raises:
         ValueError: If it is no UTF-8 text, or has too many or too long lines.
@@ -58,9 +61,9 @@ def numbered_lines(content: bytes, *, comment: str | None = "#") -> Iterator[tup
     _check_encoding(content)
     lines = io.BytesIO(content if b"\n" in content else content.replace(b"\r", b"\n"))
     for number, raw in enumerate(lines, start=1):
-        if number > _MAX_LINES or len(raw) > _MAX_LINE:
-            found = f"more than {_MAX_LINES} lines"
-            if number <= _MAX_LINES:
+        if number > most or len(raw) > _MAX_LINE:
+            found = f"more than {most} lines"
+            if number <= most:
                 found = f"{len(raw)} bytes in line {number}, expected at most {_MAX_LINE}"
             msg = f"it has {found}"
             raise ValueError(msg)

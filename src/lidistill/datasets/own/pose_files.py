@@ -33,6 +33,7 @@ _WHOLE: Final = 16
 _ROW: Final = 4
 _TUM: Final = 8
 _MAX_BYTES: Final = 1 << 27
+_MAX_LINES: Final = 2_000_000  # poses of almost three hours, 200 a second
 _BETWEEN: Final = re.compile(r"[\s,;]+")
 _BLOCK: Final = 20_000  # poses that are checked together, for their memory's sake
 _MOST_OFF: Final = 2e-3  # of a rotation, as ``check_rigid`` has it
@@ -62,7 +63,7 @@ def read_poses(
     """
     with blamed_on(path, MEND):
         content = read_file(path, max_bytes=_MAX_BYTES)
-        lines = numbered_lines(content, comment=None)
+        lines = numbered_lines(content, comment=None, most=_MAX_LINES)
         columns = COLUMNS[quaternions] if quaternions else None
         numbers, table, times, columns = _read(lines, columns, path)
         if table.shape[1] == _ROW and len(table) % 4 == 0:
