@@ -1,3 +1,4 @@
+import dataclasses
 import os
 
 import numpy as np
@@ -76,6 +77,27 @@ def test_a_bag_becomes_a_folder_that_is_read(bag, tmp_path):
         np.testing.assert_allclose(front.T_cam_lidar[:3], T_CAM_LIDAR, atol=1e-12)
         np.testing.assert_allclose(front.K, K)
         np.testing.assert_allclose(front.distortion, [-0.1, 0.01, 0, 0, 0])
+
+
+@pytest.mark.parametrize("encoding", ["bgr8", "mono16"])
+def test_images_without_a_pixel_are_left_out(tmp_path, encoding):
+    maker = BagMaker(2)
+    blank = {"height": 0, "width": 0, "step": 0, "data": np.zeros(0, dtype=np.uint8)}
+    messages = list(maker.messages())
+    start = messages[0][1]
+    none = dataclasses.replace(maker.compressed(start), data=blank["data"])
+    messages += [
+        (RAW, start, maker.image(start, encoding, **blank)),
+        (PACKED, start, none),
+        (RAW, start + 10**9, maker.image(start + 10**9, "mono16", np.zeros((48, 160), np.uint8))),
+    ]
+    report = unpack(maker.write(tmp_path / "bag", messages=messages), tmp_path)
+    assert report.num_images == {"front": NUM_SCANS + 1, "back": NUM_SCANS}
+    assert "2 images without a pixel, left out" in report.notes
+    claims = blank | {"height": 48, "width": 80}
+    bag = one_message(tmp_path, RAW, lambda maker: maker.image(start, **claims))
+    with pytest.raises(FileFormatError, match="0 bytes for an image of 48 rows"):
+        unpack(bag, tmp_path / "damaged")
 
 
 def test_a_topic_that_is_not_there_is_an_error(bag, tmp_path):

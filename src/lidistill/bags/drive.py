@@ -79,6 +79,8 @@ class DriveWriter:
             if records is not None:
                 self._new_file(raw, message.header.stamp_ns, ".npy", records)
                 self.rig.lidar_frame = self.rig.lidar_frame or message.header.frame
+        elif _is_blank(message):
+            self._notes["images without a pixel, left out"] += 1
         else:
             content, suffix = self._image(topic, message)
             self._new_file(raw, message.header.stamp_ns, suffix, content)
@@ -100,7 +102,7 @@ class DriveWriter:
         largest = 0
         for raw in self._bag.messages({topic}):
             image = parse(raw)
-            if isinstance(image, RawImage) and is_deep(image):
+            if isinstance(image, RawImage) and not _is_blank(image) and is_deep(image):
                 largest = max(largest, largest_sample(image))
         return sample_bits(largest)
 
@@ -133,6 +135,12 @@ class DriveWriter:
         (self._root / "calibration.yaml").write_text(text, encoding="utf-8")
         notes = [f"{count} {what}" for what, count in self._notes.most_common(_MAX_LINES)]
         return Written(clock=clock, notes=notes, to_do=to_do)
+
+
+def _is_blank(image: RawImage | PackedImage) -> bool:
+    """Whether a driver had no image when it sent this; one that claims pixels is damaged."""
+    claimed = image.height * image.width if isinstance(image, RawImage) else 0
+    return not claimed and not image.data.size
 
 
 def _size_hw(content: bytes) -> tuple[int, int] | None:
