@@ -150,3 +150,10 @@ def test_statistics_that_make_no_sense_are_an_error(tmp_path, std):
     write_yaml(path, {"intensity_mean": 1.0, "intensity_std": std})
     with pytest.raises(FileFormatError, match="intensity_std"):
         read_statistics(path)
+
+
+def test_a_file_of_statistics_that_is_not_there_names_the_command_that_writes_one(tmp_path):
+    with pytest.raises(
+        DatasetNotFoundError, match=r"does not exist; `lidistill data stats` writes"
+    ):
+        read_statistics(tmp_path / "statistics.yaml")

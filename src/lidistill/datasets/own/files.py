@@ -21,7 +21,7 @@ from pydantic import (
 from lidistill.config import Config, Size, reason_of
 from lidistill.datasets.own.quaternion_order import QuaternionOrder
 from lidistill.datasets.own.trajectory import MAX_OFFSET
-from lidistill.errors import FileFormatError, first_line
+from lidistill.errors import DatasetNotFoundError, FileFormatError, first_line
 from lidistill.geometry import check_pinhole, check_rigid, rigid
 from lidistill.labels import IGNORE, LabelMap, load_label_map, shipped_label_maps
 from lidistill.reading.files import read_file
@@ -204,8 +204,12 @@ def read_statistics(path: Path) -> tuple[float, float]:
     """Mean and standard deviation of a ``statistics.yaml``, as ``lidistill data stats`` writes it.
 
     Raises:
+        DatasetNotFoundError: If there is no such file.
         FileFormatError: If one of the two is missing or no number.
     """
+    if not (path.exists() or path.is_symlink()):
+        msg = f"{path} does not exist; `lidistill data stats` writes one, statistics.yaml."
+        raise DatasetNotFoundError(msg)
     statistics = _read(path, _Statistics)
     return statistics.intensity_mean, statistics.intensity_std
 
