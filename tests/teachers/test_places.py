@@ -32,6 +32,7 @@ WRAPPED: dict[str, Callable[[State], Any]] = {
     "several GPUs": lambda s: {"state_dict": below("module.", s)},
     "compiled": lambda s: below("_orig_mod.", s),
     "averaged": lambda s: {"model_ema": s, "epoch": 3},
+    "of a tutorial": lambda s: {"model_state_dict": s, "epoch": 3},
     "of a self-distillation": lambda s: {"teacher": below("backbone.", s) | HEADS},
     "a whole self-distillation": lambda s: {
         "model": below("teacher.", below("backbone.", s) | HEADS)

@@ -12,9 +12,12 @@ from lidistill.errors import CheckpointError
 from lidistill.reading.names import shown
 from lidistill.reading.plain_pickle import Inert
 
-_WRAPPERS: Final = ("net", "model_point", "model_points", "state_dict", "model")
+_WRAPPERS: Final = (
+    *("net", "model_point", "model_points"),
+    *("state_dict", "model_state_dict", "model_state", "model"),
+)
 """Keys under which training scripts store the weights; ``model_points`` is SLidR's and an early
-ScaLR's."""
+ScaLR's, ``model_state`` OpenPCDet's."""
 _MAX_WRAPPERS: Final = 4  # within one another
 _MAX_NAMES: Final = 10_000
 _WRAPPED: Final = re.compile(r"(?<![^.])(?:module|_orig_mod)\.")

@@ -108,7 +108,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
     except (OSError, ValueError) as error:
         reason = f"{path} is not a readable weights file ({first_line(error)})"
         raise FileFormatError(f"{reason}; {how_to_mend(error, path)}") from error
-    for wrapper in ("state_dict", "model", "model_ema", "module", "teacher"):
+    for wrapper in ("state_dict", "model_state_dict", "model", "model_ema", "module", "teacher"):
         if isinstance(state, Mapping) and isinstance(state.get(wrapper), Mapping):
             state = state[wrapper]
     entries = state.items() if isinstance(state, Mapping) else ()

@@ -42,6 +42,15 @@ def _their_name(name):
     )
 
 
+@pytest.mark.parametrize("wrapper", ["state_dict", "model_state_dict", "model_state"])
+def test_weights_are_found_where_training_scripts_put_them(wrapper):
+    state = slidr(14)
+    plain, _ = read_published(state)
+    inside, _ = read_published({wrapper: {f"module.{n}": t for n, t in state.items()}, "epoch": 3})
+    assert inside.backbone.keys() == plain.backbone.keys()
+    assert all(torch.equal(inside.backbone[name], t) for name, t in plain.backbone.items())
+
+
 @pytest.mark.parametrize("depth", [14, 18, 34])
 @pytest.mark.parametrize("stages", ["A", "C", (1, 1, 2, 2, 3, 2, 1, 3)])
 def test_weights_under_slidrs_names_say_their_size(depth, stages):
