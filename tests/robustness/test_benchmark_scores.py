@@ -30,3 +30,11 @@ def test_runs_without_errors_or_without_hits_are_reported():
     assert (record["perfect"]["mRR"], record["blind"]["mRR"]) == (100, None)
     assert record["blind"]["against"]["perfect"]["mCE"] is None
     assert "| mRR | 100.0 | – |" in markdown(result)
+
+
+def test_a_shift_without_a_labelled_point_shows_no_score():
+    run = robust_run("seen", 50.0)
+    run.mean_iou.update(height_up=52.0, range_half=math.nan)
+    result = Robustness(runs=(run,), baseline=None, results=Path("a.json"), figures=())
+    assert "| height_up | 52.0 (+2.0) |" in markdown(result)
+    assert "| range_half | – |" in markdown(result)

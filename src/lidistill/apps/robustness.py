@@ -242,10 +242,7 @@ def shift_rows(result: Robustness) -> list[tuple[str, ...]]:
     """Header and one row a shift: mean IoU of every run, and the difference to its clean one."""
     rows = [("shift, mIoU %", *(run.name for run in result.runs))]
     for name in result.runs[0].shifts:
-        cells = [
-            f"{run.shifts[name]:.1f} ({run.shifts[name] - run.clean:+.1f})" for run in result.runs
-        ]
-        rows.append((name, *cells))
+        rows.append((name, *(_beside(run.shifts[name], run.clean) for run in result.runs)))
     return rows if len(rows) > 1 else []
 
 
@@ -261,6 +258,12 @@ def markdown(result: Robustness) -> str:
 
 def _shown(value: float) -> str:
     return "–" if math.isnan(value) else f"{value:.1f}"
+
+
+def _beside(value: float, clean: float) -> str:
+    """A score and how far it is from the clean one; neither, where one of them has no points."""
+    change = value - clean
+    return "–" if math.isnan(change) else f"{value:.1f} ({change:+.1f})"
 
 
 def _or_none(value: float) -> float | None:
