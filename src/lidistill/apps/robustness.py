@@ -240,10 +240,12 @@ def table_rows(result: Robustness) -> list[tuple[str, ...]]:
 
 def shift_rows(result: Robustness) -> list[tuple[str, ...]]:
     """Header and one row a shift: mean IoU of every run, and the difference to its clean one."""
-    rows = [("shift, mIoU %", *(run.name for run in result.runs))]
-    for name in result.runs[0].shifts:
-        rows.append((name, *(_beside(run.shifts[name], run.clean) for run in result.runs)))
-    return rows if len(rows) > 1 else []
+    header = ("shift, mIoU %", *(run.name for run in result.runs))
+    rows = [
+        (name, *(_beside(run.shifts[name], run.clean) for run in result.runs))
+        for name in result.runs[0].shifts
+    ]
+    return [header, *rows] if rows else []
 
 
 def markdown(result: Robustness) -> str:
