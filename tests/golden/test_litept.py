@@ -105,7 +105,7 @@ def test_the_authors_shuffled_orders_and_16_bits_are_options(file, monkeypatch):
     assert (shuffled - case.tensors["eval.out_shuffled"]).abs().max() < 5e-5
     stored, plain = case.tensors["eval.out_half"], case.tensors["eval.out"]
     assert (in_16_bits - stored).abs().max() < 1e-3
-    assert (in_16_bits - stored).abs().mean() < 0.4 * (stored - plain).abs().mean()
+    assert (in_16_bits - stored).abs().mean() < 0.5 * (stored - plain).abs().mean()
 
 
 @pytest.mark.parametrize("file", TINY)
