@@ -7,13 +7,13 @@ import time
 from pathlib import Path
 
 _MEBIBYTES = 512
-_SECONDS = 25  # of a slow processor, under coverage and beside other work; alone a few
+_SECONDS = 10
 
 
 def bounded(function, *arguments):
     """What a function returns or the text of what it raises.
 
-    Fails beyond 512 MB of memory above what there was before, or 25 s of processor time.
+    Fails beyond 512 MB of memory above what there was before, or 10 s of processor time.
     """
     context = multiprocessing.get_context("fork")
     answers = context.SimpleQueue()

@@ -9,7 +9,7 @@ MIB = 1 << 20
 
 
 @contextmanager
-def bounded(*, mebibytes: int = 200, seconds: float = 25) -> Iterator[None]:
+def bounded(*, mebibytes: int = 200, seconds: float = 10) -> Iterator[None]:
     """The code inside takes no more memory beside the package itself, and no more CPU time."""
     tracemalloc.start()
     start = time.process_time()

@@ -93,6 +93,12 @@ def test_cells_codes_and_patches_equal_the_reference(file):
         assert list(cut.lengths) == ends
 
 
+MOVED_BY_LAST_BITS = {"tiny_d5": 0.66}
+"""What other last bits of the weights (1e-7 of them) do at most to the deepest network's output in
+16 bits, in parts of what 16 bits do; others are moved by a third at most, and the rounding of one
+place less by 0.83 (others 0.58) and more."""
+
+
 @pytest.mark.parametrize("file", TINY)
 def test_the_authors_shuffled_orders_and_16_bits_are_options(file, monkeypatch):
     case = Case(file)
@@ -105,7 +111,8 @@ def test_the_authors_shuffled_orders_and_16_bits_are_options(file, monkeypatch):
     assert (shuffled - case.tensors["eval.out_shuffled"]).abs().max() < 5e-5
     stored, plain = case.tensors["eval.out_half"], case.tensors["eval.out"]
     assert (in_16_bits - stored).abs().max() < 1e-3
-    assert (in_16_bits - stored).abs().mean() < 0.5 * (stored - plain).abs().mean()
+    share = (in_16_bits - stored).abs().mean() / (stored - plain).abs().mean()
+    assert share < MOVED_BY_LAST_BITS.get(file.stem, 0.4)
 
 
 @pytest.mark.parametrize("file", TINY)

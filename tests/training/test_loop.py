@@ -42,6 +42,20 @@ class Fit(nn.Module):
         return {"loss": (self.drop(self.linear(rows.x)) - 1).square().mean()}
 
 
+class Interrupted(Fit):
+    """Is sent a signal during one of its passes, counted from 1."""
+
+    def __init__(self, at):
+        super().__init__()
+        self.at, self.calls = at, 0
+
+    def forward(self, rows):
+        self.calls += 1
+        if self.calls == self.at:
+            signal.raise_signal(signal.SIGTERM)
+        return super().forward(rows)
+
+
 def make_rows(epoch, index):
     rng = np.random.default_rng([epoch, index])
     return torch.from_numpy(rng.normal(size=(index + 1, 3)).astype(np.float32))
@@ -268,17 +282,8 @@ def test_a_signal_saves_within_the_step_and_the_run_goes_on_from_there(tmp_path,
 
 
 def test_a_signal_during_the_passes_ends_the_run_with_this_step(tmp_path):
-    class Interrupted(Fit):
-        calls = 0
-
-        def forward(self, rows):
-            self.calls += 1
-            if self.calls == 6:  # two passes a step
-                signal.raise_signal(signal.SIGTERM)
-            return super().forward(rows)
-
     with pytest.raises(RunStoppedError, match=r"step 3 is saved"):
-        train(training(tmp_path, module=Interrupted()))
+        train(training(tmp_path, module=Interrupted(6)))  # two passes a step
 
 
 def test_the_best_checkpoint_has_the_lowest_mean_loss(tmp_path):
@@ -297,17 +302,8 @@ def test_a_checkpoint_that_a_signal_asks_for_is_never_the_best_by_few_steps(tmp_
     )
     train(training(tmp_path / "whole", train=config))
 
-    class Interrupted(Fit):
-        calls = 0
-
-        def forward(self, rows):
-            self.calls += 1
-            if self.calls == 10:  # two passes a step
-                signal.raise_signal(signal.SIGTERM)
-            return super().forward(rows)
-
     with pytest.raises(RunStoppedError, match=r"step 5 is saved"):
-        train(training(tmp_path / "stopped", module=Interrupted(), train=config))
+        train(training(tmp_path / "stopped", module=Interrupted(10), train=config))
     train(training(tmp_path / "stopped", train=config))
 
     def measures(run):

@@ -17,6 +17,7 @@ MAX_BYTES: Final = 1 << 20
 MAX_VALUES: Final = 100_000
 """Values that a text stands for, with every alias written out."""
 _MAX_DEPTH: Final = 50
+_TOO_DEEP: Final = f"nested deeper than {_MAX_DEPTH} levels"
 _MAX_DIGITS: Final = 40
 _NUMBERS: Final = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 _SCALARS: Final = ("null", "bool", "int", "float", "str")
@@ -29,7 +30,22 @@ _TIMESTAMP: Final = "tag:yaml.org,2002:timestamp"
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.1 in which 1e-3 is a number and a date is a text, as everybody expects."""
+    """YAML 1.1 in which 1e-3 is a number and a date is a text, as everybody expects.
+
+    What is nested too deep is refused as soon as it is met: every level costs what all before it
+    cost together.
+    """
+
+    _depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        """A node with all its parts; PyYAML's composer calls this for each of them."""
+        if self._depth >= _MAX_DEPTH:
+            raise yaml.MarkedYAMLError(problem=_TOO_DEEP, problem_mark=self.peek_event().start_mark)
+        self._depth += 1
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
 
 
 _Loader.add_implicit_resolver(
@@ -63,9 +79,6 @@ def parse_yaml(text: str | bytes) -> Any:
         return _value(loader, node)
     except yaml.YAMLError as error:
         raise ValueError(_line(error)) from error
-    except RecursionError as error:
-        msg = f"nested deeper than {_MAX_DEPTH} levels"
-        raise ValueError(msg) from error
     except (AttributeError, TypeError, LookupError, OverflowError) as error:
         # PyYAML's own slips on values that do not fit their tag, such as !!bool foo.
         msg = "a value does not fit its tag"
@@ -93,8 +106,7 @@ def _check(root: yaml.Node) -> None:
     def enter(node: yaml.Node) -> None:
         _check_node(node)
         if len(stack) >= _MAX_DEPTH:
-            msg = f"{_at(node)}nested deeper than {_MAX_DEPTH} levels"
-            raise ValueError(msg)
+            raise ValueError(_at(node) + _TOO_DEEP)
         open_nodes.add(id(node))
         stack.append((node, iter(_parts(node))))
 
