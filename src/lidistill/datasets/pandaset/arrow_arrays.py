@@ -51,10 +51,12 @@ def arrow_values(record: Any) -> Array:
     if not isinstance(parts, list) or not 0 < len(parts) <= _MAX_CHUNKS:
         msg = "the values of a column are no list of parts"
         raise ValueError(msg)
-    arrays, free, letters = list[Array](), _MAX_VALUES, 0
-    for part in parts:  # many may be of the same bytes: counted while they are made
-        array = _one(part, most=free)
-        free -= len(array)
+    free = _MAX_VALUES
+    for part in parts:  # many may be of the same bytes
+        free -= _claimed(part, most=free)
+    arrays, letters = list[Array](), 0
+    for part in parts:
+        array = _one(part)
         letters += sum(map(len, array)) if array.dtype == np.object_ else 0
         if letters > _MAX_LETTERS:
             msg = f"its texts have more than {_MAX_LETTERS} letters"
@@ -63,13 +65,20 @@ def arrow_values(record: Any) -> Array:
     return np.concatenate(arrays)
 
 
-def _one(record: Any, *, most: int) -> Array:
+def _claimed(record: Any, *, most: int) -> int:
+    """How many values a part says it has."""
     (described,) = expect(record, ArrowArray, "a column holds nothing of Arrow's").args
-    kind, length, num_missing, start, buffers, *_ = described
-    (name,) = expect(kind, ArrowType, "values of Arrow's have no type").args
+    _, length, _, start, *_ = described
     if any(type(number) is not int or number < 0 for number in (length, start)) or length > most:
         msg = f"it claims {shown(length)} values from {shown(start)} on"
         raise ValueError(msg)
+    return int(length)
+
+
+def _one(record: Any) -> Array:
+    (described,) = record.args
+    kind, length, num_missing, start, buffers, *_ = described
+    (name,) = expect(kind, ArrowType, "values of Arrow's have no type").args
     if num_missing:
         msg = f"{shown(num_missing)} of {shown(length)} values are missing (NA); fill or drop them"
         raise NotPlainError(msg)
