@@ -22,8 +22,8 @@ from torch import Tensor, nn
 from lidistill.backbones import WaffleIron, WaffleIronConfig
 from lidistill.config import Precision
 from lidistill.distill.heads import LinearHeadConfig, Matching
-from lidistill.distill.lessons import Lesson, Seen, at_pairs
 from lidistill.distill.losses import distillation_distances
+from lidistill.distill.objective import TeacherObjective, TeacherOutput, at_pairs
 from lidistill.distill.step import Distiller
 from lidistill.distill.teacher_config import ONE
 from lidistill.geometry import rigid
@@ -165,8 +165,8 @@ class ReferenceDistiller(nn.Module):
         backbone = ours.backbone
         assert isinstance(backbone, WaffleIron)  # noqa: S101
         contender = reference(folder, backbone, batch)
-        self._lesson = ours.lessons[ONE]
-        self.net, self.head = contender.net, self._lesson.head
+        self._objective = ours.objectives[ONE]
+        self.net, self.head = contender.net, self._objective.head
         self._features = contender.features
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
@@ -174,7 +174,7 @@ class ReferenceDistiller(nn.Module):
         pairs = batch.pairs
         assert pairs is not None  # noqa: S101
         student = self.head(self._features()[pairs.point])
-        target = self._lesson.target(batch, learning=False).points
+        target = self._objective.target(batch, learning=False).points
         return {"loss": distillation_distances(student, target).mean()}
 
 
@@ -220,7 +220,7 @@ def steps(
     assert pairs is not None  # noqa: S101
     assert images is not None  # noqa: S101
 
-    def ask(batch: Batch) -> Seen:
+    def ask(batch: Batch) -> TeacherOutput:
         maps = teacher.maps(images)
         return at_pairs(batch, teacher.read(maps, pairs.view, pairs.uv, plan.image_hw))
 
@@ -231,11 +231,11 @@ def steps(
         config = WaffleIronConfig(width=width, depth=plan.depth)
         head = LinearHeadConfig().build(width, teacher.num_channels)
         matching = Matching(groups=teacher.groups)
-        lesson = Lesson(matching=matching, head=head, teacher=ask)
-        module = Distiller(config.build(), {ONE: lesson}).to(device)
+        objective = TeacherObjective(matching=matching, head=head, teacher=ask)
+        module = Distiller(config.build(), {ONE: objective}).to(device)
         asked = step_time(module, batch, device, plan.repeats)
         asked_half = step_time(module, batch, device, plan.repeats, "fp16")
-        lesson.teacher = partial(at_pairs, features_PT=target)
+        objective.teacher = partial(at_pairs, features_PT=target)
         case = {"student": step_time(module, batch, device, plan.repeats)}
         case["student_and_teacher"] = asked
         case["student_and_teacher_fp16"] = asked_half

@@ -16,7 +16,7 @@ from typing import Final
 
 import lidistill
 from lidistill.distill.recipe import PretrainRecipe
-from lidistill.distill.run import gather, training_batches
+from lidistill.distill.run import build_run, training_batches
 from lidistill.recipes import load_recipe
 
 ROOT: Final = Path(lidistill.__file__).parent
@@ -58,7 +58,7 @@ def print_sizes() -> None:
 
 def files_to_a_loss(recipe: PretrainRecipe) -> list[str]:
     """Files whose code runs between one frame on disk and the loss of its batch."""
-    run = gather(recipe)
+    run = build_run(recipe)
     distiller = run.build_distiller()
     found: dict[str, None] = {}
 

@@ -11,7 +11,7 @@ from lidistill.backbones import WaffleIronConfig
 from lidistill.backbones.waffleiron.grid import GridConfig
 from lidistill.datasets.pandaset.dataset import PandaSetConfig
 from lidistill.distill.recipe import PretrainRecipe, TargetConfig
-from lidistill.distill.run import gather
+from lidistill.distill.run import build_run
 from lidistill.distill.step import build_distiller
 from lidistill.distill.teacher_config import ONE
 from lidistill.errors import CheckpointError, FileFormatError, UnknownNameError
@@ -101,7 +101,7 @@ def _features(**changed):
 
 
 def test_a_run_is_drawn_on_images_from_above_and_as_correlation(recipe, checkpoint, tmp_path):
-    files = write_portrait(gather(recipe), checkpoint, tmp_path)
+    files = write_portrait(build_run(recipe), checkpoint, tmp_path)
     assert sorted(file.name for file in files) == sorted(
         f"001-{frame:02d}-pandar64-{kind}.png"
         for frame in (0, 2)
@@ -116,8 +116,8 @@ def test_a_run_is_drawn_on_images_from_above_and_as_correlation(recipe, checkpoi
 
 def test_the_same_checkpoint_gives_the_same_figures(recipe, checkpoint, tmp_path):
     names = ("001/01/pandar64",)
-    first = write_portrait(gather(recipe), checkpoint, tmp_path / "a", frames=names)
-    second = write_portrait(gather(recipe), checkpoint, tmp_path / "b", frames=names)
+    first = write_portrait(build_run(recipe), checkpoint, tmp_path / "a", frames=names)
+    second = write_portrait(build_run(recipe), checkpoint, tmp_path / "b", frames=names)
     assert len(first) == 5
     assert [f.read_bytes() for f in first] == [f.read_bytes() for f in second]
 
@@ -128,7 +128,7 @@ def test_another_point_gives_other_correlation_maps_only(recipe, checkpoint, tmp
         {
             file.name: file.read_bytes()
             for file in write_portrait(
-                gather(recipe), checkpoint, tmp_path / str(x), frames=names, point=(x, 3.0, 0.0)
+                build_run(recipe), checkpoint, tmp_path / str(x), frames=names, point=(x, 3.0, 0.0)
             )
         }
         for x in (10.0, -10.0)
@@ -146,12 +146,12 @@ def test_frames_without_labels_show_their_intensity(recipe, checkpoint, tmp_path
     bare = recipe.model_copy(update={"data": data})
     (labelled,) = (
         f
-        for f in write_portrait(gather(recipe), checkpoint, tmp_path / "a", frames=names)
+        for f in write_portrait(build_run(recipe), checkpoint, tmp_path / "a", frames=names)
         if "above" in f.name
     )
     (unlabelled,) = (
         f
-        for f in write_portrait(gather(bare), checkpoint, tmp_path / "b", frames=names)
+        for f in write_portrait(build_run(bare), checkpoint, tmp_path / "b", frames=names)
         if "above" in f.name
     )
     first, second = _pixels(labelled), _pixels(unlabelled)
@@ -163,18 +163,18 @@ def test_frames_without_labels_show_their_intensity(recipe, checkpoint, tmp_path
 
 def test_a_frame_that_is_not_there_is_named_with_the_nearest_one(recipe, checkpoint, tmp_path):
     with pytest.raises(UnknownNameError, match=r"001/09/pandar64.*did you mean"):
-        write_portrait(gather(recipe), checkpoint, tmp_path, frames=("001/09/pandar64",))
+        write_portrait(build_run(recipe), checkpoint, tmp_path, frames=("001/09/pandar64",))
 
 
 def test_a_checkpoint_of_another_width_is_refused(recipe, checkpoint, tmp_path):
     wider = recipe.model_copy(update={"backbone": recipe.backbone.model_copy(update={"width": 16})})
     with pytest.raises(CheckpointError, match="another architecture"):
-        write_portrait(gather(wider), checkpoint, tmp_path)
+        write_portrait(build_run(wider), checkpoint, tmp_path)
 
 
 def test_what_is_drawn_are_centred_teacher_features_where_a_camera_sees(recipe, checkpoint):
     frame = recipe.data.build()[0]
-    drawn = FeatureReader(gather(recipe), checkpoint)(frame)
+    drawn = FeatureReader(build_run(recipe), checkpoint)(frame)
     assert 0 < drawn.seen.sum() < len(drawn.points)
     assert (drawn.teacher[~drawn.seen] == 0).all()
     assert drawn.student.shape == drawn.teacher.shape == (len(drawn.points), CHANNELS)
@@ -184,7 +184,7 @@ def test_what_is_drawn_are_centred_teacher_features_where_a_camera_sees(recipe, 
     distiller = build_distiller(uncentred, GROUPS)
     folder = recipe.output.parent / "raw" / "checkpoints"
     save_checkpoint(folder, step=1, weights=distiller.state_dict(), training={}, recipe={}, meta={})
-    raw = FeatureReader(gather(uncentred), folder)(frame)
+    raw = FeatureReader(build_run(uncentred), folder)(frame)
     difference = raw.teacher[raw.seen] - drawn.teacher[drawn.seen]
     np.testing.assert_allclose(difference, 0.25, atol=1e-5)
 
@@ -192,7 +192,7 @@ def test_what_is_drawn_are_centred_teacher_features_where_a_camera_sees(recipe, 
 def test_a_frame_whose_images_show_no_point_is_an_error(recipe, checkpoint, tmp_path):
     frame = scan_frame(tmp_path, views=())
     with pytest.raises(FileFormatError, match="no image shows any of its points"):
-        FeatureReader(gather(recipe), checkpoint)(frame)
+        FeatureReader(build_run(recipe), checkpoint)(frame)
 
 
 def test_the_example_lies_inside_the_car(tmp_path):

@@ -13,7 +13,7 @@ from PIL import Image
 import lidistill
 from lidistill.apps.load_features import open_model
 from lidistill.deploy.model import read_model_folder
-from lidistill.distill.run import gather, pretrain
+from lidistill.distill.run import build_run, pretrain
 from lidistill.errors import ConfigError, UnknownNameError
 from lidistill.recipes import apply_overrides
 from lidistill.segment.report import evaluate_run, train_and_score
@@ -161,7 +161,10 @@ def test_a_new_run_takes_over_the_heads_of_the_same_teachers(world, tmp_path):
         narrow = given[f"heads.narrow.linear.{part}"]
         assert torch.equal(made.weights[f"heads.other.linear.{part}"], narrow)
     assert made.meta["init"].startswith("backbone and head other of")
-    assert gather(apply_overrides(values, (), source="tiny")).of_images.keys() == {"other", "wide"}
+    assert build_run(apply_overrides(values, (), source="tiny")).image_teachers.keys() == {
+        "other",
+        "wide",
+    }
 
 
 def test_the_page_shows_the_space_of_the_teacher_that_is_named(world, tmp_path, capsys):

@@ -8,8 +8,8 @@ from fakes.runs import pretrain_values, write_world
 from fakes.several import several_values, write_two
 from torch import nn
 
-from lidistill.distill.asking import features_at_pairs
-from lidistill.distill.run import gather, pretrain, training_batches
+from lidistill.distill.batch_teachers import features_at_pairs
+from lidistill.distill.run import build_run, pretrain, training_batches
 from lidistill.errors import ConfigError
 from lidistill.recipes import apply_overrides
 from lidistill.teachers import ChannelGroup
@@ -56,7 +56,7 @@ def batches_of(run, steps=4):
 
 @pytest.mark.parametrize("samples", ["workers", "device"])
 def test_a_mirrored_image_shows_a_point_the_same_colour(world, samples):
-    run = gather(recipe(world, MIRROR, f"samples={samples}", "data.sampling.cameras=all"))
+    run = build_run(recipe(world, MIRROR, f"samples={samples}", "data.sampling.cameras=all"))
     batches = batches_of(run)
     flags = [flag for batch in batches for flag in batch.mirrored]
     assert {True, False} == set(flags)
@@ -69,7 +69,7 @@ def test_a_mirrored_image_shows_a_point_the_same_colour(world, samples):
 
 
 def test_samples_on_the_device_are_mirrored_and_recoloured_alike(world):
-    runs = [gather(recipe(world, MIRROR, JITTER, f"samples={s}")) for s in ("workers", "device")]
+    runs = [build_run(recipe(world, MIRROR, JITTER, f"samples={s}")) for s in ("workers", "device")]
     for one, other in zip(*map(batches_of, runs), strict=True):
         assert one.mirrored == other.mirrored
         assert torch.equal(one.images, other.images)
@@ -77,23 +77,23 @@ def test_samples_on_the_device_are_mirrored_and_recoloured_alike(world):
 
 def test_a_cache_keeps_both_variants_of_each_teacher_and_what_it_gives_is_theirs(world, tmp_path):
     cache = f"teacher_cache={tmp_path / 'cache'}"
-    plain, cached = gather(recipe(world, MIRROR)), gather(recipe(world, MIRROR, cache))
+    plain, cached = build_run(recipe(world, MIRROR)), build_run(recipe(world, MIRROR, cache))
     for one, other in zip(batches_of(plain), batches_of(cached), strict=True):
         assert other.images is None
         assert one.mirrored == other.mirrored
-        for name, teaching in plain.teachings.items():
-            expected = teaching(one).features
-            found = cached.teachings[name](other).features
+        for name, batch_teacher in plain.batch_teachers.items():
+            expected = batch_teacher(one).features
+            found = cached.batch_teachers[name](other).features
             torch.testing.assert_close(found, expected, rtol=2e-3, atol=2e-3)
     assert len(list((tmp_path / "cache").iterdir())) == 4
 
 
 def test_cached_maps_say_the_same_read_at_once_as_on_a_gpu_and_one_by_one(world, tmp_path):
-    run = gather(recipe(world, MIRROR, f"teacher_cache={tmp_path / 'cache'}"))
+    run = build_run(recipe(world, MIRROR, f"teacher_cache={tmp_path / 'cache'}"))
     for batch in batches_of(run):
         views = list(enumerate(zip(batch.image_paths, batch.mirrored, strict=True)))
         for name in ("wide", "narrow"):
-            reader = run.teachings[name].reader
+            reader = run.batch_teachers[name].reader
             for images in (dict(views), dict(views[:1]), dict(views[1:]), {}):
                 both = (reader._one_by_one, reader._at_once)
                 found, expected = (f(images, batch.pairs.view, batch.pairs.uv) for f in both)
@@ -102,11 +102,11 @@ def test_cached_maps_say_the_same_read_at_once_as_on_a_gpu_and_one_by_one(world,
 
 
 def test_a_teacher_sees_another_image_where_it_is_mirrored(world):
-    run = gather(recipe(world, MIRROR))
+    run = build_run(recipe(world, MIRROR))
     mirrored = next(batch for batch in batches_of(run) if all(batch.mirrored))
-    teaching = run.teachings["wide"]
-    straight = teaching(replace(mirrored, mirrored=())).features
-    assert not torch.allclose(teaching(mirrored).features, straight, atol=1e-3)
+    batch_teacher = run.batch_teachers["wide"]
+    straight = batch_teacher(replace(mirrored, mirrored=())).features
+    assert not torch.allclose(batch_teacher(mirrored).features, straight, atol=1e-3)
 
 
 def test_other_colours_and_a_cache_exclude_each_other(world, tmp_path):

@@ -9,7 +9,7 @@ from fakes.runs import pretrain_values, probe_values, write_world
 
 from lidistill.apps.pretrain import run_pretrain
 from lidistill.distill.lidar_teacher import LidarTeacherConfig
-from lidistill.distill.run import gather, pretrain, training_batches
+from lidistill.distill.run import build_run, pretrain, training_batches
 from lidistill.distill.teacher_config import ONE
 from lidistill.errors import CheckpointError, ConfigError
 from lidistill.recipes import apply_overrides
@@ -43,10 +43,10 @@ def small(folder, *overrides, **teacher):
 
 @pytest.mark.parametrize("samples", ["workers", "device"])
 def test_targets_are_the_large_networks_features_of_the_same_points(world, samples):
-    run = gather(small(world, f"samples={samples}"))
+    run = build_run(small(world, f"samples={samples}"))
     [batch] = next(training_batches(run)(0, 1))
     assert (batch.pairs, batch.images, batch.image_paths) == (None, None, ())
-    seen = run.teachings[ONE](batch)
+    seen = run.batch_teachers[ONE](batch)
     points = teacher_inputs(batch).networks[ONE]
     assert 0 < len(seen.point) < len(batch.features) == seen.num_counted  # it sees less far
     assert bool((batch.coords[seen.point].abs() < torch.tensor([16.0, 16.0, 8.0])).all())
@@ -127,18 +127,18 @@ def test_a_probes_network_can_teach_too(world, tmp_path):
     probe, large = (
         LidarTeacherConfig(run=path).build() for path in (tmp_path / "probe", world / "large")
     )
-    points = teacher_inputs(next(training_batches(gather(small(world)))(0, 1))[0]).networks[ONE]
+    points = teacher_inputs(next(training_batches(build_run(small(world)))(0, 1))[0]).networks[ONE]
     torch.testing.assert_close(probe.features(points), large.features(points))
 
 
 def test_what_has_no_network_cannot_teach(world, tmp_path, capsys):
     with pytest.raises(CheckpointError, match="no checkpoint"):
-        gather(small(world, run=str(tmp_path)))
+        build_run(small(world, run=str(tmp_path)))
     values = probe_values(world, "input") | {"checkpoint": str(world / "large")}
     changes = (f"output={tmp_path / 'probe'}", "train.steps=2")
     train_and_score(apply_overrides(values, changes, source="tiny"))
     with pytest.raises(CheckpointError, match="holds no backbone"):
-        gather(small(world, run=str(tmp_path / "probe")))
+        build_run(small(world, run=str(tmp_path / "probe")))
     status, _, error = run(
         capsys, "pretrain", "pretrain/debug", "teacher.kind=lidistill", "teacher.run=nowhere",
         f"data.sets.0.root={world / 'set'}", f"data.sets.1.root={world / 'set'}",

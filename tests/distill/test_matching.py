@@ -11,7 +11,7 @@ from lidistill.apps.estimate import forward, made_up
 from lidistill.apps.frame_features import FeatureReader
 from lidistill.distill.heads import Matching
 from lidistill.distill.losses import mean_by_view
-from lidistill.distill.run import gather, pretrain
+from lidistill.distill.run import build_run, pretrain
 from lidistill.distill.step import build_distiller
 from lidistill.distill.teacher_config import ONE
 from lidistill.errors import CheckpointError, ConfigError
@@ -166,7 +166,7 @@ def test_two_layers_class_tokens_and_the_cosine_from_recipe_to_probe(world, tmp_
     assert {
         f"{part}.heads.{layer}.linear.weight" for part in ("head", "class_head") for layer in (0, 1)
     } <= heads
-    seen = FeatureReader(gather(wanted), tmp_path / "run")(wanted.data.build()[0])
+    seen = FeatureReader(build_run(wanted), tmp_path / "run")(wanted.data.build()[0])
     assert seen.student.shape == seen.teacher.shape
     halves = seen.student.reshape(len(seen.student), 2, -1)
     assert abs((halves**2).sum(2) - 1).max() < 1e-4

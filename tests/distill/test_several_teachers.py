@@ -12,8 +12,8 @@ from fakes.runs import pretrain_values
 from fakes.several import NARROW, WIDE, several_values, two_teachers, write_two
 
 from lidistill.apps.estimate import estimate, made_up
-from lidistill.distill.lessons import Seen, at_pairs, num_counted
-from lidistill.distill.run import gather, pretrain, training_batches
+from lidistill.distill.objective import TeacherOutput, at_pairs, num_counted
+from lidistill.distill.run import build_run, pretrain, training_batches
 from lidistill.distill.spread import TargetSpread
 from lidistill.distill.step import build_distiller
 from lidistill.distill.teacher_config import ONE
@@ -55,7 +55,7 @@ def targets_of(count=50, seed=0, groups=GROUPS):
 
 def learn(distiller, batch, targets):
     for name, target in targets.items():
-        distiller.lessons[name].teacher = lambda b, t=target: at_pairs(b, t)
+        distiller.objectives[name].teacher = lambda b, t=target: at_pairs(b, t)
     distiller.zero_grad()
     parts = distiller.train()(batch)
     parts["loss"].backward()
@@ -145,7 +145,7 @@ def test_one_teacher_under_a_name_is_the_same_run(world, tmp_path):
 
 def partly(batch, target, rows):
     pairs = batch.pairs
-    return Seen(
+    return TeacherOutput(
         features=target[rows], point=pairs.point[rows], view=pairs.view[rows],
         num_counted=len(pairs), is_part=True,
     )  # fmt: skip
@@ -155,7 +155,7 @@ def test_a_teacher_that_is_absent_for_some_views_counts_where_it_is_there(world)
     distiller, targets = student(world), targets_of()
     batch, rows = batch_of(distiller), torch.arange(0, 50, 3)
     learn(distiller, batch, targets)
-    distiller.lessons["b"].teacher = lambda b: partly(b, targets["b"], rows)
+    distiller.objectives["b"].teacher = lambda b: partly(b, targets["b"], rows)
     found = distiller(batch)
     features = distiller.backbone(batch)[batch.pairs.point]
     said = unit(distiller.heads["b"](features[rows]))
@@ -170,7 +170,7 @@ def test_a_teacher_that_sees_nothing_of_a_batch_costs_nothing_and_every_weight_h
     distiller, targets = student(world), targets_of()
     batch = batch_of(distiller)
     learn(distiller, batch, targets)
-    distiller.lessons["b"].teacher = lambda b: partly(b, targets["b"], torch.arange(0))
+    distiller.objectives["b"].teacher = lambda b: partly(b, targets["b"], torch.arange(0))
     distiller.zero_grad()
     found = distiller(batch)
     found["loss"].backward()
@@ -186,16 +186,16 @@ def test_mean_and_spread_wait_for_batches_of_which_the_teacher_sees_something(wo
 
     def after_three(rank=None):
         distiller = student(world, "target.center_batches=2").train()
-        lesson, batch = distiller.lessons["b"], batch_of(distiller)
+        objective, batch = distiller.objectives["b"], batch_of(distiller)
         for number in range(3):
             seen = [i for r in ((0, 1) if rank is None else (rank,)) for i in rows[r][number]]
-            lesson.teacher = lambda b, s=seen: partly(b, targets["b"], torch.tensor(s).long())
-            lesson.target(batch, learning=True)
-        return lesson
+            objective.teacher = lambda b, s=seen: partly(b, targets["b"], torch.tensor(s).long())
+            objective.target(batch, learning=True)
+        return objective
 
     def share(rank):
-        lesson = after_three(rank)
-        torch.testing.assert_close(lesson.spread.total, alone.spread.total)
+        objective = after_three(rank)
+        torch.testing.assert_close(objective.spread.total, alone.spread.total)
 
     alone = after_three()
     assert (int(alone.center.num_seen), int(alone.spread.num_seen)) == (2, 2)
@@ -325,13 +325,13 @@ def test_a_run_that_began_in_another_order_goes_on_in_it(world, tmp_path, monkey
 def test_each_teacher_says_what_it_says_alone_in_its_own_size(world, tmp_path, samples, cached):
     cache = f"teacher_cache={tmp_path / 'cache' if cached else 'null'}"
     changes = (cache, f"samples={samples}")
-    run = gather(recipe(world, *changes))
+    run = build_run(recipe(world, *changes))
     values = pretrain_values(world) | {"teacher": two_teachers(world)["narrow"]}
     values["data"]["sampling"]["image_size_hw"] = [56, 84]
     del values["teacher"]["image_size_hw"]
-    alone = gather(apply_overrides(values, changes, source="tiny"))
+    alone = build_run(apply_overrides(values, changes, source="tiny"))
     [batch], [only] = next(training_batches(run)(0, 1)), next(training_batches(alone)(0, 1))
-    found, expected = run.teachings["narrow"](batch), alone.teachings[ONE](only)
+    found, expected = run.batch_teachers["narrow"](batch), alone.batch_teachers[ONE](only)
     assert torch.equal(found.point, expected.point)
     torch.testing.assert_close(found.features, expected.features, atol=1e-6, rtol=1e-5)
     assert (batch.images is None) == cached
@@ -340,14 +340,14 @@ def test_each_teacher_says_what_it_says_alone_in_its_own_size(world, tmp_path, s
 @pytest.mark.parametrize("cached", [True, False])
 def test_a_teacher_is_asked_about_the_cameras_it_is_for(world, tmp_path, cached):
     cache = f"teacher_cache={tmp_path / 'cache' if cached else 'null'}"
-    known = gather(recipe(world, cache, cameras=["front_camera"]))
-    unknown = gather(recipe(world, cache, cameras=["back_camera"]))
+    known = build_run(recipe(world, cache, cameras=["front_camera"]))
+    unknown = build_run(recipe(world, cache, cameras=["back_camera"]))
     [batch] = next(training_batches(known)(0, 1))
-    everything, asked = known.teachings["wide"](batch), known.teachings["narrow"](batch)
+    everything, asked = known.batch_teachers["wide"](batch), known.batch_teachers["narrow"](batch)
     assert torch.equal(everything.point, asked.point)
     assert asked.features.abs().sum() > 0
     [batch] = next(training_batches(unknown)(0, 1))
-    nothing = unknown.teachings["narrow"](batch)
+    nothing = unknown.batch_teachers["narrow"](batch)
     assert (len(nothing.point), tuple(nothing.features.shape)) == (0, (0, NARROW))
     assert nothing.num_counted == num_counted(batch) == len(batch.pairs)
 
@@ -378,27 +378,27 @@ def test_a_camera_that_the_data_do_not_have_ends_the_run_before_it_begins(world,
     values = several_values(world, cameras=["frontcamera"])
     values["teacher"] = values["teacher"]["narrow"] if alone else values["teacher"]
     with pytest.raises(ConfigError, match=r"^teacher\.\S*cameras: .*did you mean 'front_camera'\?"):
-        gather(apply_overrides(values, (), source="tiny"))
+        build_run(apply_overrides(values, (), source="tiny"))
 
 
 def test_only_the_named_cameras_images_go_through_the_network(world, monkeypatch):
-    run = gather(recipe(world, cameras=["front_camera"]))
+    run = build_run(recipe(world, cameras=["front_camera"]))
     [batch] = next(training_batches(run)(0, 1))
-    teaching = run.teachings["narrow"]
+    batch_teacher = run.batch_teachers["narrow"]
     found = batch.for_teachers
     cameras = tuple("front_camera" if n == 0 else "back" for n in range(len(found.cameras)))
     other = dataclasses.replace(found, cameras=cameras)
-    seen, maps = [], type(teaching.teacher).maps
+    seen, maps = [], type(batch_teacher.teacher).maps
 
     def counted(teacher, images):
         seen.append(len(images))
         return maps(teacher, images)
 
-    monkeypatch.setattr(type(teaching.teacher), "maps", counted)
-    one = teaching(dataclasses.replace(batch, for_teachers=other))
+    monkeypatch.setattr(type(batch_teacher.teacher), "maps", counted)
+    one = batch_teacher(dataclasses.replace(batch, for_teachers=other))
     assert seen == [1]
     assert set(one.view.tolist()) == {0}
-    whole = teaching(batch)
+    whole = batch_teacher(batch)
     rows = whole.view == 0
     torch.testing.assert_close(one.features, whole.features[rows], atol=1e-5, rtol=1e-5)
 

@@ -9,8 +9,8 @@ import torch
 from fakes.runs import pretrain_values, write_world
 from fakes.waits import GPU, Waits, let_it_train
 
-from lidistill.distill.lessons import num_counted
-from lidistill.distill.run import gather, pretrain, training_batches
+from lidistill.distill.objective import num_counted
+from lidistill.distill.run import build_run, pretrain, training_batches
 from lidistill.recipes import apply_overrides
 from lidistill.teachers import base
 from lidistill.training.config import Feed, Training
@@ -55,14 +55,14 @@ def test_a_step_waits_for_the_gpu_once(world, tmp_path, monkeypatch, way):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "world").symlink_to(world)
     recipe = apply_overrides(pretrain_values(world), WAYS[way], source="tiny")
-    run = dataclasses.replace(gather(recipe), device=GPU)
+    run = dataclasses.replace(build_run(recipe), device=GPU)
     groups = list(training_batches(run)(0, 4))
     distiller = run.build_distiller().to(GPU).train()
-    for teaching in run.teachings.values():
+    for batch_teacher in run.batch_teachers.values():
         if recipe.teacher_cache is not None:
             for batch in itertools.chain(*groups):  # as an earlier epoch leaves it
-                teaching(batch)
-        teaching.teacher.to(GPU)
+                batch_teacher(batch)
+        batch_teacher.teacher.to(GPU)
     feed = Feed(batches=training_batches(run), steps_per_epoch=2, weight=num_counted)
     training = Training(module=distiller, feed=feed, recipe=recipe, device=GPU, meta={})
     optimizer = recipe.optimizer.build(distiller)

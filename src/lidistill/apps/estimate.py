@@ -19,8 +19,8 @@ from torch import Tensor
 
 from lidistill.backbones import BackboneSettings
 from lidistill.backbones.base import NetworkCost
-from lidistill.distill.lessons import at_pairs
 from lidistill.distill.lidar_teacher import LidarTeacherConfig
+from lidistill.distill.objective import at_pairs
 from lidistill.distill.recipe import PretrainRecipe
 from lidistill.distill.step import Distiller, build_distiller
 from lidistill.distill.teacher_config import OneTeacherConfig
@@ -184,7 +184,7 @@ class MadeUp:
 def forward(student: Distiller, item: MadeUp) -> dict[str, Tensor]:
     """What a student returns for a batch, with the given features for those of its teachers."""
     for name, target_MT in item.targets.items():
-        student.lessons[name].teacher = functools.partial(at_pairs, features_PT=target_MT)
+        student.objectives[name].teacher = functools.partial(at_pairs, features_PT=target_MT)
     return student(item.batch)
 
 

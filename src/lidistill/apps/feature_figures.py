@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from lidistill.apps.frame_features import FeatureReader, FrameFeatures, example_point, nearest_point
 from lidistill.datasets import FrameDataset
-from lidistill.distill.run import Ingredients
+from lidistill.distill.run import DistillationRun
 from lidistill.distill.teacher_config import ONE
 from lidistill.errors import unknown_name
 from lidistill.figures.colors import label_colors, scale_colors
@@ -55,7 +55,7 @@ class _Colored:
 
 
 def write_portrait(
-    run: Ingredients,
+    run: DistillationRun,
     checkpoint: Path,
     output: Path,
     *,

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from lidistill.distill.run import Ingredients
+from lidistill.distill.run import DistillationRun
 from lidistill.distill.teacher_config import ONE
 from lidistill.errors import FileFormatError
 from lidistill.geometry import transform_points
@@ -84,7 +84,7 @@ class FeatureReader:
         CheckpointError: If the checkpoint does not fit the run's recipe.
     """
 
-    def __init__(self, run: Ingredients, checkpoint: Path, *, teacher: str = ONE) -> None:
+    def __init__(self, run: DistillationRun, checkpoint: Path, *, teacher: str = ONE) -> None:
         recipe = run.recipe
         stored = load_checkpoint(checkpoint)
         weights = part_of(stored, "backbone")
@@ -93,12 +93,12 @@ class FeatureReader:
         load_weights(distiller, stored.weights, source=stored.path)
         self._sampling, self._preparer = recipe.data.sampling, recipe.backbone.inputs()
         distiller.to(run.device).eval()
-        self._lesson = distiller.lessons[teacher]
+        self._objective = distiller.objectives[teacher]
         self._device = run.device
         self._read_backbone = BackboneEncoder(distiller.backbone)
-        teaching = run.of_images[teacher]
-        self._read_teacher = TeacherEncoder(teaching.reader, run.device)
-        self._label = teaching.teacher.label
+        batch_teacher = run.image_teachers[teacher]
+        self._read_teacher = TeacherEncoder(batch_teacher.reader, run.device)
+        self._label = batch_teacher.teacher.label
 
     @torch.no_grad()
     def __call__(self, frame: Frame) -> FrameFeatures:
@@ -112,7 +112,7 @@ class FeatureReader:
         points = frame.points[source]
         views = _views_with_points(frame, points)
         backbone = self._read_backbone(frame, sample).features
-        student = self._lesson.head(backbone.to(self._device)).float()
+        student = self._objective.head(backbone.to(self._device)).float()
         teacher, seen = self._teacher_features(frame, sample)
         return FrameFeatures(
             frame_id=frame.frame_id,
@@ -121,7 +121,7 @@ class FeatureReader:
             intensity=None if frame.intensity is None else frame.intensity[source],
             labels=None if sample.labels is None else sample.labels.numpy(),
             views=views,
-            student=self._lesson.matching.comparable(student).cpu().numpy(),
+            student=self._objective.matching.comparable(student).cpu().numpy(),
             backbone=backbone.numpy(),
             teacher=teacher.numpy(),
             seen=seen.numpy(),
@@ -129,11 +129,11 @@ class FeatureReader:
 
     def _teacher_features(self, frame: Frame, sample: Sample) -> tuple[torch.Tensor, torch.Tensor]:
         encoded = self._read_teacher(frame, sample)
-        center = self._lesson.center
+        center = self._objective.center
         features = encoded.features
         if center is not None:
             features = center(features.to(self._device)).cpu()
-        matching = self._lesson.matching
+        matching = self._objective.matching
         features = matching.comparable(matching.separate(features)[0])
         return features * encoded.valid[:, None], encoded.valid
 

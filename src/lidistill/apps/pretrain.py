@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lidistill.apps.feature_figures import locate_frames, write_portrait
 from lidistill.distill.recipe import PretrainRecipe
-from lidistill.distill.run import Ingredients, distil, gather
+from lidistill.distill.run import DistillationRun, build_run, distil
 from lidistill.distributed.processes import on_first
 from lidistill.figures.charts import loss_curve
 from lidistill.training.run_files import read_log
@@ -29,19 +29,19 @@ def run_pretrain(recipe: PretrainRecipe) -> PretrainResult:
     dataset = recipe.build_data()
     if recipe.figures.enabled:
         locate_frames(dataset, recipe.figures.frames)  # says at once that one is not there
-    run = gather(recipe, dataset)
+    run = build_run(recipe, dataset)
     checkpoint = distil(run)
     return on_first(lambda: _draw(run, checkpoint))
 
 
-def _draw(run: Ingredients, checkpoint: Path) -> PretrainResult:
+def _draw(run: DistillationRun, checkpoint: Path) -> PretrainResult:
     recipe = run.recipe
     records = read_log(recipe.output / "log.jsonl")
     folder = recipe.output / "figures"
     curve = folder / "loss.png"
     loss_curve(records, curve)
     portrait: list[Path] = []
-    wanted = run.of_images if recipe.figures.enabled else {}
+    wanted = run.image_teachers if recipe.figures.enabled else {}
     if recipe.figures.enabled and not wanted:
         logger.info("no figures of features: they stand beside those of a teacher of images")
     for teacher in wanted:

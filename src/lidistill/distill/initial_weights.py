@@ -45,7 +45,7 @@ def load_initial(distiller: Distiller, *, run: Path, teachers: Mapping[str, str]
     taken = ["backbone"]
     anew = []
     for name, teacher in teachers.items():
-        head, word = distiller.lessons[name].head, "head" if name == ONE else f"head {name}"
+        head, word = distiller.objectives[name].head, "head" if name == ONE else f"head {name}"
         theirs = _same_teacher(checkpoint, name, teacher)
         why_not = _other_head(checkpoint, head, theirs)
         if why_not is None and theirs is not None:

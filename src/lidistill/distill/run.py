@@ -6,10 +6,16 @@ from pathlib import Path
 
 import torch
 
-from lidistill.distill.asking import ImageTeaching, Teaching, check_cameras, teaching_of, wanted_by
+from lidistill.distill.batch_teachers import (
+    AnyBatchTeacher,
+    ImageBatchTeacher,
+    build_batch_teacher,
+    check_cameras,
+    wanted_by,
+)
 from lidistill.distill.device_samples import DeviceSamples
 from lidistill.distill.initial_weights import load_initial
-from lidistill.distill.lessons import num_counted
+from lidistill.distill.objective import num_counted
 from lidistill.distill.recipe import PretrainRecipe
 from lidistill.distill.step import Distiller, build_distiller
 from lidistill.distill.teacher_config import ONE
@@ -27,7 +33,7 @@ from lidistill.training.precision import log_paths, pick_device
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ingredients:
+class DistillationRun:
     """What takes long to build, once for all parts of a run: its frames and its teachers."""
 
     recipe: PretrainRecipe
@@ -35,25 +41,25 @@ class Ingredients:
     dataset: Concatenation
     plan: StepPlan
     """Which frames every step sees."""
-    teachings: dict[str, Teaching]
+    batch_teachers: dict[str, AnyBatchTeacher]
     """The teachers, by name."""
 
     @property
-    def of_images(self) -> dict[str, ImageTeaching]:
+    def image_teachers(self) -> dict[str, ImageBatchTeacher]:
         """The teachers that look at images."""
-        found = self.teachings.items()
-        return {name: one for name, one in found if isinstance(one, ImageTeaching)}
+        found = self.batch_teachers.items()
+        return {name: one for name, one in found if isinstance(one, ImageBatchTeacher)}
 
     def build_distiller(self) -> Distiller:
         """The student, with fresh weights; it knows its teachers."""
-        groups = {name: self.teachings[name].teacher.groups for name in _in_order(self.recipe)}
+        groups = {name: self.batch_teachers[name].teacher.groups for name in _in_order(self.recipe)}
         distiller = build_distiller(self.recipe, groups)
-        for name, teaching in self.teachings.items():
-            distiller.lessons[name].teacher = teaching
+        for name, batch_teacher in self.batch_teachers.items():
+            distiller.objectives[name].teacher = batch_teacher
         return distiller
 
 
-def gather(recipe: PretrainRecipe, dataset: Concatenation | None = None) -> Ingredients:
+def build_run(recipe: PretrainRecipe, dataset: Concatenation | None = None) -> DistillationRun:
     """Build what a run is made of.
 
     Args:
@@ -74,12 +80,14 @@ def gather(recipe: PretrainRecipe, dataset: Concatenation | None = None) -> Ingr
     )
     recipe.check_length(plan.steps_per_epoch)
     check_cameras(recipe, dataset.cameras)
-    return Ingredients(
+    return DistillationRun(
         recipe=recipe,
         device=device,
         dataset=dataset,
         plan=plan,
-        teachings={name: teaching_of(recipe, name, device) for name in recipe.teachers},
+        batch_teachers={
+            name: build_batch_teacher(recipe, name, device) for name in recipe.teachers
+        },
     )
 
 
@@ -102,20 +110,20 @@ def pretrain(recipe: PretrainRecipe) -> Path:
     Returns:
         The last checkpoint.
     """
-    return distil(gather(recipe))
+    return distil(build_run(recipe))
 
 
-def distil(run: Ingredients) -> Path:
+def distil(run: DistillationRun) -> Path:
     """Train a student on what a run is made of.
 
     Returns:
         The last checkpoint.
     """
-    recipe, teachers = run.recipe, {name: one.teacher for name, one in run.teachings.items()}
+    recipe, teachers = run.recipe, {name: one.teacher for name, one in run.batch_teachers.items()}
     if distributed.is_first():
         log_paths(teachers.values(), run.device, recipe.train.precision)
     distiller = run.build_distiller()
-    names = {name: teachers[name].name for name in distiller.lessons}
+    names = {name: teachers[name].name for name in distiller.objectives}
     meta = input_statistics(recipe.data) | {"frames": frames_seen(recipe.data, run.dataset)}
     meta |= {"teacher": names[ONE]} if ONE in names else {"teachers": names}
     if has_checkpoint(recipe.output):  # a run that goes on began with what it says
@@ -141,11 +149,11 @@ def distil(run: Ingredients) -> Path:
     )
 
 
-def training_batches(run: Ingredients) -> Batches:
+def training_batches(run: DistillationRun) -> Batches:
     """The batches of every step, with samples from where the recipe wants them made."""
     recipe = run.recipe
     preparer, load_images = recipe.backbone.inputs(), recipe.teacher_cache is None
-    wanted = wanted_by(run.teachings)
+    wanted = wanted_by(run.batch_teachers)
     if recipe.samples == "device":
         return DeviceSamples(
             dataset=run.dataset,

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from lidistill.backbones.base import Backbone
 from lidistill.distill.heads import Matching, build_head
-from lidistill.distill.lessons import Lesson
+from lidistill.distill.objective import TeacherObjective
 from lidistill.distill.recipe import PretrainRecipe
 from lidistill.distill.spread import TargetSpread
 from lidistill.distill.teacher_config import ONE
@@ -28,15 +28,15 @@ class Distiller(nn.Module):
 
     Args:
         backbone: The 3D network.
-        lessons: What it learns from each teacher, by name.
+        objectives: What it learns from each teacher, by name.
     """
 
-    def __init__(self, backbone: Backbone, lessons: Mapping[str, Lesson]) -> None:
+    def __init__(self, backbone: Backbone, objectives: Mapping[str, TeacherObjective]) -> None:
         super().__init__()
         self.backbone = backbone
-        self.lessons = dict(lessons)
+        self.objectives = dict(objectives)
         for part in ("head", "center", "class_head", "spread"):
-            modules = {name: getattr(one, part) for name, one in lessons.items()}
+            modules = {name: getattr(one, part) for name, one in objectives.items()}
             present = {name: module for name, module in modules.items() if module is not None}
             if ONE in present:
                 self.add_module(part, present[ONE])
@@ -51,10 +51,11 @@ class Distiller(nn.Module):
             cosine instead of the distance after HilDA (ECCV 2026), where the class token has a
             learned token of the student as its counterpart; here that is the mean over points.
         """
-        # The teachers, one after the other: what each says about the points (asking.py).
+        # The teachers, one after the other: what each says about the points (batch_teachers.py).
         learning = self.training
         targets = {
-            name: lesson.target(batch, learning=learning) for name, lesson in self.lessons.items()
+            name: objective.target(batch, learning=learning)
+            for name, objective in self.objectives.items()
         }
 
         # The student: features of all points, of which those that a teacher sees learn.
@@ -62,8 +63,8 @@ class Distiller(nn.Module):
 
         # The loss: how far each head's guess is from its teacher, by direction.
         parts = {
-            name: lesson.compare(features_MC, targets[name], learning=learning)
-            for name, lesson in self.lessons.items()
+            name: objective.compare(features_MC, targets[name], learning=learning)
+            for name, objective in self.objectives.items()
         }
         return next(iter(parts.values())) if len(parts) == 1 else self._mean(parts)
 
@@ -73,7 +74,7 @@ class Distiller(nn.Module):
         ``(1/T) sum_t loss_t / d_t``, times the harmonic mean of all d_t, so that several copies of
         a teacher are that teacher, gradients too, and one alone is divided by nothing.
         """
-        spreads = {name: self.lessons[name].spread for name in parts}
+        spreads = {name: self.objectives[name].spread for name in parts}
         units = {name: 1 / one.value for name, one in spreads.items() if one is not None}
         losses = torch.stack([units[name] * part["loss"] for name, part in parts.items()])
         mean = {"loss": losses.sum() / torch.stack(list(units.values())).sum()}
@@ -102,11 +103,11 @@ def build_distiller(
     torch.manual_seed(recipe.seed)
     backbone = recipe.backbone.build()
     several = len(groups) > 1
-    lessons = {
-        name: _lesson(recipe, matching, backbone.num_channels, name if several else None)
+    objectives = {
+        name: _objective(recipe, matching, backbone.num_channels, name if several else None)
         for name, matching in matchings.items()
     }
-    return Distiller(backbone, lessons)
+    return Distiller(backbone, objectives)
 
 
 def matching_of(recipe: PretrainRecipe, groups: tuple[ChannelGroup, ...], name: str) -> Matching:
@@ -134,9 +135,9 @@ def matching_of(recipe: PretrainRecipe, groups: tuple[ChannelGroup, ...], name: 
         raise ConfigError(f"{where}{error}") from error
 
 
-def _lesson(
+def _objective(
     recipe: PretrainRecipe, matching: Matching, channels: int, one_of: str | None
-) -> Lesson:
+) -> TeacherObjective:
     """The parts of a student for one teacher; its name where there are others."""
     head = build_head(recipe.head, channels, matching.widths(by_image=False))
     by_image = matching.widths(by_image=True)
@@ -150,7 +151,7 @@ def _lesson(
             num_batches=batches or recipe.target.spread_batches,
             name=one_of,
         )
-    return Lesson(
+    return TeacherObjective(
         matching=matching,
         head=head,
         center=TargetCenter(width, num_batches=batches) if batches else None,

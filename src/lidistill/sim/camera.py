@@ -14,7 +14,7 @@ from lidistill.compiled import compiled_exactly
 from lidistill.sim.daylight import horizon_color, no_shade, shade_of, sky_table, sun_color
 from lidistill.sim.layout import Sky
 from lidistill.sim.materials import material_table, pattern_numbers
-from lidistill.sim.pixels import Seen
+from lidistill.sim.pixels import VisibilityBuffer
 from lidistill.sim.raster import draw_view
 from lidistill.sim.raycast import Layer, RayWorld
 from lidistill.sim.rig import CameraModel
@@ -36,24 +36,24 @@ class Rendering:
 
     image: NDArray[np.uint8]
     """(H, W, 3) sRGB."""
-    seen: Seen
+    buffer: VisibilityBuffer
     world: RayWorld
 
     @property
     def label(self) -> NDArray[np.uint8]:
         """(H, W) values of ``classes.Kind``; 0 is sky."""
-        return np.append(self.world.label, np.uint8(0))[self.seen.face]
+        return np.append(self.world.label, np.uint8(0))[self.buffer.face]
 
     @property
     def depth(self) -> Float32:
         """(H, W) metres along the ray; infinite in the sky."""
-        lens, closeness = self.seen.lens, self.seen.closeness
-        height, width = closeness.shape
-        x = (np.arange(width, dtype=np.float32) + np.float32(0.5 - lens[2])) / lens[0]
-        y = (np.arange(height, dtype=np.float32) + np.float32(0.5 - lens[3])) / lens[1]
+        intrinsics, inverse_depth = self.buffer.intrinsics, self.buffer.inverse_depth
+        height, width = inverse_depth.shape
+        x = (np.arange(width, dtype=np.float32) + np.float32(0.5 - intrinsics[2])) / intrinsics[0]
+        y = (np.arange(height, dtype=np.float32) + np.float32(0.5 - intrinsics[3])) / intrinsics[1]
         length = np.sqrt(1 + np.square(x)[None, :] + np.square(y)[:, None]).astype(np.float32)
         with np.errstate(divide="ignore"):
-            return length / closeness
+            return length / inverse_depth
 
 
 def render(
@@ -72,37 +72,48 @@ def render(
     Raises:
         MissingPackageError: If the extra ``sim`` is not installed.
     """
-    seen = look(world, camera, T_street_camera)
+    buffer = look(world, camera, T_street_camera)
     light = np.empty((*camera.size_hw, 3), dtype=np.float32)
     day = _daylight(sky)
-    light_sky(seen, day, light)
+    light_sky(buffer, day, light)
     fixed, *moving = (shade_of(layer, sky) for layer in world.layers)
     assert len(moving) <= 1  # noqa: S101  what stands, and what moves
     shades = (fixed, moving[0] if moving else no_shade())
     first = 0
     for layer in world.layers:
-        light_surfaces(_surfaces(layer), first, seen, _paints(), day, shades, light)
+        light_surfaces(_surfaces(layer), first, buffer, _paints(), day, shades, light)
         first += len(layer)
     height, width, channels = light.shape
     begin = rng.integers(_GRAIN_SIZE - width * channels, size=height)
     image = np.empty(light.shape, dtype=np.uint8)
     _expose(light.reshape(height, -1), _grain(), begin, _film(), image.reshape(height, -1))
-    return Rendering(image=image, seen=seen, world=world)
+    return Rendering(image=image, buffer=buffer, world=world)
 
 
-def look(world: RayWorld, camera: CameraModel, T_street_camera: Float64) -> Seen:
+def look(world: RayWorld, camera: CameraModel, T_street_camera: Float64) -> VisibilityBuffer:
     """Which surface every pixel shows."""
     rotation, eye = T_street_camera[:3, :3], T_street_camera[:3, 3]
     view = np.concatenate([rotation.T, -(rotation.T @ eye)[:, None]], axis=1)
-    lens = camera.K[[0, 1, 0, 1], [0, 1, 2, 2]]
-    closeness = np.zeros(camera.size_hw, dtype=np.float32)
+    intrinsics = camera.K[[0, 1, 0, 1], [0, 1, 2, 2]]
+    inverse_depth = np.zeros(camera.size_hw, dtype=np.float32)
     face = np.full(camera.size_hw, -1, dtype=np.int32)
     first = 0
     for layer in world.layers:
-        draw_view(layer.vertices, layer.mesh.faces, layer.boxes, view, lens, first, closeness, face)
+        draw_view(
+            layer.vertices,
+            layer.mesh.faces,
+            layer.boxes,
+            view,
+            intrinsics,
+            first,
+            inverse_depth,
+            face,
+        )
         first += len(layer)
     pose = np.ascontiguousarray(T_street_camera[:3])
-    return Seen(pose=pose, lens=lens, closeness=closeness, face=face)
+    return VisibilityBuffer(
+        pose=pose, intrinsics=intrinsics, inverse_depth=inverse_depth, face=face
+    )
 
 
 def _surfaces(layer: Layer) -> Surfaces:

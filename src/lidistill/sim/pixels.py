@@ -46,15 +46,15 @@ class Pixels(NamedTuple):
     """Share of the sky."""
 
 
-class Seen(NamedTuple):
-    """What a camera sees where."""
+class VisibilityBuffer(NamedTuple):
+    """What a camera sees at every pixel: which triangle, and how far away."""
 
     pose: Float64
     """(3, 4) camera to street."""
-    lens: Float64
+    intrinsics: Float64
     """(4,) fx, fy, cx, cy."""
-    closeness: Float32
-    """(H, W) inverse depth."""
+    inverse_depth: Float32
+    """(H, W) 1 / metres; 0 in the sky."""
     face: Int32
     """(H, W) triangle, -1 in the sky."""
 
@@ -77,30 +77,30 @@ def no_pixels(width: int) -> Pixels:
 
 
 @compiled_exactly
-def rays_of_row(seen: Seen, row: int) -> tuple[Triple, Triple]:
+def rays_of_row(buffer: VisibilityBuffer, row: int) -> tuple[Triple, Triple]:
     """The ray through column 0 of a row, one metre deep, street frame, and its change per column.
 
     In float32, like all that is worked out for every pixel.
     """
-    lens, pose = seen.lens, seen.pose
-    x, y = (0.5 - lens[2]) / lens[0], (row + 0.5 - lens[3]) / lens[1]
+    intrinsics, pose = buffer.intrinsics, buffer.pose
+    x, y = (0.5 - intrinsics[2]) / intrinsics[0], (row + 0.5 - intrinsics[3]) / intrinsics[1]
     start = (
         np.float32(pose[0, 0] * x + pose[0, 1] * y + pose[0, 2]),
         np.float32(pose[1, 0] * x + pose[1, 1] * y + pose[1, 2]),
         np.float32(pose[2, 0] * x + pose[2, 1] * y + pose[2, 2]),
     )
     step = (
-        np.float32(pose[0, 0] / lens[0]),
-        np.float32(pose[1, 0] / lens[0]),
-        np.float32(pose[2, 0] / lens[0]),
+        np.float32(pose[0, 0] / intrinsics[0]),
+        np.float32(pose[1, 0] / intrinsics[0]),
+        np.float32(pose[2, 0] / intrinsics[0]),
     )
     return start, step
 
 
 @compiled_exactly
-def find(first: int, end: int, seen: Seen, row: int, pixels: Pixels) -> int:
+def find(first: int, end: int, buffer: VisibilityBuffer, row: int, pixels: Pixels) -> int:
     """Collect the pixels of a row that show triangles first to end - 1, and say how many."""
-    shown, closeness = seen.face[row], seen.closeness[row]
+    shown, inverse_depth = buffer.face[row], buffer.inverse_depth[row]
     total = 0
     for face in shown:
         total += (face >= first) & (face < end)
@@ -111,18 +111,18 @@ def find(first: int, end: int, seen: Seen, row: int, pixels: Pixels) -> int:
     for column in range(len(shown)):
         if first <= shown[column] < end:
             column_of[num], face_of[num] = column, shown[column] - first
-            distance[num] = closeness[column]
+            distance[num] = inverse_depth[column]
             num += 1
-    _aim(seen, row, pixels, num)
+    _aim(buffer, row, pixels, num)
     return num
 
 
 @compiled_exactly
-def _aim(seen: Seen, row: int, pixels: Pixels, num: int) -> None:
+def _aim(buffer: VisibilityBuffer, row: int, pixels: Pixels, num: int) -> None:
     """Rays to the pixels; ``distance`` holds the inverse depth before."""
     column_of, way, point, distance = pixels.column, pixels.way, pixels.point, pixels.distance
-    shorter, pose = pixels.free, seen.pose  # the first for now
-    start, step = rays_of_row(seen, row)
+    shorter, pose = pixels.free, buffer.pose  # the first for now
+    start, step = rays_of_row(buffer, row)
     for p in range(num):
         along = np.float32(column_of[p])
         x, y = start[0] + along * step[0], start[1] + along * step[1]

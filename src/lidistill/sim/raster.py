@@ -44,8 +44,8 @@ def block_boxes(vertices: Float32, faces: Int32) -> Float32:
 
 @compiled_exactly
 def draw_view(
-    vertices: Float32, faces: Int32, boxes: Float32, camera: Float64, lens: Float64, first: int,
-    closeness: Float32, face: Int32,
+    vertices: Float32, faces: Int32, boxes: Float32, camera: Float64, intrinsics: Float64,
+    first: int, inverse_depth: Float32, face: Int32,
 ) -> None:  # fmt: skip
     """Draw triangles as a pinhole camera sees them.
 
@@ -54,24 +54,24 @@ def draw_view(
         faces: (F, 3) vertex indices.
         boxes: See ``block_boxes``.
         camera: (3, 4) street to camera.
-        lens: (4,) focal lengths and principal point fx, fy, cx, cy, pixels.
+        intrinsics: (4,) focal lengths and principal point fx, fy, cx, cy, pixels.
         first: Number of the first triangle, added to what is written.
-        closeness: (H, W) inverse depth drawn so far, 1 / metres; 0 where nothing is. Changed.
+        inverse_depth: (H, W) drawn so far, 1 / metres; 0 where nothing is. Changed.
         face: (H, W) triangle drawn so far, -1 where none. Changed.
     """
-    blocks, closest = _blocks_in_view(boxes, camera, lens, face.shape)
+    blocks, closest = _blocks_in_view(boxes, camera, intrinsics, face.shape)
     for j in np.argsort(-closest):  # near ones first: they hide many of the others
         block = blocks[j]
-        if _is_hidden(boxes[block], camera, lens, closest[j], closeness):
+        if _is_hidden(boxes[block], camera, intrinsics, closest[j], inverse_depth):
             continue
         for i in range(block * BLOCK, min(len(faces), (block + 1) * BLOCK)):
             a = _seen_from(camera, vertices[faces[i, 0]])
             b = _seen_from(camera, vertices[faces[i, 1]])
             c = _seen_from(camera, vertices[faces[i, 2]])
-            u0, u1, v0, v1 = _extent(a, b, c, lens, face.shape)
+            u0, u1, v0, v1 = _extent(a, b, c, intrinsics, face.shape)
             if u0 <= u1 and v0 <= v1:
-                edges = _edges_in_view(a, b, c, lens)
-                _fill(edges, (u0, u1, v0, v1), 1.0 / NEAR, first + i, closeness, face)
+                edges = _edges_in_view(a, b, c, intrinsics)
+                _fill(edges, (u0, u1, v0, v1), 1.0 / NEAR, first + i, inverse_depth, face)
 
 
 @compiled_exactly
@@ -115,7 +115,7 @@ def _turned(frame: Float64, x: float, y: float, z: float) -> Vector:
 
 @compiled_exactly
 def _blocks_in_view(
-    boxes: Float32, camera: Float64, lens: Float64, size_hw: tuple[int, int]
+    boxes: Float32, camera: Float64, intrinsics: Float64, size_hw: tuple[int, int]
 ) -> tuple[Int64, Float32]:
     """Blocks whose eight corners do not all lie behind the camera or beyond one edge.
 
@@ -128,7 +128,7 @@ def _blocks_in_view(
         behind, left, right, above, below, depth = 0, 0, 0, 0, 0, np.inf
         for k in range(8):
             x, y, z = _corner_from(camera, boxes[block], k)
-            u, v = lens[0] * x + lens[2] * z, lens[1] * y + lens[3] * z
+            u, v = intrinsics[0] * x + intrinsics[2] * z, intrinsics[1] * y + intrinsics[3] * z
             behind += z < NEAR
             left += u < 0
             right += u > size_hw[1] * z
@@ -143,22 +143,22 @@ def _blocks_in_view(
 
 @compiled_exactly
 def _is_hidden(
-    box: Float32, camera: Float64, lens: Float64, closest: float, closeness: Float32
+    box: Float32, camera: Float64, intrinsics: Float64, closest: float, inverse_depth: Float32
 ) -> bool:  # fmt: skip
     """Whether all pixels that a block may cover show something nearer."""
-    height, width = closeness.shape
+    height, width = inverse_depth.shape
     u0, u1, v0, v1 = np.inf, -np.inf, np.inf, -np.inf
     for k in range(8):
         x, y, z = _corner_from(camera, box, k)
         if z < NEAR:
             return False
-        u, v = lens[0] * x / z + lens[2], lens[1] * y / z + lens[3]
+        u, v = intrinsics[0] * x / z + intrinsics[2], intrinsics[1] * y / z + intrinsics[3]
         u0, u1, v0, v1 = min(u0, u), max(u1, u), min(v0, v), max(v1, v)
     left, right = int(max(u0 - 1, 0.0)), int(min(u1 + 1, float(width)))
     for row in range(int(max(v0 - 1, 0.0)), int(min(v1 + 1, float(height)))):
         free = 0
         for column in range(left, right):
-            free += closeness[row, column] < closest
+            free += inverse_depth[row, column] < closest
         if free:
             return False
     return True
@@ -173,7 +173,7 @@ def _corner_from(camera: Float64, box: Float32, k: int) -> Vector:
 
 @compiled_exactly
 def _extent(
-    a: Vector, b: Vector, c: Vector, lens: Float64, size_hw: tuple[int, int]
+    a: Vector, b: Vector, c: Vector, intrinsics: Float64, size_hw: tuple[int, int]
 ) -> tuple[int, int, int, int]:
     """First and last column and row whose middle a triangle, cut at the near plane, may cover.
 
@@ -182,12 +182,15 @@ def _extent(
     u0, u1, v0, v1 = np.inf, -np.inf, np.inf, -np.inf
     for p, q in ((a, b), (b, c), (c, a)):
         if p[2] >= NEAR:
-            u, v = lens[0] * p[0] / p[2] + lens[2], lens[1] * p[1] / p[2] + lens[3]
+            u, v = (
+                intrinsics[0] * p[0] / p[2] + intrinsics[2],
+                intrinsics[1] * p[1] / p[2] + intrinsics[3],
+            )
             u0, u1, v0, v1 = min(u0, u), max(u1, u), min(v0, v), max(v1, v)
         if (p[2] >= NEAR) != (q[2] >= NEAR):
             s = (NEAR - p[2]) / (q[2] - p[2])
-            u = lens[0] * (p[0] + s * (q[0] - p[0])) / NEAR + lens[2]
-            v = lens[1] * (p[1] + s * (q[1] - p[1])) / NEAR + lens[3]
+            u = intrinsics[0] * (p[0] + s * (q[0] - p[0])) / NEAR + intrinsics[2]
+            v = intrinsics[1] * (p[1] + s * (q[1] - p[1])) / NEAR + intrinsics[3]
             u0, u1, v0, v1 = min(u0, u), max(u1, u), min(v0, v), max(v1, v)
     if not (u1 >= 0 and v1 >= 0 and u0 <= size_hw[1] and v0 <= size_hw[0]):
         return 0, -1, 0, -1
@@ -201,7 +204,7 @@ def _extent(
 
 @compiled_exactly
 def _edges_in_view(
-    a: Vector, b: Vector, c: Vector, lens: Float64
+    a: Vector, b: Vector, c: Vector, intrinsics: Float64
 ) -> tuple[Vector, Vector, Vector, Vector]:
     """Three functions of column and row that are positive inside, and the inverse depth.
 
@@ -214,9 +217,9 @@ def _edges_in_view(
     na, nb, nc = cross(b, c), cross(c, a), cross(a, b)
     volume = a[0] * na[0] + a[1] * na[1] + a[2] * na[2]
     sign = 1.0 if volume > 0 else -1.0
-    ea = _on_pixels(na, sign, lens)
-    eb = _on_pixels(nb, sign, lens)
-    ec = _on_pixels(nc, sign, lens)
+    ea = _on_pixels(na, sign, intrinsics)
+    eb = _on_pixels(nb, sign, intrinsics)
+    ec = _on_pixels(nc, sign, intrinsics)
     share = 1.0 / abs(volume) if volume != 0 else 0.0
     inverse = (
         share * (ea[0] + eb[0] + ec[0]),
@@ -233,9 +236,9 @@ def cross(a: Vector, b: Vector) -> Vector:
 
 
 @compiled_exactly
-def _on_pixels(normal: Vector, sign: float, lens: Float64) -> Vector:
-    x, y = sign * normal[0] / lens[0], sign * normal[1] / lens[1]
-    return x, y, sign * normal[2] + x * (0.5 - lens[2]) + y * (0.5 - lens[3])
+def _on_pixels(normal: Vector, sign: float, intrinsics: Float64) -> Vector:
+    x, y = sign * normal[0] / intrinsics[0], sign * normal[1] / intrinsics[1]
+    return x, y, sign * normal[2] + x * (0.5 - intrinsics[2]) + y * (0.5 - intrinsics[3])
 
 
 @compiled_exactly

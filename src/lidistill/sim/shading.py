@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from lidistill.compiled import compiled_exactly
 from lidistill.sim.daylight import HeightMap, Shade
-from lidistill.sim.pixels import Pixels, Seen, Triple, find, no_pixels, rays_of_row
+from lidistill.sim.pixels import Pixels, Triple, VisibilityBuffer, find, no_pixels, rays_of_row
 from lidistill.sim.surfaces import Paints, Surfaces, orient, paint
 
 Float32: TypeAlias = NDArray[np.float32]
@@ -49,11 +49,11 @@ class Daylight(NamedTuple):
 
 
 @compiled_exactly
-def light_sky(seen: Seen, day: Daylight, light: Float32) -> None:
+def light_sky(buffer: VisibilityBuffer, day: Daylight, light: Float32) -> None:
     """Fill the pixels without a surface; ``light`` is (H, W, 3), linear, and changed."""
     sky = day.sky
     for row in range(light.shape[0]):
-        shown, start, step = seen.face[row], *rays_of_row(seen, row)
+        shown, start, step = buffer.face[row], *rays_of_row(buffer, row)
         for column in range(len(shown)):
             if shown[column] < 0:
                 along = np.float32(column)
@@ -67,15 +67,15 @@ def light_sky(seen: Seen, day: Daylight, light: Float32) -> None:
 
 @compiled_exactly
 def light_surfaces(
-    surfaces: Surfaces, first: int, seen: Seen, paints: Paints, day: Daylight,
+    surfaces: Surfaces, first: int, buffer: VisibilityBuffer, paints: Paints, day: Daylight,
     shades: tuple[Shade, Shade], light: Float32,
 ) -> None:  # fmt: skip
     """Fill the pixels that show one layer.
 
     Args:
         surfaces: The layer.
-        first: Number of its first triangle in ``seen.face``.
-        seen: The image's geometry.
+        first: Number of its first triangle in ``buffer.face``.
+        buffer: The image's geometry.
         paints: Materials.
         day: Sun and sky.
         shades: What the fixed and the moving layer hide.
@@ -83,10 +83,10 @@ def light_surfaces(
     """
     pixels = no_pixels(light.shape[1])
     for row in range(light.shape[0]):
-        num = find(first, first + len(surfaces.faces), seen, row, pixels)
+        num = find(first, first + len(surfaces.faces), buffer, row, pixels)
         if num > 0:
             orient(surfaces, pixels, num)
-            paint(surfaces, paints, pixels, num, 1 / seen.lens[0])
+            paint(surfaces, paints, pixels, num, 1 / buffer.intrinsics[0])
             _face_sun(surfaces, paints, day, pixels, num)
             for shade in shades:
                 if len(shade.sun.height) > 0:

@@ -20,7 +20,7 @@ from lidistill.teachers.centering import TargetCenter
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
+class TeacherOutput:
     """What a teacher says about points of a batch."""
 
     features: Tensor
@@ -37,11 +37,11 @@ class Seen:
     """Whether the teacher may see fewer than are counted, here or in another process."""
 
 
-def at_pairs(batch: Batch, features_PT: Tensor) -> Seen:
+def at_pairs(batch: Batch, features_PT: Tensor) -> TeacherOutput:
     """What a teacher says that sees all images of a batch."""
     pairs = batch.pairs
     assert pairs is not None  # noqa: S101  images have them
-    return Seen(
+    return TeacherOutput(
         features=features_PT,
         point=pairs.point,
         view=pairs.view,
@@ -55,7 +55,7 @@ def num_counted(batch: Batch) -> int:
     return len(batch.features) if batch.pairs is None else len(batch.pairs)
 
 
-Ask: TypeAlias = Callable[[Batch], Seen]
+BatchTeacher: TypeAlias = Callable[[Batch], TeacherOutput]
 """What the frozen teacher says about a batch."""
 
 
@@ -63,7 +63,7 @@ Ask: TypeAlias = Callable[[Batch], Seen]
 class Target:
     """What the student shall say."""
 
-    seen: Seen
+    output: TeacherOutput
     points: Tensor
     """(P, D)."""
     images: Tensor
@@ -71,7 +71,7 @@ class Target:
 
 
 @dataclass(slots=True, kw_only=True)
-class Lesson:
+class TeacherObjective:
     """One teacher, and the parts of the student that are for it alone."""
 
     matching: Matching
@@ -84,7 +84,7 @@ class Lesson:
     """From the backbone's channels to those that images are compared with."""
     spread: TargetSpread | None = None
     """The unit of the loss; None where there is no other teacher."""
-    teacher: Ask | None = None
+    teacher: BatchTeacher | None = None
     """Set before the first step; neither trained nor saved, so no module. What only looks at the
     weights needs none."""
 
@@ -97,9 +97,9 @@ class Lesson:
                 sees nothing is none of those they are learned from.
         """
         assert self.teacher is not None  # noqa: S101  set before the first step
-        seen = self.teacher(batch)
-        target_PT = seen.features
-        learning = learning and self._tells(seen)
+        output = self.teacher(batch)
+        target_PT = output.features
+        learning = learning and self._tells(output)
         if self.center is not None:
             if learning:
                 self.center.update(target_PT, sum_over_ranks)
@@ -107,7 +107,7 @@ class Lesson:
         target_PD, target_PE = self.matching.separate(target_PT)
         if self.spread is not None and learning:
             self.spread.update(target_PD, sum_over_ranks)
-        return Target(seen=seen, points=target_PD, images=target_PE)
+        return Target(output=output, points=target_PD, images=target_PE)
 
     def compare(self, features_MC: Tensor, target: Target, *, learning: bool) -> dict[str, Tensor]:
         """Loss and mean cosine over the pairs that the teacher sees, and over its images.
@@ -117,13 +117,13 @@ class Lesson:
             target: What was asked.
             learning: Whether other processes have further pairs of this step.
         """
-        seen = target.seen
-        if not len(seen.point):
+        output = target.output
+        if not len(output.point):
             nothing = 0 * self._heads_output(features_MC[:1])
-            self._share(seen, features_MC.device, learning=learning)  # as the others do
+            self._share(output, features_MC.device, learning=learning)  # as the others do
             names = ["cosine"] if self.class_head is None else ["cosine", "class_cosine"]
             return {"loss": nothing} | dict.fromkeys(names, nothing.detach())
-        features_PC = features_MC[seen.point]
+        features_PC = features_MC[output.point]
 
         # The loss: how far the head's guess is from the teacher, by direction.
         loss, cosine = distillation_loss(
@@ -135,28 +135,28 @@ class Lesson:
         parts = {"loss": loss, "cosine": cosine}
         if self.class_head is not None:
             # Images weigh as many points as they show: cutting a batch in parts changes nothing.
-            assert seen.view is not None  # noqa: S101  class tokens are of images
-            features_VC, count_V = mean_by_view(features_PC, seen.view, seen.num_views)
+            assert output.view is not None  # noqa: S101  class tokens are of images
+            features_VC, count_V = mean_by_view(features_PC, output.view, output.num_views)
             class_loss, class_cosine = distillation_loss(
                 self.class_head(features_VC),
-                mean_by_view(target.images, seen.view, seen.num_views)[0],
+                mean_by_view(target.images, output.view, output.num_views)[0],
                 widths=self.matching.widths(by_image=True),
                 form=self.matching.loss,
                 weight_P=count_V,
             )
             loss = loss + self.matching.class_token * class_loss
             parts = {"loss": loss, "cosine": cosine, "class_cosine": class_cosine}
-        share = self._share(seen, features_MC.device, learning=learning)
+        share = self._share(output, features_MC.device, learning=learning)
         return parts if share is None else {name: part * share for name, part in parts.items()}
 
-    def _tells(self, seen: Seen) -> bool:
+    def _tells(self, output: TeacherOutput) -> bool:
         """Whether mean and spread can learn from a batch: a pair of it, in whatever process."""
         parts = [part for part in (self.center, self.spread) if part is not None]
-        if not seen.is_part or all(part.is_frozen for part in parts):
+        if not output.is_part or all(part.is_frozen for part in parts):
             return True
         if world_size() == 1:
-            return len(seen.point) > 0
-        count = torch.full((), len(seen.point), device=seen.features.device)
+            return len(output.point) > 0
+        count = torch.full((), len(output.point), device=output.features.device)
         return bool(sum_over_ranks(count))
 
     def _heads_output(self, features_PC: Tensor) -> Tensor:
@@ -164,16 +164,18 @@ class Lesson:
         heads = [self.head] if self.class_head is None else [self.head, self.class_head]
         return torch.stack([head(features_PC).float().sum() for head in heads]).sum()
 
-    def _share(self, seen: Seen, device: torch.device, *, learning: bool) -> Tensor | None:
+    def _share(
+        self, output: TeacherOutput, device: torch.device, *, learning: bool
+    ) -> Tensor | None:
         """What makes this process's mean its part of the mean over what all processes see.
 
         A step weighs processes by what they count. Where a teacher sees another share of it here
         than elsewhere, its mean weighs more or less; None where it sees all that is counted.
         """
-        if not seen.is_part:
+        if not output.is_part:
             return None
         # Made on the device: a copy of two numbers would wait for a GPU.
-        counts = [len(seen.point), seen.num_counted]
+        counts = [len(output.point), output.num_counted]
         own = torch.stack([torch.full((), n, dtype=torch.float64, device=device) for n in counts])
         everywhere = sum_over_ranks(own) if learning else own
         share = own[0] * everywhere[1] / (own[1] * everywhere[0]).clamp(min=1)

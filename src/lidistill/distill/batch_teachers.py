@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from lidistill.config import Size
-from lidistill.distill.lessons import Seen, at_pairs, num_counted
 from lidistill.distill.lidar_teacher import LidarTeacher, LidarTeacherConfig
+from lidistill.distill.objective import TeacherOutput, at_pairs, num_counted
 from lidistill.distill.recipe import PretrainRecipe
 from lidistill.errors import ConfigError, TrainingError, unknown_name
 from lidistill.records import Batch
@@ -25,7 +25,7 @@ from lidistill.teachers.target_reader import TargetReader
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ImageTeaching:
+class ImageBatchTeacher:
     """A teacher of images, and where it finds them."""
 
     teacher: Teacher
@@ -36,8 +36,8 @@ class ImageTeaching:
     further_size: Size | None
     """Its size of images where that is not the one of the samples."""
 
-    def __call__(self, batch: Batch) -> Seen:
-        """See ``Ask``."""
+    def __call__(self, batch: Batch) -> TeacherOutput:
+        """See ``BatchTeacher``."""
         cameras = self.settings.cameras
         if not cameras:
             return at_pairs(batch, self._ask(batch, None))
@@ -46,7 +46,7 @@ class ImageTeaching:
         names = teacher_inputs(batch).cameras
         views = torch.tensor([n for n, name in enumerate(names) if name in cameras]).long()
         rows = torch.nonzero(torch.isin(pairs.view, views.to(pairs.view.device))).squeeze(1)
-        return Seen(
+        return TeacherOutput(
             features=self._ask(batch, views)[rows],
             point=pairs.point[rows],
             view=pairs.view[rows],
@@ -63,17 +63,17 @@ class ImageTeaching:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LidarTeaching:
+class LidarBatchTeacher:
     """A 3D network as a teacher."""
 
     teacher: LidarTeacher
     name: str
     """Under which samples carry its points."""
 
-    def __call__(self, batch: Batch) -> Seen:
-        """See ``Ask``."""
+    def __call__(self, batch: Batch) -> TeacherOutput:
+        """See ``BatchTeacher``."""
         points = teacher_inputs(batch).networks[self.name]
-        return Seen(
+        return TeacherOutput(
             features=self.teacher.features(points),
             point=points.point,
             view=None,
@@ -82,10 +82,10 @@ class LidarTeaching:
         )
 
 
-Teaching: TypeAlias = ImageTeaching | LidarTeaching
+AnyBatchTeacher: TypeAlias = ImageBatchTeacher | LidarBatchTeacher
 
 
-def teaching_of(recipe: PretrainRecipe, name: str, device: torch.device) -> Teaching:
+def build_batch_teacher(recipe: PretrainRecipe, name: str, device: torch.device) -> AnyBatchTeacher:
     """Build a teacher of a recipe.
 
     Raises:
@@ -94,12 +94,12 @@ def teaching_of(recipe: PretrainRecipe, name: str, device: torch.device) -> Teac
     """
     config = recipe.teachers[name]
     if isinstance(config, LidarTeacherConfig):
-        return LidarTeaching(teacher=config.build(device), name=name)
+        return LidarBatchTeacher(teacher=config.build(device), name=name)
     decided = for_run(config, device, recipe.train.precision)
     teacher = decided.build().to(device)
     sampling = recipe.data.sampling
     reader = TargetReader(teacher, sampling, recipe.teacher_cache, settings=config)
-    return ImageTeaching(
+    return ImageBatchTeacher(
         teacher=teacher,
         reader=reader,
         settings=config,
@@ -127,20 +127,20 @@ def check_cameras(recipe: PretrainRecipe, cameras: Sequence[str]) -> None:
             raise ConfigError(f"{where}: the data have none of that name: {error}")
 
 
-def wanted_by(teachings: dict[str, Teaching]) -> Wanted:
+def wanted_by(batch_teachers: dict[str, AnyBatchTeacher]) -> Wanted:
     """What samples must carry for some teachers."""
-    of_images = [one for one in teachings.values() if isinstance(one, ImageTeaching)]
-    sizes = dict.fromkeys(one.further_size for one in of_images)
+    image_teachers = [one for one in batch_teachers.values() if isinstance(one, ImageBatchTeacher)]
+    sizes = dict.fromkeys(one.further_size for one in image_teachers)
     return Wanted(
         own_size=None in sizes,
         sizes=tuple(size for size in sizes if size is not None),
         networks={
             name: one.teacher.preparer
-            for name, one in teachings.items()
-            if isinstance(one, LidarTeaching)
+            for name, one in batch_teachers.items()
+            if isinstance(one, LidarBatchTeacher)
         },
-        pairs=bool(of_images),
-        cameras=any(one.settings.cameras for one in of_images),
+        pairs=bool(image_teachers),
+        cameras=any(one.settings.cameras for one in image_teachers),
     )
 
 
