@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 from faults.bounded import bounded, write_sparse
-from faults.torch_files import Calls, legacy_with_count, saved, write_zip
+from faults.torch_files import Calls, legacy_with_count, saved, write_sparse_weights, write_zip
 
 from lidistill.reading.plain_pickle import ForeignError, HostileError, Inert
 from lidistill.reading.torch_file import how_to_mend, read_torch_file
@@ -189,6 +189,28 @@ def test_other_files_are_named(tmp_path, content, reason):
     file = tmp_path / "x.pth"
     file.write_bytes(content)
     with pytest.raises(ValueError, match=reason):
+        read_torch_file(file)
+
+
+def resident_mb():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE") / 2**20
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere memory is set aside for it")
+def test_a_file_larger_than_memory_is_mapped(tmp_path):
+    """DINOv3 7B in 32 bits has 27 GB."""
+    count = 27 * 10**9
+    file = write_sparse_weights(tmp_path / "x.pth", count)
+    before = resident_mb()
+    found = read_torch_file(file)["w"]
+    assert found.shape == (count,)
+    assert found[-1] == 0
+    assert resident_mb() - before < 50
+
+
+def test_no_file_of_weights_has_as_much(tmp_path):
+    file = write_sparse_weights(tmp_path / "x.pth", 33 * 2**30)
+    with pytest.raises(ValueError, match=r"bytes, expected at most 34359738368"):
         read_torch_file(file)
 
 

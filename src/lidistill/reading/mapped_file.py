@@ -2,6 +2,8 @@
 
 import io
 import mmap
+import platform
+import sys
 from typing import BinaryIO, Final
 
 import torch
@@ -14,6 +16,8 @@ _MAX_PLAIN: Final = 1 << 26
 """Bytes of names and numbers, all that is read at once; with an optimiser 1 MB."""
 _MAX_PIECE: Final = 1 << 22
 _MAX_LINE: Final = 1000  # of a class's name
+_MAP_NORESERVE: Final = 0x4000
+"""Of Linux on the processors below; Python has a name for it from 3.13 on."""
 
 
 class Budgeted(io.RawIOBase):
@@ -65,7 +69,7 @@ class Mapped:
 
     def __init__(self, file: BinaryIO) -> None:
         self.places: dict[str, tuple[int, int]] = {}  # first byte, bytes
-        self._memory = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+        self._memory = _private_map(file)
 
     def view(self, storage: Storage, dtype: torch.dtype) -> Tensor:
         """All values of a storage; none is read before it is used."""
@@ -79,3 +83,11 @@ class Mapped:
         if count == 0:
             return torch.empty(0, dtype=dtype)
         return torch.frombuffer(self._memory, dtype=dtype, count=count, offset=place)
+
+
+def _private_map(file: BinaryIO) -> mmap.mmap:
+    """The whole file as memory that can be written, and that changes no file."""
+    if sys.platform == "linux" and platform.machine() in {"x86_64", "aarch64"}:
+        # Otherwise Linux refuses a file that is larger than the memory.
+        return mmap.mmap(file.fileno(), 0, flags=mmap.MAP_PRIVATE | _MAP_NORESERVE)
+    return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)

@@ -19,8 +19,9 @@ from lidistill.reading.names import shown
 from lidistill.reading.plain_pickle import ForeignError, HostileError, read_pickle
 from lidistill.reading.torch_objects import Storage, make_with, refer_to_storage
 
-MAX_BYTES: Final = 8 * 2**30
-"""Size at which a file of weights is refused; the largest DINOv2 takes 4.6 GB."""
+MAX_BYTES: Final = 32 * 2**30
+"""Size at which a file of weights is refused; the largest DINOv3 takes 27 GB. It is mapped, so what
+nobody asks for costs no memory."""
 _LOCAL_HEADER: Final = 30
 _MAGIC: Final = 0x1950A86A20F9469CFC6C
 _PROTOCOL: Final = 1001
