@@ -202,6 +202,21 @@ def test_points_outside_or_not_finite_have_no_feature_and_no_class(world, frame)
     assert (classes[rest] < 17).all()
 
 
+def test_one_point_kilometres_away_changes_no_other(world, frame, caplog):
+    """Voxels are counted from the scan's minimum: beside -1e8 m, 32 bits tell 8 m apart."""
+    model = lidistill.load(world / "probe-backbone", "cpu")
+    expected = model.features(frame.points, frame.intensity)
+    points = np.concatenate([frame.points, [[-1e8, 0, 0], [0, 0, 1e30]]])
+    intensity = np.append(frame.intensity, [1, 1])
+    for _ in range(2):
+        found = model.features(points, intensity)
+        np.testing.assert_array_equal(found[:-2], expected)
+        assert np.isnan(found[-2:]).all()
+    said = [text for text in caplog.messages if "farther than 10000 m" in text]
+    assert len(said) == 1
+    assert said[0].startswith(f"2 of {len(points)} points")
+
+
 def test_an_empty_scan_has_no_rows(world):
     empty = np.zeros((0, 3)), np.zeros(0)
     assert lidistill.load(world / "pretrain", "cpu").features(*empty).shape == (0, 8)
@@ -213,6 +228,7 @@ def test_an_empty_scan_has_no_rows(world):
     ("points", "expected"),
     [
         (np.full((4, 3), 500.0), r"4 points .*\(4 are finite"),
+        (np.full((4, 3), 5e5), r"4 points .*\(4 are finite"),
         (np.full((4, 3), np.nan), "0 are"),
         (np.zeros((4, 3)), "0 are"),
     ],

@@ -143,6 +143,19 @@ def test_a_rank_needs_no_statistics():
     assert (prepare(points, None, settings).feed["points"][:, 0] == 0).all()
 
 
+@pytest.mark.filterwarnings("error")
+def test_one_point_kilometres_away_is_a_beam_without_a_return():
+    points, intensity = scene(0)
+    settings = settings_of(WaffleIronConfig(width=4, depth=1))
+    points[[7, 8]] = np.nan
+    expected = prepare(points, intensity, settings)
+    points[7], points[8] = (-1e8, 0, 0), (0, 0, 1e30)
+    found = prepare(points, intensity, settings)
+    np.testing.assert_array_equal(found.row, expected.row)
+    for name, value in expected.feed.items():
+        np.testing.assert_array_equal(found.feed[name], value)
+
+
 def test_a_scan_without_a_point_in_view_has_no_rows():
     config = WaffleIronConfig(width=4, depth=1)
     for points in (np.zeros((5, 3)), np.full((3, 3), 500.0), np.zeros((0, 3))):

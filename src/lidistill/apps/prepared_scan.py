@@ -101,6 +101,7 @@ class ScanPreparation:
             intensity_statistics=(sensor.intensity_mean, sensor.intensity_std),
         )
         finite = has_return(xyz)
+        finite &= self._scale_watch.measured(xyz)
         if values is not None:
             finite &= np.isfinite(values)
             self._watch.look_at(values[finite])

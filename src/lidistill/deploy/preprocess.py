@@ -41,6 +41,8 @@ POINT_TYPES: dict[str, "np.dtype[Any]"] = {
 """Records of Autoware's point clouds as they lie in ``PointCloud2.data``: each number at a multiple
 of its size, as in Autoware's own structures; XYZIRADRT has gaps for it, the others have none."""
 
+MAX_RANGE = 1e4
+"""Metres beyond which no lidar measures: such a point is taken for a beam without a return."""
 _MARGIN = 1e-4  # metres that points must lie further inside than the field of view
 _MOST_CELLS, _SLOPE, _PIT = 2048, 0.2, 0.5
 """Of the ground: cells along a side, metres up a metre, metres of a hole that is none."""
@@ -109,7 +111,8 @@ def prepare(points: Array, intensity: Array | None, settings: Mapping[str, Any])
     if xyz.ndim != 2 or xyz.shape[1] != 3 or values.shape != (len(xyz),):
         msg = f"points {xyz.shape} and intensities {values.shape}, expected (N, 3) and (N,)"
         raise ValueError(msg)
-    has_return = np.isfinite(xyz).all(1) & (xyz != 0).any(1) & np.isfinite(values)
+    measured = (np.abs(xyz) <= MAX_RANGE).all(1) & (xyz != 0).any(1)
+    has_return = measured & np.isfinite(values)
     known = np.flatnonzero(has_return)
     kept = known[first_of_voxels(xyz[known], settings["voxel_size"])]
     kept = kept[_inside(xyz[kept], settings)]
