@@ -19,12 +19,12 @@ import torch
 from lidistill.apps import estimate
 from lidistill.distill.recipe import PretrainRecipe
 from lidistill.distill.step import build_distiller
-from lidistill.distill.teacher_config import ONE
+from lidistill.distill.teacher_config import UNNAMED_TEACHER
 from lidistill.recipes import load_recipe
 from lidistill.teachers import ChannelGroup
 
 _CHANNELS = 384
-_GROUPS = {ONE: (ChannelGroup(num_channels=_CHANNELS),)}
+_GROUPS = {UNNAMED_TEACHER: (ChannelGroup(num_channels=_CHANNELS),)}
 
 
 def main() -> None:
@@ -81,7 +81,7 @@ def _predict(recipe: PretrainRecipe) -> dict[str, float]:
 def _measure(recipe: PretrainRecipe) -> dict[str, float]:
     device = torch.device("cpu")
     points = recipe.data.sampling.max_points
-    item = estimate.made_up(recipe.backbone.inputs(), points, {ONE: _CHANNELS}, device)
+    item = estimate.made_up(recipe.backbone.inputs(), points, {UNNAMED_TEACHER: _CHANNELS}, device)
     _warm_up(device)
     before = _forget_the_peak()
     student = build_distiller(recipe, _GROUPS).train()
@@ -113,7 +113,7 @@ def _status(name: str) -> float:
 def _warm_up(device: torch.device) -> None:
     """A step of a tiny network, so that what the libraries keep for themselves is not counted."""
     tiny = _recipe(8, 3, 500)
-    item = estimate.made_up(tiny.backbone.inputs(), 500, {ONE: _CHANNELS}, device)
+    item = estimate.made_up(tiny.backbone.inputs(), 500, {UNNAMED_TEACHER: _CHANNELS}, device)
     student = build_distiller(tiny, _GROUPS).train()
     estimate.backward(student, item, tiny, device)
     tiny.optimizer.build(student).step()

@@ -25,7 +25,7 @@ from lidistill.distill.heads import LinearHeadConfig, Matching
 from lidistill.distill.losses import distillation_distances
 from lidistill.distill.objective import TeacherObjective, TeacherOutput, at_pairs
 from lidistill.distill.step import Distiller
-from lidistill.distill.teacher_config import ONE
+from lidistill.distill.teacher_config import UNNAMED_TEACHER
 from lidistill.geometry import rigid
 from lidistill.loading.collate import collate
 from lidistill.records import Batch, CameraView, Frame, Pairs, Sample
@@ -165,7 +165,7 @@ class ReferenceDistiller(nn.Module):
         backbone = ours.backbone
         assert isinstance(backbone, WaffleIron)  # noqa: S101
         contender = reference(folder, backbone, batch)
-        self._objective = ours.objectives[ONE]
+        self._objective = ours.objectives[UNNAMED_TEACHER]
         self.net, self.head = contender.net, self._objective.head
         self._features = contender.features
 
@@ -232,7 +232,7 @@ def steps(
         head = LinearHeadConfig().build(width, teacher.num_channels)
         matching = Matching(groups=teacher.groups)
         objective = TeacherObjective(matching=matching, head=head, teacher=ask)
-        module = Distiller(config.build(), {ONE: objective}).to(device)
+        module = Distiller(config.build(), {UNNAMED_TEACHER: objective}).to(device)
         asked = step_time(module, batch, device, plan.repeats)
         asked_half = step_time(module, batch, device, plan.repeats, "fp16")
         objective.teacher = partial(at_pairs, features_PT=target)

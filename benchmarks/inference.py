@@ -37,7 +37,7 @@ from lidistill.segment.inference import inference_network
 from lidistill.segment.recipe import FinetuneRecipe, ProbeRecipe
 from lidistill.segment.report import restored
 from lidistill.segment.run import Segmentation
-from lidistill.segment.test_time_augmentation import Predict, predict_by_votes
+from lidistill.segment.test_time_augmentation import Predict, predict_with_tta
 from lidistill.training.checkpoint import load_checkpoint
 
 CPU = torch.device("cpu")
@@ -70,7 +70,7 @@ def random_model(width: int, depth: int, precision: FrozenPrecision) -> FeatureM
 
 def in_turn(module: object) -> AbstractContextManager[object]:
     """Nothing is read ahead."""
-    return mock.patch.object(module, "one_ahead", map)
+    return mock.patch.object(module, "prefetch", map)
 
 
 def by_turns(
@@ -136,7 +136,7 @@ def evaluated(options: argparse.Namespace) -> dict[str, object]:
     ways |= {f"{p}, in turn": (one, in_turn(evaluation)) for p, one in ready.items()}
     ways |= {f"{p}, ahead": (one, nullcontext()) for p, one in ready.items()}
     for name, (network, setting) in ways.items():
-        predict = predict_by_votes(
+        predict = predict_with_tta(
             network.class_scores, recipe.votes, recipe.sampling, network.preparer
         )
 

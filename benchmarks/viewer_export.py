@@ -14,7 +14,7 @@ import numpy as np
 
 from lidistill import load
 from lidistill.datasets import FrameDataset
-from lidistill.datasets.same_frames import SameFrames
+from lidistill.datasets.dataset_wrapper import DatasetWrapper
 from lidistill.records import Frame
 from lidistill.training.checkpoint import load_checkpoint
 from lidistill.viewer.build import EXPORT_WIDTH, Network, build_content
@@ -23,7 +23,7 @@ from lidistill.viewer.sources import choose_frames, open_source
 from lidistill.viewer.teacher_images import teacher_of
 
 
-class Thinned(SameFrames):
+class Thinned(DatasetWrapper):
     """Frames of a data set with so many of their points, evenly chosen."""
 
     def __init__(self, dataset: FrameDataset, num_points: int) -> None:

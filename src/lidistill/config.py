@@ -34,7 +34,7 @@ class Config(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class OnResume:
-    """What a run that goes on may do about a field; one without this must be as it was."""
+    """How a field may differ when a run is resumed; without this it must equal the stored one."""
 
     rule: Literal["may change", "may move"]
     """Change, since it changes nothing that is learned but for the rounding of another device; or

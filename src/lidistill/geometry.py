@@ -1,6 +1,7 @@
 """Rigid transforms, and what tells whether a calibration can be right.
 
-Frames: lidar x forward, y left, z up; camera x right, y down, z forward. Everything is float64.
+Frames: lidar z up, x and y as the data set defines them (``docs/conventions.md``); camera x right,
+y down, z forward (OpenCV). Everything is float64.
 """
 
 import math

@@ -1,6 +1,7 @@
 """The pinhole projection that every data set shares, and lenses that distort.
 
-Frames: lidar x forward, y left, z up; camera x right, y down, z forward. Everything is float64.
+Frames: lidar z up, x and y as the data set defines them (``docs/conventions.md``); camera x right,
+y down, z forward (OpenCV). Everything is float64.
 """
 
 from dataclasses import dataclass

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lidistill.geometry import check_rigid
-from lidistill.moving import moved, pinned
 from lidistill.shapes import check_shape
+from lidistill.tensor_records import pin_memory, to_device
 
 Array: TypeAlias = NDArray[np.generic]
 
@@ -137,10 +137,10 @@ class Pairs:
 
 
 class Inputs(Protocol):
-    """What a backbone wants to know of the points of a sample, or of a batch once packed.
+    """Backbone-specific inputs of a sample or packed batch: neighbours, cells, kernel maps.
 
     Its preparer makes it and the network reads it; nobody else looks inside. A dataclass, whose
-    tensors go to other devices as ``moving.with_tensors`` finds them.
+    tensors go to other devices as ``tensor_records.map_tensors`` finds them.
     """
 
     def __len__(self) -> int:
@@ -159,7 +159,9 @@ class Inputs(Protocol):
 
 
 class ForTeachers(Protocol):
-    """What teachers want of a sample beside its images and pairs; see ``samples.for_teachers``.
+    """Further inputs of teachers: images of other sizes, points for 3D teachers.
+
+    See ``samples.teacher_inputs``.
 
     A dataclass, as ``Inputs`` is.
     """
@@ -261,9 +263,9 @@ class Batch:
         return torch.repeat_interleave(scans, self.lengths, output_size=len(self.features))
 
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> "Batch":
-        """Copy on another device; see ``moving.moved``."""
-        return moved(self, device, non_blocking=non_blocking)
+        """Copy on another device; see ``tensor_records.to_device``."""
+        return to_device(self, device, non_blocking=non_blocking)
 
     def pin_memory(self) -> "Batch":
         """Copy in pinned memory; PyTorch's loader asks for it by this name."""
-        return pinned(self)
+        return pin_memory(self)

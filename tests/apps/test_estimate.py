@@ -4,7 +4,7 @@ from fakes.runs import pretrain_values, write_world
 
 from lidistill.apps.estimate import backward, estimate, made_up, predict_student
 from lidistill.distill.step import build_distiller
-from lidistill.distill.teacher_config import ONE
+from lidistill.distill.teacher_config import UNNAMED_TEACHER
 from lidistill.errors import WeightsNotFoundError
 from lidistill.recipes import apply_overrides
 from lidistill.teachers import ChannelGroup
@@ -23,10 +23,10 @@ def recipe(values, *overrides):
 
 def test_what_a_deep_network_keeps_is_what_the_shallow_ones_predict(values):
     deep = recipe(values, "backbone.depth=12", "backbone.width=16")
-    cpu, groups = torch.device("cpu"), {ONE: (ChannelGroup(num_channels=12),)}
+    cpu, groups = torch.device("cpu"), {UNNAMED_TEACHER: (ChannelGroup(num_channels=12),)}
     predicted = predict_student(deep, groups, cpu).saved
     student = build_distiller(deep, groups).train()
-    item = made_up(deep.backbone.inputs(), 400, {ONE: 12}, cpu)
+    item = made_up(deep.backbone.inputs(), 400, {UNNAMED_TEACHER: 12}, cpu)
     kept = {}
 
     def note(tensor):
@@ -43,7 +43,9 @@ def test_what_a_deep_network_keeps_is_what_the_shallow_ones_predict(values):
 def test_an_estimate_counts_what_is_on_disk_and_shares_it_among_processes(values):
     alone = estimate(recipe(values))
     assert alone.steps_per_epoch == 2  # four frames, two a step
-    student = build_distiller(recipe(values), {ONE: recipe(values).teacher.build().groups})
+    student = build_distiller(
+        recipe(values), {UNNAMED_TEACHER: recipe(values).teacher.build().groups}
+    )
     assert alone.parameters == sum(p.numel() for p in student.parameters())
     assert alone.model_bytes == 16 * alone.parameters
     assert alone.working_bytes == 2 * 4 * 32 * 32 * 8  # scans, bytes, cells, channels
@@ -61,7 +63,9 @@ def test_a_published_teacher_is_planned_for_without_its_weights(values):
     teacher = "teacher={kind: vit, model: facebook/dinov2-base, download: false, layers: [-2, -1]}"
     planned = estimate(recipe(values, teacher), frames=10)
     assert planned.teacher_bytes == 4 * 86_580_480
-    student = build_distiller(recipe(values), {ONE: (ChannelGroup(num_channels=768),) * 2})
+    student = build_distiller(
+        recipe(values), {UNNAMED_TEACHER: (ChannelGroup(num_channels=768),) * 2}
+    )
     assert planned.parameters == sum(p.numel() for p in student.parameters())
     with pytest.raises(WeightsNotFoundError):
         estimate(recipe(values, teacher.replace("dinov2-base", "dinov2-unknown")), frames=10)

@@ -5,7 +5,7 @@ from fakes.scan import scan_frame
 from fakes.teachers import write_vit
 from PIL import Image
 
-from lidistill.apps.feature_figures import write_portrait
+from lidistill.apps.feature_figures import write_feature_figures
 from lidistill.apps.frame_features import FeatureReader, FrameFeatures, example_point, nearest_point
 from lidistill.backbones import WaffleIronConfig
 from lidistill.backbones.waffleiron.grid import GridConfig
@@ -13,7 +13,7 @@ from lidistill.datasets.pandaset.dataset import PandaSetConfig
 from lidistill.distill.recipe import PretrainRecipe, TargetConfig
 from lidistill.distill.run import build_run
 from lidistill.distill.step import build_distiller
-from lidistill.distill.teacher_config import ONE
+from lidistill.distill.teacher_config import UNNAMED_TEACHER
 from lidistill.errors import CheckpointError, FileFormatError, UnknownNameError
 from lidistill.labels import load_label_map
 from lidistill.loading.config import DataConfig
@@ -23,7 +23,7 @@ from lidistill.training.checkpoint import save_checkpoint
 from lidistill.training.config import TrainConfig
 
 CHANNELS = 32
-GROUPS = {ONE: (ChannelGroup(num_channels=CHANNELS),)}
+GROUPS = {UNNAMED_TEACHER: (ChannelGroup(num_channels=CHANNELS),)}
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +101,7 @@ def _features(**changed):
 
 
 def test_a_run_is_drawn_on_images_from_above_and_as_correlation(recipe, checkpoint, tmp_path):
-    files = write_portrait(build_run(recipe), checkpoint, tmp_path)
+    files = write_feature_figures(build_run(recipe), checkpoint, tmp_path)
     assert sorted(file.name for file in files) == sorted(
         f"001-{frame:02d}-pandar64-{kind}.png"
         for frame in (0, 2)
@@ -116,8 +116,8 @@ def test_a_run_is_drawn_on_images_from_above_and_as_correlation(recipe, checkpoi
 
 def test_the_same_checkpoint_gives_the_same_figures(recipe, checkpoint, tmp_path):
     names = ("001/01/pandar64",)
-    first = write_portrait(build_run(recipe), checkpoint, tmp_path / "a", frames=names)
-    second = write_portrait(build_run(recipe), checkpoint, tmp_path / "b", frames=names)
+    first = write_feature_figures(build_run(recipe), checkpoint, tmp_path / "a", frames=names)
+    second = write_feature_figures(build_run(recipe), checkpoint, tmp_path / "b", frames=names)
     assert len(first) == 5
     assert [f.read_bytes() for f in first] == [f.read_bytes() for f in second]
 
@@ -127,7 +127,7 @@ def test_another_point_gives_other_correlation_maps_only(recipe, checkpoint, tmp
     first, second = (
         {
             file.name: file.read_bytes()
-            for file in write_portrait(
+            for file in write_feature_figures(
                 build_run(recipe), checkpoint, tmp_path / str(x), frames=names, point=(x, 3.0, 0.0)
             )
         }
@@ -146,12 +146,12 @@ def test_frames_without_labels_show_their_intensity(recipe, checkpoint, tmp_path
     bare = recipe.model_copy(update={"data": data})
     (labelled,) = (
         f
-        for f in write_portrait(build_run(recipe), checkpoint, tmp_path / "a", frames=names)
+        for f in write_feature_figures(build_run(recipe), checkpoint, tmp_path / "a", frames=names)
         if "above" in f.name
     )
     (unlabelled,) = (
         f
-        for f in write_portrait(build_run(bare), checkpoint, tmp_path / "b", frames=names)
+        for f in write_feature_figures(build_run(bare), checkpoint, tmp_path / "b", frames=names)
         if "above" in f.name
     )
     first, second = _pixels(labelled), _pixels(unlabelled)
@@ -163,13 +163,13 @@ def test_frames_without_labels_show_their_intensity(recipe, checkpoint, tmp_path
 
 def test_a_frame_that_is_not_there_is_named_with_the_nearest_one(recipe, checkpoint, tmp_path):
     with pytest.raises(UnknownNameError, match=r"001/09/pandar64.*did you mean"):
-        write_portrait(build_run(recipe), checkpoint, tmp_path, frames=("001/09/pandar64",))
+        write_feature_figures(build_run(recipe), checkpoint, tmp_path, frames=("001/09/pandar64",))
 
 
 def test_a_checkpoint_of_another_width_is_refused(recipe, checkpoint, tmp_path):
     wider = recipe.model_copy(update={"backbone": recipe.backbone.model_copy(update={"width": 16})})
     with pytest.raises(CheckpointError, match="another architecture"):
-        write_portrait(build_run(wider), checkpoint, tmp_path)
+        write_feature_figures(build_run(wider), checkpoint, tmp_path)
 
 
 def test_what_is_drawn_are_centred_teacher_features_where_a_camera_sees(recipe, checkpoint):

@@ -9,7 +9,7 @@ from PIL import Image
 
 from lidistill.data_check.check import check_dataset, check_root
 from lidistill.data_check.contents import detect_format
-from lidistill.data_check.drive import DriveTally
+from lidistill.data_check.drive import DriveStatistics
 from lidistill.datasets.pandaset.dataset import PandaSetConfig
 from lidistill.errors import DatasetNotFoundError
 from lidistill.figures.colors import label_colors
@@ -138,8 +138,8 @@ def test_a_folder_of_no_known_format_is_an_error(drive: Path, tmp_path: Path) ->
 def test_labels_of_a_standing_vehicle_are_told_from_those_of_many_places() -> None:
     names = load_label_map("pandaset")
 
-    def tally(*metres: float | None, labelled: bool = True) -> DriveTally:
-        found = DriveTally(label_map=names)
+    def tally(*metres: float | None, labelled: bool = True) -> DriveStatistics:
+        found = DriveStatistics(label_map=names)
         for position, way in enumerate(metres):
             pose = None if way is None else np.eye(4)
             if pose is not None:
@@ -162,4 +162,4 @@ def test_labels_of_a_standing_vehicle_are_told_from_those_of_many_places() -> No
     assert tally(5, 5, 5.1).num_places() == 1
     assert tally(0, None, 4).num_places() is None
     assert tally(0, 4, labelled=False).num_places() is None
-    assert DriveTally.total(names, [moving, tally(0)]).num_places() == 4
+    assert DriveStatistics.total(names, [moving, tally(0)]).num_places() == 4

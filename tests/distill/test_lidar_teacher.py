@@ -10,10 +10,10 @@ from fakes.runs import pretrain_values, probe_values, write_world
 from lidistill.apps.pretrain import run_pretrain
 from lidistill.distill.lidar_teacher import LidarTeacherConfig
 from lidistill.distill.run import build_run, pretrain, training_batches
-from lidistill.distill.teacher_config import ONE
+from lidistill.distill.teacher_config import UNNAMED_TEACHER
 from lidistill.errors import CheckpointError, ConfigError
 from lidistill.recipes import apply_overrides
-from lidistill.samples.for_teachers import teacher_inputs
+from lidistill.samples.teacher_inputs import teacher_inputs
 from lidistill.segment.report import train_and_score
 from lidistill.training.checkpoint import load_checkpoint
 from lidistill.training.run_files import read_log
@@ -46,8 +46,8 @@ def test_targets_are_the_large_networks_features_of_the_same_points(world, sampl
     run = build_run(small(world, f"samples={samples}"))
     [batch] = next(training_batches(run)(0, 1))
     assert (batch.pairs, batch.images, batch.image_paths) == (None, None, ())
-    seen = run.batch_teachers[ONE](batch)
-    points = teacher_inputs(batch).networks[ONE]
+    seen = run.batch_teachers[UNNAMED_TEACHER](batch)
+    points = teacher_inputs(batch).networks[UNNAMED_TEACHER]
     assert 0 < len(seen.point) < len(batch.features) == seen.num_counted  # it sees less far
     assert bool((batch.coords[seen.point].abs() < torch.tensor([16.0, 16.0, 8.0])).all())
     network = LidarTeacherConfig(run=world / "large").build()
@@ -127,7 +127,9 @@ def test_a_probes_network_can_teach_too(world, tmp_path):
     probe, large = (
         LidarTeacherConfig(run=path).build() for path in (tmp_path / "probe", world / "large")
     )
-    points = teacher_inputs(next(training_batches(build_run(small(world)))(0, 1))[0]).networks[ONE]
+    points = teacher_inputs(next(training_batches(build_run(small(world)))(0, 1))[0]).networks[
+        UNNAMED_TEACHER
+    ]
     torch.testing.assert_close(probe.features(points), large.features(points))
 
 

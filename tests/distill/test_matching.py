@@ -13,7 +13,7 @@ from lidistill.distill.heads import Matching
 from lidistill.distill.losses import mean_by_view
 from lidistill.distill.run import build_run, pretrain
 from lidistill.distill.step import build_distiller
-from lidistill.distill.teacher_config import ONE
+from lidistill.distill.teacher_config import UNNAMED_TEACHER
 from lidistill.errors import CheckpointError, ConfigError
 from lidistill.recipes import apply_overrides
 from lidistill.segment.report import train_and_score
@@ -50,20 +50,22 @@ def recipe(folder, *overrides):
 
 def student(folder, *overrides):
     raw = ("target.center_batches=0", "backbone.drop_path=0")
-    return build_distiller(recipe(folder, *raw, *overrides), {ONE: GROUPS}).eval()
+    return build_distiller(recipe(folder, *raw, *overrides), {UNNAMED_TEACHER: GROUPS}).eval()
 
 
 def three_views(distiller):
     """A scan under three images, one of which shows no point; tokens differ by image."""
     draw = torch.Generator().manual_seed(0)
-    item = made_up(distiller.backbone.config.inputs(), 60, {ONE: 14}, torch.device("cpu"))
+    item = made_up(
+        distiller.backbone.config.inputs(), 60, {UNNAMED_TEACHER: 14}, torch.device("cpu")
+    )
     pairs = item.batch.pairs
     view = torch.randint(2, (len(pairs),), generator=draw) * 2
     target, tokens = torch.randn(len(pairs), 14, generator=draw), torch.randn(3, 14, generator=draw)
     for columns in (slice(4, 7), slice(12, 14)):
         target[:, columns] = tokens[view, columns]
     batch = dataclasses.replace(item.batch, pairs=dataclasses.replace(pairs, view=view))
-    return dataclasses.replace(item, batch=batch, targets={ONE: target})
+    return dataclasses.replace(item, batch=batch, targets={UNNAMED_TEACHER: target})
 
 
 def features_of(distiller, item):
@@ -78,7 +80,7 @@ def cosine(student, teacher):
 def test_each_layer_has_its_own_direction_and_the_loss_is_their_mean(world):
     distiller = student(world, "head.per_layer=true", "target.class_token=0.1")
     item = three_views(distiller)
-    features, target = features_of(distiller, item), item.targets[ONE]
+    features, target = features_of(distiller, item), item.targets[UNNAMED_TEACHER]
     first, second = (head(features) for head in distiller.head.heads)
     cosines = [cosine(first, target[:, :4]), cosine(second, target[:, 7:12])]
     found = forward(distiller, item)
@@ -101,10 +103,10 @@ def test_a_loud_layer_drowns_the_others_only_under_one_head(world):
     def change(*overrides):
         distiller = student(world, "target.class_token=0.1", *overrides)
         item = three_views(distiller)
-        louder = item.targets[ONE].clone()
+        louder = item.targets[UNNAMED_TEACHER].clone()
         louder[:, 7:12] *= 100
         return (
-            forward(distiller, dataclasses.replace(item, targets={ONE: louder}))["loss"]
+            forward(distiller, dataclasses.replace(item, targets={UNNAMED_TEACHER: louder}))["loss"]
             - forward(distiller, item)["loss"]
         )
 
@@ -137,7 +139,7 @@ def test_without_these_fields_the_weights_have_the_names_they_always_had(world):
     }
     assert plain.head.linear.out_features == 14
     one_layer = recipe(world, "head.per_layer=true")
-    built = build_distiller(one_layer, {ONE: GROUPS[:1]})
+    built = build_distiller(one_layer, {UNNAMED_TEACHER: GROUPS[:1]})
     assert set(built.head.state_dict()) == {"linear.weight", "linear.bias"}
 
 

@@ -16,7 +16,7 @@ from lidistill.distill.objective import TeacherOutput, at_pairs, num_counted
 from lidistill.distill.run import build_run, pretrain, training_batches
 from lidistill.distill.spread import TargetSpread
 from lidistill.distill.step import build_distiller
-from lidistill.distill.teacher_config import ONE
+from lidistill.distill.teacher_config import UNNAMED_TEACHER
 from lidistill.errors import ConfigError, TrainingError
 from lidistill.recipes import apply_overrides, load_recipe
 from lidistill.teachers import ChannelGroup
@@ -113,12 +113,12 @@ def test_scaling_or_rotating_a_target_changes_nothing(world, change):
 
 
 def test_two_copies_of_a_teacher_are_that_teacher(world):
-    alone = student(world, groups={ONE: GROUPS["a"]})
+    alone = student(world, groups={UNNAMED_TEACHER: GROUPS["a"]})
     twice = student(world, groups={"a": GROUPS["a"], "b": GROUPS["a"]})
     for name in ("a", "b"):
         twice.heads[name].load_state_dict(alone.head.state_dict())
     batch, target = batch_of(alone), targets_of()["a"]
-    one = learn(alone, batch, {ONE: target})
+    one = learn(alone, batch, {UNNAMED_TEACHER: target})
     two = learn(twice, batch, {"a": target, "b": target})
     assert one["loss"].item() == pytest.approx(two["loss"].item(), abs=1e-6)
     gradients = dict(twice.backbone.named_parameters())
@@ -331,7 +331,10 @@ def test_each_teacher_says_what_it_says_alone_in_its_own_size(world, tmp_path, s
     del values["teacher"]["image_size_hw"]
     alone = build_run(apply_overrides(values, changes, source="tiny"))
     [batch], [only] = next(training_batches(run)(0, 1)), next(training_batches(alone)(0, 1))
-    found, expected = run.batch_teachers["narrow"](batch), alone.batch_teachers[ONE](only)
+    found, expected = (
+        run.batch_teachers["narrow"](batch),
+        alone.batch_teachers[UNNAMED_TEACHER](only),
+    )
     assert torch.equal(found.point, expected.point)
     torch.testing.assert_close(found.features, expected.features, atol=1e-6, rtol=1e-5)
     assert (batch.images is None) == cached
@@ -363,7 +366,7 @@ def test_several_teachers_take_the_place_of_one_of_the_base_and_one_of_several(w
     assert list(changed) == ["lite0", "vit"]
     assert changed["vit"].layers == (3,)
     one.write_text(yaml.safe_dump({"base": str(several), "teacher": {"kind": "vit"}}))
-    assert list(load_recipe(str(one)).teachers) == [ONE]
+    assert list(load_recipe(str(one)).teachers) == [UNNAMED_TEACHER]
 
 
 @pytest.mark.parametrize("teachers", [[], [{"kind": "vit"}, {"name": "dinov2-large"}]])

@@ -13,7 +13,7 @@ from lidistill.distill.objective import num_counted
 from lidistill.distill.run import build_run, pretrain, training_batches
 from lidistill.recipes import apply_overrides
 from lidistill.teachers import base
-from lidistill.training.config import Feed, Training
+from lidistill.training.config import BatchSource, Training
 from lidistill.training.loop import _text
 from lidistill.training.precision import make_scaler
 from lidistill.training.run_files import read_log
@@ -63,7 +63,7 @@ def test_a_step_waits_for_the_gpu_once(world, tmp_path, monkeypatch, way):
             for batch in itertools.chain(*groups):  # as an earlier epoch leaves it
                 batch_teacher(batch)
         batch_teacher.teacher.to(GPU)
-    feed = Feed(batches=training_batches(run), steps_per_epoch=2, weight=num_counted)
+    feed = BatchSource(batches=training_batches(run), steps_per_epoch=2, weight=num_counted)
     training = Training(module=distiller, feed=feed, recipe=recipe, device=GPU, meta={})
     optimizer = recipe.optimizer.build(distiller)
     scaler = make_scaler(GPU, recipe.train.precision)

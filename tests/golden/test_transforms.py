@@ -10,9 +10,9 @@ from lidistill.samples.augmentation import (
     AugmentationConfig,
     crop_mask,
     flip,
-    limit_to_nearest,
     rotate,
     scale,
+    sphere_crop,
 )
 from lidistill.samples.voxels import voxel_permuted
 
@@ -82,7 +82,7 @@ def test_the_point_limit_keeps_the_same_points_in_the_same_order(file):
     tensors, meta = read(file)
     points, expected = tensors["in.pc8"][:, :3], tensors["out.limit.idx"]
     [(_, centre)] = drawn(meta, "limit")
-    found = limit_to_nearest(points, centre, len(expected))
+    found = sphere_crop(points, centre, len(expected))
     np.testing.assert_array_equal(found, expected)
     distance = np.linalg.norm(points[found] - points[centre], axis=1)
     assert all(near <= far for near, far in pairwise(distance))

@@ -9,7 +9,7 @@ from fakes.teachers import write_vit
 
 from lidistill.distill.run import pretrain
 from lidistill.distill.step import build_distiller
-from lidistill.distill.teacher_config import ONE
+from lidistill.distill.teacher_config import UNNAMED_TEACHER
 from lidistill.errors import CheckpointError, ConfigError
 from lidistill.recipes import apply_overrides
 from lidistill.training.checkpoint import load_checkpoint
@@ -50,7 +50,7 @@ def test_random_weights_differ_from_given_ones(world):
 
 
 def _groups(world):
-    return {ONE: recipe(world).teacher.build().groups}
+    return {UNNAMED_TEACHER: recipe(world).teacher.build().groups}
 
 
 def test_a_head_of_another_teacher_starts_anew(world, tmp_path, caplog):

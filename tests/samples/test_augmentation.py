@@ -8,9 +8,9 @@ from lidistill.samples.augmentation import (
     Augmentation,
     AugmentationConfig,
     flip,
-    limit_to_nearest,
     rotate,
     scale,
+    sphere_crop,
     with_radius,
 )
 
@@ -47,14 +47,14 @@ def test_the_radius_is_the_distance_from_the_sensor():
 
 
 def test_the_limit_keeps_the_points_nearest_to_the_centre(points):
-    kept = limit_to_nearest(points, 11, 20)
+    kept = sphere_crop(points, 11, 20)
     distance = np.linalg.norm(points - points[11], axis=1)
     assert kept[0] == 11
     np.testing.assert_array_equal(kept, np.argsort(distance)[:20])
 
 
 def test_a_cloud_within_the_limit_keeps_its_order(points):
-    np.testing.assert_array_equal(limit_to_nearest(points, 11, 60), np.arange(60))
+    np.testing.assert_array_equal(sphere_crop(points, 11, 60), np.arange(60))
 
 
 def test_the_default_augmentation_changes_nothing(points):

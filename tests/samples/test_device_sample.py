@@ -11,8 +11,8 @@ from lidistill.errors import FileFormatError
 from lidistill.geometry import rigid
 from lidistill.samples.augmentation import AugmentationConfig
 from lidistill.samples.distillation import SamplingConfig, distillation_sample, sample_rng
-from lidistill.samples.for_teachers import ONE_TEACHER
 from lidistill.samples.on_device import build_sample, raw_sample
+from lidistill.samples.teacher_inputs import SINGLE_IMAGE_TEACHER
 
 PREPARER = waffle()
 CPU = torch.device("cpu")
@@ -25,7 +25,7 @@ def both(frame, config, preparer=PREPARER, **options):
     raw = pickle.loads(
         pickle.dumps(raw_sample(frame, config, preparer, sample_rng(3, 1, 2), **options))
     )
-    wanted = options.get("wanted", ONE_TEACHER)
+    wanted = options.get("wanted", SINGLE_IMAGE_TEACHER)
     return expected, build_sample(raw, config, preparer, CPU, wanted=wanted)
 
 

@@ -4,8 +4,8 @@ import torch
 
 from lidistill.backbones.waffleiron.grid import GridConfig
 from lidistill.backbones.waffleiron.inputs import cell_indices, cells_of_tensor
-from lidistill.samples.augmentation import crop_mask, limit_to_nearest
-from lidistill.samples.tensor_geometry import crop_tensor, nearest_to
+from lidistill.samples.augmentation import crop_mask, sphere_crop
+from lidistill.samples.tensor_geometry import crop_tensor, sphere_crop_on_device
 from lidistill.samples.voxels import first_of_voxels, voxel_permuted
 
 
@@ -27,8 +27,8 @@ def test_voxels_choose_the_same_points_in_the_same_order(dtype, num_points, outl
 @pytest.mark.parametrize("max_points", [50, 3000])
 def test_the_limit_keeps_the_same_points_in_the_same_order(max_points):
     points = cloud(2000)
-    found = nearest_to(torch.from_numpy(points), 7, max_points)
-    np.testing.assert_array_equal(found.numpy(), limit_to_nearest(points, 7, max_points))
+    found = sphere_crop_on_device(torch.from_numpy(points), 7, max_points)
+    np.testing.assert_array_equal(found.numpy(), sphere_crop(points, 7, max_points))
 
 
 def test_field_of_view_and_cells_are_the_same():

@@ -17,7 +17,7 @@ from lidistill.segment.breakdown import BREAKDOWNS, neighbourhood
 from lidistill.segment.evaluate import evaluate, write_evaluation
 from lidistill.segment.metrics import bootstrap_mean_iou
 from lidistill.segment.score_table import markdown_table
-from lidistill.segment.test_time_augmentation import VotesConfig, predict_by_votes
+from lidistill.segment.test_time_augmentation import TtaConfig, predict_with_tta
 
 GRID = GridConfig(fov_min=(-64, -64, -8), fov_max=(64, 64, 8), planes=((16, 16),), axes=(2,))
 PREPARER = WaffleIronConfig(grid=GRID).inputs()
@@ -191,7 +191,7 @@ def evaluate_with_votes(count):
         guess, valid = by_height(frame, sample)
         return torch.nn.functional.one_hot(guess, 17).float(), valid
 
-    predict = predict_by_votes(class_scores, VotesConfig(num_votes=3), SAMPLING, PREPARER)
+    predict = predict_with_tta(class_scores, TtaConfig(num_votes=3), SAMPLING, PREPARER)
     evaluate(predict, Lazy(count), SAMPLING, PREPARER)
 
 
@@ -213,7 +213,7 @@ def test_a_frame_with_one_copy_and_the_frame_that_comes_next_are_in_memory(num_v
             most[kind] = max(most[kind], alive)
         return torch.ones(len(sample), 17), torch.ones(len(sample), dtype=torch.bool)
 
-    predict = predict_by_votes(class_scores, VotesConfig(num_votes=num_votes), SAMPLING, PREPARER)
+    predict = predict_with_tta(class_scores, TtaConfig(num_votes=num_votes), SAMPLING, PREPARER)
     evaluate(predict, Watched(12), SAMPLING, PREPARER)
     assert most["frames"] <= 2
     assert most["samples"] == min(num_votes, 2)

@@ -8,7 +8,12 @@ from lidistill.instances.boxes import InstanceConfig
 from lidistill.labels import IGNORE
 from lidistill.records import Frame
 from lidistill.segment import panoptic
-from lidistill.segment.panoptic import PanopticTally, mean_rows, panoptic_markdown, panoptic_rows
+from lidistill.segment.panoptic import (
+    PanopticAccumulator,
+    mean_rows,
+    panoptic_markdown,
+    panoptic_rows,
+)
 
 NAMES = ("road", "car", "person")
 CONFIG = InstanceConfig(boxes={"car": (4.0, 2.0), "person": (0.9, 0.9)})
@@ -31,7 +36,7 @@ def frame():
 
 
 def tally(one, guess, **options):
-    counted = PanopticTally(CONFIG, NAMES, **({"min_points": 10} | options))
+    counted = PanopticAccumulator(CONFIG, NAMES, **({"min_points": 10} | options))
     counted.add(one, one.labels, guess)
     return counted
 

@@ -7,7 +7,7 @@ from fakes.scan import scan_frame
 from lidistill.backbones.waffleiron.grid import GridConfig
 from lidistill.samples.distillation import SamplingConfig
 from lidistill.samples.labelled import scan_sample
-from lidistill.segment.test_time_augmentation import VotesConfig, predict_by_votes
+from lidistill.segment.test_time_augmentation import TtaConfig, predict_with_tta
 
 PREPARER = waffle(
     GridConfig(fov_min=(-32, -32, -8), fov_max=(32, 32, 8), planes=((16, 16),), axes=(2,))
@@ -41,7 +41,7 @@ def sample(frame):
 
 def test_one_vote_is_the_scan_as_it_is(frame, sample):
     scores = Recorder()
-    predicted, valid = predict_by_votes(scores, VotesConfig(), SAMPLING, PREPARER)(frame, sample)
+    predicted, valid = predict_with_tta(scores, TtaConfig(), SAMPLING, PREPARER)(frame, sample)
     assert scores.samples == [sample]
     assert predicted.tolist() == scores(frame, sample)[0].argmax(1).tolist()
     assert valid.all()
@@ -49,8 +49,8 @@ def test_one_vote_is_the_scan_as_it_is(frame, sample):
 
 def test_votes_are_the_mean_over_turned_copies_of_the_same_points(frame, sample):
     scores = Recorder()
-    config = VotesConfig(num_votes=4, seed=3)
-    predicted, _ = predict_by_votes(scores, config, SAMPLING, PREPARER)(frame, sample)
+    config = TtaConfig(num_votes=4, seed=3)
+    predicted, _ = predict_with_tta(scores, config, SAMPLING, PREPARER)(frame, sample)
     copies = list(scores.samples)
     assert len(copies) == 4
     total = torch.zeros(len(sample), 3)
@@ -68,7 +68,7 @@ def test_votes_are_the_mean_over_turned_copies_of_the_same_points(frame, sample)
 def test_votes_depend_on_seed_and_frame_only(frame, sample):
     def angles(seed):
         scores = Recorder()
-        predict_by_votes(scores, VotesConfig(num_votes=2, seed=seed), SAMPLING, PREPARER)(
+        predict_with_tta(scores, TtaConfig(num_votes=2, seed=seed), SAMPLING, PREPARER)(
             frame, sample
         )
         return scores.samples[1].coords
@@ -92,8 +92,8 @@ def test_a_copy_is_silent_about_points_that_leave_the_field_of_view(tmp_path):
     frame = labelled(tmp_path, [31, 31, 0], [1, 1, 0], [-1, 2, 1], [3, -2, 2])
     sample = scan_sample(frame, SAMPLING, PREPARER)
     scores = Recorder()
-    turning = VotesConfig(num_votes=9, flip_probability=0, scale_range=0)
-    predicted, _ = predict_by_votes(scores, turning, SAMPLING, PREPARER)(frame, sample)
+    turning = TtaConfig(num_votes=9, flip_probability=0, scale_range=0)
+    predicted, _ = predict_with_tta(scores, turning, SAMPLING, PREPARER)(frame, sample)
     assert len(predicted) == 4
     assert min(len(copy) for copy in scores.samples) == 3  # turned by 45 degrees it lies outside
 
@@ -101,8 +101,8 @@ def test_a_copy_is_silent_about_points_that_leave_the_field_of_view(tmp_path):
 def test_a_copy_that_is_turned_out_of_the_field_of_view_altogether_does_not_vote(tmp_path):
     frame = labelled(tmp_path, [31, 31, 0])
     scores = Recorder()
-    turning = VotesConfig(num_votes=9, flip_probability=0, scale_range=0)
-    predict = predict_by_votes(scores, turning, SAMPLING, PREPARER)
+    turning = TtaConfig(num_votes=9, flip_probability=0, scale_range=0)
+    predict = predict_with_tta(scores, turning, SAMPLING, PREPARER)
     predicted, valid = predict(frame, scan_sample(frame, SAMPLING, PREPARER))
     assert len(scores.samples) < 9  # turned by 45 degrees it lies outside
     assert (predicted.tolist(), valid.tolist()) == ([0], [True])

@@ -1,7 +1,6 @@
 import pytest
 import torch
 
-from lidistill.moving import moved
 from lidistill.sparse.cells import unique_cells
 from lidistill.sparse.convolution import SparseConvolution, convolve
 from lidistill.sparse.kernel_map import strided_map, submanifold_map
@@ -12,6 +11,7 @@ from lidistill.sparse.layout import (
     from_z_fastest,
     kernel_offsets,
 )
+from lidistill.tensor_records import to_device
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def gradients(cells, device="cpu", dtype=None):
     features = features.to(device).requires_grad_()
     layers = [layer.to(device) for layer in layers]
     maps = submanifold_map(cells, 3), strided_map(cells).kernel_map
-    same, stride = moved(maps, device)
+    same, stride = to_device(maps, device)
     with torch.autocast(device, dtype, enabled=dtype is not None):
         out = layers[0](features, same)
         out = layers[2](layers[1](out, stride), stride.transposed())

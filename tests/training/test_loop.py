@@ -15,7 +15,7 @@ from lidistill.errors import CheckpointError, RunStoppedError, TrainingError
 from lidistill.loading.loader import step_batches
 from lidistill.loading.order import FrameOrder, StepPlan
 from lidistill.training.checkpoint import load_checkpoint
-from lidistill.training.config import Feed, RunRecipe, TrainConfig, Training
+from lidistill.training.config import BatchSource, RunRecipe, TrainConfig, Training
 from lidistill.training.loop import train
 from lidistill.training.optimizer import OptimizerConfig
 from lidistill.training.run_files import read_log
@@ -99,7 +99,7 @@ def training(run, *, steps=12, micro_batch=2, module=None, **options):
         (values if key in Recipe.model_fields else fed)[key] = value
     return Training(
         module=module or Fit(),
-        feed=Feed(**fed),
+        feed=BatchSource(**fed),
         recipe=Recipe(**values),
         device=torch.device("cpu"),
         meta={},

@@ -1,1 +1,1 @@
-"""Whole jobs made of the rooms below."""
+"""Complete workflows behind the commands: demo, compare, study, features and the like."""

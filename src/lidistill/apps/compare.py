@@ -12,7 +12,7 @@ from lidistill.apps.comparison_table import Line, markdown, supervised_minus_dis
 from lidistill.apps.pretrain import run_pretrain
 from lidistill.apps.scored_runs import is_scored, percentages, scored
 from lidistill.distill.recipe import PretrainRecipe
-from lidistill.distill.teacher_config import ONE
+from lidistill.distill.teacher_config import UNNAMED_TEACHER
 from lidistill.errors import ConfigError
 from lidistill.recipes import load_recipe
 from lidistill.segment.recipe import FinetuneRecipe, ProbeRecipe
@@ -39,13 +39,13 @@ class _Run:
     row: str
     frames: int | None = None
     """Labelled frames; None: all."""
-    teacher: str = ONE
+    teacher: str = UNNAMED_TEACHER
     """Which of several is probed, in the row of the teacher."""
 
     @property
     def name(self) -> str:
         """Of its line."""
-        line = self.row if self.teacher == ONE else f"{self.row} {self.teacher}"
+        line = self.row if self.teacher == UNNAMED_TEACHER else f"{self.row} {self.teacher}"
         frames = self.frames
         return line if frames is None else f"{line}, {frames} frame{'s' * (frames > 1)}"
 
@@ -156,7 +156,7 @@ def _recipe(plan: Plan, one: _Run, seed: int, student: Path) -> ProbeRecipe | Fi
     overrides += [_cache(plan)] if kind == "probe" else []
     overrides += [] if frames is None else [f"data.num_frames={frames}"]
     overrides += ["head=checkpoint"] if row == "probed-finetuned" else []
-    overrides += [f"teacher_name={one.teacher}"] if one.teacher != ONE else []
+    overrides += [f"teacher_name={one.teacher}"] if one.teacher != UNNAMED_TEACHER else []
     changes = (*overrides, *plan.changes_of(kind))
     if kind == "probe":
         return load_recipe(plan.probe, changes, kind=ProbeRecipe)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from lidistill.apps.frame_features import FeatureReader, FrameFeatures, example_point, nearest_point
 from lidistill.datasets import FrameDataset
 from lidistill.distill.run import DistillationRun
-from lidistill.distill.teacher_config import ONE
+from lidistill.distill.teacher_config import UNNAMED_TEACHER
 from lidistill.errors import unknown_name
 from lidistill.figures.colors import label_colors, scale_colors
 from lidistill.figures.features import (
@@ -54,14 +54,14 @@ class _Colored:
     """(N, 3)."""
 
 
-def write_portrait(
+def write_feature_figures(
     run: DistillationRun,
     checkpoint: Path,
     output: Path,
     *,
     frames: Sequence[str] = (),
     point: tuple[float, float, float] | None = None,
-    teacher: str = ONE,
+    teacher: str = UNNAMED_TEACHER,
 ) -> list[Path]:
     """Draw the features of some frames: on the images, from above, and as correlation maps.
 

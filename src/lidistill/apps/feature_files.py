@@ -19,7 +19,7 @@ from lidistill.errors import DatasetNotFoundError, FileFormatError, first_line
 from lidistill.figures.cloud import write_ply
 from lidistill.figures.features import PcaBasis, fit_pca, pca_colors
 from lidistill.labels import IGNORE
-from lidistill.loading.ahead import one_ahead
+from lidistill.loading.prefetch import prefetch
 from lidistill.reading.files import open_file
 from lidistill.reading.names import listed
 from lidistill.scan_formats.scan_file import Scan, read_scan
@@ -103,7 +103,7 @@ class ScanWork:
         Args:
             jobs: Scans and their files; one is taken ahead.
         """
-        for found in one_ahead(self._read, jobs):
+        for found in prefetch(self._read, jobs):
             if isinstance(found, Failed):
                 yield found
                 continue

@@ -14,7 +14,7 @@ from typing import Final, Literal, Self, TypeAlias
 
 from lidistill.apps.feature_files import Failed, Written
 from lidistill.apps.scan_jobs import Existing, Job, check_free
-from lidistill.distributed.work_sharing import Team
+from lidistill.distributed.work_sharing import SharedWorkQueue
 from lidistill.errors import ConfigError
 
 Layout: TypeAlias = Literal["npy", "parquet"]
@@ -96,7 +96,7 @@ def done_before(units: Sequence[Unit], existing: Existing) -> tuple[Unit, ...]:
 
 def work_off(
     units: Sequence[Unit],
-    team: Team,
+    team: SharedWorkQueue,
     work: Callable[[Iterable[Unit]], Iterable[Written | Failed]],
     *,
     existing: Existing,

@@ -74,7 +74,7 @@ class FeatureModel:
     preparer: Preparer
     """Makes the network's inputs; says its channels and its field of view."""
     sampling: SamplingConfig
-    """How a scan is thinned out."""
+    """Voxel downsampling of a scan."""
     checkpoint: Path
     """Folder that the weights are from."""
     network: Backbone = field(repr=False)

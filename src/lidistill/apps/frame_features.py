@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from lidistill.distill.run import DistillationRun
-from lidistill.distill.teacher_config import ONE
+from lidistill.distill.teacher_config import UNNAMED_TEACHER
 from lidistill.errors import FileFormatError
 from lidistill.geometry import transform_points
 from lidistill.records import CameraView, Frame, Sample
@@ -84,7 +84,9 @@ class FeatureReader:
         CheckpointError: If the checkpoint does not fit the run's recipe.
     """
 
-    def __init__(self, run: DistillationRun, checkpoint: Path, *, teacher: str = ONE) -> None:
+    def __init__(
+        self, run: DistillationRun, checkpoint: Path, *, teacher: str = UNNAMED_TEACHER
+    ) -> None:
         recipe = run.recipe
         stored = load_checkpoint(checkpoint)
         weights = part_of(stored, "backbone")

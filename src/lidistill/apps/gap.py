@@ -15,7 +15,7 @@ from lidistill.labels import LabelMap
 from lidistill.segment.common_classes import InCommonClasses, in_common_classes
 from lidistill.segment.evaluate import Evaluation, evaluate
 from lidistill.segment.run import Segmentation
-from lidistill.segment.test_time_augmentation import predict_by_votes
+from lidistill.segment.test_time_augmentation import predict_with_tta
 from lidistill.training.checkpoint import versions
 
 
@@ -126,5 +126,5 @@ def _score(run: _Run, scored: _Run) -> Evaluation:
     recipe, preparer = run.learned.recipe, run.segmentation.preparer
     ready = run.segmentation.for_scores(recipe.inference, scored.frames, recipe.sampling)
     class_scores = in_common_classes(ready.class_scores, run.label_map)
-    predict = predict_by_votes(class_scores, recipe.votes, recipe.sampling, preparer)
+    predict = predict_with_tta(class_scores, recipe.votes, recipe.sampling, preparer)
     return evaluate(predict, scored.frames, recipe.sampling, preparer)

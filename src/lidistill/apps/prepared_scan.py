@@ -44,7 +44,7 @@ class ScanPreparation:
 
     Args:
         sensor: Whose intensity scale scans have.
-        sampling: How a scan is thinned out.
+        sampling: Voxel downsampling of a scan.
         preparer: Makes the network's inputs; says its field of view.
         takes_intensity: Whether intensity plays a part.
     """

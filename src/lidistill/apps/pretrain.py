@@ -4,10 +4,10 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from lidistill.apps.feature_figures import locate_frames, write_portrait
+from lidistill.apps.feature_figures import locate_frames, write_feature_figures
 from lidistill.distill.recipe import PretrainRecipe
 from lidistill.distill.run import DistillationRun, build_run, distil
-from lidistill.distributed.processes import on_first
+from lidistill.distributed.processes import on_rank_zero
 from lidistill.figures.charts import loss_curve
 from lidistill.training.run_files import read_log
 
@@ -31,7 +31,7 @@ def run_pretrain(recipe: PretrainRecipe) -> PretrainResult:
         locate_frames(dataset, recipe.figures.frames)  # says at once that one is not there
     run = build_run(recipe, dataset)
     checkpoint = distil(run)
-    return on_first(lambda: _draw(run, checkpoint))
+    return on_rank_zero(lambda: _draw(run, checkpoint))
 
 
 def _draw(run: DistillationRun, checkpoint: Path) -> PretrainResult:
@@ -46,7 +46,7 @@ def _draw(run: DistillationRun, checkpoint: Path) -> PretrainResult:
         logger.info("no figures of features: they stand beside those of a teacher of images")
     for teacher in wanted:
         frames, point = recipe.figures.frames, recipe.figures.point
-        portrait += write_portrait(
+        portrait += write_feature_figures(
             run, checkpoint, folder / teacher, frames=frames, point=point, teacher=teacher
         )
     return PretrainResult(

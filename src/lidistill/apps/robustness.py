@@ -22,7 +22,7 @@ from lidistill.apps.robustness_counts import (
 )
 from lidistill.apps.robustness_examples import draw_examples
 from lidistill.atomic_write import replace_text
-from lidistill.distributed.processes import is_first, join_group, on_first
+from lidistill.distributed.processes import is_rank_zero, join_group, on_rank_zero
 from lidistill.errors import ConfigError
 from lidistill.figures.heat_map import heat_map
 from lidistill.robustness.benchmark_scores import (
@@ -148,7 +148,7 @@ def measure_robustness(
         raise ConfigError(msg)
     loaded = load_runs(folders, overrides, command="robustness")
     join_group(pick_device(loaded[0].recipe.device))
-    if not is_first():
+    if not is_rank_zero():
         return _measured(loaded, output, baseline, shifts=shifts, seed=seed)
     with RunLock(output):
         return _measured(loaded, output, baseline, shifts=shifts, seed=seed)
@@ -166,7 +166,7 @@ def _measured(
         results=output / "robustness.json",
         figures=(output / "robustness.png", output / "examples.png"),
     )
-    on_first(lambda: _write(result, loaded, counted))
+    on_rank_zero(lambda: _write(result, loaded, counted))
     return result
 
 

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from lidistill.apps.learned_runs import LearnedRun
 from lidistill.atomic_write import replacing, sha256
 from lidistill.datasets import FrameDataset
-from lidistill.distributed.processes import items_of_rank, on_first, sum_counts
+from lidistill.distributed.processes import items_of_rank, on_rank_zero, sum_counts
 from lidistill.errors import ConfigError, FileFormatError
 from lidistill.labels import IGNORE
 from lidistill.reading.files import read_file
@@ -37,7 +37,7 @@ from lidistill.segment.evaluate import labels_of
 from lidistill.segment.inference import precision_taken
 from lidistill.segment.metrics import confusion_matrix
 from lidistill.segment.run import Segmentation
-from lidistill.segment.test_time_augmentation import Predict, predict_by_votes
+from lidistill.segment.test_time_augmentation import Predict, predict_with_tta
 from lidistill.training.checkpoint_record import WEIGHTS
 from lidistill.training.progress import track
 
@@ -106,7 +106,7 @@ def count_conditions(
     num_classes = dataset.label_map.num_classes
     taken = precision_taken(segmentation.encoder)
     parts = _Parts(folder / _key(run, conditions, dataset, taken), (len(conditions), num_classes))
-    done = set(on_first(parts.frames_done))
+    done = set(on_rank_zero(parts.frames_done))
     left = [index for index in range(len(dataset)) if index not in done]
     counter = _Counter(run, segmentation, conditions, dataset)
     own = [left[i] for i in items_of_rank(len(left))]
@@ -121,7 +121,7 @@ def count_conditions(
     return ConditionCounts(
         conditions=tuple(condition.name for condition in conditions),
         class_names=dataset.label_map.class_names,
-        confusion=on_first(parts.total),
+        confusion=on_rank_zero(parts.total),
         num_frames=len(dataset),
     )
 
@@ -138,7 +138,7 @@ class _Counter:
     ) -> None:
         self._conditions, self._dataset = conditions, dataset
         self._sampling, self._preparer = run.recipe.sampling, segmentation.preparer
-        self._predict: Predict = predict_by_votes(
+        self._predict: Predict = predict_with_tta(
             segmentation.class_scores, run.recipe.votes, self._sampling, self._preparer
         )
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from lidistill.errors import CheckpointError
 from lidistill.reading.files import blamed_on, read_json
-from lidistill.segment.origin import has_changed
+from lidistill.segment.initial_networks import has_changed
 from lidistill.segment.recipe import FinetuneRecipe, ProbeRecipe
 from lidistill.segment.report import train_and_score
 

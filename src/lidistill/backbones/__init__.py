@@ -8,7 +8,7 @@ from lidistill.backbones.base import Backbone, BackboneSettings
 from lidistill.backbones.litept.litept import LitePTConfig
 from lidistill.backbones.litept.ptv3 import PTv3Config
 from lidistill.backbones.minkunet.model import MinkUNet, MinkUNetConfig
-from lidistill.backbones.waffleiron.config import FORMER_KEYS, said_by_habit
+from lidistill.backbones.waffleiron.config import FORMER_KEYS, is_legacy_default
 from lidistill.backbones.waffleiron.model import WaffleIron, WaffleIronConfig
 from lidistill.errors import suggestion
 from lidistill.reading.names import shown
@@ -81,6 +81,6 @@ __all__ = [
     "WaffleIron",
     "WaffleIronConfig",
     "changed",
+    "is_legacy_default",
     "network_changes",
-    "said_by_habit",
 ]

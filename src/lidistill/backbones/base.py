@@ -58,6 +58,9 @@ class Backbone(nn.Module, ABC):
         """(M, C) float32 features of the points; scans do not influence each other.
 
         The batch is one that the preparer of the network's configuration has made.
+
+        Raises:
+            TypeError: If it was made for another network.
         """
 
     def for_inference(self, dtype: torch.dtype = torch.float32) -> "Backbone":
@@ -146,7 +149,7 @@ class BackboneSettings(Config, ABC):
 
     @abstractmethod
     def cost(self, num_points: int) -> NetworkCost:
-        """What one scan of so many points costs."""
+        """Memory of one scan of so many points."""
 
     @abstractmethod
     def shallow(self) -> tuple[Self, Self, float]:

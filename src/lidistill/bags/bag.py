@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from lidistill.bags import bag1, mcap, sqlite_bag
-from lidistill.bags.inflate import inflate
+from lidistill.bags.decompression import decompress
 from lidistill.bags.parts import Part, files_of, open_part
 from lidistill.bags.records import Channel, RawMessage, RecordFile
 from lidistill.errors import DatasetNotFoundError, FileFormatError, first_line
@@ -59,7 +59,7 @@ class Bag:
                 for message in part.reader.messages(topics):
                     data = message.data
                     if self._packed:
-                        data = memoryview(inflate(data, "zstd"))
+                        data = memoryview(decompress(data, "zstd"))
                     yield RawMessage(channel=message.channel, time_ns=message.time_ns, data=data)
 
     def losses(self) -> list[str]:

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, Final
 
 from lidistill.bags import bag1, mcap, sqlite_bag
-from lidistill.bags.inflate import decoder_of
+from lidistill.bags.decompression import decoder_of
 from lidistill.bags.records import RecordFile
 from lidistill.errors import DatasetNotFoundError, FileFormatError, first_line
 from lidistill.reading.files import open_file, read_file

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, Final
 
-from lidistill.bags.inflate import MAX_BYTES, inflate
+from lidistill.bags.decompression import MAX_BYTES, decompress
 
 SCHEMA: Final = "schema"
 CHANNEL: Final = "channel"
@@ -202,7 +202,7 @@ class RecordFile(ABC):
             raise ValueError(msg)
         records: memoryview | bytearray = chunk.data
         if chunk.compression:
-            records = inflate(chunk.data, chunk.compression, limit=chunk.size, cut=cut)
+            records = decompress(chunk.data, chunk.compression, limit=chunk.size, cut=cut)
         if not cut:
             if len(records) != chunk.size:
                 msg = f"a chunk of {len(records)} bytes that says to have {chunk.size}"

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from lidistill.bags.inflate import MAX_BYTES
+from lidistill.bags.decompression import MAX_BYTES
 from lidistill.bags.records import Channel, RawMessage, plain_kind
 from lidistill.errors import FileFormatError
 

@@ -190,7 +190,7 @@ def submission(
         test_set,
         write_submission,
     )
-    from lidistill.segment.test_time_augmentation import predict_by_votes
+    from lidistill.segment.test_time_augmentation import predict_with_tta
     from lidistill.training.checkpoint import load_checkpoint
 
     if not panoptic:
@@ -208,7 +208,7 @@ def submission(
         check_classes(names, str(run), dataset.label_map)
         network = restored(recipe, checkpoint)
         network = network.for_scores(recipe.inference, dataset, recipe.sampling)
-        predict = predict_by_votes(
+        predict = predict_with_tta(
             network.class_scores, recipe.votes, recipe.sampling, network.preparer
         )
         write_submission(

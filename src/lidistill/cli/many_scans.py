@@ -22,7 +22,7 @@ from lidistill.apps.scan_jobs import plan_jobs
 from lidistill.apps.uses import Use
 from lidistill.cli.output import OUT
 from lidistill.cli.scan_options import ManyScans, ScanOptions
-from lidistill.distributed.work_sharing import Team
+from lidistill.distributed.work_sharing import SharedWorkQueue
 from lidistill.errors import ConfigError, require
 from lidistill.training.progress import track
 
@@ -53,7 +53,7 @@ def write_features(
         ``channels`` and ``precision``, and what became of every scan; in the first process of all,
         in others of their own.
     """
-    team = Team.join()
+    team = SharedWorkQueue.join()
     _check(many, options, team)
     everything = _units(many, scans, output)
     units = Part.parse(many.part).of(everything)
@@ -94,7 +94,7 @@ def _precision(
     output: Path,
     work: ScanWork,
     options: ScanOptions,
-    team: Team,
+    team: SharedWorkQueue,
     *,
     projected: bool,
 ) -> str:
@@ -136,7 +136,7 @@ class _FileWriter:
         return write_outputs(self._work, jobs, colour=self._colour)
 
 
-def _check(many: ManyScans, options: ScanOptions, team: Team) -> None:
+def _check(many: ManyScans, options: ScanOptions, team: SharedWorkQueue) -> None:
     """Refuse what does not go together.
 
     Raises:

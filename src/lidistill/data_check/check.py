@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from lidistill.data_check.contents import configs_of
-from lidistill.data_check.drive import DriveTally, NameOverlay
+from lidistill.data_check.drive import DriveStatistics, NameOverlay
 from lidistill.data_check.findings import Diagnosis, Finding, chosen_frames
 from lidistill.data_check.findings.drives import intensity_differs, merged, merged_limits
 from lidistill.data_check.report import CheckReport, DatasetReport
@@ -81,11 +81,11 @@ def check_dataset(
         drives.setdefault(names[index], []).append(index)
     blocks = max(1, min(_MOST_BLOCKS, _ALL_BLOCKS // max(1, len(drives))))
     title = title or dataset.sensor
-    tallies: dict[str, DriveTally] = {}
+    tallies: dict[str, DriveStatistics] = {}
     diagnoses: dict[str, Diagnosis] = {}
     figures: list[Path] = []
     for drive, frames in drives.items():
-        tally = DriveTally(label_map=dataset.label_map, middle=len(frames) // 2)
+        tally = DriveStatistics(label_map=dataset.label_map, middle=len(frames) // 2)
         wanted = set(chosen_frames(len(frames), num_blocks=blocks))
         for position, index in enumerate(frames):
             try:
@@ -123,11 +123,11 @@ def _with_overlays(diagnosis: Diagnosis, drawn: dict[str, tuple[Path, ...]]) -> 
 def _report(
     title: str,
     dataset: SensorFrames,
-    tallies: dict[str, DriveTally],
+    tallies: dict[str, DriveStatistics],
     diagnoses: dict[str, Diagnosis],
     figures: tuple[Path, ...],
 ) -> DatasetReport:
-    total = DriveTally.total(dataset.label_map, tallies.values())
+    total = DriveStatistics.total(dataset.label_map, tallies.values())
     counts = dict(zip((*dataset.label_map.class_names, "ignore"), total.counts(), strict=True))
     mean, std = total.intensity() or (None, None)
     findings = merged({drive: one.findings for drive, one in diagnoses.items()})

@@ -27,7 +27,7 @@ NameOverlay: TypeAlias = Callable[[str, str], Path]
 
 
 @dataclass(slots=True, kw_only=True)
-class DriveTally:
+class DriveStatistics:
     """Counts over the frames of a drive, and the frames that are looked at more closely."""
 
     label_map: LabelMap

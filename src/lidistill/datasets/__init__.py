@@ -20,7 +20,7 @@ _WHERE: Final = {
     "argoverse2": "argoverse2.dataset:Argoverse2Config",
     "folder": "own.dataset:FolderConfig",
 }
-"""The one line that adds a data set: its ``kind``, and where its configuration is in this room."""
+"""The one line that adds a data set: its ``kind``, and where in this package its class is."""
 
 DATASETS: Final[dict[str, type[base.DatasetConfig]]] = {
     kind: resolve_name(f"{__name__}.{place}") for kind, place in _WHERE.items()

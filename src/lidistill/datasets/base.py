@@ -55,7 +55,12 @@ class FrameDataset(Protocol):
         ...
 
     def __getitem__(self, index: int) -> Frame:
-        """Read one frame from disk."""
+        """Read one frame from disk.
+
+        Raises:
+            FileFormatError: If one of its files is damaged or of another format.
+            DatasetNotFoundError: If one is missing.
+        """
         ...
 
 

@@ -1,4 +1,4 @@
-"""Files of a data set with other points in them: its own format, written again.
+"""Corrupted scans and labels, written in the data set's own file format.
 
 Shape letters: N points before, M points after, C columns of a file.
 """

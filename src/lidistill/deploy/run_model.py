@@ -11,11 +11,11 @@ from lidistill.deploy.licences import teacher_licence
 from lidistill.deploy.model import CENTER, Model, weights_below
 from lidistill.deploy.model_config import ClassHead, ModelConfig, Provenance, TeacherHead
 from lidistill.distill.recipe import PretrainRecipe
-from lidistill.distill.teacher_config import ONE, part_name
+from lidistill.distill.teacher_config import UNNAMED_TEACHER, part_name
 from lidistill.errors import CheckpointError, ConfigError, LidistillError, first_line, unknown_name
 from lidistill.reading.names import shown
 from lidistill.recipes import Recipe, apply_overrides
-from lidistill.segment.origin import changed_backbone, digest_in, stored_backbone
+from lidistill.segment.initial_networks import changed_backbone, digest_in, stored_backbone
 from lidistill.training.checkpoint import Checkpoint, load_checkpoint, newest_checkpoint
 from lidistill.training.checkpoint_record import RECORD, WEIGHTS, read_record
 
@@ -39,7 +39,7 @@ def model_of_run(run: Path, *, head_name: str | None = None) -> Model:
     meta = checkpoint.meta
     several = head_names_of(recipe)
     check_head_name(head_name, several, source=str(run))
-    kept = None if several and head_name is None else head_name or ONE
+    kept = None if several and head_name is None else head_name or UNNAMED_TEACHER
     head, names = _head_of(recipe, checkpoint, kept)
     sampling = recipe.data.sampling if isinstance(recipe, PretrainRecipe) else recipe.sampling
     stated = "intensity" in meta
@@ -167,14 +167,14 @@ def teachers_in(recipe: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     stored = recipe.get("teacher")
     if not isinstance(stored, dict):
         return {}
-    return {ONE: stored} if "kind" in stored else stored
+    return {UNNAMED_TEACHER: stored} if "kind" in stored else stored
 
 
 def head_names_of(recipe: Recipe) -> tuple[str, ...]:
     """Names of the heads of a run, which are its teachers'; none where it has one alone."""
     if not isinstance(recipe, PretrainRecipe):
         return ()
-    return tuple(name for name in recipe.teachers if name != ONE)
+    return tuple(name for name in recipe.teachers if name != UNNAMED_TEACHER)
 
 
 def check_head_name(name: str | None, known: Sequence[str], *, source: str) -> None:

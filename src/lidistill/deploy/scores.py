@@ -10,7 +10,7 @@ from lidistill.deploy.model import Model
 from lidistill.errors import ConfigError, LidistillError, first_line
 from lidistill.reading.files import read_json
 from lidistill.reading.names import shown
-from lidistill.segment.origin import digest_in
+from lidistill.segment.initial_networks import digest_in
 
 RESULTS = "results.json"
 

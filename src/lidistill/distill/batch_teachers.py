@@ -16,8 +16,8 @@ from lidistill.distill.objective import TeacherOutput, at_pairs, num_counted
 from lidistill.distill.recipe import PretrainRecipe
 from lidistill.errors import ConfigError, TrainingError, unknown_name
 from lidistill.records import Batch
-from lidistill.samples.for_teachers import Wanted, teacher_inputs
 from lidistill.samples.image_augmentation import mirror_some
+from lidistill.samples.teacher_inputs import TeacherRequirements, teacher_inputs
 from lidistill.teachers import Teacher
 from lidistill.teachers.precision import for_run
 from lidistill.teachers.settings import ImageTeacherConfig
@@ -127,11 +127,11 @@ def check_cameras(recipe: PretrainRecipe, cameras: Sequence[str]) -> None:
             raise ConfigError(f"{where}: the data have none of that name: {error}")
 
 
-def wanted_by(batch_teachers: dict[str, AnyBatchTeacher]) -> Wanted:
+def requirements_of(batch_teachers: dict[str, AnyBatchTeacher]) -> TeacherRequirements:
     """What samples must carry for some teachers."""
     image_teachers = [one for one in batch_teachers.values() if isinstance(one, ImageBatchTeacher)]
     sizes = dict.fromkeys(one.further_size for one in image_teachers)
-    return Wanted(
+    return TeacherRequirements(
         own_size=None in sizes,
         sizes=tuple(size for size in sizes if size is not None),
         networks={

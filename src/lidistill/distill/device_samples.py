@@ -13,10 +13,10 @@ from lidistill.loading.config import Batches, DataConfig, TrainingFrames, sample
 from lidistill.loading.order import Key, StepPlan
 from lidistill.records import Batch, Sample
 from lidistill.samples.distillation import sample_rng
-from lidistill.samples.for_teachers import ONE_TEACHER, Wanted
 from lidistill.samples.on_device import build_sample, raw_sample
 from lidistill.samples.preparer import Preparer
 from lidistill.samples.raw import RawSample
+from lidistill.samples.teacher_inputs import SINGLE_IMAGE_TEACHER, TeacherRequirements
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +32,7 @@ class DeviceSamples:
     preparer: Preparer
     seed: int
     load_images: bool
-    wanted: Wanted = ONE_TEACHER
+    wanted: TeacherRequirements = SINGLE_IMAGE_TEACHER
     device: torch.device
 
     def read(self, epoch: int, index: int) -> tuple[Key, RawSample]:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from lidistill.config import Config
 from lidistill.distill.losses import LossForm, comparable
 from lidistill.errors import ConfigError
-from lidistill.few_sizes import by_few_sizes
+from lidistill.row_padding import with_padded_rows
 from lidistill.teachers import ChannelGroup
 
 
@@ -33,7 +33,8 @@ class Matching:
     per_layer: bool = False
     """Whether every group has a distance of its own; else all together have one."""
     class_token: float = 0.0
-    """Weight of comparing images; 0 takes class tokens for features of each of their pixels."""
+    """Weight of the class-token loss, one term an image. With 0 a class token counts as part of the
+    feature of each pixel of its image instead."""
     loss: LossForm = "distance"
 
     def __post_init__(self) -> None:
@@ -79,7 +80,7 @@ class LinearHead(nn.Module):
 
     def forward(self, features_PC: Tensor) -> Tensor:
         """(P, D) outputs."""
-        return by_few_sizes(self.linear, features_PC)
+        return with_padded_rows(self.linear, features_PC)
 
 
 class MLPHead(nn.Module):
@@ -92,7 +93,7 @@ class MLPHead(nn.Module):
 
     def forward(self, features_PC: Tensor) -> Tensor:
         """(P, D) outputs."""
-        return by_few_sizes(self._layers, features_PC)
+        return with_padded_rows(self._layers, features_PC)
 
     def _layers(self, features_PC: Tensor) -> Tensor:
         return self.linear2(F.relu(self.linear1(features_PC)))

@@ -7,7 +7,7 @@ from pathlib import Path
 from torch import nn
 
 from lidistill.distill.step import Distiller
-from lidistill.distill.teacher_config import ONE, part_name
+from lidistill.distill.teacher_config import UNNAMED_TEACHER, part_name
 from lidistill.training.checkpoint import Checkpoint, load_checkpoint
 from lidistill.training.checkpoint_record import WEIGHTS
 from lidistill.training.fitting import backbone_weights, load_weights, part_of
@@ -45,7 +45,10 @@ def load_initial(distiller: Distiller, *, run: Path, teachers: Mapping[str, str]
     taken = ["backbone"]
     anew = []
     for name, teacher in teachers.items():
-        head, word = distiller.objectives[name].head, "head" if name == ONE else f"head {name}"
+        head, word = (
+            distiller.objectives[name].head,
+            "head" if name == UNNAMED_TEACHER else f"head {name}",
+        )
         theirs = _same_teacher(checkpoint, name, teacher)
         why_not = _other_head(checkpoint, head, theirs)
         if why_not is None and theirs is not None:
@@ -65,7 +68,7 @@ def _same_teacher(checkpoint: Checkpoint, name: str, teacher: str) -> str | None
     """What a run calls a teacher, where it had it; its own name for it counts before others."""
     known = dict(checkpoint.meta.get("teachers", {}))
     if not known:  # imported weights do not name theirs
-        known = {ONE: checkpoint.meta.get("teacher", teacher)}
+        known = {UNNAMED_TEACHER: checkpoint.meta.get("teacher", teacher)}
     fitting = [theirs for theirs, its_name in known.items() if its_name == teacher]
     return name if name in fitting else next(iter(fitting), None)
 
@@ -75,7 +78,7 @@ def _other_head(checkpoint: Checkpoint, head: nn.Module, theirs: str | None) -> 
     if checkpoint.meta.get("label_names"):
         return "that of the run tells classes"
     wanted = {name: tuple(tensor.shape) for name, tensor in head.state_dict().items()}
-    stored = part_of(checkpoint, part_name("head", ONE if theirs is None else theirs))
+    stored = part_of(checkpoint, part_name("head", UNNAMED_TEACHER if theirs is None else theirs))
     found = {name: tuple(tensor.shape) for name, tensor in stored.items()}
     if theirs is None:
         return "that of the run was distilled from another teacher"

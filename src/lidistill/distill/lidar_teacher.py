@@ -13,8 +13,8 @@ from torch import Tensor
 
 from lidistill.backbones import BackboneConfig
 from lidistill.config import Config, FrozenPrecision
-from lidistill.samples.for_teachers import NetworkPoints
 from lidistill.samples.preparer import Preparer
+from lidistill.samples.teacher_inputs import NetworkPoints
 from lidistill.teachers import ChannelGroup
 from lidistill.training.checkpoint import Checkpoint, load_checkpoint
 from lidistill.training.checkpoint_record import WEIGHTS

@@ -1,4 +1,4 @@
-"""What distillation makes small.
+"""Distillation losses: distance or cosine between unit features of student and teacher.
 
 Shape letters: P points, C channels, V views.
 """

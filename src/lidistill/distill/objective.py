@@ -61,7 +61,7 @@ BatchTeacher: TypeAlias = Callable[[Batch], TeacherOutput]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """What the student shall say."""
+    """What a student is trained towards for one teacher."""
 
     output: TeacherOutput
     points: Tensor
@@ -150,7 +150,7 @@ class TeacherObjective:
         return parts if share is None else {name: part * share for name, part in parts.items()}
 
     def _tells(self, output: TeacherOutput) -> bool:
-        """Whether mean and spread can learn from a batch: a pair of it, in whatever process."""
+        """Whether mean and spread can learn from a batch: it has a pair on some rank."""
         parts = [part for part in (self.center, self.spread) if part is not None]
         if not output.is_part or all(part.is_frozen for part in parts):
             return True
@@ -167,7 +167,7 @@ class TeacherObjective:
     def _share(
         self, output: TeacherOutput, device: torch.device, *, learning: bool
     ) -> Tensor | None:
-        """What makes this process's mean its part of the mean over what all processes see.
+        """Factor on this rank's mean, so that averaging over ranks gives the mean over all pairs.
 
         A step weighs processes by what they count. Where a teacher sees another share of it here
         than elsewhere, its mean weighs more or less; None where it sees all that is counted.

@@ -93,7 +93,7 @@ class PretrainRecipe(RunRecipe):
 
     @property
     def teachers(self) -> dict[str, OneTeacherConfig]:
-        """All teachers by name; one without a name is called ``ONE``."""
+        """All teachers by name; one without a name is called ``UNNAMED_TEACHER``."""
         return by_name(self.teacher)
 
     def build_data(self) -> Concatenation:

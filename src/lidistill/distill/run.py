@@ -11,14 +11,14 @@ from lidistill.distill.batch_teachers import (
     ImageBatchTeacher,
     build_batch_teacher,
     check_cameras,
-    wanted_by,
+    requirements_of,
 )
 from lidistill.distill.device_samples import DeviceSamples
 from lidistill.distill.initial_weights import load_initial
 from lidistill.distill.objective import num_counted
 from lidistill.distill.recipe import PretrainRecipe
 from lidistill.distill.step import Distiller, build_distiller
-from lidistill.distill.teacher_config import ONE
+from lidistill.distill.teacher_config import UNNAMED_TEACHER
 from lidistill.distributed import processes as distributed
 from lidistill.loading.config import Batches, SampleMaker, sample_batches, step_plan
 from lidistill.loading.input_statistics import frames_seen, input_statistics
@@ -27,7 +27,7 @@ from lidistill.loading.order import StepPlan
 from lidistill.samples.distillation import distillation_sample
 from lidistill.samples.preparer import for_batches_on
 from lidistill.training.checkpoint import has_checkpoint, load_checkpoint
-from lidistill.training.config import Feed, Training
+from lidistill.training.config import BatchSource, Training
 from lidistill.training.loop import train
 from lidistill.training.precision import log_paths, pick_device
 
@@ -120,12 +120,12 @@ def distil(run: DistillationRun) -> Path:
         The last checkpoint.
     """
     recipe, teachers = run.recipe, {name: one.teacher for name, one in run.batch_teachers.items()}
-    if distributed.is_first():
+    if distributed.is_rank_zero():
         log_paths(teachers.values(), run.device, recipe.train.precision)
     distiller = run.build_distiller()
     names = {name: teachers[name].name for name in distiller.objectives}
     meta = input_statistics(recipe.data) | {"frames": frames_seen(recipe.data, run.dataset)}
-    meta |= {"teacher": names[ONE]} if ONE in names else {"teachers": names}
+    meta |= {"teacher": names[UNNAMED_TEACHER]} if UNNAMED_TEACHER in names else {"teachers": names}
     if has_checkpoint(recipe.output):  # a run that goes on began with what it says
         began = load_checkpoint(recipe.output).meta.get("init")
         meta |= {} if began is None else {"init": began}
@@ -134,7 +134,7 @@ def distil(run: DistillationRun) -> Path:
     return train(
         Training(
             module=distiller,
-            feed=Feed(
+            feed=BatchSource(
                 batches=training_batches(run),
                 steps_per_epoch=run.plan.steps_per_epoch,
                 weight=num_counted,
@@ -153,7 +153,7 @@ def training_batches(run: DistillationRun) -> Batches:
     """The batches of every step, with samples from where the recipe wants them made."""
     recipe = run.recipe
     preparer, load_images = recipe.backbone.inputs(), recipe.teacher_cache is None
-    wanted = wanted_by(run.batch_teachers)
+    wanted = requirements_of(run.batch_teachers)
     if recipe.samples == "device":
         return DeviceSamples(
             dataset=run.dataset,

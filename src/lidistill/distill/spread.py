@@ -22,7 +22,7 @@ _LEAST: Final = 0.01
 
 
 class TargetSpread(nn.Module):
-    """The loss that the best student would have which says the same of every point.
+    """Loss of a constant student, which predicts the mean target direction for every point.
 
     Losses of several teachers are measured in this unit, so that none counts for more because its
     targets differ more. Both moments are kept up to date in passing, with the mean feature as it is

@@ -13,7 +13,7 @@ from lidistill.distill.heads import Matching, build_head
 from lidistill.distill.objective import TeacherObjective
 from lidistill.distill.recipe import PretrainRecipe
 from lidistill.distill.spread import TargetSpread
-from lidistill.distill.teacher_config import ONE
+from lidistill.distill.teacher_config import UNNAMED_TEACHER
 from lidistill.errors import ConfigError
 from lidistill.records import Batch
 from lidistill.teachers import ChannelGroup
@@ -38,8 +38,8 @@ class Distiller(nn.Module):
         for part in ("head", "center", "class_head", "spread"):
             modules = {name: getattr(one, part) for name, one in objectives.items()}
             present = {name: module for name, module in modules.items() if module is not None}
-            if ONE in present:
-                self.add_module(part, present[ONE])
+            if UNNAMED_TEACHER in present:
+                self.add_module(part, present[UNNAMED_TEACHER])
             elif present:
                 self.add_module(f"{part}s", nn.ModuleDict(present))
 
@@ -69,7 +69,7 @@ class Distiller(nn.Module):
         return next(iter(parts.values())) if len(parts) == 1 else self._mean(parts)
 
     def _mean(self, parts: Mapping[str, dict[str, Tensor]]) -> dict[str, Tensor]:
-        """One loss of several: each in the unit of its spread, then in their mean unit again.
+        """One loss of several teachers: each divided by its spread, their mean scaled back.
 
         ``(1/T) sum_t loss_t / d_t``, times the harmonic mean of all d_t, so that several copies of
         a teacher are that teacher, gradients too, and one alone is divided by nothing.
@@ -122,7 +122,7 @@ def matching_of(recipe: PretrainRecipe, groups: tuple[ChannelGroup, ...], name: 
         ConfigError: If it does not give what the recipe wants to match.
     """
     wanted = recipe.target.class_token
-    others = name != ONE and not any(group.whole_image for group in groups)
+    others = name != UNNAMED_TEACHER and not any(group.whole_image for group in groups)
     try:
         return Matching(
             groups=groups,
@@ -131,7 +131,7 @@ def matching_of(recipe: PretrainRecipe, groups: tuple[ChannelGroup, ...], name: 
             loss=recipe.loss,
         )
     except ConfigError as error:
-        where = "" if name == ONE else f"teacher.{name}: "
+        where = "" if name == UNNAMED_TEACHER else f"teacher.{name}: "
         raise ConfigError(f"{where}{error}") from error
 
 

@@ -10,7 +10,7 @@ from torch import nn
 from lidistill.distill.lidar_teacher import LidarTeacherConfig
 from lidistill.teachers import TeacherConfig
 
-ONE: Final = ""
+UNNAMED_TEACHER: Final = ""
 """The name of a teacher that is the only one and was given none."""
 _LETTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_")
 _LONGEST: Final = 32
@@ -77,10 +77,10 @@ TeachersConfig: TypeAlias = Annotated[
 
 
 def by_name(teachers: TeachersConfig) -> dict[str, OneTeacherConfig]:
-    """All teachers of a recipe; one that was given no name is called ``ONE``."""
-    return dict(teachers) if isinstance(teachers, dict) else {ONE: teachers}
+    """All teachers of a recipe; one that was given no name is called ``UNNAMED_TEACHER``."""
+    return dict(teachers) if isinstance(teachers, dict) else {UNNAMED_TEACHER: teachers}
 
 
 def part_name(part: str, teacher: str) -> str:
     """What a part that belongs to a teacher is called among weights: head, or heads.NAME."""
-    return part if teacher == ONE else f"{part}s.{teacher}"
+    return part if teacher == UNNAMED_TEACHER else f"{part}s.{teacher}"

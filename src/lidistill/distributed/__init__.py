@@ -1,1 +1,1 @@
-"""Who the processes of a run are, how they meet, and what they add up."""
+"""Distributed training: process group, rendezvous, all-reduce."""

@@ -62,12 +62,12 @@ def leave_group() -> None:
         dist.destroy_process_group()
 
 
-def is_first() -> bool:
+def is_rank_zero() -> bool:
     """Whether this is the process that writes."""
     return rank() == 0
 
 
-def on_first(action: Callable[[], T]) -> T:
+def on_rank_zero(action: Callable[[], T]) -> T:
     """Let the first process act, and give all of them its result or its error.
 
     Args:
@@ -76,7 +76,7 @@ def on_first(action: Callable[[], T]) -> T:
     if world_size() == 1:
         return action()
     message: list[Any] = [None, None]
-    if is_first():
+    if is_rank_zero():
         try:
             message[0] = action()
         except Exception as error:  # noqa: BLE001  raised again below, by every process

@@ -25,7 +25,7 @@ _WORKING = datetime.timedelta(days=30)  # a launcher that has lost a process end
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Team:
+class SharedWorkQueue:
     """The processes of one start; ``join`` finds them."""
 
     rank: int = 0

@@ -16,8 +16,8 @@ from PIL import Image, UnidentifiedImageError
 
 from lidistill.errors import first_line
 from lidistill.images import png
-from lidistill.images.deep import DeepImage
 from lidistill.images.headers import MAX_PIXELS, check_header, check_size
+from lidistill.images.high_bit_depth import HighBitDepthImage
 from lidistill.images.orientation import as_stored
 
 UNREADABLE: Final = (OSError, ValueError, SyntaxError, EOFError, struct.error)
@@ -48,7 +48,7 @@ class UnfitImageError(ValueError):
         self.remedy = remedy
 
 
-def decode(content: bytes) -> NDArray[np.uint8] | DeepImage:
+def decode(content: bytes) -> NDArray[np.uint8] | HighBitDepthImage:
     """(H, W, 3) RGB image, or a grey one of more than 8 bits as it is stored.
 
     Raises:
@@ -80,7 +80,7 @@ def _jpeg(content: bytes) -> NDArray[np.uint8]:
     return simplejpeg.decode_jpeg(content, colorspace="RGB")
 
 
-def _by_pillow(image: Image.Image, bits: int | None) -> NDArray[np.uint8] | DeepImage:
+def _by_pillow(image: Image.Image, bits: int | None) -> NDArray[np.uint8] | HighBitDepthImage:
     tags = getattr(image, "tag_v2", {})
     stored = _stored_bits(image, tags)  # which Pillow forgets as soon as it has decoded
     if not image.mode.startswith(("I", "F")):
@@ -100,7 +100,7 @@ def _by_pillow(image: Image.Image, bits: int | None) -> NDArray[np.uint8] | Deep
         bits = stored if stored is not None and stored < 16 else bits
         if tags.get(_PHOTOMETRIC) == 0:
             values = (1 << (stored or 16)) - 1 - values.astype(np.int64)
-    return DeepImage(values=values, bits=bits)
+    return HighBitDepthImage(values=values, bits=bits)
 
 
 def _stored_bits(image: Image.Image, tags: Mapping[int, Any]) -> int | None:

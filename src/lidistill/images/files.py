@@ -28,8 +28,8 @@ from lidistill.images.decoding import (
     decode,
     open_by_pillow,
 )
-from lidistill.images.deep import DeepImage, Scale, scale_of, to_8_bits
 from lidistill.images.headers import check_header, check_size
+from lidistill.images.high_bit_depth import HighBitDepthImage, Scale, scale_of, to_8_bits
 from lidistill.images.orientation import is_transposed, orientation
 from lidistill.reading.files import open_file, read_file
 
@@ -53,7 +53,7 @@ def read_image(path: Path, size_hw: tuple[int, int] | None = None) -> NDArray[np
         FileFormatError: If it does not decode to the end, or has another size.
     """
     image = _read(path)
-    if isinstance(image, DeepImage):
+    if isinstance(image, HighBitDepthImage):
         with _naming(path):
             scale = _scale_of_folder(path.parent, path.suffix, is_float=image.is_float)
             image = to_8_bits(image, scale)
@@ -78,7 +78,7 @@ def decode_image(content: bytes) -> NDArray[np.uint8]:
     except UNREADABLE as error:
         msg = f"the image does not decode ({first_line(error)}); give a JPEG or PNG."
         raise FileFormatError(msg) from error
-    if isinstance(image, DeepImage):
+    if isinstance(image, HighBitDepthImage):
         msg = "the image has more than 8 bits, so nobody knows what is white; convert it to 8 bits."
         raise FileFormatError(msg)
     return image
@@ -97,7 +97,7 @@ def conversion_of(path: Path) -> str | None:
         if file.read(len(JPEG_START)) == JPEG_START:
             return None
     image = _read(path)
-    if not isinstance(image, DeepImage):
+    if not isinstance(image, HighBitDepthImage):
         return None
     with _naming(path):
         return _scale_of_folder(path.parent, path.suffix, is_float=image.is_float).text
@@ -123,7 +123,7 @@ def _naming(path: Path) -> Iterator[None]:
         raise FileFormatError(msg) from error
 
 
-def _read(path: Path) -> NDArray[np.uint8] | DeepImage:
+def _read(path: Path) -> NDArray[np.uint8] | HighBitDepthImage:
     """An image as it is stored."""
     content = read_file(path)
     try:
@@ -140,12 +140,12 @@ def _scale_of_folder(folder: Path, suffix: str, *, is_float: bool) -> Scale:
         ValueError: If they do not fit each other.
     """
     names = sorted(path.name for path in folder.iterdir() if path.suffix == suffix)
-    deep: list[DeepImage] = []
+    deep: list[HighBitDepthImage] = []
     for path in a_few([folder / name for name in names], _NUM_LOOKED_AT):
         # An image that cannot be read is reported when its own frame is.
         with contextlib.suppress(LidistillError):
             image = _read(path)
-            if isinstance(image, DeepImage) and image.is_float == is_float:
+            if isinstance(image, HighBitDepthImage) and image.is_float == is_float:
                 deep.append(image)
         if len(deep) == _NUM_SIZED:
             break

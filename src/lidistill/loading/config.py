@@ -17,7 +17,7 @@ from lidistill.loading.loader import step_batches
 from lidistill.loading.mixture import Concatenation, InMemory, Subset
 from lidistill.loading.order import FrameOrder, StepPlan
 from lidistill.records import Frame
-from lidistill.robustness.changed import Changed, FrameChange, TrainingCorruption
+from lidistill.robustness.corrupted_dataset import CorruptedDataset, FrameChange, TrainingCorruption
 from lidistill.robustness.miscalibration import Miscalibrated, Miscalibration
 from lidistill.samples.distillation import SamplingConfig, sample_rng
 
@@ -99,7 +99,7 @@ class ScoredSetsConfig(SetsConfig):
         clean, change = super().build(), self.corruption
         if change is None:
             return clean
-        return Concatenation([Changed(one, change) for one in clean.datasets])
+        return Concatenation([CorruptedDataset(one, change) for one in clean.datasets])
 
 
 class TrainSetsConfig(SetsConfig):

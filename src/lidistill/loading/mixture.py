@@ -5,7 +5,7 @@ from itertools import accumulate
 
 from lidistill.datasets import FrameDataset
 from lidistill.datasets.base import distinct
-from lidistill.datasets.same_frames import SameFrames
+from lidistill.datasets.dataset_wrapper import DatasetWrapper
 from lidistill.errors import ConfigError
 from lidistill.labels import LabelMap
 from lidistill.records import Frame
@@ -73,7 +73,7 @@ class Concatenation:
         return self.datasets[which], index - (self._ends[which - 1] if which else 0)
 
 
-class InMemory(SameFrames):
+class InMemory(DatasetWrapper):
     """A data set whose frames stay in memory once read; for drives of a few hundred frames.
 
     Args:

@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from lidistill.config import Config, Seed
 from lidistill.datasets import FrameDataset
-from lidistill.datasets.same_frames import SameFrames
+from lidistill.datasets.dataset_wrapper import DatasetWrapper
 from lidistill.errors import ConfigError
 from lidistill.geometry import invert_rigid, rigid
 from lidistill.records import CameraView, Frame
@@ -47,7 +47,7 @@ class Miscalibration(Config):
         return rigid(turn.as_matrix(), self.offset_m * direction)
 
 
-class Miscalibrated(SameFrames):
+class Miscalibrated(DatasetWrapper):
     """A data set whose cameras are not where it says, or not as early.
 
     Args:

@@ -44,7 +44,7 @@ def scale(values: NDArray[np.floating], factor: float) -> NDArray[np.floating]:
     return values * values.dtype.type(factor)
 
 
-def limit_to_nearest(
+def sphere_crop(
     points: NDArray[np.floating], centre_index: int, max_points: int
 ) -> NDArray[np.int64]:
     """Indices of the points nearest to one of them.
@@ -63,7 +63,7 @@ def limit_to_nearest(
     return np.sort(ranked)[:max_points] & 0xFFFFFFFF
 
 
-def centres(share: float, count: int) -> Iterator[int]:
+def candidate_centers(share: float, count: int) -> Iterator[int]:
     """Which of so many points may be the centre of a limit: the drawn one, then others, spread out.
 
     A long-range lidar has points far outside the field of view, and all neighbours of such a point

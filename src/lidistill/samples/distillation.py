@@ -1,6 +1,7 @@
 """From a frame to the sample that the networks see: voxels, pairs, augmentation, features.
 
-Shape letters: N points of the scan, V points after voxelisation, M points of the sample.
+Shape letters: N points of the scan, K points that voxelisation keeps, M points of the sample, V
+views.
 """
 
 from collections.abc import Sequence
@@ -16,18 +17,18 @@ from lidistill.config import Config, Size
 from lidistill.errors import FileFormatError
 from lidistill.images.files import read_image, resize_all
 from lidistill.records import CameraView, Frame, Sample
+from lidistill.samples.add_teacher_inputs import sample_without_pairs, with_networks, with_sizes
 from lidistill.samples.augmentation import (
     Augmentation,
     AugmentationConfig,
-    centres,
-    limit_to_nearest,
+    candidate_centers,
+    sphere_crop,
 )
-from lidistill.samples.describe import crop_and_describe
-from lidistill.samples.for_teachers import ONE_TEACHER, Wanted
-from lidistill.samples.further import sample_without_pairs, with_networks, with_sizes
 from lidistill.samples.image_augmentation import NO_CHANGE, ImageAugmentationConfig, ImageChange
 from lidistill.samples.pairing import PixelPairs, gather_pairs, pair_view, unoccluded, without
+from lidistill.samples.point_sample import augment_and_crop
 from lidistill.samples.preparer import Preparer
+from lidistill.samples.teacher_inputs import SINGLE_IMAGE_TEACHER, TeacherRequirements
 from lidistill.samples.voxels import VoxelFrame, finite_points, voxel_subset
 
 
@@ -48,14 +49,18 @@ class SamplingConfig(Config):
     def voxels(
         self, frame: Frame, permutation: NDArray[np.int64] | None = None
     ) -> NDArray[np.int64]:
-        """(V,) one point of every voxel; see ``voxel_subset``."""
+        """(K,) one point of every voxel; see ``voxel_subset``."""
         size, counted_in = self.voxel_size, self.voxel_frame
         return voxel_subset(frame, voxel_size=size, voxel_frame=counted_in, permutation=permutation)
 
     def pairs(
         self, points: NDArray[np.floating], view: CameraView, hidden: NDArray[np.bool_] | None
     ) -> PixelPairs:
-        """Pairs of (N, 3) points and an image, but for those of (N,) points that none shows."""
+        """Pixels of the (K, 3) points in one image.
+
+        Left out are (K,) ``hidden`` points, which a corruption added and no image shows, and with
+        ``occluded="drop"`` those behind what the camera sees.
+        """
         found = without(pair_view(points, view, self.image_size_hw), hidden)
         return found if self.occluded == "keep" else unoccluded(found, points, view)
 
@@ -67,14 +72,14 @@ class SamplingConfig(Config):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draws:
-    """All that one sample leaves to chance."""
+    """All random numbers of one sample."""
 
     permutation: NDArray[np.int64]
     """(N,) order of the scan's finite points in which voxels choose theirs."""
     view_order: tuple[int, ...]
     """Order in which the frame's views are tried."""
     centre: float
-    """In [0, 1): which of the points the point limit keeps the surroundings of."""
+    """Uniform in [0, 1): selects the point at the centre of the crop of ``max_points``."""
     augmentation: Augmentation
     images: ImageChange = NO_CHANGE
 
@@ -109,7 +114,7 @@ def distillation_sample(
     rng: np.random.Generator,
     *,
     load_images: bool = True,
-    wanted: Wanted = ONE_TEACHER,
+    wanted: TeacherRequirements = SINGLE_IMAGE_TEACHER,
 ) -> Sample:
     """Sample with pairs of points and pixels.
 
@@ -214,10 +219,10 @@ def sample_from_pairs(
         return None
     candidates = seen if config.points == "paired" else np.arange(len(kept))
     points = frame.points.take(kept[candidates], axis=0)
-    for choice in centres(draws.centre, len(seen)):
+    for choice in candidate_centers(draws.centre, len(seen)):
         centre = int(np.searchsorted(candidates, seen[choice]))
-        chosen = candidates[limit_to_nearest(points, centre, config.max_points)]
-        sample, inside = crop_and_describe(frame, kept[chosen], draws.augmentation, preparer)
+        chosen = candidates[sphere_crop(points, centre, config.max_points)]
+        sample, inside = augment_and_crop(frame, kept[chosen], draws.augmentation, preparer)
         position = np.full(len(kept), -1)
         position[chosen[inside]] = np.arange(len(sample))
         gathered, used = gather_pairs(position, pixels)

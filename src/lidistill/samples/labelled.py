@@ -11,10 +11,10 @@ import torch
 from lidistill.errors import DatasetNotFoundError, FileFormatError
 from lidistill.labels import IGNORE
 from lidistill.records import Frame, Sample
-from lidistill.samples.augmentation import Augmentation, centres, limit_to_nearest
-from lidistill.samples.describe import crop_and_describe
+from lidistill.samples.augmentation import Augmentation, candidate_centers, sphere_crop
 from lidistill.samples.distillation import SamplingConfig, draw
 from lidistill.samples.nearest import nearest_index
+from lidistill.samples.point_sample import augment_and_crop
 from lidistill.samples.preparer import Preparer
 from lidistill.samples.voxels import finite_points
 
@@ -28,7 +28,7 @@ def labelled_sample(
         frame: The scan.
         config: How to sample; what it says of cameras plays no part.
         preparer: Of the backbone: its channels, field of view and inputs.
-        rng: All chance comes from here; see ``sample_rng``.
+        rng: Source of all randomness; see ``sample_rng``.
 
     Raises:
         DatasetNotFoundError: If there are no labels.
@@ -42,9 +42,9 @@ def labelled_sample(
         raise DatasetNotFoundError(msg)
     draws = draw(frame, config, rng)
     kept = config.voxels(frame, draws.permutation)
-    for centre in centres(draws.centre, len(kept)):
-        near = limit_to_nearest(frame.points.take(kept, axis=0), centre, config.max_points)
-        sample, _ = crop_and_describe(frame, kept[near], draws.augmentation, preparer)
+    for centre in candidate_centers(draws.centre, len(kept)):
+        near = sphere_crop(frame.points.take(kept, axis=0), centre, config.max_points)
+        sample, _ = augment_and_crop(frame, kept[near], draws.augmentation, preparer)
         if len(sample) or len(near) == len(kept):
             break
     return _seen(sample, frame, preparer)
@@ -71,7 +71,7 @@ def scan_sample(
         FileFormatError: If no point lies inside the field of view.
     """
     kept = config.voxels(frame)
-    sample, _ = crop_and_describe(frame, kept, augmentation or Augmentation(), preparer)
+    sample, _ = augment_and_crop(frame, kept, augmentation or Augmentation(), preparer)
     sample = _seen(sample, frame, preparer)
     finite = finite_points(frame)
     inverse = np.zeros(len(frame.points), dtype=np.int64)

@@ -15,22 +15,22 @@ from torch import Tensor
 
 from lidistill.config import Size
 from lidistill.records import CameraView, Frame, Sample
-from lidistill.samples.augmentation import centres
-from lidistill.samples.channels import of_whole_scan, wants_statistics
-from lidistill.samples.distillation import SamplingConfig, draw, nothing_paired
-from lidistill.samples.for_teachers import ONE_TEACHER, Wanted
-from lidistill.samples.further_on_device import (
+from lidistill.samples.add_teacher_inputs_on_device import (
     networks_on_device,
     sizes_on_device,
     without_pairs_on_device,
 )
+from lidistill.samples.augmentation import candidate_centers
+from lidistill.samples.channels import of_whole_scan, wants_statistics
+from lidistill.samples.distillation import SamplingConfig, draw, nothing_paired
 from lidistill.samples.intensity import statistics_of
 from lidistill.samples.preparer import Preparer
-from lidistill.samples.raw import RawSample, crop_on_device
+from lidistill.samples.raw import RawSample, augment_and_crop_on_device
+from lidistill.samples.teacher_inputs import SINGLE_IMAGE_TEACHER, TeacherRequirements
 from lidistill.samples.tensor_geometry import (
     gather_on_device,
-    nearest_to,
     pair_on_device,
+    sphere_crop_on_device,
     unoccluded_on_device,
 )
 from lidistill.samples.voxels import finite_points, first_of_voxels, voxel_pose
@@ -43,7 +43,7 @@ def raw_sample(
     rng: np.random.Generator,
     *,
     load_images: bool = True,
-    wanted: Wanted = ONE_TEACHER,
+    wanted: TeacherRequirements = SINGLE_IMAGE_TEACHER,
 ) -> RawSample:
     """Read and draw what ``build_sample`` needs; arguments as of ``distillation_sample``.
 
@@ -87,7 +87,7 @@ def build_sample(
     preparer: Preparer,
     device: torch.device,
     *,
-    wanted: Wanted = ONE_TEACHER,
+    wanted: TeacherRequirements = SINGLE_IMAGE_TEACHER,
 ) -> Sample:
     """Sample with pairs of points and pixels; see ``distillation.distillation_sample``.
 
@@ -162,10 +162,10 @@ def _sample_from_pairs(
     everything = torch.arange(len(kept), device=kept.device)
     candidates = seen if config.points == "paired" else everything
     near = points[kept[candidates]]
-    for choice in centres(raw.draws.centre, len(seen)):
+    for choice in candidate_centers(raw.draws.centre, len(seen)):
         centre = int(torch.searchsorted(candidates, seen[choice]))
-        chosen = candidates[nearest_to(near, centre, config.max_points)]
-        sample, inside = crop_on_device(raw, points, kept[chosen], preparer)
+        chosen = candidates[sphere_crop_on_device(near, centre, config.max_points)]
+        sample, inside = augment_and_crop_on_device(raw, points, kept[chosen], preparer)
         position = torch.full_like(kept, -1)
         position[chosen[inside]] = everything[: len(sample)]
         pairs, used = gather_on_device(position, pixels)
@@ -181,7 +181,7 @@ def _images(
     raw: RawSample,
     views: list[CameraView],
     config: SamplingConfig,
-    wanted: Wanted,
+    wanted: TeacherRequirements,
     device: torch.device,
 ) -> dict[Size, Tensor]:
     """Images of some views; those of a camera that was not the first choice are read now."""

@@ -203,8 +203,8 @@ def gather_pairs(
     """Pairs of the points that a sample keeps.
 
     Args:
-        position: (N,) index in the sample of every point of the scan, -1 if it is left out.
-        pixels: Pairs of each view; they index the scan.
+        position: (K,) index in the sample of each voxelised point, -1 if it is dropped.
+        pixels: Pairs of each view; they index the same K points.
 
     Returns:
         The pairs, view by view and each view's in the order of the sample's points; and the views

@@ -1,4 +1,4 @@
-"""What samples ask of the backbone they are made for."""
+"""Between sampling and a backbone: its input channels, field of view and index tables."""
 
 from dataclasses import dataclass
 from typing import Literal, Protocol, Self, TypeAlias, runtime_checkable

@@ -46,7 +46,7 @@ class RawSample:
     """(1, 3, H, W) uint8 resized images of the views that are tried first; None: not wanted."""
 
 
-def crop_on_device(
+def augment_and_crop_on_device(
     raw: RawSample, points: Tensor, chosen: Tensor, preparer: Preparer
 ) -> tuple[Sample, Tensor]:
     """Sample of the chosen points inside the field of view, and which of them those are."""

@@ -20,8 +20,8 @@ from lidistill.samples.preparer import Channel, FieldOfView
 from lidistill.samples.visibility import visible_on_device
 
 
-def nearest_to(points: Tensor, centre: int, max_points: int) -> Tensor:
-    """Indices of the points nearest to one of them: ``augmentation.limit_to_nearest``.
+def sphere_crop_on_device(points: Tensor, centre: int, max_points: int) -> Tensor:
+    """Indices of the points nearest to one of them: ``augmentation.sphere_crop``.
 
     Args:
         points: (N, 3) metres.
@@ -134,7 +134,7 @@ def gather_on_device(
     """Pairs of the points that a sample keeps: ``pairing.gather_pairs``.
 
     Args:
-        position: (N,) int64 index in the sample of every point of the scan, -1 if it is left out.
+        position: (K,) int64 index in the sample of each voxelised point, -1 if it is dropped.
         pixels: What ``pair_on_device`` says of each view.
     """
     points, uvs, used = [position[:0]], [position.new_zeros(0, 2, dtype=torch.float32)], []

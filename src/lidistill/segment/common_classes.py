@@ -11,7 +11,7 @@ import yaml
 from torch import Tensor
 
 from lidistill.datasets import FrameDataset
-from lidistill.datasets.same_frames import SameFrames
+from lidistill.datasets.dataset_wrapper import DatasetWrapper
 from lidistill.errors import unknown_name
 from lidistill.labels import IGNORE, LabelMap, shipped_label_maps
 from lidistill.records import Frame, Sample
@@ -43,7 +43,7 @@ def common_map(label_map: LabelMap) -> LabelMap:
     )
 
 
-class InCommonClasses(SameFrames):
+class InCommonClasses(DatasetWrapper):
     """A data set whose labels are the common classes.
 
     Args:

@@ -18,7 +18,7 @@ from lidistill.datasets import FrameDataset
 from lidistill.distributed.processes import items_of_rank, sum_counts
 from lidistill.errors import DatasetNotFoundError
 from lidistill.labels import IGNORE
-from lidistill.loading.ahead import one_ahead
+from lidistill.loading.prefetch import prefetch
 from lidistill.records import Frame, Sample
 from lidistill.samples.distillation import SamplingConfig
 from lidistill.samples.labelled import scan_sample
@@ -26,7 +26,7 @@ from lidistill.samples.preparer import Preparer
 from lidistill.segment.breakdown import BREAKDOWNS
 from lidistill.segment.encoders import seen_by_camera
 from lidistill.segment.metrics import Interval, Scores, bootstrap_mean_iou, confusion_matrix, scores
-from lidistill.segment.panoptic import PanopticEvaluation, PanopticTally
+from lidistill.segment.panoptic import PanopticAccumulator, PanopticEvaluation
 from lidistill.segment.test_time_augmentation import Predict
 from lidistill.training.progress import track
 
@@ -104,7 +104,7 @@ class Evaluation:
         return asdict(interval) | ends | over
 
 
-class Tally:
+class ConfusionAccumulator:
     """Adds frames up; every array in it can be added to that of another process.
 
     Args:
@@ -164,7 +164,7 @@ def evaluate(
     dataset: FrameDataset,
     sampling: SamplingConfig,
     preparer: Preparer,
-    panoptic: PanopticTally | None = None,
+    panoptic: PanopticAccumulator | None = None,
 ) -> Evaluation:
     """Score predictions on every frame of a data set.
 
@@ -186,7 +186,7 @@ def evaluate(
         ScaLR (CVPR 2024), section 4; the official scripts of the data sets.
     """
     label_map = dataset.label_map
-    tally = Tally(dataset.drive_ids, label_map.num_classes)
+    tally = ConfusionAccumulator(dataset.drive_ids, label_map.num_classes)
     own = items_of_rank(len(dataset))
     frames = labelled_samples(dataset, own, sampling, preparer)
     for index, frame, sample in track(frames, "evaluating", total=len(own)):
@@ -237,7 +237,7 @@ def labelled_samples(
         labels_of(frame)
         return index, frame, scan_sample(frame, sampling, preparer)
 
-    return one_ahead(read, indices)
+    return prefetch(read, indices)
 
 
 def _fingerprint(frame: Frame) -> NDArray[np.int64]:

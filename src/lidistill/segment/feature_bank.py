@@ -14,10 +14,9 @@ from torch import Tensor
 from lidistill.datasets import FrameDataset
 from lidistill.errors import LidistillError
 from lidistill.labels import IGNORE
-from lidistill.loading.ahead import one_ahead
 from lidistill.loading.config import sample_batches
 from lidistill.loading.order import StepPlan
-from lidistill.moving import moved
+from lidistill.loading.prefetch import prefetch
 from lidistill.records import Frame, Sample
 from lidistill.samples.distillation import sample_rng
 from lidistill.samples.labelled import scan_sample
@@ -26,6 +25,7 @@ from lidistill.segment.encoders import Encoder, InputEncoder
 from lidistill.segment.evaluate import labels_of
 from lidistill.segment.inference import inference_encoder, settle
 from lidistill.segment.recipe import LabelRecipe
+from lidistill.tensor_records import to_device
 from lidistill.training.progress import track
 
 T = TypeVar("T")
@@ -43,7 +43,7 @@ class LabelledFeatures:
 
     def to(self, device: torch.device) -> "LabelledFeatures":
         """Copy on another device."""
-        return moved(self, device)
+        return to_device(self, device)
 
 
 def bank_batches(
@@ -90,7 +90,7 @@ def bank_batches(
 
     encoder = inference_encoder(encoder, recipe.inference, None)
     settle(encoder, first_samples(), len(dataset))
-    frames = one_ahead(lambda index: made(lambda: read(index)), range(len(dataset)))
+    frames = prefetch(lambda index: made(lambda: read(index)), range(len(dataset)))
     bank = [encoded(found) for found in track(frames, "features", total=len(dataset))]
 
     def draw(epoch: int, index: int) -> LabelledFeatures:

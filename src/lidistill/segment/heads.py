@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lidistill.distributed.all_reduce import SyncedBatchNorm
-from lidistill.few_sizes import by_few_sizes
+from lidistill.row_padding import with_padded_rows
 
 _FARTHEST_MEAN: Final = 30.0
 """Deviations that a channel's mean may lie away from 0 where norm and matrix become one. Float32
@@ -31,7 +31,7 @@ class SegmentationHead(nn.Module):
         """(P, D) class scores."""
         if self._is_frozen(features_PC):
             return self._of_frozen(features_PC)
-        return by_few_sizes(self.linear, self.norm(features_PC))
+        return with_padded_rows(self.linear, self.norm(features_PC))
 
     def _is_frozen(self, features_PC: Tensor) -> bool:
         """Whether it learns, on a CPU in float32, and what is below it does not."""

@@ -18,7 +18,7 @@ from lidistill.backbones.checked import (
     same_direction,
 )
 from lidistill.config import FrozenPrecision, InferencePrecision
-from lidistill.distributed.processes import on_first, sum_counts
+from lidistill.distributed.processes import on_rank_zero, sum_counts
 from lidistill.loading.collate import collate
 from lidistill.records import Sample
 from lidistill.segment.encoders import BackboneEncoder, Encoder
@@ -95,7 +95,7 @@ def settle(encoder: Encoder, samples: Iterable[Sample], num_scans: int) -> None:
         network.settle(collate([sample]).to(encoder.device) for sample in samples)
         return network.taken, network.seen
 
-    network.taken, network.seen = on_first(decided)
+    network.taken, network.seen = on_rank_zero(decided)
 
 
 def too_few(network: CheckedNetwork, num_scans: int) -> bool:

@@ -26,7 +26,7 @@ def fit_logistic(
         features_EC: Features, at unit length for the strengths that ``choose_strength`` tries.
         classes_E: int64 class of each.
         num_classes: K.
-        strength: Of the squared weights beside the mean loss; biases are free.
+        strength: L2 coefficient of the weights beside the mean loss; biases are not regularised.
     """
     features_EC = features_EC.double()
     count_K = torch.bincount(classes_E, minlength=num_classes).clamp(min=1)
@@ -59,10 +59,10 @@ def choose_strength(
     groups: Sequence[int],
     num_classes: int,
 ) -> float:
-    """The strength of ``STRENGTHS`` under which examples left out are told best.
+    """The L2 coefficient of ``STRENGTHS`` with the best cross-validated accuracy.
 
     Groups, for example the sizes of one image, are left out together, every fifth of a class at a
-    time. Of equals the strongest counts; a class with one group has none to leave out.
+    time. Ties go to the largest; a class with one group has none to leave out.
 
     Args:
         features_EC: Features.

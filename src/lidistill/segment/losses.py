@@ -1,4 +1,4 @@
-"""What training on labels makes small.
+"""Segmentation losses: cross-entropy plus Lovász-softmax.
 
 Shape letters: P points, C classes.
 """

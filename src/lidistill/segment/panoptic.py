@@ -90,7 +90,7 @@ class PanopticEvaluation:
         return {"means": means, "classes": per_class}
 
 
-class PanopticTally:
+class PanopticAccumulator:
     """Adds frames up.
 
     Args:

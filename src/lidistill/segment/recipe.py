@@ -6,12 +6,12 @@ from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from lidistill.backbones import FORMER_KEYS, BackboneConfig, network_changes, said_by_habit
+from lidistill.backbones import FORMER_KEYS, BackboneConfig, is_legacy_default, network_changes
 from lidistill.config import InferencePrecision, MayChange, MayMove, Workers, with_moved_keys
 from lidistill.loading.config import FORMER_KEYS as FORMER_DATA_KEYS
 from lidistill.loading.config import ScoredSetsConfig, TrainSetsConfig
 from lidistill.samples.distillation import SamplingConfig
-from lidistill.segment.test_time_augmentation import VotesConfig
+from lidistill.segment.test_time_augmentation import TtaConfig
 from lidistill.teachers import TeacherConfig
 from lidistill.training.config import RunRecipe
 from lidistill.training.optimizer import OptimizerConfig
@@ -31,7 +31,7 @@ class _LabelRecipe(RunRecipe):
     its weights must fit. null: as the network has it."""
     data: TrainSetsConfig
     evaluation: MayChange[ScoredSetsConfig]
-    votes: MayChange[VotesConfig] = VotesConfig()
+    votes: MayChange[TtaConfig] = TtaConfig()
     sampling: SamplingConfig = SamplingConfig()
     workers: MayChange[Workers] = 0
     inference: MayChange[InferencePrecision] = "fp32"
@@ -67,7 +67,7 @@ class _LabelRecipe(RunRecipe):
         network = {
             key: value
             for key, value in values.get("network", {}).items()
-            if key in self.network or not said_by_habit(key, value)
+            if key in self.network or not is_legacy_default(key, value)
         }
         return values | {"network": network}
 

@@ -9,19 +9,19 @@ import torch
 
 from lidistill.atomic_write import sha256
 from lidistill.datasets import FrameDataset
-from lidistill.distributed.processes import join_group, on_first
+from lidistill.distributed.processes import join_group, on_rank_zero
 from lidistill.errors import CheckpointError, ConfigError
 from lidistill.figures.charts import confusion_figure, loss_curve
 from lidistill.instances.boxes import InstanceConfig
 from lidistill.labels import LabelMap
 from lidistill.segment.evaluate import Evaluation, evaluate, write_evaluation
 from lidistill.segment.inference import precision_taken
-from lidistill.segment.origin import stored_backbone, stored_teacher
-from lidistill.segment.panoptic import PanopticTally, panoptic_markdown
+from lidistill.segment.initial_networks import stored_backbone, stored_teacher
+from lidistill.segment.panoptic import PanopticAccumulator, panoptic_markdown
 from lidistill.segment.recipe import LabelRecipe, ProbeRecipe
 from lidistill.segment.run import Segmentation, build_segmentation, train_on_labels
 from lidistill.segment.score_table import markdown_table
-from lidistill.segment.test_time_augmentation import predict_by_votes
+from lidistill.segment.test_time_augmentation import predict_with_tta
 from lidistill.training.checkpoint import Checkpoint, load_checkpoint, newest_checkpoint, versions
 from lidistill.training.checkpoint_record import WEIGHTS
 from lidistill.training.fitting import check_fits, load_weights, part_of
@@ -51,7 +51,7 @@ def train_and_score(recipe: LabelRecipe) -> ScoredRun:
         # Each process has other frames to score, so none can wait for the others' weights.
         segmentation = restored(recipe, load_checkpoint(checkpoint))
     curve = recipe.output / "figures" / "loss.png"
-    on_first(lambda: loss_curve(read_log(recipe.output / "log.jsonl"), curve))
+    on_rank_zero(lambda: loss_curve(read_log(recipe.output / "log.jsonl"), curve))
     result = score(segmentation, recipe, checkpoint, scored)
     return ScoredRun(
         name=result.name,
@@ -98,7 +98,7 @@ def evaluate_run(
     tally = None
     if instances is not None:
         enough = recipe.evaluation.sets[0].MIN_SEGMENT_POINTS
-        tally = PanopticTally(instances, learned, min_points=enough)
+        tally = PanopticAccumulator(instances, learned, min_points=enough)
     return score(segmentation, recipe, checkpoint.path, scored, panoptic=tally)
 
 
@@ -154,7 +154,7 @@ def score(
     checkpoint: Path,
     scored: FrameDataset,
     *,
-    panoptic: PanopticTally | None = None,
+    panoptic: PanopticAccumulator | None = None,
 ) -> ScoredRun:
     """Evaluate and write ``results.json``, ``results.md`` and the confusion matrix's figure.
 
@@ -166,12 +166,12 @@ def score(
         panoptic: Counts objects, too.
     """
     segmentation = segmentation.for_scores(recipe.inference, scored, recipe.sampling)
-    predict = predict_by_votes(
+    predict = predict_with_tta(
         segmentation.class_scores, recipe.votes, recipe.sampling, segmentation.preparer
     )
     evaluation = evaluate(predict, scored, recipe.sampling, segmentation.preparer, panoptic)
     taken = precision_taken(segmentation.encoder)
-    return on_first(lambda: _write(evaluation, segmentation, recipe, checkpoint, taken))
+    return on_rank_zero(lambda: _write(evaluation, segmentation, recipe, checkpoint, taken))
 
 
 def _write(

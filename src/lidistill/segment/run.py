@@ -33,10 +33,10 @@ from lidistill.segment.encoders import Encoder
 from lidistill.segment.feature_bank import LabelledFeatures, bank_batches
 from lidistill.segment.heads import SegmentationHead
 from lidistill.segment.inference import inference_encoder, settle
+from lidistill.segment.initial_networks import build_initial_networks, load_head
 from lidistill.segment.losses import cross_entropy_lovasz
-from lidistill.segment.origin import load_head, origin_of
 from lidistill.segment.recipe import FinetuneRecipe, LabelRecipe, ProbeRecipe
-from lidistill.training.config import Feed, Training
+from lidistill.training.config import BatchSource, Training
 from lidistill.training.loop import train
 from lidistill.training.precision import pick_device
 
@@ -161,7 +161,7 @@ class Segmentation:
 
 def build_segmentation(recipe: LabelRecipe, num_classes: int, device: torch.device) -> Segmentation:
     """The networks of a recipe, before training."""
-    origin = origin_of(recipe, device)
+    origin = build_initial_networks(recipe, device)
     torch.manual_seed(recipe.seed)
     segmenter = Segmenter(
         origin.backbone,
@@ -205,7 +205,7 @@ def train_on_labels(recipe: LabelRecipe, dataset: Concatenation) -> Segmentation
     train(
         Training(
             module=segmentation.segmenter,
-            feed=Feed(
+            feed=BatchSource(
                 batches=batches,
                 steps_per_epoch=plan.steps_per_epoch,
                 weight=lambda item: max(1, int((item.labels != IGNORE).sum())),

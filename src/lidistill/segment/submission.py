@@ -13,7 +13,7 @@ from lidistill.datasets import DATASETS, SensorFrames
 from lidistill.datasets.submission_format import SubmissionFormat
 from lidistill.errors import ConfigError, FileFormatError, LidistillError
 from lidistill.instances.find import InstanceFinder
-from lidistill.loading.ahead import one_ahead
+from lidistill.loading.prefetch import prefetch
 from lidistill.reading.files import read_file, read_json
 from lidistill.records import Frame, Sample
 from lidistill.samples.distillation import SamplingConfig
@@ -70,7 +70,7 @@ def write_submission(
         frame = dataset[index]
         return index, frame, scan_sample(frame, sampling, preparer)
 
-    read_ahead = one_ahead(read, range(len(dataset)))
+    read_ahead = prefetch(read, range(len(dataset)))
     for index, frame, sample in track(read_ahead, "predicting", total=len(dataset)):
         predicted, _ = predict(frame, sample)
         assert sample.inverse is not None  # noqa: S101  evaluation samples carry it

@@ -26,7 +26,7 @@ Predict: TypeAlias = Callable[[Frame, Sample], tuple[Tensor, Tensor]]
 """(M,) predicted classes of a sample, and (M,) whether a point can be predicted at all."""
 
 
-class VotesConfig(Config):
+class TtaConfig(Config):
     """How many copies of a scan vote; one is the scan as it is, and no augmentation.
 
     Features are computed after the copy is augmented, as in distillation.
@@ -48,8 +48,11 @@ class VotesConfig(Config):
         )
 
 
-def predict_by_votes(
-    class_scores: ClassScores, votes: VotesConfig, sampling: SamplingConfig, preparer: Preparer
+def predict_with_tta(
+    class_scores: ClassScores,
+    votes: TtaConfig,
+    sampling: SamplingConfig,
+    preparer: Preparer,
 ) -> Predict:
     """Predictions from the mean probability of all votes.
 

@@ -48,7 +48,7 @@ _LAZY = {
     "VitTeacherConfig": "vit",
     "read_maps": "base",
 }
-"""In which file of this room each name is."""
+"""In which module of this package each name is."""
 
 
 def __getattr__(name: str) -> Any:

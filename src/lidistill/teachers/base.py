@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from lidistill.config import FrozenPrecision, Size, TeacherPrecision
 from lidistill.errors import ConfigError
-from lidistill.moving import sent
 from lidistill.teachers.families import Rgb
+from lidistill.tensor_records import to_device_pinned
 
 Alignment: TypeAlias = Literal["corners", "centers"]
 
@@ -59,7 +59,7 @@ class TeacherMaps:
 
     def to(self, device: torch.device | str) -> "TeacherMaps":
         """Copy on another device."""
-        return self._with(sent(self.levels, device))
+        return self._with(to_device_pinned(self.levels, device))
 
     @staticmethod
     def join(parts: Sequence["TeacherMaps"]) -> "TeacherMaps":
@@ -110,7 +110,14 @@ class Teacher(Protocol):
         ...
 
     def read(self, maps: TeacherMaps, view: Tensor, uv: Tensor, size_hw: Size) -> Tensor:
-        """(P, C) float32 features at pixels; see ``read_maps``."""
+        """(P, C) float32 features at pixels.
+
+        Args:
+            maps: Of V images.
+            view: (P,) int64 image of each pixel.
+            uv: (P, 2) float32 column and row, pixels of images of ``size_hw``.
+            size_hw: Height and width that the pixels are counted in.
+        """
         ...
 
     def to(self, device: torch.device | str) -> Self:
@@ -175,7 +182,8 @@ class FrozenTeacher(ABC):
         """Levels of (V, 3, H, W) standardised float32 images."""
 
     @abstractmethod
-    def _place(self, levels: tuple[Tensor, ...]) -> TeacherMaps: ...
+    def _place(self, levels: tuple[Tensor, ...]) -> TeacherMaps:
+        """Say where in their images the pixels of maps lie."""
 
     def path_taken(self, device: torch.device) -> str:
         """What computes the teacher, in one line; the run's precision has no part in it."""

@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 from lidistill.images.files import read_image, resize
-from lidistill.moving import sent
 from lidistill.records import Batch
 from lidistill.samples.distillation import SamplingConfig
-from lidistill.samples.for_teachers import teacher_inputs
 from lidistill.samples.image_augmentation import mirrored_pixels
+from lidistill.samples.teacher_inputs import teacher_inputs
 from lidistill.teachers import FeatureCache, Teacher, TeacherMaps
 from lidistill.teachers.settings import ImageTeacherConfig
+from lidistill.tensor_records import to_device_pinned
 
 _Images: TypeAlias = Mapping[int, tuple[Path, bool]]
 """Images that the teacher is asked about by their view, and whether it sees them mirrored."""
@@ -108,7 +108,9 @@ class TargetReader:
         for place, (view, (_, turned)) in enumerate(images.items(), start=1):
             place_V[view], turned_V[view] = place, int(turned)
         known_P = view_P.clamp(max=beyond)
-        place_P, turned_P = (table[known_P] for table in sent((place_V, turned_V), device))
+        place_P, turned_P = (
+            table[known_P] for table in to_device_pinned((place_V, turned_V), device)
+        )
         mirrored_P2 = mirrored_pixels(uv_P2, self._size_hw[1])
         pixels_P2 = torch.where(turned_P[:, None] > 0, mirrored_P2, uv_P2)
         number_P = (place_P - 1).clamp(min=0)

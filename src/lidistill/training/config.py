@@ -91,7 +91,7 @@ class RunRecipe(Config):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Feed:
+class BatchSource:
     """What a module is fed with, step by step."""
 
     batches: Callable[[int, int], Generator[list[Any], None, None]]
@@ -112,7 +112,7 @@ class Training:
 
     module: nn.Module
     """``forward(item)`` returns ``{"loss": mean over the item, ...}``, all scalars."""
-    feed: Feed
+    feed: BatchSource
     recipe: RunRecipe
     device: torch.device
     meta: dict[str, Any]

@@ -13,9 +13,9 @@ from lidistill.atomic_write import sync
 from lidistill.distributed.lost_processes import process_losses
 from lidistill.distributed.processes import (
     distribute_module,
-    is_first,
+    is_rank_zero,
     join_group,
-    on_first,
+    on_rank_zero,
     unsharded,
 )
 from lidistill.training.checkpoint import clean_stale, newest_checkpoint, prune, save_checkpoint
@@ -50,14 +50,14 @@ def train(training: Training) -> Path:
     """
     join_group(training.device)
     with process_losses(), contextlib.ExitStack() as stack:
-        on_first(lambda: _open(training, stack))
-        if is_first():
+        on_rank_zero(lambda: _open(training, stack))
+        if is_rank_zero():
             warn_if_slow(training.device, training.config.precision, key="train.precision")
             log_paths(training.module.modules(), training.device, training.config.precision)
             _say_portions(training)
         training.module.to(training.device)
         begin = resume(training)
-        on_first(lambda: write_recipe(training.run, training.values, begin.recipe))
+        on_rank_zero(lambda: write_recipe(training.run, training.values, begin.recipe))
         run = _Run(training, begin)
         total = training.total_steps
         signals = stack.enter_context(StopSignals())
@@ -79,7 +79,7 @@ def train(training: Training) -> Path:
                 run.save(step + 1, measured=due)
             if result.signal:
                 raise stopped(result.signal, step + 1)
-    return on_first(lambda: newest_checkpoint(training.run))
+    return on_rank_zero(lambda: newest_checkpoint(training.run))
 
 
 class _Run:
@@ -100,7 +100,7 @@ class _Run:
         begin.restore(self._optimizer, self._scaler)
         self._stepper = Stepper(training, wrapped, self._optimizer, self._scaler)
         self._faults = FaultLog(
-            training.run / "faults.jsonl" if is_first() else None,
+            training.run / "faults.jsonl" if is_rank_zero() else None,
             word=training.feed.source_word,
             in_a_row=begin.bad_in_a_row,
             limit=config.max_bad_steps,
@@ -154,7 +154,7 @@ class _Run:
             )
             prune(training.run / "checkpoints", keep=config.keep_checkpoints, best=config.keep_best)
 
-        on_first(write)
+        on_rank_zero(write)
 
 
 def _say_portions(training: Training) -> None:
@@ -177,7 +177,7 @@ def _open(training: Training, stack: contextlib.ExitStack) -> None:
 
 
 def _trackers(run: Path, step: int) -> Tracker:
-    if not is_first():
+    if not is_rank_zero():
         return Trackers()
     return Trackers(
         JsonLinesTracker(run / _LOG, resume_step=step),

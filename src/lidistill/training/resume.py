@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from lidistill.config import resume_rule
-from lidistill.distributed.processes import load_optimizer, on_first
+from lidistill.distributed.processes import load_optimizer, on_rank_zero
 from lidistill.errors import CheckpointError, first_line
 from lidistill.reading.names import shown
 from lidistill.training.checkpoint import (
@@ -61,7 +61,7 @@ def resume(training: Training) -> Resumed:
     Raises:
         CheckpointError: If it is of another recipe, or cannot be read.
     """
-    newest = on_first(
+    newest = on_rank_zero(
         lambda: newest_checkpoint(training.run) if has_checkpoint(training.run) else None
     )
     if newest is None:

@@ -12,7 +12,7 @@ from torch.distributed.tensor import DTensor
 
 from lidistill.distributed.all_reduce import SingleRowError, gather_items, world_size
 from lidistill.distributed.processes import gradient_exchange, sum_numbers
-from lidistill.moving import sent
+from lidistill.tensor_records import to_device_pinned
 from lidistill.training.config import Training
 from lidistill.training.fault_log import BadStep
 from lidistill.training.precision import autocast
@@ -135,7 +135,7 @@ class Stepper:
             last = index == len(group) - 1
             with gradient_exchange(self._module, exchange=last):
                 with autocast(training.device, training.config.precision):
-                    out = self._module(sent(item, training.device))
+                    out = self._module(to_device_pinned(item, training.device))
                 self._scaler.scale(out["loss"] * share).backward()
             losses.append(out["loss"].detach())
             for name, value in out.items():

@@ -1,4 +1,4 @@
-"""What somebody has marked or fitted on the page, as files that the rest of the house reads.
+"""What somebody has marked or fitted on the page, as files that the other commands read.
 
 Below the output folder: ``labels/<frame>.npy`` (uint8, one id for every point of the file, 255
 where nothing is known) and ``labels/labels.yaml``; ``heads/<name>.head.json``.

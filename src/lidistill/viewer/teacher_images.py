@@ -14,7 +14,7 @@ from lidistill.distill.heads import Matching
 from lidistill.distill.lidar_teacher import LidarTeacherConfig
 from lidistill.distill.recipe import PretrainRecipe
 from lidistill.distill.step import matching_of
-from lidistill.distill.teacher_config import ONE, part_name
+from lidistill.distill.teacher_config import UNNAMED_TEACHER, part_name
 from lidistill.errors import LidistillError
 from lidistill.recipes import apply_overrides
 from lidistill.teachers import Teacher
@@ -85,7 +85,7 @@ def teacher_of(
     recipe = apply_overrides(checkpoint.recipe, (), source=f"recipe of {checkpoint.path}")
     if not isinstance(recipe, PretrainRecipe):
         return None
-    known = ONE if name is None else name
+    known = UNNAMED_TEACHER if name is None else name
     config = recipe.teachers.get(known)
     if config is None:
         logger.info(

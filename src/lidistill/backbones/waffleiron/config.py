@@ -31,7 +31,7 @@ FORMER_KEYS: Final[dict[str, dict[str, str]]] = {
 }
 """Former and present name of each key, by the kind of recipe; once this was the only network."""
 
-_SPELLED_OUT: Final = {"num_neighbors": 16}
+_NOT_LEGACY: Final = {"num_neighbors": 16}
 
 
 class WaffleIronKeys(BackboneSettings, ABC):
@@ -117,6 +117,6 @@ class WaffleIronKeys(BackboneSettings, ABC):
         return first, second, (self.depth - planes) / planes
 
 
-def said_by_habit(key: str, value: Any) -> bool:
+def is_legacy_default(key: str, value: Any) -> bool:
     """Whether a change to a network stands in a run's recipe only as an older version's default."""
-    return key in _SPELLED_OUT and _SPELLED_OUT[key] == value
+    return key in _NOT_LEGACY and _NOT_LEGACY[key] == value

@@ -19,7 +19,7 @@ from lidistill.backbones.waffleiron.cpu.threads import chunks, run_split, split_
 from lidistill.backbones.waffleiron.fast_paths import FORMATS, kernels_run, product_format
 from lidistill.backbones.waffleiron.gpu.proof import EDGES
 from lidistill.compiled import compiling
-from lidistill.few_sizes import rows_of_product
+from lidistill.row_padding import padded_row_count
 
 EdgeMax: TypeAlias = Callable[[Tensor, Tensor, Tensor, torch.dtype], Tensor]
 """Edges, both layers, and the number format of the second one's product."""
@@ -126,14 +126,14 @@ class _CompiledEdgeMax(torch.autograd.Function):
         def work(_: int, start: int, stop: int) -> None:
             size = max(1, _CHUNK_BYTES // (len(edges) * channels * dtype.itemsize))
             most, size = len(edges) * size, min(size, stop - start)
-            multiplied = rows_of_product(len(edges) * size, most, dtype)
+            multiplied = padded_row_count(len(edges) * size, most, dtype)
             buffers = edges.new_zeros(2, multiplied, channels, dtype=dtype)
             for part in chunks(start, stop, size):
                 shape = len(edges), part.stop - part.start, channels
                 count = shape[0] * shape[1]
                 hidden, score = buffers[:, :count].unbind(0)
                 loops.affine_relu(arrays[0][:, part], arrays[1], rows(hidden.view(shape)))
-                second(*buffers[:, : rows_of_product(count, most, dtype)].unbind(0))
+                second(*buffers[:, : padded_row_count(count, most, dtype)].unbind(0))
                 loops.keep_best(rows(score.view(shape)), *(array[part] for array in results))
 
         run_split(num_points, work)

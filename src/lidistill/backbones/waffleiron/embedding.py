@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from lidistill.backbones.waffleiron.edge_max import edge_max
 from lidistill.distributed.all_reduce import pool_moments
-from lidistill.few_sizes import by_few_sizes
+from lidistill.row_padding import with_padded_rows
 
 _MOMENTUM = 0.1
 
@@ -68,7 +68,7 @@ class Embedding(nn.Module):
         else:  # the statistics are there: those of all edges in float64 would cost as much again
             scale_F, shift_F, affine_CF, bias_C = self.evaluation_affine()
         normal_MF = (wide_MF * scale_F + shift_F).to(features_MF.dtype)
-        point_MC = by_few_sizes(
+        point_MC = with_padded_rows(
             lambda rows: F.linear(rows, self.point_weight(), self.point.bias), normal_MF
         )
         near_MC = edge_max(
@@ -78,7 +78,7 @@ class Embedding(nn.Module):
             self.neighbor.weight,
         )
         both_M2C = torch.cat([point_MC, near_MC.to(point_MC.dtype)], dim=1)
-        return by_few_sizes(self.merge, both_M2C).to(features_MF.dtype)
+        return with_padded_rows(self.merge, both_M2C).to(features_MF.dtype)
 
     def _fold_neighbor_branch(self, edges_KMF: Tensor, scale_F: Tensor) -> tuple[Tensor, Tensor]:
         """Affine map (C, F), (C,) of raw differences up to the ReLU, in float64."""

@@ -17,8 +17,8 @@ from lidistill.backbones.waffleiron.fast_paths import passes_for, path_name, pro
 from lidistill.backbones.waffleiron.inputs import WaffleInputs, WafflePreparer, build_planes
 from lidistill.backbones.waffleiron.layer import LayerForm, LayerWeights, plain_layer
 from lidistill.backbones.waffleiron.plane import Flatten, Plane
-from lidistill.few_sizes import by_few_sizes
 from lidistill.records import Batch
+from lidistill.row_padding import with_padded_rows
 
 
 class FoldedEmbedding(nn.Module):
@@ -57,7 +57,7 @@ class FoldedEmbedding(nn.Module):
             affine = get("difference"), get("difference_bias")
             near_MC = edge_max(edges_KMF, *affine, get("neighbor"))
         merge_CC = get("merge").to(dtype)
-        return point_MC.add_(by_few_sizes(lambda near: near @ merge_CC.t(), near_MC.to(dtype)))
+        return point_MC.add_(with_padded_rows(lambda near: near @ merge_CC.t(), near_MC.to(dtype)))
 
 
 class FoldedLayer(nn.Module):

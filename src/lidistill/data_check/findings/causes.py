@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from lidistill.data_check.findings import alignment
 from lidistill.data_check.findings.edges import together
 from lidistill.data_check.findings.finding import Finding
-from lidistill.data_check.findings.moments import MOST_CAMERAS, neighbor_remedies, order_remedies
 from lidistill.data_check.findings.observed import Camera, is_low
 from lidistill.data_check.findings.remedies import (
     FITS,
@@ -21,6 +20,11 @@ from lidistill.data_check.findings.remedies import (
     exchange_remedies,
     image_remedies,
     lens_remedies,
+)
+from lidistill.data_check.findings.synchronization import (
+    MOST_CAMERAS,
+    neighbor_remedies,
+    order_remedies,
 )
 
 _ALONE: Final = 2.5  # deviations of chance, to believe a remedy of a single camera

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Final
 
-from lidistill.data_check.findings.moments import stands
 from lidistill.data_check.findings.observed import Camera
+from lidistill.data_check.findings.synchronization import stands
 from lidistill.records import Frame
 
 _FEW: Final = 3

@@ -26,7 +26,7 @@ from lidistill.backbones.waffleiron.cpu.threads import chunks, run_split, split_
 from lidistill.backbones.waffleiron.depthwise import Activation, activate, activate_backward
 from lidistill.backbones.waffleiron.layer import Keep, LayerForm, LayerWeights
 from lidistill.backbones.waffleiron.plane import Plane
-from lidistill.few_sizes import rows_of_product
+from lidistill.row_padding import padded_row_count
 
 
 class Saved(NamedTuple):
@@ -67,12 +67,12 @@ def channel_backward(
     def work(worker: int, start: int, stop: int) -> None:
         most = chunk_size(channels)
         size = min(most, stop - start)
-        multiplied = rows_of_product(size, most, form.dtype)
+        multiplied = padded_row_count(size, most, form.dtype)
         buffers = grad.new_zeros(3, multiplied, channels, dtype=form.dtype)
         arrays = rows(buffers)
         for part in chunks(start, stop, size):
             count = part.stop - part.start
-            taken = rows_of_product(count, most, form.dtype)
+            taken = padded_row_count(count, most, form.dtype)
             norm, grad_hidden, grad_norm = buffers[:, :taken].unbind(0)
             loops.inflate_normed(*tables, form.eps, part.start, unwanted, arrays[0, :count])
             above = grad[part] if keep is None else grad[part] * keep[1][part, None]

@@ -21,7 +21,7 @@ from lidistill.backbones.waffleiron.cpu.threads import chunks, run_split, split_
 from lidistill.backbones.waffleiron.depthwise import activate
 from lidistill.backbones.waffleiron.layer import Keep, LayerForm, LayerWeights
 from lidistill.backbones.waffleiron.plane import Plane
-from lidistill.few_sizes import rows_of_product
+from lidistill.row_padding import padded_row_count
 
 _CHUNK_VALUES = 1 << 18
 """Of points at a time: few enough for them and three buffers to stay near a core, and so many that
@@ -183,12 +183,12 @@ def channel_mix(
     def work(worker: int, start: int, stop: int) -> None:
         most = chunk_size(tokens.shape[1])
         size = min(most, stop - start)
-        multiplied = rows_of_product(size, most, form.dtype)
+        multiplied = padded_row_count(size, most, form.dtype)
         buffers = torch.zeros(3, multiplied, tokens.shape[1], dtype=form.dtype)
         arrays = rows(buffers)
         for part in chunks(start, stop, size):
             count = part.stop - part.start
-            taken = rows_of_product(count, most, form.dtype)
+            taken = padded_row_count(count, most, form.dtype)
             norm, middle, residual = buffers[:, :taken].unbind(0)
             middle_rows = arrays[1, :count]
             if hidden is not None and taken == count:

@@ -10,7 +10,7 @@ from lidistill.samples.channels import measured, stack_channels
 from lidistill.samples.preparer import Preparer
 
 
-def crop_and_describe(
+def augment_and_crop(
     frame: Frame,
     chosen: NDArray[np.int64],
     augmentation: Augmentation,

@@ -34,7 +34,7 @@ from lidistill.training.fitting import (
 _DIGEST = "weights "
 
 
-class OriginRecipe(Protocol):
+class InitialNetworksRecipe(Protocol):
     """What of a recipe says where to start."""
 
     @property
@@ -60,7 +60,7 @@ class OriginRecipe(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Origin:
+class InitialNetworks:
     """Networks to begin with."""
 
     backbone: Backbone | None
@@ -72,7 +72,7 @@ class Origin:
     """Configurations of backbone and teacher (or None), as JSON values."""
 
 
-def origin_of(recipe: OriginRecipe, device: torch.device) -> Origin:
+def build_initial_networks(recipe: InitialNetworksRecipe, device: torch.device) -> InitialNetworks:
     """Build what a recipe stands on.
 
     Raises:
@@ -95,7 +95,7 @@ def origin_of(recipe: OriginRecipe, device: torch.device) -> Origin:
     else:
         backbone, description = _origin_backbone(recipe, config, checkpoint)
         encoder = BackboneEncoder(backbone.to(device))
-    return Origin(
+    return InitialNetworks(
         backbone=backbone,
         encoder=encoder,
         preparer=preparer,
@@ -107,14 +107,14 @@ def origin_of(recipe: OriginRecipe, device: torch.device) -> Origin:
     )
 
 
-def _needs_checkpoint(recipe: OriginRecipe) -> bool:
+def _needs_checkpoint(recipe: InitialNetworksRecipe) -> bool:
     """Whether the recipe itself does not say everything."""
     of_teacher = recipe.features == "teacher" and recipe.teacher is None
     return recipe.features == "backbone" or recipe.backbone is None or of_teacher
 
 
 def _origin_backbone(
-    recipe: OriginRecipe, config: BackboneConfig, checkpoint: Checkpoint | None
+    recipe: InitialNetworksRecipe, config: BackboneConfig, checkpoint: Checkpoint | None
 ) -> tuple[Backbone, str]:
     torch.manual_seed(recipe.seed)
     if recipe.features == "random":
@@ -132,7 +132,7 @@ def _origin_backbone(
 
 
 def has_changed(start: str, checkpoint: Path) -> bool:
-    """Whether a description of ``Origin`` names other weights than a checkpoint holds now.
+    """Whether a description of ``InitialNetworks`` names other weights than a checkpoint holds now.
 
     Args:
         start: As ``results.json`` has it; one that names no weights has not changed.
@@ -143,7 +143,7 @@ def has_changed(start: str, checkpoint: Path) -> bool:
 
 
 def digest_in(start: str) -> str:
-    """First digits of the checksum of the weights that a description of ``Origin`` names, or ""."""
+    """First digits of the weights' checksum in a description of ``InitialNetworks``, or ""."""
     return start.partition(_DIGEST)[2]
 
 
@@ -171,7 +171,9 @@ def load_head(head: nn.Module, run: Path | None, label_names: Sequence[str]) -> 
     load_weights(head, part_of(checkpoint, "head"), source=checkpoint.path)
 
 
-def _backbone_config(recipe: OriginRecipe, checkpoint: Checkpoint | None) -> BackboneConfig:
+def _backbone_config(
+    recipe: InitialNetworksRecipe, checkpoint: Checkpoint | None
+) -> BackboneConfig:
     config = recipe.backbone
     if config is None:
         stored = _stored(checkpoint, "backbone")
@@ -183,7 +185,9 @@ def _backbone_config(recipe: OriginRecipe, checkpoint: Checkpoint | None) -> Bac
     return changed_backbone(config, recipe.network)
 
 
-def _teacher_config(recipe: OriginRecipe, checkpoint: Checkpoint | None) -> TeacherConfig | None:
+def _teacher_config(
+    recipe: InitialNetworksRecipe, checkpoint: Checkpoint | None
+) -> TeacherConfig | None:
     stored = _stored(checkpoint, "teacher")
     if recipe.teacher is not None or stored is None:
         return recipe.teacher
@@ -205,7 +209,7 @@ def _teacher_config(recipe: OriginRecipe, checkpoint: Checkpoint | None) -> Teac
 
 
 def _one_of(
-    stored: dict[str, Any], recipe: OriginRecipe, checkpoint: Checkpoint
+    stored: dict[str, Any], recipe: InitialNetworksRecipe, checkpoint: Checkpoint
 ) -> dict[str, Any] | None:
     """The one of several teachers that a recipe names; None where it has no use for one."""
     if recipe.features != "teacher":
@@ -259,7 +263,7 @@ def stored_teacher(values: object, checkpoint: Checkpoint) -> TeacherConfig:
 
 
 def _teacher_encoder(
-    recipe: OriginRecipe, config: TeacherConfig | None, device: torch.device
+    recipe: InitialNetworksRecipe, config: TeacherConfig | None, device: torch.device
 ) -> TeacherEncoder:
     if config is None:
         msg = "which teacher? Give checkpoint=RUN, or a teacher in the recipe."

@@ -10,7 +10,7 @@ from lidistill.geometry import transform_points
 from lidistill.labels import IGNORE, load_label_map
 from lidistill.loading.config import TrainingFrames
 from lidistill.loading.mixture import Concatenation
-from lidistill.robustness.changed import Changed, FrameChange, TrainingCorruption
+from lidistill.robustness.corrupted_dataset import CorruptedDataset, FrameChange, TrainingCorruption
 from lidistill.robustness.corruptions import CorruptionConfig, corrupted
 from lidistill.robustness.shifts import SHIFT_NAMES, ShiftConfig, remounted
 
@@ -39,7 +39,7 @@ class Streets:
 
 def test_a_changed_set_is_its_frames_corrupted():
     change = TypeAdapter(FrameChange).validate_python({"kind": "fog", "severity": "heavy"})
-    changed = Changed(Streets(), change)
+    changed = CorruptedDataset(Streets(), change)
     assert (len(changed), changed.frame_ids) == (3, Streets.frame_ids)
     assert changed.label_map is MAP
     expected = corrupted(Streets()[1], MAP, CorruptionConfig(kind="fog", severity="heavy"))

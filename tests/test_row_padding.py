@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from lidistill.backbones import WaffleIronConfig
 from lidistill.distill.heads import LinearHead, MLPHead
-from lidistill.few_sizes import by_few_sizes, rows_of_product
+from lidistill.row_padding import padded_row_count, with_padded_rows
 
 
 def bf16() -> AbstractContextManager[object]:
@@ -85,16 +85,16 @@ def test_float32_is_left_alone() -> None:
     rows: list[int] = []
     layer = nn.Linear(4, 4)
     layer.register_forward_pre_hook(lambda _, inputs: rows.append(len(inputs[0])))
-    by_few_sizes(layer, torch.zeros(7, 4))
+    with_padded_rows(layer, torch.zeros(7, 4))
     with bf16():
-        by_few_sizes(layer, torch.zeros(7, 4))
-        assert by_few_sizes(layer, torch.zeros(0, 4)).shape == (0, 4)
+        with_padded_rows(layer, torch.zeros(7, 4))
+        assert with_padded_rows(layer, torch.zeros(0, 4)).shape == (0, 4)
     assert rows == [7, 512, 0]
-    assert rows_of_product(7, 1024, torch.float32) == 7
+    assert padded_row_count(7, 1024, torch.float32) == 7
 
 
 def test_a_product_has_one_of_eight_sizes() -> None:
-    sizes = {rows_of_product(count, 1024, torch.bfloat16) for count in range(1, 1025)}
+    sizes = {padded_row_count(count, 1024, torch.bfloat16) for count in range(1, 1025)}
     assert sizes == {128 * n for n in range(1, 9)}
-    assert rows_of_product(5, 5, torch.bfloat16) == 5
-    assert all(n <= rows_of_product(n, 100, torch.bfloat16) <= 100 for n in range(1, 101))
+    assert padded_row_count(5, 5, torch.bfloat16) == 5
+    assert all(n <= padded_row_count(n, 100, torch.bfloat16) <= 100 for n in range(1, 101))

@@ -9,7 +9,7 @@ S = TypeVar("S")
 T = TypeVar("T")
 
 
-def one_ahead(make: Callable[[S], T], items: Iterable[S]) -> Generator[T, None, None]:
+def prefetch(make: Callable[[S], T], items: Iterable[S]) -> Generator[T, None, None]:
     """What is made of each item, in their order; a thread makes the next one in the meantime.
 
     Reading a file, unpacking it and compiled loops let other threads run, and so do the products of

@@ -26,7 +26,7 @@ def decoder_of(compression: str) -> tuple[Any, tuple[type[Exception], ...]]:
     return _DECODERS[compression]()
 
 
-def inflate(
+def decompress(
     data: bytes | memoryview, compression: str, *, limit: int = MAX_BYTES, cut: bool = False
 ) -> bytearray:
     """Unpack data that may hold at most ``limit`` bytes; no more than that is ever made.

@@ -16,7 +16,7 @@ from lidistill.samples.preparer import Preparer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class TeacherRequirements:
     """What the teachers of a run want."""
 
     own_size: bool = True
@@ -40,7 +40,7 @@ class Wanted:
         return ((own,) if self.own_size else ()) + self.sizes
 
 
-ONE_TEACHER: Final = Wanted()
+SINGLE_IMAGE_TEACHER: Final = TeacherRequirements()
 """What one teacher of images wants."""
 
 

@@ -11,19 +11,19 @@ from torch import Tensor
 
 from lidistill.config import Size
 from lidistill.records import CameraView, Sample
-from lidistill.samples.augmentation import centres
+from lidistill.samples.add_teacher_inputs import nothing_inside
+from lidistill.samples.augmentation import candidate_centers
 from lidistill.samples.distillation import SamplingConfig
-from lidistill.samples.for_teachers import (
+from lidistill.samples.preparer import Preparer
+from lidistill.samples.raw import RawSample, augment_and_crop_on_device
+from lidistill.samples.teacher_inputs import (
     NetworkPoints,
     Resized,
     TeacherInputs,
-    Wanted,
+    TeacherRequirements,
     with_network_points,
 )
-from lidistill.samples.further import nothing_inside
-from lidistill.samples.preparer import Preparer
-from lidistill.samples.raw import RawSample, crop_on_device
-from lidistill.samples.tensor_geometry import nearest_to, pair_on_device
+from lidistill.samples.tensor_geometry import pair_on_device, sphere_crop_on_device
 
 
 def without_pairs_on_device(
@@ -31,9 +31,9 @@ def without_pairs_on_device(
 ) -> Sample:
     """See ``further.sample_without_pairs``."""
     near = points[kept]
-    for centre in centres(raw.draws.centre, len(kept)) if len(kept) else ():
-        chosen = kept[nearest_to(near, centre, config.max_points)]
-        sample, inside = crop_on_device(raw, points, chosen, preparer)
+    for centre in candidate_centers(raw.draws.centre, len(kept)) if len(kept) else ():
+        chosen = kept[sphere_crop_on_device(near, centre, config.max_points)]
+        sample, inside = augment_and_crop_on_device(raw, points, chosen, preparer)
         if bool(inside.any()):
             return sample
         if len(chosen) == len(kept):
@@ -48,7 +48,7 @@ def sizes_on_device(
     kept: Tensor,
     views: list[CameraView],
     loaded: Mapping[Size, Tensor],
-    wanted: Wanted,
+    wanted: TeacherRequirements,
 ) -> Sample:
     """See ``further.with_sizes``."""
     pairs = sample.pairs
@@ -67,11 +67,13 @@ def sizes_on_device(
     return replace(sample, for_teachers=TeacherInputs(cameras=cameras, resized=resized))
 
 
-def networks_on_device(sample: Sample, raw: RawSample, points: Tensor, wanted: Wanted) -> Sample:
+def networks_on_device(
+    sample: Sample, raw: RawSample, points: Tensor, wanted: TeacherRequirements
+) -> Sample:
     """See ``further.with_networks``."""
     networks, places = {}, _places(sample, raw, points)
     for name, preparer in wanted.networks.items():
-        theirs, inside = crop_on_device(raw, points, places, preparer)
+        theirs, inside = augment_and_crop_on_device(raw, points, places, preparer)
         networks[name] = NetworkPoints.of(theirs, inside.nonzero().squeeze(1))
     return with_network_points(sample, networks)
 

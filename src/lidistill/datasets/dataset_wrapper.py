@@ -7,7 +7,7 @@ from lidistill.labels import LabelMap
 from lidistill.records import Frame
 
 
-class SameFrames(ABC):
+class DatasetWrapper(ABC):
     """The frames of a data set with something done to each: names, drives and classes stay.
 
     Args:

@@ -8,7 +8,7 @@ import weakref
 import pytest
 
 from lidistill.errors import FileFormatError
-from lidistill.loading.ahead import one_ahead
+from lidistill.loading.prefetch import prefetch
 
 
 class Thing:
@@ -22,10 +22,10 @@ def test_everything_comes_in_order_and_is_made_by_one_other_thread():
         makers.add(threading.current_thread().name)
         return number * number
 
-    assert list(one_ahead(make, range(20))) == [n * n for n in range(20)]
+    assert list(prefetch(make, range(20))) == [n * n for n in range(20)]
     assert len(makers) == 1
     assert threading.current_thread().name not in makers
-    assert list(one_ahead(make, ())) == []
+    assert list(prefetch(make, ())) == []
 
 
 def test_the_next_one_is_made_while_the_present_one_is_worked_on():
@@ -35,7 +35,7 @@ def test_the_next_one_is_made_while_the_present_one_is_worked_on():
         begun[number].set()
         return number
 
-    for number in one_ahead(make, range(3)):
+    for number in prefetch(make, range(3)):
         assert number == 2 or begun[number + 1].wait(10)
         assert not begun[number + 2].is_set()
 
@@ -51,7 +51,7 @@ def test_no_more_than_one_waits():
         most = max(most, len(alive))
         return thing
 
-    for _ in one_ahead(make, range(50)):
+    for _ in prefetch(make, range(50)):
         pass
     # The caller's, the one that waits, and one that begins as the caller gives its own up.
     assert most <= 3
@@ -68,15 +68,15 @@ def test_an_error_comes_at_its_turn_and_ends_it():
         return number
 
     with pytest.raises(FileFormatError, match="scan 2 is damaged"):
-        seen.extend(one_ahead(make, range(9)))
+        seen.extend(prefetch(make, range(9)))
     assert made == [0, 1, 2]
-    ahead = one_ahead(make, range(9))
+    ahead = prefetch(make, range(9))
     assert [next(ahead), next(ahead)] == [0, 1]
 
 
 def test_whoever_breaks_off_leaves_no_thread_behind():
     before = threading.active_count()
-    for number in one_ahead(lambda n: n, range(9)):
+    for number in prefetch(lambda n: n, range(9)):
         if number == 1:
             break
     assert threading.active_count() == before
@@ -85,9 +85,9 @@ def test_whoever_breaks_off_leaves_no_thread_behind():
 def test_ctrl_c_ends_the_process_as_without_a_thread():
     script = (
         "import os, signal, time\n"
-        "from lidistill.loading.ahead import one_ahead\n"
+        "from lidistill.loading.prefetch import prefetch\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # ignored in the background
-        "for n in one_ahead(lambda n: time.sleep(0.2) or n, range(1000)):\n"
+        "for n in prefetch(lambda n: time.sleep(0.2) or n, range(1000)):\n"
         "    if n == 2: os.kill(os.getpid(), signal.SIGINT)\n"
     )
     command = [sys.executable, "-c", script]

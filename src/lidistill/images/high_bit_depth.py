@@ -18,7 +18,7 @@ _REMEDY: Final = "convert the folder to 8 bits, all images with the same factor"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DeepImage:
+class HighBitDepthImage:
     """A grey image before it is brought to 8 bits."""
 
     values: NDArray[Any]
@@ -60,7 +60,7 @@ class Scale:
         return f"{kind}{bits} are taken as 8 bits: value x 255 / {self.white:g}"
 
 
-def scale_of(images: Sequence[DeepImage]) -> Scale:
+def scale_of(images: Sequence[HighBitDepthImage]) -> Scale:
     """The least white that holds all values of some images of a folder.
 
     Whole numbers fill 8, 10, 12, 14 or 16 bits, or as many as the files say; floats go to 1 or 255.
@@ -79,7 +79,7 @@ def scale_of(images: Sequence[DeepImage]) -> Scale:
     return Scale(white=white, is_float=is_float)
 
 
-def to_8_bits(image: DeepImage, scale: Scale) -> NDArray[np.uint8]:
+def to_8_bits(image: HighBitDepthImage, scale: Scale) -> NDArray[np.uint8]:
     """(H, W, 3) image, black to white.
 
     Raises:
@@ -97,7 +97,7 @@ def to_8_bits(image: DeepImage, scale: Scale) -> NDArray[np.uint8]:
     return np.repeat(grey[..., None], 3, axis=2)
 
 
-def _ends_early(image: DeepImage, scale: Scale) -> bool:
+def _ends_early(image: HighBitDepthImage, scale: Scale) -> bool:
     """Whether much of an image is as bright as can be in fewer bits than its folder has."""
     whites = {1.0} if scale.is_float else {float(2**bits - 1) for bits in _DEPTHS}
     if image.top == scale.white or image.top not in whites:

@@ -14,14 +14,14 @@ from lidistill.images import files
 from lidistill.loading.collate import collate
 from lidistill.samples import distillation
 from lidistill.samples.distillation import distillation_sample, sample_rng
-from lidistill.samples.for_teachers import Wanted, teacher_inputs
 from lidistill.samples.on_device import build_sample, raw_sample
+from lidistill.samples.teacher_inputs import TeacherRequirements, teacher_inputs
 from samples.test_device_sample import CPU, PLAIN, PREPARER, assert_same, both
 
 LARGE = (32, 64)
 NARROW = GridConfig(fov_min=(-9.0, -9.0, -3.0), fov_max=(9.0, 9.0, 3.0), planes=((16, 16),) * 3)
 ALL = PLAIN.model_copy(update={"cameras": "all", "points": "all", "max_points": 500})
-TWO_SIZES = Wanted(sizes=(LARGE,))
+TWO_SIZES = TeacherRequirements(sizes=(LARGE,))
 
 
 def sample_of(frame, config=ALL, seed=3, **options):
@@ -48,7 +48,7 @@ def test_an_image_is_decoded_once_for_all_sizes(tmp_path, monkeypatch):
         return files.read_image(path, size_hw)
 
     monkeypatch.setattr(distillation, "read_image", counted)
-    sample = sample_of(frame, wanted=Wanted(sizes=(LARGE, (16, 16))))
+    sample = sample_of(frame, wanted=TeacherRequirements(sizes=(LARGE, (16, 16))))
     assert sorted(read) == sorted(sample.image_paths)
     read.clear()
     sample = sample_of(frame, wanted=TWO_SIZES, load_images=False)
@@ -56,7 +56,9 @@ def test_an_image_is_decoded_once_for_all_sizes(tmp_path, monkeypatch):
 
 
 def test_without_a_teacher_of_the_samplings_size_its_images_are_not_made(tmp_path):
-    sample = sample_of(scan_frame(tmp_path), wanted=Wanted(own_size=False, sizes=(LARGE,)))
+    sample = sample_of(
+        scan_frame(tmp_path), wanted=TeacherRequirements(own_size=False, sizes=(LARGE,))
+    )
     assert sample.images is None
     assert teacher_inputs(sample).resized[LARGE].images.shape[2:] == LARGE
 
@@ -64,7 +66,7 @@ def test_without_a_teacher_of_the_samplings_size_its_images_are_not_made(tmp_pat
 def test_another_network_takes_the_same_points_in_its_own_way(tmp_path):
     frame = scan_frame(tmp_path)
     theirs = waffle(NARROW, num_neighbors=4)
-    sample = sample_of(frame, wanted=Wanted(networks={"large": theirs}))
+    sample = sample_of(frame, wanted=TeacherRequirements(networks={"large": theirs}))
     points = teacher_inputs(sample).networks["large"]
     assert 0 < len(points.point) < len(sample)
     coords = sample.coords[points.point]
@@ -78,7 +80,7 @@ def test_another_network_takes_the_same_points_in_its_own_way(tmp_path):
 
 def test_points_of_another_network_are_packed_like_those_of_the_sample(tmp_path):
     frame = scan_frame(tmp_path)
-    wanted = Wanted(networks={"large": waffle(NARROW)}, sizes=(LARGE,), cameras=True)
+    wanted = TeacherRequirements(networks={"large": waffle(NARROW)}, sizes=(LARGE,), cameras=True)
     samples = [sample_of(frame, seed=seed, wanted=wanted) for seed in (0, 1)]
     batch = collate(samples).to(CPU)
     points = teacher_inputs(batch).networks["large"]
@@ -97,7 +99,7 @@ def test_points_of_another_network_are_packed_like_those_of_the_sample(tmp_path)
 def test_networks_alone_need_neither_cameras_nor_pairs(tmp_path):
     frame = dataclasses.replace(scan_frame(tmp_path), views=())
     config = ALL.model_copy(update={"points": "paired"})  # which asks for what no camera can see
-    wanted = Wanted(pairs=False, networks={"": PREPARER})
+    wanted = TeacherRequirements(pairs=False, networks={"": PREPARER})
     sample = sample_of(frame, config, wanted=wanted)
     assert (sample.pairs, sample.images, len(sample)) == (None, None, 500)
     far = dataclasses.replace(frame, points=frame.points + 500)
@@ -109,7 +111,7 @@ def test_networks_alone_need_neither_cameras_nor_pairs(tmp_path):
 
 @pytest.mark.parametrize("pairs", [True, False])
 def test_the_device_gives_teachers_the_same(tmp_path, pairs):
-    wanted = Wanted(
+    wanted = TeacherRequirements(
         pairs=pairs, sizes=(LARGE,) if pairs else (), networks={"large": waffle(NARROW)}
     )
     expected, found = both(scan_frame(tmp_path), ALL, wanted=wanted)

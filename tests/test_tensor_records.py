@@ -7,7 +7,7 @@ from torch.utils.data._utils.pin_memory import pin_memory
 
 from lidistill.loading.loader import step_batches
 from lidistill.loading.order import FrameOrder, StepPlan
-from lidistill.moving import moved, sent, with_tensors
+from lidistill.tensor_records import map_tensors, to_device, to_device_pinned
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Outer:
 def test_every_tensor_is_changed_however_deep_it_lies_and_all_else_stays():
     ones = torch.ones(2)
     record = Outer((Inner(ones), Inner(2 * ones, "other")), {"a": 3 * ones}, [4 * ones])
-    changed = with_tensors(record, lambda tensor: tensor + 1)
+    changed = map_tensors(record, lambda tensor: tensor + 1)
     assert [inner.values.tolist() for inner in changed.several] == [[2, 2], [3, 3]]
     assert [inner.name for inner in changed.several] == ["inner", "other"]
     assert changed.named["a"].tolist() == [4, 4]
@@ -50,7 +50,7 @@ def noted(monkeypatch, method):
 
 
 def test_a_record_goes_to_another_device_with_all_that_is_inside(monkeypatch):
-    batch = moved(random_batch((5, 4)), "meta")
+    batch = to_device(random_batch((5, 4)), "meta")
     inputs = opened(batch)
     tensors = (batch.offsets, batch.features, inputs.neighbors, inputs.cells)
     assert {tensor.device.type for tensor in tensors} == {"meta"}
@@ -70,11 +70,11 @@ def test_the_loader_pins_every_tensor_of_a_batch(monkeypatch):
 
 
 def test_what_is_sent_to_a_gpu_is_pinned_first_and_nobody_waits_for_it(monkeypatch):
-    pinned, copied = noted(monkeypatch, "pin_memory"), noted(monkeypatch, "to")
-    sent(Inner(torch.ones(2)), "cpu")
-    assert pinned == []
-    sent(Inner(torch.ones(2)), "cuda:1")
-    assert len(pinned) == 1
+    pin_memory, copied = noted(monkeypatch, "pin_memory"), noted(monkeypatch, "to")
+    to_device_pinned(Inner(torch.ones(2)), "cpu")
+    assert pin_memory == []
+    to_device_pinned(Inner(torch.ones(2)), "cuda:1")
+    assert len(pin_memory) == 1
     devices = torch.device("cpu"), torch.device("cuda:1")
     assert copied == [(device, {"non_blocking": True}) for device in devices]
 

@@ -17,7 +17,7 @@ _ROWS: Final = 512
 """Numbers of rows are multiples of this."""
 
 
-def by_few_sizes(layer: Callable[[Tensor], Tensor], rows_PC: Tensor) -> Tensor:
+def with_padded_rows(layer: Callable[[Tensor], Tensor], rows_PC: Tensor) -> Tensor:
     """(P, D) what a layer makes of each row alone.
 
     Args:
@@ -30,7 +30,7 @@ def by_few_sizes(layer: Callable[[Tensor], Tensor], rows_PC: Tensor) -> Tensor:
     return layer(F.pad(rows_PC, (0, 0, 0, -len(rows_PC) % _ROWS)))[: len(rows_PC)]
 
 
-def rows_of_product(count: int, most: int, dtype: torch.dtype) -> int:
+def padded_row_count(count: int, most: int, dtype: torch.dtype) -> int:
     """How many rows of a buffer of ``most`` to multiply where ``count`` are wanted.
 
     Args:

@@ -14,17 +14,17 @@ from torch import Tensor
 from lidistill.config import Size
 from lidistill.errors import FileFormatError
 from lidistill.records import CameraView, Frame, Sample
-from lidistill.samples.augmentation import Augmentation, centres, limit_to_nearest
-from lidistill.samples.describe import crop_and_describe
-from lidistill.samples.for_teachers import (
+from lidistill.samples.augmentation import Augmentation, candidate_centers, sphere_crop
+from lidistill.samples.pairing import pair_view
+from lidistill.samples.point_sample import augment_and_crop
+from lidistill.samples.preparer import Preparer
+from lidistill.samples.teacher_inputs import (
     NetworkPoints,
     Resized,
     TeacherInputs,
-    Wanted,
+    TeacherRequirements,
     with_network_points,
 )
-from lidistill.samples.pairing import pair_view
-from lidistill.samples.preparer import Preparer
 
 
 def sample_without_pairs(
@@ -50,9 +50,9 @@ def sample_without_pairs(
         FileFormatError: If no point lies inside the field of view.
     """
     points = frame.points.take(kept, axis=0)
-    for place in centres(centre, len(kept)) if len(kept) else ():
-        chosen = kept[limit_to_nearest(points, place, max_points)]
-        sample, inside = crop_and_describe(frame, chosen, augmentation, preparer)
+    for place in candidate_centers(centre, len(kept)) if len(kept) else ():
+        chosen = kept[sphere_crop(points, place, max_points)]
+        sample, inside = augment_and_crop(frame, chosen, augmentation, preparer)
         if inside.any():
             return sample
         if len(chosen) == len(kept):
@@ -74,7 +74,7 @@ def with_sizes(
     kept: NDArray[np.int64],
     views: Sequence[CameraView],
     images: Mapping[Size, Tensor],
-    wanted: Wanted,
+    wanted: TeacherRequirements,
 ) -> Sample:
     """The sample with its images in further sizes, and where its pairs lie in them.
 
@@ -104,11 +104,11 @@ def with_sizes(
 
 
 def with_networks(
-    sample: Sample, frame: Frame, augmentation: Augmentation, wanted: Wanted
+    sample: Sample, frame: Frame, augmentation: Augmentation, wanted: TeacherRequirements
 ) -> Sample:
     """The sample with its points as the 3D networks that teach take them."""
     networks = {}
     for name, preparer in wanted.networks.items():
-        theirs, inside = crop_and_describe(frame, sample.source.numpy(), augmentation, preparer)
+        theirs, inside = augment_and_crop(frame, sample.source.numpy(), augmentation, preparer)
         networks[name] = NetworkPoints.of(theirs, torch.from_numpy(np.flatnonzero(inside)))
     return with_network_points(sample, networks)

@@ -10,7 +10,7 @@ from torch import Tensor
 T = TypeVar("T")
 
 
-def with_tensors(record: T, change: Callable[[Tensor], Tensor]) -> T:
+def map_tensors(record: T, change: Callable[[Tensor], Tensor]) -> T:
     """The same record with each of its tensors changed; fields that come later come along.
 
     Args:
@@ -34,25 +34,25 @@ def _changed(value: object, change: Callable[[Tensor], Tensor]) -> object:
     return value
 
 
-def moved(record: T, device: torch.device | str, *, non_blocking: bool = False) -> T:
+def to_device(record: T, device: torch.device | str, *, non_blocking: bool = False) -> T:
     """Copy of a record on another device.
 
     Args:
-        record: See ``with_tensors``.
+        record: See ``map_tensors``.
         device: Where to.
         non_blocking: Whether Python goes on before the copies are done, where they start from
             pinned memory. What the device computes afterwards still sees them whole; a copy to the
             CPU may be read only once the device has caught up.
     """
-    return with_tensors(record, lambda tensor: tensor.to(device, non_blocking=non_blocking))
+    return map_tensors(record, lambda tensor: tensor.to(device, non_blocking=non_blocking))
 
 
-def pinned(record: T) -> T:
+def pin_memory(record: T) -> T:
     """Copy of a record in memory that a GPU can fetch from by itself."""
-    return with_tensors(record, Tensor.pin_memory)
+    return map_tensors(record, Tensor.pin_memory)
 
 
-def sent(record: T, device: torch.device | str) -> T:
+def to_device_pinned(record: T, device: torch.device | str) -> T:
     """Copy on another device, for which Python does not wait; the record is left alone.
 
     Tensors in ordinary memory are pinned first where they go to a GPU: a copy from there would wait
@@ -65,4 +65,4 @@ def sent(record: T, device: torch.device | str) -> T:
             tensor = tensor.pin_memory()  # itself, where it is pinned already
         return tensor.to(target, non_blocking=True)
 
-    return with_tensors(record, send)
+    return map_tensors(record, send)

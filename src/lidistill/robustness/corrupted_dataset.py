@@ -6,7 +6,7 @@ from pydantic import Field
 
 from lidistill.config import Config
 from lidistill.datasets import FrameDataset
-from lidistill.datasets.same_frames import SameFrames
+from lidistill.datasets.dataset_wrapper import DatasetWrapper
 from lidistill.errors import ConfigError
 from lidistill.labels import LabelMap
 from lidistill.records import Frame
@@ -23,7 +23,7 @@ FrameChange: TypeAlias = Annotated[CorruptionConfig | ShiftConfig, Field(discrim
 """A corruption with its severity, or a shift."""
 
 
-class Changed(SameFrames):
+class CorruptedDataset(DatasetWrapper):
     """A data set whose every frame is corrupted or shifted in the same way.
 
     Args:
