@@ -174,7 +174,7 @@ class ReferenceDistiller(nn.Module):
         pairs = batch.pairs
         assert pairs is not None  # noqa: S101
         student = self.head(self._features()[pairs.point])
-        target = self._objective.target(batch, learning=False).points
+        target = self._objective.target(batch, update_statistics=False).points
         return {"loss": distillation_distances(student, target).mean()}
 
 

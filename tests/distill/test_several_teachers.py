@@ -190,7 +190,7 @@ def test_mean_and_spread_wait_for_batches_of_which_the_teacher_sees_something(wo
         for number in range(3):
             seen = [i for r in ((0, 1) if rank is None else (rank,)) for i in rows[r][number]]
             objective.teacher = lambda b, s=seen: partly(b, targets["b"], torch.tensor(s).long())
-            objective.target(batch, learning=True)
+            objective.target(batch, update_statistics=True)
         return objective
 
     def share(rank):

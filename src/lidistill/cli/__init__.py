@@ -35,7 +35,9 @@ class Command:
 
 COMMANDS = {
     "demo": Command(
-        module="demo", summary="from simulated drives to scores and figures, in minutes", goes_on=True
+        module="demo",
+        summary="from simulated drives to scores and figures, in minutes",
+        goes_on=True,
     ),
     "data check": Command(module="data", summary="what a data set holds, lacks, and what is wrong"),
     "data stats": Command(module="data", summary="intensity statistics of a lidar of your own"),

@@ -88,39 +88,43 @@ class TeacherObjective:
     """Set before the first step; neither trained nor saved, so no module. What only looks at the
     weights needs none."""
 
-    def target(self, batch: Batch, *, learning: bool) -> Target:
+    def target(self, batch: Batch, *, update_statistics: bool) -> Target:
         """Ask the teacher, and bring what it says into the form of the student's targets.
 
         Args:
             batch: The scans.
-            learning: Whether mean and spread go on, as in training; a batch of which the teacher
-                sees nothing is none of those they are learned from.
+            update_statistics: Whether mean and spread learn from this batch, as in training; one of
+                which the teacher sees nothing does not count among theirs.
         """
         assert self.teacher is not None  # noqa: S101  set before the first step
         output = self.teacher(batch)
         target_PT = output.features
-        learning = learning and self._tells(output)
+        updating = update_statistics and self._has_pairs_on_any_rank(output)
         if self.center is not None:
-            if learning:
+            if updating:
                 self.center.update(target_PT, sum_over_ranks)
             target_PT = self.center(target_PT)
         target_PD, target_PE = self.matching.separate(target_PT)
-        if self.spread is not None and learning:
+        if self.spread is not None and updating:
             self.spread.update(target_PD, sum_over_ranks)
         return Target(output=output, points=target_PD, images=target_PE)
 
-    def compare(self, features_MC: Tensor, target: Target, *, learning: bool) -> dict[str, Tensor]:
+    def compare(
+        self, features_MC: Tensor, target: Target, *, reduce_over_ranks: bool
+    ) -> dict[str, Tensor]:
         """Loss and mean cosine over the pairs that the teacher sees, and over its images.
 
         Args:
             features_MC: Of all points of the batch.
             target: What was asked.
-            learning: Whether other processes have further pairs of this step.
+            reduce_over_ranks: Whether other processes have further pairs of this step.
         """
         output = target.output
         if not len(output.point):
             nothing = 0 * self._heads_output(features_MC[:1])
-            self._share(output, features_MC.device, learning=learning)  # as the others do
+            self._share(
+                output, features_MC.device, reduce_over_ranks=reduce_over_ranks
+            )  # as the others do
             names = ["cosine"] if self.class_head is None else ["cosine", "class_cosine"]
             return {"loss": nothing} | dict.fromkeys(names, nothing.detach())
         features_PC = features_MC[output.point]
@@ -146,10 +150,10 @@ class TeacherObjective:
             )
             loss = loss + self.matching.class_token * class_loss
             parts = {"loss": loss, "cosine": cosine, "class_cosine": class_cosine}
-        share = self._share(output, features_MC.device, learning=learning)
+        share = self._share(output, features_MC.device, reduce_over_ranks=reduce_over_ranks)
         return parts if share is None else {name: part * share for name, part in parts.items()}
 
-    def _tells(self, output: TeacherOutput) -> bool:
+    def _has_pairs_on_any_rank(self, output: TeacherOutput) -> bool:
         """Whether mean and spread can learn from a batch: it has a pair on some rank."""
         parts = [part for part in (self.center, self.spread) if part is not None]
         if not output.is_part or all(part.is_frozen for part in parts):
@@ -165,7 +169,7 @@ class TeacherObjective:
         return torch.stack([head(features_PC).float().sum() for head in heads]).sum()
 
     def _share(
-        self, output: TeacherOutput, device: torch.device, *, learning: bool
+        self, output: TeacherOutput, device: torch.device, *, reduce_over_ranks: bool
     ) -> Tensor | None:
         """Factor on this rank's mean, so that averaging over ranks gives the mean over all pairs.
 
@@ -177,6 +181,6 @@ class TeacherObjective:
         # Made on the device: a copy of two numbers would wait for a GPU.
         counts = [len(output.point), output.num_counted]
         own = torch.stack([torch.full((), n, dtype=torch.float64, device=device) for n in counts])
-        everywhere = sum_over_ranks(own) if learning else own
+        everywhere = sum_over_ranks(own) if reduce_over_ranks else own
         share = own[0] * everywhere[1] / (own[1] * everywhere[0]).clamp(min=1)
         return share.float()

@@ -52,9 +52,8 @@ class Distiller(nn.Module):
             learned token of the student as its counterpart; here that is the mean over points.
         """
         # The teachers, one after the other: what each says about the points (batch_teachers.py).
-        learning = self.training
         targets = {
-            name: objective.target(batch, learning=learning)
+            name: objective.target(batch, update_statistics=self.training)
             for name, objective in self.objectives.items()
         }
 
@@ -63,7 +62,7 @@ class Distiller(nn.Module):
 
         # The loss: how far each head's guess is from its teacher, by direction.
         parts = {
-            name: objective.compare(features_MC, targets[name], learning=learning)
+            name: objective.compare(features_MC, targets[name], reduce_over_ranks=self.training)
             for name, objective in self.objectives.items()
         }
         return next(iter(parts.values())) if len(parts) == 1 else self._mean(parts)

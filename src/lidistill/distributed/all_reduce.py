@@ -151,6 +151,26 @@ def _moments_by_blocks(x_NC: Tensor) -> tuple[Tensor, Tensor]:
     return square_C / len(x_NC) - offset_C.square(), near_C + offset_C
 
 
+@torch.no_grad()
+def update_running_statistics(
+    norm: nn.BatchNorm1d, mean_C: Tensor, variance_C: Tensor, count: int
+) -> None:
+    """Move the running statistics of a BatchNorm towards those of a batch.
+
+    Args:
+        norm: Whose buffers change.
+        mean_C: Of the batch.
+        variance_C: Of the batch, without Bessel's correction.
+        count: Rows that they are from.
+    """
+    norm.get_buffer("num_batches_tracked").add_(1)
+    momentum = 0.1 if norm.momentum is None else norm.momentum
+    unbiased_C = variance_C * (count / max(count - 1, 1))
+    for name, value_C in (("running_mean", mean_C), ("running_var", unbiased_C)):
+        buffer = norm.get_buffer(name)
+        buffer.lerp_(value_C.to(buffer.dtype), momentum)
+
+
 class SingleRowError(ValueError):
     """A batch of one row, which has no variance to train with."""
 
@@ -184,7 +204,7 @@ class SyncedBatchNorm(nn.BatchNorm1d):
         self._check(x_NC)
         variance_C, mean_C = _moments(x_NC.float())
         mean_C, variance_C, count = pool_moments(mean_C.double(), variance_C.double(), len(x_NC))
-        self._follow(mean_C.detach(), variance_C.detach() * (count / max(count - 1, 1)))
+        update_running_statistics(self, mean_C, variance_C, count)
         return mean_C, variance_C
 
     def _check(self, x_NC: Tensor) -> None:
@@ -194,12 +214,3 @@ class SyncedBatchNorm(nn.BatchNorm1d):
                 "raise train.micro_batch, or leave such scans out"
             )
             raise SingleRowError(msg)
-
-    @torch.no_grad()
-    def _follow(self, mean_C: Tensor, variance_C: Tensor) -> None:
-        """Move the running statistics towards those of this batch."""
-        self.get_buffer("num_batches_tracked").add_(1)
-        momentum = 0.1 if self.momentum is None else self.momentum
-        for name, value_C in (("running_mean", mean_C), ("running_var", variance_C)):
-            buffer = self.get_buffer(name)
-            buffer.lerp_(value_C.to(buffer.dtype), momentum)

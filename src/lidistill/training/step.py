@@ -4,7 +4,7 @@ import hashlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -78,25 +78,17 @@ class Stepper:
             self._optimizer.zero_grad(set_to_none=True)
             alone = BadStep(reason=str(error), sources=self._blame(group, []))
             return StepResult(values={"lr": rate, "weight": total}, fault=alone, signal=signal())
-        names = sorted(sums)
         norm = self._gradient_norm()
-        # The one time in a step that Python waits for a GPU. It has to know before the optimiser
-        # steps: one number that is not finite in any process, and none of them may.
-        numbers = _read([*(sums[name] for name in names), norm, *losses])
-        broken = [i for i, loss in enumerate(numbers[len(names) + 1 :]) if not math.isfinite(loss)]
-        received = signal()
-        signals = [float(received == number) for number in EXIT_STATUS]
-        means = sum_numbers([*signals, *numbers[: len(names)]])
-        noticed = [number for number in EXIT_STATUS if means.pop(0)]
-        values = {name: mean / world_size() for name, mean in zip(names, means, strict=True)}
+        measured = _measure(sums, norm, losses)
+        values, noticed = _mean_over_ranks(measured.sums, signal())
         values |= {"lr": rate, "weight": total}
-        reason = self._take(values, norm, numbers[len(names)])
+        reason = self._take(values, norm, measured.norm)
         self._optimizer.zero_grad(set_to_none=True)
         fault = None
         if reason is not None:
             _undo(buffers)
-            fault = BadStep(reason=reason, sources=self._blame(group, broken))
-        return StepResult(values=values, fault=fault, signal=noticed[0] if noticed else 0)
+            fault = BadStep(reason=reason, sources=self._blame(group, measured.broken))
+        return StepResult(values=values, fault=fault, signal=noticed)
 
     def _set_rate(self, step: int) -> float:
         training = self._training
@@ -180,10 +172,41 @@ class Stepper:
         return guilty or tuple(name for _, name in everywhere)
 
 
-def _read(scalars: list[Tensor]) -> list[float]:
-    """Numbers of a device, all at once."""
-    device = scalars[-1].device
-    return torch.stack([x.detach().double().to(device) for x in scalars]).cpu().tolist()
+class _Measured(NamedTuple):
+    """Numbers of a step in this process."""
+
+    sums: dict[str, float]
+    norm: float
+    """Of the gradient, over all processes."""
+    broken: list[int]
+    """Items whose loss is not finite."""
+
+
+def _measure(sums: dict[str, Tensor], norm: Tensor, losses: list[Tensor]) -> _Measured:
+    """Read all numbers of a step from the device at once.
+
+    The one time in a step that Python waits for a GPU. It has to know before the optimiser steps:
+    one number that is not finite in any process, and none of them may.
+    """
+    names, device = sorted(sums), losses[-1].device
+    scalars = [*(sums[name] for name in names), norm, *losses]
+    numbers = torch.stack([x.detach().double().to(device) for x in scalars]).cpu().tolist()
+    values, (read_norm, *read_losses) = numbers[: len(names)], numbers[len(names) :]
+    return _Measured(
+        sums=dict(zip(names, values, strict=True)),
+        norm=read_norm,
+        broken=[i for i, loss in enumerate(read_losses) if not math.isfinite(loss)],
+    )
+
+
+def _mean_over_ranks(sums: dict[str, float], received: int) -> tuple[dict[str, float], int]:
+    """Means of numbers over all processes, and a signal that one of them has noticed, or 0."""
+    signals = [float(received == number) for number in EXIT_STATUS]
+    everywhere = sum_numbers([*signals, *sums.values()])
+    counts, totals = everywhere[: len(signals)], everywhere[len(signals) :]
+    noticed = [number for number, count in zip(EXIT_STATUS, counts, strict=True) if count]
+    means = {name: total / world_size() for name, total in zip(sums, totals, strict=True)}
+    return means, noticed[0] if noticed else 0
 
 
 def _undo(buffers: list[tuple[Tensor, Tensor]]) -> None:

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lidistill.backbones.waffleiron.edge_max import edge_max
-from lidistill.distributed.all_reduce import pool_moments
+from lidistill.distributed.all_reduce import pool_moments, update_running_statistics
 from lidistill.row_padding import with_padded_rows
 
 _MOMENTUM = 0.1
@@ -136,7 +136,7 @@ def _fold(
 ) -> tuple[Tensor, Tensor]:
     """Scale and shift that a BatchNorm amounts to; in training mode its statistics move on."""
     if norm.training:
-        _update(norm, mean.detach(), variance.detach(), count)
+        update_running_statistics(norm, mean, variance, count)
         return _scale_and_shift(norm, mean, variance)
     return _running(norm)
 
@@ -149,12 +149,3 @@ def _running(norm: nn.BatchNorm1d) -> tuple[Tensor, Tensor]:
 def _scale_and_shift(norm: nn.BatchNorm1d, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
     scale = norm.weight.double() * torch.rsqrt(variance + norm.eps)
     return scale, norm.bias.double() - mean * scale
-
-
-@torch.no_grad()
-def _update(norm: nn.BatchNorm1d, mean: Tensor, variance: Tensor, count: int) -> None:
-    unbiased = variance * (count / max(count - 1, 1))
-    for name, value in (("running_mean", mean), ("running_var", unbiased)):
-        buffer = norm.get_buffer(name)
-        buffer.lerp_(value.to(buffer.dtype), _MOMENTUM)
-    norm.get_buffer("num_batches_tracked").add_(1)
