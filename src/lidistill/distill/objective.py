@@ -98,16 +98,18 @@ class TeacherObjective:
         """
         assert self.teacher is not None  # noqa: S101  set before the first step
         output = self.teacher(batch)
-        target_PT = output.features
-        updating = update_statistics and self._has_pairs_on_any_rank(output)
-        if self.center is not None:
-            if updating:
-                self.center.update(target_PT, sum_over_ranks)
-            target_PT = self.center(target_PT)
-        target_PD, target_PE = self.matching.separate(target_PT)
-        if self.spread is not None and updating:
-            self.spread.update(target_PD, sum_over_ranks)
+        if update_statistics and self._has_pairs_on_any_rank(output):
+            if self.center is not None:
+                self.center.update(output.features, sum_over_ranks)
+            if self.spread is not None:
+                self.spread.update(output.features, lambda x_PT: self._targets(x_PT)[0])
+        target_PD, target_PE = self._targets(output.features)
         return Target(output=output, points=target_PD, images=target_PE)
+
+    def _targets(self, features_PT: Tensor) -> tuple[Tensor, Tensor]:
+        """(P, D) targets of points and (P, E) of images, with the mean as it is known so far."""
+        centred_PT = features_PT if self.center is None else self.center(features_PT)
+        return self.matching.separate(centred_PT)
 
     def compare(
         self, features_MC: Tensor, target: Target, *, reduce_over_ranks: bool

@@ -146,6 +146,7 @@ def _objective(
     if one_of is not None:
         spread = TargetSpread(
             matching.widths(by_image=False),
+            width,
             form=matching.loss,
             num_batches=batches or recipe.target.spread_batches,
             name=one_of,
