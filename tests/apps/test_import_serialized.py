@@ -1,14 +1,17 @@
 """Checkpoints of LitePT and Point Transformer V3 as their authors save them."""
 
+import logging
+
 import pytest
 import torch
+import yaml
 from serialized_networks import as_theirs
 
 from lidistill.apps.import_checkpoint import import_checkpoint
 from lidistill.backbones import LitePTConfig, PTv3Config
 from lidistill.backbones.litept.published import _BLOCK, _DOWN, _UP
 from lidistill.errors import CheckpointError
-from lidistill.recipes import apply_overrides
+from lidistill.recipes import apply_overrides, load_recipe
 from lidistill.training.checkpoint import load_checkpoint
 from lidistill.training.fitting import backbone_weights
 
@@ -81,6 +84,24 @@ def test_a_segmentation_network_comes_with_its_head_and_the_sizes_its_weights_te
     assert recipe.backbone.intensity_gain < 0.1
     found = backbone_weights(checkpoint)
     assert all(torch.equal(found[name], w) for name, w in network.state_dict().items())
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_heads_which_no_weight_tells_are_those_of_a_recipe_with_such_a_network(
+    tmp_path, caplog, known
+):
+    file = saved(tmp_path, official("litept")[1])
+    values = SMALL["litept"].model_dump(mode="json") | {"heads": [3, 9]}
+    if not known:
+        values["depths"] = [1, 2, 1, 3]
+    recipe = load_recipe("finetune/litept/nuscenes").model_dump(mode="json")
+    own = tmp_path / "own.yaml"
+    own.write_text(yaml.safe_dump(recipe | {"backbone": values}))
+    with caplog.at_level(logging.INFO):
+        import_checkpoint(file, tmp_path / "run", recipe=str(own))
+    stored = load_checkpoint(tmp_path / "run").recipe["backbone"]
+    assert stored["heads"] == ([3, 9] if known else [2, 3])
+    assert ("weights do not tell how many attention heads" in caplog.text) is not known
 
 
 def test_weights_alone_make_a_backbone_to_distil_into(tmp_path):

@@ -71,6 +71,15 @@ def test_as_released_takes_the_number_of_the_last_class():
         assert paper.num_neighbors(paper.by_id(classes)) == 32
 
 
+def test_the_last_class_is_that_of_the_boxes_as_they_are_given():
+    boxes = {"car": (4.2, 1.8), "person": (0.8, 0.8), "bicycle": (1.8, 0.6)}
+    classes = load_label_map("semantic_kitti").class_names
+    config = InstanceConfig(boxes=boxes, neighbors="as-released")
+    found = config.by_id(classes)
+    assert [classes[number] for number in found] == list(boxes)
+    assert config.num_neighbors(found) == classes.index("bicycle") + 1
+
+
 def test_every_label_map_has_boxes_of_its_own_classes():
     for name in shipped_label_maps():
         classes = load_label_map(name).class_names

@@ -16,7 +16,8 @@ from pydantic import ValidationError
 
 from lidistill.apps.estimate import _teacher
 from lidistill.cli import main
-from lidistill.errors import ConfigError, WeightsNotFoundError
+from lidistill.cli.teachers import teachers
+from lidistill.errors import ConfigError, UnknownNameError, WeightsNotFoundError
 from lidistill.recipes import load_recipe
 from lidistill.teachers import TEACHERS, VitTeacherConfig
 from lidistill.teachers.named import weights_of
@@ -86,6 +87,25 @@ def test_a_name_of_another_kind_says_which() -> None:
 def test_a_name_that_is_nearly_one_is_suggested(word: str) -> None:
     with pytest.raises(WeightsNotFoundError, match="did you mean 'dinov"):
         VitTeacherConfig(model=word, download=False).build()
+
+
+@pytest.mark.parametrize(
+    ("word", "name"),
+    [
+        ("dinov2_vitl14", "dinov2-large"),
+        ("dinov2_vits14_reg", "dinov2-with-registers-small"),
+        ("DINOv2-L", "dinov2-large"),
+        ("vit_base_patch14_dinov2.lvd142m", "dinov2-base"),
+        ("vit_giant_patch14_reg4_dinov2", "dinov2-with-registers-giant"),
+        ("dinov3_vitl16", "dinov3-vitl16"),
+    ],
+)
+def test_names_of_torch_hub_and_timm_lead_to_the_same_network(word: str, name: str) -> None:
+    with pytest.raises(WeightsNotFoundError, match=f"did you mean '{name}'"):
+        VitTeacherConfig(model=word, download=False).build()
+    if word.lower() not in name:
+        with pytest.raises(UnknownNameError, match=f"did you mean '{name}'"):
+            teachers(word)
 
 
 def teacher_of(*overrides: str) -> Any:

@@ -172,6 +172,27 @@ def test_ways_to_resample_positions_differ_in_the_name_and_the_maps(folder: str)
     assert VitTeacherConfig(model=folder).build().name == teachers[0].name
 
 
+@pytest.mark.parametrize("wrapper", ["", "state_dict", "model_state", "ema", "network", "backbone"])
+@pytest.mark.parametrize(
+    "prefix", ["", "model.", "model.backbone.", "image_encoder.", "teacher.backbone._fsdp_module."]
+)
+def test_what_training_scripts_put_around_a_network_is_taken_off(
+    tmp_path: Path, wrapper: str, prefix: str
+) -> None:
+    torch.save(original_state(), tmp_path / "plain.pth")
+    state: dict[str, Any] = {prefix + name: value for name, value in original_state().items()}
+    if prefix == "model.":
+        state["head.weight"] = torch.zeros(2, 2)  # beside the network
+    content = {wrapper: state, "epoch": 3, "args": {}} if wrapper else state | {"epoch": 3}
+    torch.save(content, tmp_path / "w.pth")
+    images = torch.rand(1, 3, 2 * PATCH, 2 * PATCH)
+    plain, found = (
+        VitTeacherConfig(model=str(tmp_path / name)).build().maps(images).levels[0]
+        for name in ("plain.pth", "w.pth")
+    )
+    assert torch.equal(found, plain)
+
+
 @pytest.mark.parametrize("registers", [0, 4])
 @pytest.mark.parametrize("swiglu", [False, True])
 def test_names_of_the_original_code_and_of_timm_load_alike(

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from lidistill.atomic_write import sha256
+from lidistill.backbones import BackboneConfig
 from lidistill.backbones.published import KernelOrder, NamedWeights, read_published
 from lidistill.distill.heads import LinearHead, MLPHead
 from lidistill.distill.recipe import PretrainRecipe
@@ -26,6 +27,7 @@ from lidistill.recipes import load_recipe, recipe_names
 from lidistill.segment.heads import SegmentationHead
 from lidistill.training.checkpoint import save_checkpoint
 from lidistill.training.fitting import build_fitting
+from lidistill.training.run_files import write_recipe
 
 logger = logging.getLogger(__name__)
 
@@ -109,14 +111,16 @@ def import_checkpoint(
     source = {"name": file.name, "sha256": sha256(file)}
     networks = {"backbone": loaded.backbone.model_dump(mode="json"), "teacher": None}
     meta |= {"networks": networks, "start": f"published weights, {file.name}", "source": source}
+    values = loaded.model_dump(mode="json")
     checkpoint = save_checkpoint(
         folder,
         step=0,
         weights=weights,
         training={},
-        recipe=loaded.model_dump(mode="json"),
+        recipe=values,
         meta=meta | input_statistics(loaded.data) | {"seed": loaded.seed},
     )
+    write_recipe(output, values, None)
     return Imported(
         checkpoint=checkpoint,
         recipe=name,
@@ -171,12 +175,13 @@ def _overrides(
     recipe: str, named: NamedWeights, backbone: dict[str, Any], output: Path
 ) -> tuple[str, ...]:
     """Changes to a recipe that make it the one of these weights."""
+    named_recipe = load_recipe(recipe)
+    settings = _without_known_heads(backbone, named_recipe.backbone, recipe)
     changes = [
         f"output={json.dumps(str(output))}",
-        *(f"backbone.{key}={value}" for key, value in backbone.items()),
+        *(f"backbone.{key}={value}" for key, value in settings.items()),
     ]
     head = _head(named.head)
-    named_recipe = load_recipe(recipe)
     theirs = backbone.get("kind", "waffleiron")
     trained = theirs if named_recipe.backbone is None else named_recipe.backbone.kind
     if trained != theirs and (better := _fitting(theirs)):
@@ -203,6 +208,31 @@ def _overrides(
     else:
         changes.append("checkpoint=null")
     return tuple(changes)
+
+
+def _without_known_heads(
+    found: dict[str, Any], known: BackboneConfig | None, recipe: str
+) -> dict[str, Any]:
+    """What weights say of a network, without the attention heads, which they do not tell.
+
+    Those of the recipe count where its network has the same shape; else they are guessed from the
+    channels that a head has in every published size, which is said.
+    """
+    heads = {key: value for key, value in found.items() if key.endswith("heads")}
+    if not heads:
+        return found
+    shape = {key: value for key, value in found.items() if key not in heads}
+    values = {} if known is None else known.model_dump(mode="json")
+    if all(values.get(key) == value for key, value in shape.items()):
+        return shape
+    guess = ", ".join(f"backbone.{key}={value}" for key, value in heads.items())
+    logger.info(
+        "weights do not tell how many attention heads there are, and recipe %s has a network of "
+        "another shape: %s, as many channels a head as in every published size. If it was trained "
+        "with others, give a recipe with this network's shape and heads.",
+        recipe, guess,
+    )  # fmt: skip
+    return found
 
 
 def _head(weights: dict[str, Tensor]) -> _Head | None:

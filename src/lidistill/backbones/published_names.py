@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
+import torch
 from torch import Tensor
 
 from lidistill.errors import CheckpointError
@@ -20,6 +21,7 @@ _WRAPPERS: Final = (
 ScaLR's, ``model_state`` OpenPCDet's."""
 _MAX_WRAPPERS: Final = 4  # within one another
 _MAX_NAMES: Final = 10_000
+_MEAN: Final = "running_mean"
 _WRAPPED: Final = re.compile(r"(?<![^.])(?:module|_orig_mod)\.")
 """What DistributedDataParallel and torch.compile put into names, before any part of them."""
 
@@ -112,6 +114,10 @@ def named_weights(
             others[shown(name.split(".")[0])] += 1
         else:
             parts[placed.part][placed.name] = placed.value
+    for part in parts.values():
+        for name in [name for name in part if name.endswith(_MEAN)]:
+            # Some exports leave these counters out, which no output depends on.
+            part.setdefault(f"{name.removesuffix(_MEAN)}num_batches_tracked", torch.tensor(0))
     left_out = (f"{n} ({c} weights)" if c > 1 else n for n, c in others.most_common(20))
     return NamedWeights(**parts, left_out=tuple(left_out))
 

@@ -7,9 +7,9 @@ import tyro
 from rich.table import Table
 
 from lidistill.cli.output import OUT, print_json
-from lidistill.errors import unknown_name
+from lidistill.errors import UnknownNameError, unknown_name
 from lidistill.teachers.families import Family
-from lidistill.teachers.table import KNOWN, KnownTeacher
+from lidistill.teachers.table import KNOWN, KnownTeacher, nearest_name
 
 
 def teachers(
@@ -30,6 +30,8 @@ def teachers(
     """
     chosen = [row for row in KNOWN.values() if word.lower() in row.name.lower()]
     if not chosen:
+        if near := nearest_name(word):
+            raise UnknownNameError(f"unknown teacher {word!r}; did you mean {near!r}?")
         raise unknown_name("teacher", word, KNOWN)
     if json:
         print_json({row.name: _record(row) for row in chosen})

@@ -210,7 +210,8 @@ class SyncedBatchNorm(nn.BatchNorm1d):
     def _check(self, x_NC: Tensor) -> None:
         if world_size() == 1 and self.training and len(x_NC) < 2:
             msg = (
-                f"the batch has {len(x_NC)} points, and BatchNorm needs two or more to train on; "
+                f"the batch has {len(x_NC)} rows (points, or cells of a coarse level), and "
+                "BatchNorm needs two or more to train on; "
                 "raise train.micro_batch, or leave such scans out"
             )
             raise SingleRowError(msg)

@@ -48,7 +48,7 @@ class InstanceConfig(Config):
         return values | {"boxes": boxes}
 
     def by_id(self, class_names: Sequence[str]) -> dict[int, tuple[float, float]]:
-        """Long and short side by training id, in the order of the ids.
+        """Long and short side by training id, in the order in which the boxes are given.
 
         Raises:
             ConfigError: If a box is of none of the classes.
@@ -57,7 +57,8 @@ class InstanceConfig(Config):
         if strange:
             msg = f"a box is given for {shown(strange[0])}, which is no class of the run; "
             raise ConfigError(msg + suggestion(strange[0], class_names))
-        return {i: self.boxes[name] for i, name in enumerate(class_names) if name in self.boxes}
+        number = {name: i for i, name in enumerate(class_names)}
+        return {number[name]: box for name, box in self.boxes.items()}
 
     def num_neighbors(self, boxes: Mapping[int, object]) -> int:
         """Neighbours of every point.

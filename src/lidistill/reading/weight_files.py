@@ -12,6 +12,7 @@ from lidistill.reading.bounded_streams import Counted, Gunzip, TooLargeError
 from lidistill.reading.files import open_file
 from lidistill.reading.names import shown
 from lidistill.reading.plain_pickle import Inert
+from lidistill.reading.safetensors_file import read_safetensors
 from lidistill.reading.torch_file import MAX_BYTES as MAX_FILE
 from lidistill.reading.torch_file import how_to_mend, read_torch_file
 
@@ -42,7 +43,7 @@ def weight_file(file: Path) -> Iterator[Path]:
             trusted, or without exactly one file of weights.
     """
     if not file.is_file():
-        msg = f"{file} is not a file; give the .pth or .tar.gz that the authors publish."
+        msg = f"{file} is not a file; give the .pth, .safetensors or .tar.gz that is published."
         raise CheckpointError(msg)
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "weights.pth"
@@ -137,7 +138,10 @@ def plain_state(weights: Path, file: Path) -> dict[str, Any]:
         CheckpointError: If it cannot be read, or holds no names.
     """
     try:
-        state = read_torch_file(weights)
+        if weights.suffix == ".safetensors":
+            state: Any = read_safetensors(weights, max_bytes=MAX_FILE)
+        else:
+            state = read_torch_file(weights)
     except (OSError, ValueError) as error:
         msg = f"{file} is not a checkpoint of plain tensors ({first_line(error)}); "
         raise CheckpointError(msg + how_to_mend(error, file)) from error

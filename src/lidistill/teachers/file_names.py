@@ -12,6 +12,8 @@ from lidistill.teachers.weights import read_state
 
 _AROUND: Final = r"(?:(?:module|_orig_mod|teacher|backbone)\.)"
 _PREFIX: Final = re.compile(f"{_AROUND}+")
+_FIRST: Final = re.compile(r"(.+\.)(?:embeddings\.)?cls_token")
+"""A name that a vision transformer has once, and a SAM has not."""
 _BESIDE: Final = re.compile(
     rf"{_AROUND}*(?:student|dino_head|ibot_head|dino_loss|ibot_patch_loss)\."
 )
@@ -41,7 +43,7 @@ def read_network(path: Path) -> dict[str, Tensor]:
 
     What training put around them is taken off: ``module.`` (several GPUs), ``_orig_mod.``
     (compiled), ``teacher.`` and ``backbone.`` (self-distillation; its student and its heads are
-    left out).
+    left out), and any other prefix before the one vision transformer of a file.
 
     Raises:
         WeightsNotFoundError: If there is no such file.
@@ -50,7 +52,16 @@ def read_network(path: Path) -> dict[str, Tensor]:
     state = read_state(path)
     kept = {name: tensor for name, tensor in state.items() if not _BESIDE.match(name)}
     bare = [_PREFIX.sub("", name, count=1) if _PREFIX.match(name) else name for name in kept]
-    return dict(zip(bare, kept.values(), strict=True)) or state
+    return _within(dict(zip(bare, kept.values(), strict=True))) or state
+
+
+def _within(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The one vision transformer below a prefix of a training script, such as ``model.``."""
+    prefixes = {found[1] for name in state if (found := _FIRST.fullmatch(name))}
+    if len(prefixes) != 1 or any(name in state for name in ("cls_token", "embeddings.cls_token")):
+        return state
+    (before,) = prefixes
+    return {n.removeprefix(before): tensor for n, tensor in state.items() if n.startswith(before)}
 
 
 def is_dinov2(state: Mapping[str, Tensor]) -> bool:

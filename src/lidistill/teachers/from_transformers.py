@@ -1,6 +1,5 @@
 """Networks of transformers: from a folder, the Hugging Face cache or hub, or tensors by name."""
 
-import difflib
 import importlib
 import logging
 import urllib.error
@@ -26,7 +25,7 @@ from lidistill.teachers.model_folder import (
     read_weights,
 )
 from lidistill.teachers.radio import is_authors_radio, radio_arguments, radio_tensors
-from lidistill.teachers.table import KNOWN, known_teacher
+from lidistill.teachers.table import known_teacher, nearest_name
 from lidistill.teachers.weights import weights_not_found
 
 logger = logging.getLogger(__name__)
@@ -51,8 +50,8 @@ def load_network(model: str, *, download: bool) -> nn.Module:
         return _from_folder(path, str(path))
     if path.suffix in _ENDINGS or path.is_absolute():
         raise weights_not_found(f"neither file nor folder at {model}")
-    if "/" not in model and (near := difflib.get_close_matches(model, KNOWN, n=1)):
-        raise weights_not_found(f"no teacher is called {model}; did you mean {near[0]!r}?")
+    if "/" not in model and (near := nearest_name(model)):
+        raise weights_not_found(f"no teacher is called {model}; did you mean {near!r}?")
     return _from_name(model, download=download)
 
 

@@ -4,6 +4,8 @@ Nothing heavy is imported, so that the list is there at once. To add a teacher, 
 ``KNOWN``, and what it is built like to the test of this table, which counts its parameters.
 """
 
+import difflib
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -148,11 +150,31 @@ KNOWN: Final = {row.name: row for row in (
 """The table, by name."""
 
 
+_SIZES: Final = {"s": "small", "b": "base", "l": "large", "g": "giant"}
+_ELSEWHERE: Final = (
+    (re.compile(r"dinov2[-_]?(?:vit)?(?P<size>[sblg])(?:14)?(?P<registers>[-_]reg\d?)?\b"),
+     "dinov2-{registers}{size}"),
+    (re.compile(r"vit_(?P<size>small|base|large|giant)_patch14_(?P<registers>reg\d_)?dinov2"),
+     "dinov2-{registers}{size}"),
+)  # fmt: skip
+"""Names of torch hub and timm, and what that network is called here."""
+
+
 def known_teacher(model: str) -> KnownTeacher | None:
     """The line of a teacher by its name here, in capitals or not, or by its home."""
     wanted = model.lower()
     rows = KNOWN.values()
     return next((row for row in rows if wanted in {row.name.lower(), row.home.lower()}), None)
+
+
+def nearest_name(model: str) -> str | None:
+    """The name here of what somebody meant: torch hub's and timm's names first, then spelling."""
+    for pattern, name in _ELSEWHERE:
+        if found := pattern.match(model.lower()):
+            size = _SIZES.get(found["size"], found["size"])
+            registers = "with-registers-" if found["registers"] else ""
+            return name.format(size=size, registers=registers)
+    return next(iter(difflib.get_close_matches(model, KNOWN, n=1)), None)
 
 
 def family_of(model_type: str) -> Family | None:

@@ -15,6 +15,12 @@ from lidistill.reading.safetensors_file import read_safetensors
 from lidistill.reading.torch_file import MAX_BYTES, how_to_mend, read_torch_file
 
 _MAX_TENSORS = 10_000
+_PLAIN = int | float | str | None
+_WRAPPERS = (
+    *("state_dict", "model_state_dict", "model_state", "model", "model_ema", "ema"),
+    *("module", "teacher", "network", "net", "backbone", "encoder"),
+)
+"""Keys under which training scripts store weights, outer ones first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,11 +114,12 @@ def read_state(path: Path) -> dict[str, Tensor]:
     except (OSError, ValueError) as error:
         reason = f"{path} is not a readable weights file ({first_line(error)})"
         raise FileFormatError(f"{reason}; {how_to_mend(error, path)}") from error
-    for wrapper in ("state_dict", "model_state_dict", "model", "model_ema", "module", "teacher"):
+    for wrapper in _WRAPPERS:
         if isinstance(state, Mapping) and isinstance(state.get(wrapper), Mapping):
             state = state[wrapper]
     entries = state.items() if isinstance(state, Mapping) else ()
-    tensors = {str(name): value for name, value in entries if value is not None}
+    # A script may keep its epoch, its best score or a name beside the tensors.
+    tensors = {str(n): value for n, value in entries if not isinstance(value, _PLAIN)}
     odd = next((name for name, value in tensors.items() if not isinstance(value, Tensor)), None)
     if not tensors or odd is not None or len(tensors) > _MAX_TENSORS:
         found = f", but {len(tensors)} entries" + (f", such as {shown(odd)}" if odd else "")

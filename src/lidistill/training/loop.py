@@ -18,6 +18,7 @@ from lidistill.distributed.processes import (
     on_rank_zero,
     unsharded,
 )
+from lidistill.errors import TrainingError
 from lidistill.training.checkpoint import clean_stale, newest_checkpoint, prune, save_checkpoint
 from lidistill.training.config import Training
 from lidistill.training.fault_log import FaultLog
@@ -74,6 +75,12 @@ def train(training: Training) -> Path:
             if result.fault is None:
                 tracker.log(step + 1, values)
             bar.advance(_text(values))
+            if step + 1 == total and not (begin.step or run.num_taken):
+                msg = (
+                    f"none of the {total} steps could be taken, so nothing was learned: "
+                    f"{'' if result.fault is None else result.fault.reason}."
+                )
+                raise TrainingError(msg)
             due = (step + 1) % training.config.checkpoint_every == 0 or step + 1 == total
             if due or result.signal:
                 run.save(step + 1, measured=due)
@@ -107,6 +114,7 @@ class _Run:
             resume_step=begin.step,
         )
         self._losses = list(begin.losses)
+        self.num_taken = 0
 
     def step(self, step: int, group: list[Any], *, signal: Callable[[], int]) -> StepResult:
         """Take a step, or note why it could not be taken."""
@@ -116,6 +124,7 @@ class _Run:
         else:
             self._faults.good()
             self._losses.append(result.values["loss"])
+            self.num_taken += 1
         return result
 
     def save(self, step: int, *, measured: bool) -> None:

@@ -119,6 +119,16 @@ def test_kernels_of_torchsparse_are_turned_where_their_order_differs():
         assert torch.equal(from_z_fastest(mink.backbone[name]), sparse.backbone[name])
 
 
+def test_norms_may_be_those_of_torchsparse_and_their_counters_may_be_left_out():
+    """MinkowskiEngine's norm holds one of PyTorch, ``bn0.bn``; TorchSparse's is one, ``bn0``."""
+    state, plain = slidr(), from_slidr(slidr())
+    flat = {n.replace(".bn.", "."): t for n, t in state.items() if "num_batches" not in n}
+    assert flat.keys() != state.keys()
+    found = from_slidr(flat)
+    assert found.backbone.keys() == plain.backbone.keys()
+    assert all(torch.equal(found.backbone[name], t) for name, t in plain.backbone.items())
+
+
 def test_other_networks_have_no_order_of_kernels():
     assert not is_minkunet({"waffleiron.channel_mix.0.norm.weight": torch.ones(3)})
     with pytest.raises(ConfigError, match=r"a waffleiron has no kernels .*leave --kernel-order"):

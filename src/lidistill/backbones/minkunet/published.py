@@ -30,16 +30,16 @@ kernels, z fastest for even ones; that rests on its source alone, no vectors of 
 _DOWN: Final = {f"conv{stage + 1}p{1 << stage}s2": stage for stage in range(4)}
 _UP: Final = {f"convtr{stage}p{1 << (8 - stage)}s2": stage for stage in range(4, 8)}
 _MOVES: Final = _DOWN | _UP
-_NORMS: Final = {f"bn{n}.bn": n - 1 for n in range(1, 5)} | {f"bntr{n}.bn": n for n in range(4, 8)}
+_NORMS: Final = {f"bn{n}": n - 1 for n in range(1, 5)} | {f"bntr{n}": n for n in range(4, 8)}
 _IN_BLOCK: Final = {
     "conv1": "first.conv",
-    "norm1.bn": "first.norm",
+    "norm1": "first.norm",
     "conv2": "second.conv",
-    "norm2.bn": "second.norm",
+    "norm2": "second.norm",
     "downsample.0": "shortcut.linear",
-    "downsample.1.bn": "shortcut.norm",
+    "downsample.1": "shortcut.norm",
 }
-_STEM: Final = {"conv0p1s1": "stem.conv", "bn0.bn": "stem.norm"}
+_STEM: Final = {"conv0p1s1": "stem.conv", "bn0": "stem.norm"}
 _STEMS: Final = {27: 3, 125: 5}  # edge of the first kernel, by its places
 _NETWORK: Final = re.compile(r"((?:[^.]+\.)*?)conv0p1s1\.kernel")
 _BLOCK: Final = re.compile(r"block([1-8])\.([0-9]{1,3})\.(.+)")
@@ -124,7 +124,11 @@ def _place(name: str, within: str, value: object, *, kernel_order: KernelOrder) 
 
 
 def _our_name(base: str) -> str | None:
-    """Our name of a module of theirs; None where a MinkUNet has no such module."""
+    """Our name of a module of theirs; None where a MinkUNet has no such module.
+
+    MinkowskiEngine's norms hold one of PyTorch, ``bn0.bn``; TorchSparse's are one, ``bn0``.
+    """
+    base = base.removesuffix(".bn")
     if base in _STEM:
         return _STEM[base]
     if base in _MOVES:
