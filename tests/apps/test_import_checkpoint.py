@@ -10,6 +10,7 @@ import torch
 from faults.bounded import bounded
 from golden_cases import golden_files
 from golden_networks import build_net, padded_batch, read_case, stored_weights
+from safetensors.torch import save_file
 
 from lidistill.apps.import_checkpoint import import_checkpoint
 from lidistill.backbones import WaffleIronConfig
@@ -17,10 +18,14 @@ from lidistill.backbones.published_names import NamedWeights
 from lidistill.backbones.waffleiron.grid import GridConfig
 from lidistill.backbones.waffleiron.published import to_official
 from lidistill.distill.heads import LinearHead, MLPHead
+from lidistill.distill.initial_weights import load_initial
 from lidistill.distill.recipe import PretrainRecipe
+from lidistill.distill.step import build_distiller
+from lidistill.distill.teacher_config import UNNAMED_TEACHER
 from lidistill.errors import CheckpointError
-from lidistill.recipes import apply_overrides
+from lidistill.recipes import apply_overrides, load_recipe
 from lidistill.segment.heads import SegmentationHead
+from lidistill.teachers import ChannelGroup
 from lidistill.training.checkpoint import load_checkpoint
 from lidistill.training.fitting import backbone_weights
 
@@ -91,6 +96,30 @@ def test_a_distillation_tells_its_recipe_by_its_head(tmp_path, wrapper, prefix, 
     loaded.head.build(6, 10).load_state_dict(
         {n.removeprefix("head."): t for n, t in checkpoint.weights.items() if "head." in n}
     )
+
+
+def test_an_imported_network_can_be_distilled_on_as_the_docs_say(tmp_path):
+    file = write_pth(tmp_path / "model.pth", {"model_point": official("linear")})
+    import_checkpoint(file, tmp_path / "run")
+    changes = (f"init={tmp_path / 'run'}", f"output={tmp_path / 'ours'}", "seed=3")
+    recipe = load_recipe(str(tmp_path / "run" / "recipe.yaml"), changes)
+    assert isinstance(recipe, PretrainRecipe)
+    assert (recipe.backbone.model_dump()["width"], recipe.output) == (6, tmp_path / "ours")
+    groups = (ChannelGroup(num_channels=10),)
+    distiller = build_distiller(recipe, {UNNAMED_TEACHER: groups})
+    said = load_initial(distiller, run=tmp_path / "run", teachers={UNNAMED_TEACHER: "any"})
+    assert said.startswith("backbone and head of")
+
+
+def test_weights_in_safetensors_are_read_like_those_of_torch(tmp_path):
+    save_file(official("linear"), tmp_path / "model.safetensors")
+    file = write_pth(tmp_path / "model.pth", {"model_point": official("linear")})
+    runs = [tmp_path / "a", tmp_path / "b"]
+    for one, run in zip((file, tmp_path / "model.safetensors"), runs, strict=True):
+        import_checkpoint(one, run, recipe="pretrain/scalr")
+    first, second = (load_checkpoint(run).weights for run in runs)
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], tensor) for name, tensor in second.items())
 
 
 def test_an_archive_is_read_without_unpacking_its_names(tmp_path):
