@@ -357,9 +357,20 @@ def test_a_batch_of_one_point_is_left_out_as_a_bad_step(tmp_path, caplog):
     module = Normed()
     train(training(tmp_path, module=module, batches=thin, steps=8))
     assert [r["step"] for r in read_log(tmp_path / "log.jsonl")] == [1, 2, 3, 4, 6, 7, 8]
-    assert "the batch has 1 points" in read_log(tmp_path / "faults.jsonl")[0]["reason"]
+    assert "the batch has 1 rows" in read_log(tmp_path / "faults.jsonl")[0]["reason"]
     assert "step 4 is left out" in caplog.text
     assert int(module.norm.get_buffer("num_batches_tracked")) == 7 * 2  # passes
+
+
+def test_a_run_of_which_no_step_could_be_taken_ends_in_one_line(tmp_path):
+    def thin(start, stop):
+        for group in training(tmp_path).feed.batches(start, stop):
+            yield [Rows(item.x[:1]) for item in group]
+
+    thin_run = training(tmp_path, module=Normed(), batches=thin, steps=3)
+    with pytest.raises(TrainingError, match=r"none of the 3 steps could be taken.*has 1 rows"):
+        train(thin_run)
+    assert not list((tmp_path / "checkpoints").glob("step-00000003"))
 
 
 @pytest.mark.parametrize(
