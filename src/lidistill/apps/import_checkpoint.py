@@ -3,17 +3,21 @@
 The weights say width, depth, normalisation and head; the rest is what a recipe is for.
 """
 
-import copy
 import json
 import logging
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
-import torch
 from torch import Tensor, nn
 
+from lidistill.apps.published_heads import (
+    as_class_head,
+    check_width,
+    describe_head,
+    read_head,
+)
 from lidistill.atomic_write import sha256
 from lidistill.backbones import BackboneConfig
 from lidistill.backbones.published import KernelOrder, NamedWeights, read_published
@@ -31,7 +35,6 @@ from lidistill.training.run_files import write_recipe
 
 logger = logging.getLogger(__name__)
 
-_Head: TypeAlias = LinearHead | MLPHead | SegmentationHead
 _RECIPES: Final = {"waffleiron": "scalr.*", "minkunet": "minkunet34"}
 """Folder of the recipes that each kind of network was trained by, as a regular expression; where it
 is not named here, its own name."""
@@ -95,16 +98,16 @@ def import_checkpoint(
     )
     if named.left_out:
         logger.warning("%s: left out, no part of the network: %s", file, ", ".join(named.left_out))
-    head = _head(named.head)
-    _check_width(head, network.num_channels, file)
+    head = read_head(named.head)
+    check_width(head, network.num_channels, file)
     if isinstance(loaded, PretrainRecipe):
         # Of these families only a MinkUNet is published with a linear head that distils.
         if isinstance(head, SegmentationHead) or (head is not None and kind in {"litept", "ptv3"}):
-            raise _ambiguous(file, f"a head of the kind {_describe(head)!r}", kind)
+            raise _ambiguous(file, f"a head of the kind {describe_head(head)!r}", kind)
         meta: dict[str, Any] = {}
     else:
         names = load_label_map(loaded.data.sets[0].kind).class_names
-        head = _class_head(head, len(names), file, name)
+        head = as_class_head(head, len(names), file, name)
         meta = {"label_names": list(names)}
     weights = _prefixed(network, "backbone") | ({} if head is None else _prefixed(head, "head"))
     _check_finite(weights, file)
@@ -127,7 +130,7 @@ def import_checkpoint(
         kind=kind,
         width=network.num_channels,
         depth=network.num_layers,
-        head=_describe(head),
+        head=describe_head(head),
         num_parameters=sum(p.numel() for p in network.parameters()),
     )
 
@@ -152,7 +155,7 @@ def _recipe_of(named: NamedWeights, state: dict[str, Any], file: Path, kind: str
             return "pretrain/scalr"
     if kind == "minkunet" and len(named.head.get("linear.weight", ())) == _SLIDR_OUTPUTS:
         return "pretrain/minkunet34"
-    raise _ambiguous(file, f"a head of the kind {_describe(_head(named.head))!r}", kind)
+    raise _ambiguous(file, f"a head of the kind {describe_head(read_head(named.head))!r}", kind)
 
 
 def _ambiguous(file: Path, found: str, kind: str) -> CheckpointError:
@@ -181,7 +184,7 @@ def _overrides(
         f"output={json.dumps(str(output))}",
         *(f"backbone.{key}={value}" for key, value in settings.items()),
     ]
-    head = _head(named.head)
+    head = read_head(named.head)
     theirs = backbone.get("kind", "waffleiron")
     trained = theirs if named_recipe.backbone is None else named_recipe.backbone.kind
     if trained != theirs and (better := _fitting(theirs)):
@@ -235,80 +238,11 @@ def _without_known_heads(
     return found
 
 
-def _head(weights: dict[str, Tensor]) -> _Head | None:
-    """The head that a file holds, with its weights.
-
-    Raises:
-        CheckpointError: If its weights are none of the three heads that there are.
-    """
-    if not weights:
-        return None
-    try:
-        with torch.device("meta"):  # shapes are compared before there is memory for them
-            head = _empty_head(weights)
-        head.load_state_dict(weights, assign=True)
-        head = copy.deepcopy(head).float()
-    except (KeyError, ValueError, RuntimeError) as error:
-        found = ", ".join(f"{name} {tuple(tensor.shape)}" for name, tensor in weights.items())
-        msg = (
-            f"these weights have a head that is not whole, found {found}; expected one linear "
-            "layer, two, or a BatchNorm and one. Is the file complete?"
-        )
-        raise CheckpointError(msg) from error
-    return head
-
-
-def _empty_head(weights: dict[str, Tensor]) -> _Head:
-    if "linear1.weight" in weights or "linear2.weight" in weights:
-        hidden, width = weights["linear1.weight"].shape
-        return MLPHead(width, len(weights["linear2.weight"]), hidden_channels=hidden)
-    outputs, width = weights["linear.weight"].shape
-    kind = LinearHead if set(weights) == {"linear.weight", "linear.bias"} else SegmentationHead
-    return kind(width, outputs)
-
-
 def _check_finite(weights: dict[str, Tensor], file: Path) -> None:
     broken = [name for name, tensor in weights.items() if not bool(tensor.isfinite().all())]
     if broken:
         msg = f"{file}: {broken[0]} is not finite; get the file from its authors again."
         raise CheckpointError(msg)
-
-
-def _check_width(head: _Head | None, width: int, file: Path) -> None:
-    if head is None:
-        return
-    inputs = (head.linear1 if isinstance(head, MLPHead) else head.linear).in_features
-    if inputs != width:
-        msg = f"{file} has a head over {inputs} channels on a network of {width}; is it one file?"
-        raise CheckpointError(msg)
-
-
-def _class_head(head: _Head | None, num_classes: int, file: Path, recipe: str) -> SegmentationHead:
-    """The head as a ``SegmentationHead``; a bare linear layer gets a BatchNorm that does nothing.
-
-    Raises:
-        CheckpointError: If it does not tell the recipe's classes apart.
-    """
-    if isinstance(head, LinearHead):
-        plain = head.linear
-        head = SegmentationHead(plain.in_features, plain.out_features)
-        head.linear.load_state_dict(plain.state_dict())
-        head.norm.get_buffer("running_var").fill_(1 - head.norm.eps)
-    if not isinstance(head, SegmentationHead) or head.linear.out_features != num_classes:
-        msg = (
-            f"{file} has the head {_describe(head)!r}, but recipe {recipe} tells {num_classes} "
-            "classes apart; give the recipe of its own data set."
-        )
-        raise CheckpointError(msg)
-    return head
-
-
-def _describe(head: nn.Module | None) -> str:
-    names = {LinearHead: "linear", MLPHead: "mlp", SegmentationHead: "segmentation"}
-    if head is None:
-        return "none"
-    outputs = [m.out_features for m in head.modules() if isinstance(m, nn.Linear)][-1]
-    return f"{names[type(head)]} {outputs}"
 
 
 def _prefixed(module: nn.Module, prefix: str) -> dict[str, Tensor]:
