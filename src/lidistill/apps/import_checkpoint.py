@@ -38,6 +38,8 @@ logger = logging.getLogger(__name__)
 _RECIPES: Final = {"waffleiron": "scalr.*", "minkunet": "minkunet34"}
 """Folder of the recipes that each kind of network was trained by, as a regular expression; where it
 is not named here, its own name."""
+_WITHOUT_DISTILLING_HEAD: Final = {"litept", "ptv3"}
+"""Kinds that are published with heads of classes only."""
 _SLIDR_OUTPUTS: Final = 64
 """Channels that SLidR's family distils into; no data set here has as many classes."""
 
@@ -102,7 +104,9 @@ def import_checkpoint(
     check_width(head, network.num_channels, file)
     if isinstance(loaded, PretrainRecipe):
         # Of these families only a MinkUNet is published with a linear head that distils.
-        if isinstance(head, SegmentationHead) or (head is not None and kind in {"litept", "ptv3"}):
+        if isinstance(head, SegmentationHead) or (
+            head is not None and kind in _WITHOUT_DISTILLING_HEAD
+        ):
             raise _ambiguous(file, f"a head of the kind {describe_head(head)!r}", kind)
         meta: dict[str, Any] = {}
     else:
@@ -200,7 +204,7 @@ def _overrides(
             wanted = "linear"
             changes.append("head.kind=linear")
         kind = {LinearHead: "linear", MLPHead: "mlp"}.get(type(head), wanted)
-        if kind != wanted:
+        if kind != wanted and theirs not in _WITHOUT_DISTILLING_HEAD:
             msg = (
                 f"this file has a head of the kind {kind!r}, recipe {recipe} distils with one of "
                 f"the kind {wanted!r}; give the recipe that it was trained by."
