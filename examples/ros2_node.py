@@ -52,6 +52,7 @@ def main() -> None:
     """Load the network and listen until Ctrl-C."""
     try:
         rclpy: Any = importlib.import_module("rclpy")
+        qos: Any = importlib.import_module("rclpy.qos")
         messages: Any = importlib.import_module("sensor_msgs.msg")
     except ImportError as error:
         sys.exit(f"{error}: it comes with ROS 2; source /opt/ros/<distribution>/setup.bash first.")
@@ -76,8 +77,10 @@ def main() -> None:
             return
         publisher.publish(answer(messages, message, points))
 
-    # A queue of one: what comes while a scan is worked on takes the place of what waited.
-    node.create_subscription(messages.PointCloud2, "points", on_scan, 1)
+    # A queue of one: what comes while a scan is worked on takes the place of what waited. Drivers
+    # of lidars often publish as best effort, which a reliable subscription does not hear.
+    quality = qos.QoSProfile(depth=1, reliability=qos.ReliabilityPolicy.BEST_EFFORT)
+    node.create_subscription(messages.PointCloud2, "points", on_scan, quality)
     try:
         rclpy.spin(node)
     except KeyboardInterrupt:

@@ -85,7 +85,7 @@ class Frame:
     T_world_lidar: NDArray[np.float64] | None = None
     """(4, 4) lidar coordinates to the drive's world coordinates, metres."""
     time: float | None = None
-    """Of the scan, seconds in its recording's own clock; None where the data set does not say."""
+    """Of the scan, seconds in its recording's own clock; None where no file says it."""
     intensity_statistics: tuple[float, float] | None = None
     """Mean and standard deviation of the sensor's intensity; None: those of ``SENSORS``."""
     ring: NDArray[np.int16] | None = None

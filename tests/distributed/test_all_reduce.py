@@ -105,7 +105,7 @@ def test_in_one_process_it_is_torchs_own(training):
 @pytest.mark.parametrize("count", [0, 1])
 def test_a_single_row_has_no_variance_and_changes_no_statistics(count):
     norm = SyncedBatchNorm(4)
-    with pytest.raises(SingleRowError, match=f"has {count} points"):
+    with pytest.raises(SingleRowError, match=f"has {count} rows"):
         norm(torch.ones(count, 4))
     assert torch.equal(norm.get_buffer("running_var"), torch.ones(4))
     assert norm.eval()(torch.ones(count, 4)).shape == (count, 4)

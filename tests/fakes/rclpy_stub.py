@@ -22,8 +22,8 @@ class Node:
     def create_publisher(self, _kind, topic, _depth):
         return SimpleNamespace(publish=lambda message: self.published.append((topic, message)))
 
-    def create_subscription(self, _kind, topic, callback, depth):
-        self.topics[topic] = callback, depth
+    def create_subscription(self, _kind, topic, callback, quality):
+        self.topics[topic] = callback, quality
 
     def get_logger(self):
         return SimpleNamespace(warning=self.warnings.append)
@@ -48,4 +48,7 @@ def modules(scans):
         try_shutdown=lambda: None,
     )
     messages = SimpleNamespace(PointCloud2=Message, PointField=Message)
-    return {"rclpy": rclpy, "sensor_msgs.msg": messages}, node
+    qos = SimpleNamespace(
+        QoSProfile=SimpleNamespace, ReliabilityPolicy=SimpleNamespace(BEST_EFFORT="best effort")
+    )
+    return {"rclpy": rclpy, "rclpy.qos": qos, "sensor_msgs.msg": messages}, node

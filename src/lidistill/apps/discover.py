@@ -81,6 +81,12 @@ def _discover(found: Computed, config: DiscoveryConfig, *, ply: bool) -> Discove
     )
 
 
+_COLUMNS: Final = (
+    *("row", "scan", "object", "points", "x", "y", "z"),
+    *("length", "width", "height", "heading", "over_ground"),
+)
+
+
 def table_rows(found: Sequence[Discovered]) -> list[dict[str, Any]]:
     """One row an object, in the order of the rows of features."""
     rows: list[dict[str, Any]] = []
@@ -100,8 +106,7 @@ def write_objects(found: Sequence[Discovered], config: DiscoveryConfig, folder: 
     folder.mkdir(parents=True, exist_ok=True)
     rows = table_rows(found)
     text = io.StringIO()
-    names = list(rows[0]) if rows else ["row", "scan", "object"]
-    writer = csv.DictWriter(text, names, lineterminator="\n")
+    writer = csv.DictWriter(text, _COLUMNS, lineterminator="\n")
     writer.writeheader()
     writer.writerows(
         {key: f"{value:.3f}" if isinstance(value, float) else value for key, value in row.items()}
@@ -110,7 +115,7 @@ def write_objects(found: Sequence[Discovered], config: DiscoveryConfig, folder: 
     replace_text(folder / TABLE, text.getvalue())
     record = {"settings": config.model_dump(mode="json"), "objects": rows}
     replace_text(folder / RECORD, json.dumps(record, indent=1) + "\n")
-    parts = [one.features for one in found if one.objects]
+    parts = [one.features for one in found]  # (objects, channels), also of a scan without any
     features = np.concatenate(parts) if parts else np.zeros((0, 0), np.float32)
     with replacing(folder / FEATURES) as side, side.open("wb") as stream:
         np.save(stream, features)

@@ -27,6 +27,7 @@ from lidistill.errors import ConfigError
 from lidistill.figures.heat_map import heat_map
 from lidistill.robustness.benchmark_scores import (
     BASELINES,
+    FRAMES,
     BenchmarkScores,
     benchmark_scores,
 )
@@ -85,7 +86,10 @@ class Robustness:
         """What a run is compared with: mean IoU of each corruption by name."""
         found = {}
         if run.benchmark is not None:
-            found[f"MinkUNet-18 on {run.benchmark}"] = BASELINES[run.benchmark]
+            whole = FRAMES.get(run.benchmark, run.num_frames)
+            part = f" (of {run.num_frames:,} of its {whole:,} frames, not comparable)"
+            name = f"MinkUNet-18 on {run.benchmark}{part if run.num_frames != whole else ''}"
+            found[name] = BASELINES[run.benchmark]
         for other in self.runs:
             if other.name == self.baseline:
                 found[other.name] = other.by_corruption

@@ -78,7 +78,7 @@ class InstanceConfig(Config):
             return type(self).model_validate(self.model_dump() | values)
         except ValidationError as error:
             first = error.errors()[0]
-            msg = f"{'.'.join(map(str, first['loc']))}: {reason_of(first['msg'])}."
+            msg = f"{first['loc'][0]}: {reason_of(first['msg'])}."
             raise ConfigError(msg) from error
 
 

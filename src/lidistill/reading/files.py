@@ -40,7 +40,7 @@ def open_file(path: Path, *, max_bytes: int = MAX_BYTES) -> Iterator[BinaryIO]:
         # Opening a pipe without this flag waits for somebody who writes into it.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     except FileNotFoundError as error:
-        msg = f"{path} does not exist; unpack its archive again."
+        msg = f"{path} does not exist; check the path, or unpack its archive again."
         raise DatasetNotFoundError(msg) from error
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
         msg = f"{path} cannot be read ({error}); check its permissions, or copy it again."

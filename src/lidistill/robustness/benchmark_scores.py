@@ -23,6 +23,8 @@ BASELINES: Final[dict[str, dict[Kind, float]]] = {
     }.items()
 }
 """Published mean IoU of MinkUNet-18, the benchmark's baseline, on each of its sets."""
+FRAMES: Final = {"nuScenes-C": 6019, "SemanticKITTI-C": 4071}
+"""Frames of each set's validation split, over all of which its numbers are computed."""
 BASELINES_CLEAN: Final = {"nuScenes-C": 75.76, "SemanticKITTI-C": 62.76, "WOD-C": 69.06}
 """The same on the clean set."""
 

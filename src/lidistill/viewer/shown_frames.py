@@ -131,7 +131,7 @@ class ShownFrames:
                     "index": number,
                     "id": ids[index],
                     "drive": drives[index],
-                    "timestamp_s": None,
+                    "timestamp_s": frame.time,
                     "num_points": len(frame.points),
                     "num_rows": viewed.num_rows,
                     "columns": [*columns, *classes],

@@ -123,6 +123,13 @@ def open_source(
         DatasetNotFoundError: If there is nothing to show.
         ConfigError: If a data set is given with anything else.
     """
+    absent = next((path for path in paths if not path.exists()), None)
+    if absent is not None:
+        msg = (
+            f"{absent} does not exist; give runs and model folders, scans and data sets on this "
+            "machine."
+        )
+        raise DatasetNotFoundError(msg)
     roots = [path for path in paths if _is_dataset(path)]
     if not roots:
         return Source(dataset=_scan_files(paths, intensity))

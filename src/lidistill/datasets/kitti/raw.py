@@ -14,6 +14,7 @@ from lidistill.datasets.completeness import FileListing, OnDisk, missing_files, 
 from lidistill.datasets.kitti.calibration import camera_view, read_raw_calibration
 from lidistill.datasets.kitti.frame_files import image_is_there, stored_image
 from lidistill.datasets.raw_scans import RawScans, encode_plain
+from lidistill.datasets.scan_times import seconds_of_date, time_of_line
 from lidistill.errors import DatasetNotFoundError
 from lidistill.images.files import a_few, size_of_view
 from lidistill.labels import LabelMap
@@ -187,6 +188,7 @@ class KittiRaw:
                 for camera, has_image in present
                 if has_image and self.config.images != "none"
             ),
+            time=time_of_line(path.parents[1] / "timestamps.txt", int(name), seconds_of_date),
         )
 
     def _view(self, drive: Path, name: str, camera: Camera) -> CameraView:

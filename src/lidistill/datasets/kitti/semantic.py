@@ -32,6 +32,7 @@ from lidistill.datasets.kitti.sequences import (
 )
 from lidistill.datasets.kitti.submission import lidar_format
 from lidistill.datasets.raw_scans import RawScans, encode_plain
+from lidistill.datasets.scan_times import time_of_line
 from lidistill.datasets.sensors import Sensor
 from lidistill.datasets.submission_format import SubmissionFormat
 from lidistill.errors import FileFormatError
@@ -209,6 +210,7 @@ class SemanticKitti:
             segments=segments,
             views=self._views(index),
             T_world_lidar=None if poses is None else poses[int(name)],
+            time=time_of_line(path.parents[1] / "times.txt", int(name), float),
         )
 
     def _labels(self, index: int, num_points: int) -> LabelsAndSegments:

@@ -20,6 +20,7 @@ from lidistill.datasets.nuscenes.submission import lidar_format
 from lidistill.datasets.nuscenes.tables import CAMERAS, CHANNELS, IndexCache, read_key_frames
 from lidistill.datasets.nuscenes.view import view_of
 from lidistill.datasets.raw_scans import RawScans, encode_plain
+from lidistill.datasets.scan_times import time_in_name
 from lidistill.datasets.sensors import Sensor
 from lidistill.datasets.submission_format import SubmissionFormat
 from lidistill.errors import DatasetNotFoundError
@@ -215,6 +216,7 @@ class NuScenes:
             views=self._views(index, T_world_lidar),
             T_world_lidar=T_world_lidar,
             ring=np.nan_to_num(scan[:, 4], nan=-1).astype(np.int16),
+            time=time_in_name(path.name),
         )
 
     def scan_token(self, index: int) -> str:

@@ -19,6 +19,7 @@ from lidistill.datasets.pandaset.tables import PointTable, read_classes
 from lidistill.datasets.pandaset.vehicle_scan import DEVICE, read_vehicle_scan
 from lidistill.datasets.pandaset.view import view_of
 from lidistill.datasets.raw_scans import RawScans
+from lidistill.datasets.scan_times import time_in_list
 from lidistill.datasets.sensors import Sensor
 from lidistill.errors import DatasetNotFoundError
 from lidistill.labels import LabelMap, load_label_map
@@ -236,6 +237,7 @@ class PandaSet:
                 and frame in drive.cameras[name].images
             ),
             T_world_lidar=T_world_lidar,
+            time=time_in_list(drive.scans[frame].parent / "timestamps.json", int(frame)),
         )
 
     def _numbers(self, drive: DriveFiles) -> list[str]:
