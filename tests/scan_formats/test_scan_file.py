@@ -8,6 +8,7 @@ from numpy.lib import recfunctions
 
 from lidistill.errors import DatasetNotFoundError, FileFormatError
 from lidistill.scan_formats.scan_file import SCAN_SUFFIXES, read_scan, scan_suffix
+from lidistill.scan_formats.scan_folder import scans_of
 
 HUGE = 10**12
 
@@ -263,3 +264,20 @@ def test_an_array_header_that_is_no_python_is_an_error(tmp_path):
     path.write_bytes(content)
     with pytest.raises(FileFormatError, match="is no NumPy file, or its header is damaged"):
         read_scan(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("a.bag", "lidistill data unpack"),
+        ("a_0.DB3", "lidistill data unpack"),
+        ("00.pkl.gz", "read from its root by `view` and `index`"),
+    ],
+)
+def test_what_holds_scans_in_another_form_is_told_where_to_take_it(tmp_path, name, advice):
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / name).write_bytes(b"x")
+    with pytest.raises(FileFormatError, match=f"unknown format.*{advice}"):
+        read_scan(tmp_path / "deep" / name)
+    with pytest.raises(DatasetNotFoundError, match=f"holds no scan.*{advice}"):
+        scans_of(tmp_path)

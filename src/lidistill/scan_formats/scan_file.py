@@ -3,7 +3,7 @@
 Shape letters: N points.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -58,6 +58,20 @@ def scan_suffix(path: Path) -> str | None:
     return max(fitting, key=len, default=None)
 
 
+RECORDING_SUFFIXES: Final = (".mcap", ".bag", ".db3", ".mcap.zstd", ".db3.zstd", ".bag.zstd")
+"""Endings of ROS bags, which hold scans among other messages."""
+
+
+def instead_of_scans(names: Iterable[str]) -> str:
+    """Advice where files of these names were given, and none of them is a scan; or ""."""
+    lowered = [name.lower() for name in names]
+    if any(name.endswith(RECORDING_SUFFIXES) for name in lowered):
+        return " Unpack bags first (`lidistill data unpack`)."
+    if any(name.endswith((".pkl", ".pkl.gz", ".feather")) for name in lowered):
+        return " Scans of a data set's own format are read from its root by `view` and `index`."
+    return ""
+
+
 def read_scan(path: Path, *, intensity: str | None = None) -> Scan:
     """Read a scan; its name's ending tells the format (``SCAN_SUFFIXES``).
 
@@ -76,10 +90,8 @@ def read_scan(path: Path, *, intensity: str | None = None) -> Scan:
     """
     suffix = scan_suffix(path)
     if suffix is None:
-        msg = (
-            f"scan {path}: unknown format; expected a name that ends in {', '.join(SCAN_SUFFIXES)}."
-        )
-        raise FileFormatError(msg)
+        msg = f"scan {path}: unknown format; expected a name that ends in "
+        raise FileFormatError(f"{msg}{', '.join(SCAN_SUFFIXES)}.{instead_of_scans([path.name])}")
     return scan_of_columns(_READERS[suffix](path), path, intensity=intensity)
 
 

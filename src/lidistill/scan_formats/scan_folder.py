@@ -1,17 +1,19 @@
 """Scan files below a folder of one's own."""
 
+import itertools
 from pathlib import Path
 from typing import Final
 
 from lidistill.errors import DatasetNotFoundError
 from lidistill.reading.files import may_look_into
-from lidistill.scan_formats.scan_file import SCAN_SUFFIXES, scan_suffix
+from lidistill.scan_formats.scan_file import SCAN_SUFFIXES, instead_of_scans, scan_suffix
 
 SCANS: Final = "scans"
 """Folder of the scans in a drive of one's own recordings."""
 _BESIDE: Final = frozenset({"cameras", "labels", "splits"})
 """What lies beside it."""
 _MAX_DEPTH: Final = 8
+_LOOKED_AT: Final = 1000  # names, for advice where there is no scan
 
 
 def scans_of(source: Path, output: Path | None = None) -> list[Path]:
@@ -34,11 +36,9 @@ def scans_of(source: Path, output: Path | None = None) -> list[Path]:
         return [source]  # read_scan says what is wrong with it
     scans = _below(source, None if output is None else output.resolve(), depth=0)
     if not scans:
-        msg = (
-            f"{source} holds no scan, nor do folders in it (names that end in "
-            f"{', '.join(SCAN_SUFFIXES)})."
-        )
-        raise DatasetNotFoundError(msg)
+        msg = f"{source} holds no scan, nor do folders in it (names that end in "
+        there = itertools.islice((path.name for path in source.rglob("*")), _LOOKED_AT)
+        raise DatasetNotFoundError(f"{msg}{', '.join(SCAN_SUFFIXES)}).{instead_of_scans(there)}")
     return scans
 
 

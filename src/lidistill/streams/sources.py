@@ -15,10 +15,10 @@ from lidistill.bags.topics import check_topic
 from lidistill.bags.wire import ENCODINGS
 from lidistill.errors import ConfigError
 from lidistill.reading.names import listed
+from lidistill.scan_formats.scan_file import RECORDING_SUFFIXES
 
 STANDARD_INPUT: Final = Path("-")
 _CLOUD: Final = "sensor_msgs/PointCloud2"
-_ENDINGS: Final = (".mcap", ".bag", ".db3", ".mcap.zstd", ".db3.zstd", ".bag.zstd")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,11 +33,11 @@ class Clouds:
 
 def is_recording(path: Path) -> bool:
     """Whether a path is a bag, or standard input, and not a scan or a folder of scans."""
-    if path == STANDARD_INPUT or path.name.lower().endswith(_ENDINGS):
+    if path == STANDARD_INPUT or path.name.lower().endswith(RECORDING_SUFFIXES):
         return True
     if not (path / "metadata.yaml").is_file():
         return False
-    return any(entry.name.lower().endswith(_ENDINGS) for entry in path.iterdir())
+    return any(entry.name.lower().endswith(RECORDING_SUFFIXES) for entry in path.iterdir())
 
 
 @contextmanager
