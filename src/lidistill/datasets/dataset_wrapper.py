@@ -8,7 +8,7 @@ from lidistill.records import Frame
 
 
 class DatasetWrapper(ABC):
-    """The frames of a data set with something done to each: names, drives and classes stay.
+    """A data set made of another: what a subclass does not change is that of the other.
 
     Args:
         dataset: The data set that reads.

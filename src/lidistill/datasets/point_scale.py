@@ -31,7 +31,8 @@ class ScaleWatch:
         Args:
             points: (N, 3); NaN is no measurement either.
         """
-        near = np.asarray((np.abs(points) <= MAX_RANGE).all(axis=1))
+        x, y, z = np.abs(points.T)
+        near = np.asarray((x <= MAX_RANGE) & (y <= MAX_RANGE) & (z <= MAX_RANGE))
         if not near.any():
             return np.ones(len(points), dtype=bool)
         num_far = len(points) - np.count_nonzero(near) - np.count_nonzero(np.isnan(points).any(1))

@@ -91,7 +91,7 @@ class InMemory(DatasetWrapper):
         return self._frames[index]
 
 
-class Subset:
+class Subset(DatasetWrapper):
     """Some frames of a data set.
 
     Args:
@@ -100,7 +100,8 @@ class Subset:
     """
 
     def __init__(self, dataset: FrameDataset, indices: list[int]) -> None:
-        self._dataset, self._indices = dataset, indices
+        super().__init__(dataset)
+        self._indices = indices
 
     @property
     def frame_ids(self) -> tuple[str, ...]:
@@ -113,16 +114,6 @@ class Subset:
         """See ``FrameDataset.drive_ids``."""
         drives = self._dataset.drive_ids
         return tuple(drives[index] for index in self._indices)
-
-    @property
-    def label_map(self) -> LabelMap:
-        """See ``FrameDataset.label_map``."""
-        return self._dataset.label_map
-
-    @property
-    def cameras(self) -> tuple[str, ...]:
-        """See ``FrameDataset.cameras``."""
-        return self._dataset.cameras
 
     def __len__(self) -> int:
         return len(self._indices)
