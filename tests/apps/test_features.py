@@ -120,6 +120,7 @@ def test_auto_decides_by_what_it_is_asked_first_and_for_each_use_alone(
         lidistill.load(world / "finetune-backbone", "cpu", precision=precision)
         for precision in ("auto", "fp32", "bf16")
     )
+    auto.warm_up()  # which decides nothing
     prepared = auto.prepare(*scan)
     needed = -(-1_000 // len(prepared.sample))
     expected, taken = (m.classify(*scan)[1] for m in (exact, exact if most < 0 else low))

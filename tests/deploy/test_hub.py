@@ -68,6 +68,12 @@ def test_commands_push_and_load_by_the_hubs_address(hub, folder, runs, tmp_path,
     )
     assert status == 0, err
     assert len(np.load(tmp_path / "out" / "scan.npy")) == len(scan)
+    page = tmp_path / "page.html"
+    status, _, err = run(capsys, "view", "hf://a/b", tmp_path / "scan.npy", "--export", page)
+    assert status == 0, err
+    assert page.stat().st_size > 100_000
+    status, _, err = run(capsys, "view", "hf://a/b", "--export", page)
+    assert (status, "knows no data" in err) == (2, True)
 
 
 @pytest.mark.parametrize(

@@ -96,6 +96,9 @@ def test_a_distillation_shows_the_scores_of_its_probes(runs, tmp_path):
     assert plain.figure.startswith("Loss")
     scored = export(runs / "pretrain", tmp_path / "scored", scores=[runs / "probe-backbone"])
     assert [one.name for one in scored.scores] == ["backbone"]
+    own = [runs / "probe-backbone", runs / "probe-backbone" / "results.json"]
+    again = export(runs / "probe-backbone", tmp_path / "again", scores=own)
+    assert [one.name for one in again.scores] == ["backbone"]
     assert "None were given" not in (tmp_path / "scored" / "README.md").read_text()
 
 

@@ -10,6 +10,7 @@ from fakes.runs import pretrain_values
 from deploy.conftest import make
 from lidistill.datasets.sensors import SENSORS
 from lidistill.deploy.card import write_card
+from lidistill.deploy.licences import teacher_licence
 from lidistill.deploy.model_config import ModelConfig
 from lidistill.deploy.onnx_check import Comparison, check_agreement
 from lidistill.deploy.robot_package import sample_of
@@ -33,6 +34,12 @@ def config(tmp_path):
 def test_a_card_does_not_call_a_network_of_points_a_teacher_of_images(config, kind, words):
     other = config.model_copy(update={"teacher": {"kind": kind}})
     assert words in write_card(other, other.backbone.build(), (), name="m", figure="")
+
+
+def test_the_licence_behind_a_network_of_points_is_looked_up_on_its_own_card():
+    assert "lidar network it learned from" in teacher_licence(
+        {"kind": "lidistill", "run": "runs/a"}
+    )
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from lidistill.apps import fleet_select
 from lidistill.apps.fleet_select import select_frames
 from lidistill.errors import ConfigError, DatasetNotFoundError, FileFormatError
 from lidistill.fleet import table
@@ -116,6 +117,18 @@ def test_objects_whose_frames_are_not_there_yet_are_not_chosen_by(tmp_path, monk
         index.add(frames([2]))
     stopped = FleetIndex.open(str(tmp_path / "index"))
     assert len(select_frames(stopped, 2, "coverage", seed=0)) == 2
+
+
+@pytest.mark.parametrize("strategy", ["coverage", "typical"])
+def test_as_many_frames_are_chosen_where_objects_are_drawn_by_lot(tmp_path, monkeypatch, strategy):
+    index = FleetIndex.create(str(tmp_path / "index"), ABOUT_8)
+    index.add(frames([0], objects=60))
+    index.add(frames(range(1, 9), objects=1))
+    monkeypatch.setattr(fleet_select, "MAX_OBJECTS", 10)
+    opened = FleetIndex.open(str(tmp_path / "index"))
+    for seed in range(5):
+        rows = select_frames(opened, 9, strategy, seed=seed)
+        assert {row["frame"] for row in rows} == {f"a/{number}" for number in range(9)}
 
 
 def test_objects_told_apart_by_other_boxes_do_not_go_into_one_index(tmp_path):

@@ -21,6 +21,7 @@ from mcap.reader import SeekingReader
 from rosbags.highlevel import AnyReader
 
 import lidistill
+from lidistill.apps.features import FeatureModel
 from lidistill.apps.recordings import RecordingPlan, process_recording
 from lidistill.distill.run import pretrain
 from lidistill.recipes import apply_overrides
@@ -187,6 +188,18 @@ def test_a_cut_recording_gives_its_whole_scans(world, tmp_path, capsys):
     record = json.loads(text)
     assert 0 < record["written"] < 3
     assert any("cut off" in note for note in record["notes"])
+
+
+def test_the_network_is_warm_before_the_first_scan(world, tmp_path, capsys, monkeypatch):
+    calls, classify = [], FeatureModel.classify
+    monkeypatch.setattr(FeatureModel, "warm_up", lambda _: calls.append("warm"))
+    monkeypatch.setattr(
+        FeatureModel, "classify", lambda *scan: calls.append("scan") or classify(*scan)
+    )
+    bag = write_bag(tmp_path / "a.bag", 1)
+    command = ("predict", world / "probe-backbone", bag, "--output", tmp_path / "out.mcap")
+    assert run(capsys, *command)[0] == 0
+    assert calls == ["warm", "scan", "scan", "scan"]
 
 
 def test_a_bag_that_is_played_too_fast_loses_scans_but_never_the_newest(world, tmp_path, capsys):

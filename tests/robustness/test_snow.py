@@ -3,29 +3,19 @@ import pytest
 from fakes.street_scan import street_frame
 
 from lidistill.labels import load_label_map
+from lidistill.robustness import snow_beams
 from lidistill.robustness.corruptions import CorruptionConfig, corrupted_scan
+from lidistill.robustness.snow import snow
 from lidistill.robustness.snow_beams import _beam_parts, snow_echoes
 from lidistill.robustness.snow_flakes import (
     BEAM,
-    NUM_SLICES,
+    NUM_PATTERNS,
     Flakes,
-    FlakeTable,
-    _in_slices,
     _overlapping,
+    flake_table_of,
     sample_flakes,
 )
-
-
-def table_of(flakes):
-    """A table with one pattern."""
-    slices, rows = _in_slices(flakes)
-    counts = np.bincount(slices, minlength=NUM_SLICES)
-    return FlakeTable(
-        start=np.concatenate([[0], np.cumsum(counts)]),
-        azimuth=rows[0],
-        half_width=rows[1],
-        range=rows[2],
-    )
+from lidistill.robustness.traits import clean_scan
 
 
 def one_flake(azimuth, distance, radius):
@@ -42,7 +32,7 @@ def echoes(flakes, point, intensity=50.0):
         np.array([intensity]),
         pattern=np.zeros(1, dtype=np.int64),
         channel=np.zeros(1, dtype=np.int64),
-        table=table_of(flakes),
+        table=flake_table_of([flakes]),
     )
 
 
@@ -51,7 +41,7 @@ def test_a_beam_meets_the_flakes_that_a_search_over_all_finds(seed):
     rng = np.random.default_rng(seed)
     flakes = sample_flakes(seed % 3, rng)
     azimuth, far = rng.uniform(-np.pi, np.pi), rng.uniform(20, 80)
-    table = table_of(flakes)
+    table = flake_table_of([flakes])
     at, share = _beam_parts(
         azimuth, far, 0, (table.start, table.azimuth, table.half_width, table.range)
     )
@@ -121,3 +111,25 @@ def test_stronger_snow_has_fewer_flakes_and_weakens_fewer_points():
         changed = snowy.intensity != frame.intensity[snowy.source]
         weakened.append(np.count_nonzero(changed & ~snowy.added))
     assert weakened[0] > weakened[1] > weakened[2] > 0
+
+
+def test_snow_falls_in_patterns_that_are_given(monkeypatch):
+    scan = clean_scan(street_frame(columns=300), load_label_map("nuscenes"))
+    rng = np.random.default_rng(3)
+    patterns = [sample_flakes(2, np.random.default_rng(seed)) for seed in range(NUM_PATTERNS)]
+    order = rng.permutation(NUM_PATTERNS)
+    table = flake_table_of(patterns)
+    assert table.num_patterns == NUM_PATTERNS
+    found = snow(scan, "light", rng, table=table, order=order)
+    assert found.added.any()
+    # Neither the severity nor chance has a say; a pattern is what a laser of that number meets.
+    again = snow(scan, "heavy", np.random.default_rng(8), table=table, order=order)
+    np.testing.assert_array_equal(again.points, found.points)
+    np.testing.assert_array_equal(again.intensity, found.intensity)
+    sorted_table = flake_table_of([patterns[number] for number in order])
+    same = snow(scan, "light", rng, table=sorted_table, order=np.arange(NUM_PATTERNS))
+    np.testing.assert_array_equal(same.points, found.points)
+    monkeypatch.setattr(snow_beams, "compiling", lambda: False)
+    defined = snow(scan, "light", rng, table=table, order=order)
+    np.testing.assert_array_equal(defined.source, found.source)
+    np.testing.assert_allclose(defined.points, found.points, atol=1e-4)

@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import numpy as np
 import torch
@@ -33,6 +33,7 @@ from lidistill.samples.preparer import Preparer
 from lidistill.training.precision import FeatureType, as_type
 
 T = TypeVar("T", bound=np.generic)
+_WARM_UP_POINTS: Final = 5000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -248,6 +249,17 @@ class FeatureModel:
             judge, what = judge_of(use, self.head, self._comparable)
             self._checked[use] = self.network.checked(judge, what=what)
         return self._checked[use]
+
+    def warm_up(self) -> None:
+        """Compute an invented scan, so that the first real one need not wait for a compiler.
+
+        It decides nothing about the precision.
+        """
+        view, rng = self.preparer.field_of_view, np.random.default_rng(0)
+        points = rng.uniform(view.low, view.high, (_WARM_UP_POINTS, 3))
+        scan = self.prepare(points, None)
+        with _exactly(self.device):
+            self.network(self._batch(scan))
 
     def settle(self, use: Use, scans: Iterable[PreparedScan]) -> None:
         """Let the network decide on the first of some scans, if it has the choice.

@@ -4,6 +4,7 @@ import logging
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lidistill.errors import ConfigError
 from lidistill.fleet.selection import (
@@ -61,10 +62,25 @@ def select_frames(
         return [pool[number] for number in chosen]
     if len(vectors) > MAX_OBJECTS:
         logger.info("choosing by %d of %d objects, drawn by lot", MAX_OBJECTS, len(vectors))
-        kept = np.sort(rng.permutation(len(vectors))[:MAX_OBJECTS])
+        kept = _drawn(frame, MAX_OBJECTS, rng)
         vectors, frame = vectors[kept], frame[kept]
     if strategy == "typical":
         chosen = by_typicality(vectors, frame, count, rng)
     else:
         chosen = by_coverage(vectors, frame, count)
     return [pool[number] for number in chosen]
+
+
+def _drawn(frame: NDArray[np.integer], count: int, rng: np.random.Generator) -> NDArray[np.intp]:
+    """Sorted numbers of objects drawn by lot, first one of every frame, so that none falls out.
+
+    Args:
+        frame: (O,) number of the frame of each object.
+        count: How many are drawn, at most O.
+        rng: Draws.
+    """
+    order = rng.permutation(len(frame))
+    _, first = np.unique(frame[order], return_index=True)
+    first.sort()
+    others = np.delete(order, first)
+    return np.sort(np.concatenate([order[first], others])[:count])

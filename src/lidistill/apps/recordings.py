@@ -82,12 +82,12 @@ class ComponentFields:
                 f"--components {count}: expected 1 to {model.num_channels}, the network's channels."
             )
             raise ConfigError(msg)
-        self._model, self._count = model, count
+        self.model, self._count = model, count
         self._basis: PcaBasis | None = None
 
     def __call__(self, points: Array, intensity: Array | None) -> Fields:
         """``f0``, ``f1``, … float32; NaN where a point has no feature."""
-        features = self._model.features(points, intensity)
+        features = self.model.features(points, intensity)
         known = ~np.isnan(features[:, 0])
         if self._basis is None:
             self._basis = fit_pca(features[known], count=self._count)

@@ -35,9 +35,13 @@ def only_recording(scans: Sequence[Path]) -> Path | None:
 def run_recording(plan: RecordingPlan, work: Work, *, as_json: bool) -> None:
     """Write the recording and say what became of it.
 
+    The network computes an invented scan before: what compiles at first use shall not cost a live
+    source its first scans.
+
     Raises:
         FileFormatError: After that, where a scan could not be used.
     """
+    work.model.warm_up()
     with ProgressBar("scans", total=None) as bar, _ended_in_order(wanted=plan.drops):
         recorded = process_recording(plan, work, on_scan=bar.advance)
     if as_json:

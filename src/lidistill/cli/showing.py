@@ -13,6 +13,7 @@ from lidistill.cli.output import OUT, positive, print_json
 from lidistill.cli.view import Showing, ViewOptions
 from lidistill.cli.view_queries import queries_of
 from lidistill.datasets.own.files import read_statistics
+from lidistill.deploy.hub import is_hub_address
 from lidistill.deploy.model_config import is_model_folder
 from lidistill.errors import CheckpointError, ConfigError
 from lidistill.training.checkpoint import load_checkpoint, newest_checkpoint
@@ -65,7 +66,8 @@ def look_at(
     if options.most_different:
         indices = most_different(build(_candidates(source, options, networks)), most)
     content = build(indices)
-    beside = runs[0] / "view" if runs else Path("runs/view")
+    own_folder = bool(runs) and not is_hub_address(runs[0])
+    beside = runs[0] / "view" if own_folder else Path("runs/view")
     show(content, showing, beside=beside, as_json=as_json)
 
 
@@ -143,8 +145,13 @@ def _size(target: Path) -> int:
     return sum(file.stat().st_size for file in files if file.is_file())
 
 
+def _is_model(path: Path) -> bool:
+    """Whether a path is a model folder, on disk or on a hub: a network without data or teacher."""
+    return is_hub_address(path) or is_model_folder(path)
+
+
 def _is_run(path: Path) -> bool:
-    if is_model_folder(path):
+    if _is_model(path):
         return True
     try:
         newest_checkpoint(path)
@@ -157,7 +164,7 @@ def _source(runs: Sequence[Path], scans: Sequence[Path], options: ViewOptions) -
     """What is given, or the data of the first run."""
     if scans:
         return open_source(scans, sensor=options.sensor, intensity=options.intensity)
-    if is_model_folder(runs[0]):
+    if _is_model(runs[0]):
         msg = (
             f"{runs[0]} is a model folder, which knows no data; give scans or the folder of a data "
             "set after it."
@@ -180,7 +187,7 @@ def networks_of(
     networks = []
     for run, name in zip(runs, names, strict=True):
         teacher = None
-        if not (options.no_teacher or is_model_folder(run)):
+        if not (options.no_teacher or _is_model(run)):
             teacher = teacher_of(load_checkpoint(run), options.device, name=options.teacher)
         model = load_for(run, source, options)
         distilled = model.has_head and not model.class_names

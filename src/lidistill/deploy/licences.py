@@ -8,6 +8,7 @@ from typing import Any, Final
 from lidistill.teachers.table import known_teacher
 
 UNKNOWN: Final = "unknown to lidistill; see where its weights come from"
+_OF_LIDAR: Final = "that of the lidar network it learned from; see that one's own card"
 DATA: Final = {
     "nuscenes": "nuScenes (Motional), CC BY-NC-SA 4.0",
     "semantic_kitti": "SemanticKITTI (University of Bonn, KIT), CC BY-NC-SA 3.0",
@@ -39,6 +40,8 @@ def teacher_licence(config: dict[str, Any] | None) -> str:
     """
     if config is None:
         return ""
+    if config.get("kind") == "lidistill":
+        return _OF_LIDAR
     model = str(config.get("model", config.get("kind", "")))
     row = known_teacher(model)
     if row is not None:

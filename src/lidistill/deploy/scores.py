@@ -96,7 +96,8 @@ def scores_of(model: Model, run: Path, others: Sequence[Path]) -> tuple[Score, .
                 f"({model.config.provenance.weights[:12]}); give scores of this model."
             )
             raise ConfigError(msg)
-        scores.append(score)
+        if score not in scores:
+            scores.append(score)
     return tuple(scores)
 
 

@@ -18,7 +18,7 @@ from lidistill.robustness.scan import (
     step_of,
 )
 from lidistill.robustness.snow_beams import SNOW, snow_echoes
-from lidistill.robustness.snow_flakes import NUM_PATTERNS, flake_table
+from lidistill.robustness.snow_flakes import NUM_PATTERNS, FlakeTable, flake_table
 from lidistill.robustness.wet_ground import MIN_GROUND, on_ground
 
 _NOISE_FLOOR: Final = 0.7
@@ -27,18 +27,34 @@ _TOP: Final = 255.0
 _LOWEST, _FIELD = np.deg2rad(25.0), np.deg2rad(28.0)
 
 
-def snow(scan: CleanScan, severity: Severity, rng: np.random.Generator) -> CorruptedScan:
+def snow(
+    scan: CleanScan,
+    severity: Severity,
+    rng: np.random.Generator,
+    *,
+    table: FlakeTable | None = None,
+    order: NDArray[np.int64] | None = None,
+) -> CorruptedScan:
     """Falling snow; with a stronger one the flakes are fewer and larger.
 
     The intensities of beams that met flakes are those that an HDL-64E would give, whatever the
     lidar and the target, as in the published sets. Points farther than 120 m stay as they are, and
     a scan with fewer than 1,000 points on the ground, or without intensity on it, loses none.
 
+    Args:
+        scan: Labelled points.
+        severity: Whose flakes fall, where no table is given.
+        rng: Draws the order, where none is given.
+        table: Patterns of flakes of one's own (``flake_table_of``).
+        order: (64,) the pattern that each laser of an HDL-64E meets; None: by lot.
+
     References:
         Hahner et al., "LiDAR Snowfall Simulation for Robust 3D Object Detection", CVPR 2022; values
         of Robo3D (ICCV 2023).
     """
-    order = rng.permutation(NUM_PATTERNS)
+    table = flake_table(step_of(severity)) if table is None else table
+    if order is None:
+        order = rng.permutation(NUM_PATTERNS) % table.num_patterns
     distance = ranges(scan.points)
     unit = _TOP / scan.traits.intensity_top
     intensity = scan.intensity.astype(np.float64) * unit
@@ -49,7 +65,7 @@ def snow(scan: CleanScan, severity: Severity, rng: np.random.Generator) -> Corru
         intensity,
         pattern=order[channel],
         channel=channel,
-        table=flake_table(step_of(severity)),
+        table=table,
     )
     added = echoes.kind == SNOW
     lost = echoes.intensity <= drowned_below(scan, distance, intensity)

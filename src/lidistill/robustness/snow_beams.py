@@ -30,7 +30,7 @@ _NOTHING: Final = 1e-12  # radians
 _FOCUS: Final = 131.0  # metres
 
 Table: TypeAlias = tuple[
-    NDArray[np.int64], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]
+    NDArray[np.int64], NDArray[np.floating], NDArray[np.floating], NDArray[np.floating]
 ]
 Focus: TypeAlias = tuple[Float64, Float64, Float64]
 Rows: TypeAlias = tuple[NDArray[np.int64], NDArray[np.int64]]

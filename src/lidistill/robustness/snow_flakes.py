@@ -1,10 +1,11 @@
 """Snowflakes in the plane that a turning beam sweeps: disks around the lidar, sampled here.
 
-Shape letters: F flakes of a pattern, E entries of a table, A slices of azimuth.
+Shape letters: F flakes of a pattern, P patterns, E entries of a table, A slices of azimuth.
 """
 
 import functools
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -59,13 +60,18 @@ class FlakeTable:
     """
 
     start: NDArray[np.int64]
-    """(64 A + 1,) first entry of slice a of pattern p at 64 A p + a; then the end."""
-    azimuth: NDArray[np.float32]
+    """(P A + 1,) first entry of slice a of pattern p at A p + a; then the end."""
+    azimuth: NDArray[np.floating]
     """(E,) radians."""
-    half_width: NDArray[np.float32]
+    half_width: NDArray[np.floating]
     """(E,) radians."""
-    range: NDArray[np.float32]
+    range: NDArray[np.floating]
     """(E,) metres."""
+
+    @property
+    def num_patterns(self) -> int:
+        """P."""
+        return len(self.start) // NUM_SLICES
 
 
 def sample_flakes(severity: int, rng: np.random.Generator) -> Flakes:
@@ -124,14 +130,29 @@ def flake_table(severity: int) -> FlakeTable:
     Args:
         severity: 0, 1 or 2.
     """
-    counts, entries = [], []
+    patterns = []
     for pattern in range(NUM_PATTERNS):
         words = f"snow {_SEED} {severity} {pattern}".encode()
         key = np.frombuffer(hashlib.blake2b(words, digest_size=16).digest(), dtype="<u8")
         rng = np.random.Generator(np.random.Philox(key=key.astype(np.uint64)))
-        slices, rows = _in_slices(sample_flakes(severity, rng))
+        patterns.append(sample_flakes(severity, rng))
+    return flake_table_of(patterns, dtype=np.float32)
+
+
+def flake_table_of(
+    patterns: Iterable[Flakes], *, dtype: type[np.floating] = np.float64
+) -> FlakeTable:
+    """A table of patterns of one's own, for ``snow``.
+
+    Args:
+        patterns: P of them.
+        dtype: Number format in which the flakes are kept.
+    """
+    counts, entries = [], []
+    for flakes in patterns:
+        slices, rows = _in_slices(flakes)
         counts.append(np.bincount(slices, minlength=NUM_SLICES))
-        entries.append(rows)
+        entries.append(rows.astype(dtype))
     azimuth, half_width, distance = np.concatenate(entries, axis=1)
     return FlakeTable(
         start=np.concatenate([[0], np.cumsum(np.concatenate(counts))]),
@@ -141,7 +162,7 @@ def flake_table(severity: int) -> FlakeTable:
     )
 
 
-def _in_slices(flakes: Flakes) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+def _in_slices(flakes: Flakes) -> tuple[NDArray[np.int64], Float64]:
     """(E,) slice of each entry, in order, and its (3, E) azimuth, half width and range."""
     half = flakes.half_width
     turned = flakes.azimuth + np.pi  # from 0 to 2 pi
@@ -154,4 +175,4 @@ def _in_slices(flakes: Flakes) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     order = np.argsort(slices * (2 * REACH) + flakes.range[flake])
     chosen = flake[order]
     rows = np.stack([flakes.azimuth[chosen], half[chosen], flakes.range[chosen]])
-    return slices[order], rows.astype(np.float32)
+    return slices[order], rows
