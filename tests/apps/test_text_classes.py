@@ -15,6 +15,7 @@ from lidistill.apps.text_classes import (
     encode_texts,
     read_adaptor,
     read_projection,
+    text_direction,
     with_text,
 )
 from lidistill.distill.run import pretrain
@@ -133,8 +134,12 @@ def test_what_does_not_fit_is_one_clear_line(runs, texts, tmp_path):  # noqa: F8
     write_projection(tmp_path / "projection.safetensors", 31)
     with pytest.raises(CheckpointError, match="is it this teacher's projection"):
         with_text(model, NAMES, tmp_path)
+    (tmp_path / "text").unlink()
     with pytest.raises(WeightsNotFoundError, match="no text encoder"):
-        with_text(model, NAMES, tmp_path / "nowhere")
+        with_text(model, NAMES, tmp_path)
+    for ask in (with_text, lambda *given: text_direction(model, "car", given[2])):
+        with pytest.raises(WeightsNotFoundError, match="nowhere is no folder; give"):
+            ask(model, NAMES, tmp_path / "nowhere")
     with pytest.raises(CheckpointError, match="give a distillation"):
         with_text(lidistill.load(runs / "probe-backbone", "cpu"), NAMES, tmp_path)
 

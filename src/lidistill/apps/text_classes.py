@@ -74,14 +74,10 @@ def with_text(model: FeatureModel, names: Sequence[str], folder: Path) -> Featur
     if (directions_KT := text_directions(model, names, folder)) is not None:
         none_K = torch.zeros(len(names))
         return with_directions(model, tuple(names), directions_KT, none_K, standardised=False)
+    if (file := _weights(folder, "adaptor")) is None:
+        raise _no_partner(folder)
     texts_KS = encode_texts(names, folder / "text")
     channels = sum(model.head_widths)
-    if (file := _weights(folder, "adaptor")) is None:
-        msg = (
-            f"{folder} holds neither projection nor adaptor ({', '.join(_ENDINGS)}); give a folder "
-            "with text/ and the weights that join text and teacher."
-        )
-        raise WeightsNotFoundError(msg)
     if model.teacher_mean is not None:
         msg = (
             f"{model.checkpoint} was distilled from centred features, which an adaptor cannot "
@@ -134,6 +130,8 @@ def text_direction(model: FeatureModel, words: str, folder: Path) -> NDArray[np.
         WeightsNotFoundError: If the folder holds no partner.
     """
     if (found := text_directions(model, (words,), folder)) is None:
+        if _weights(folder, "adaptor") is None:
+            raise _no_partner(folder)
         msg = (
             f"{folder} holds no projection from texts into the teacher's space (an adaptor leads "
             "the other way); classes by names: lidistill predict --classes."
@@ -283,3 +281,11 @@ class _Cosine(nn.Module):
 def _weights(folder: Path, stem: str) -> Path | None:
     files = (folder / f"{stem}{ending}" for ending in _ENDINGS)
     return next((file for file in files if file.is_file()), None)
+
+
+def _no_partner(folder: Path) -> WeightsNotFoundError:
+    found = f"holds neither projection nor adaptor ({', '.join(_ENDINGS)})"
+    return WeightsNotFoundError(
+        f"{folder} {found if folder.is_dir() else 'is no folder'}; give a folder "
+        "with text/ and the weights that join text and teacher."
+    )
