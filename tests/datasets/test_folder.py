@@ -258,6 +258,28 @@ def test_lists_split_drives_and_frames(root):
         read(root, split="val")
 
 
+def test_a_drive_in_one_list_and_its_frame_in_the_other_are_refused(root):
+    (root / "splits").mkdir()
+    for whole, part in (("train", "val"), ("val", "train")):
+        (root / "splits" / f"{whole}.txt").write_text("b\n")
+        (root / "splits" / f"{part}.txt").write_text("a\nb/000001\n")
+        with pytest.raises(DatasetNotFoundError, match="drive 'b', the other its frame 'b/000001'"):
+            read(root, split=whole)
+
+
+@pytest.mark.parametrize(("there", "absent"), [("train", "val"), ("val", "train")])
+def test_what_the_only_list_does_not_name_is_the_other_split(root, there, absent):
+    (root / "splits").mkdir()
+    (root / "splits" / f"{there}.txt").write_text("a\nb/000001\n")
+    for fraction in (None, 0.5):  # which has no say where there is a list
+        listed = read(root, split=there, val_fraction=fraction).frame_ids
+        assert listed == ("a/000000", "a/000001", "b/000001")
+        assert read(root, split=absent, val_fraction=fraction).frame_ids == ("b/000000",)
+    (root / "splits" / f"{there}.txt").write_text("a\nb\n")
+    with pytest.raises(DatasetNotFoundError, match=rf"'{absent}'; .* change splits/{there}\.txt"):
+        read(root, split=absent)
+
+
 def test_a_share_of_the_drives_validates(tmp_path):
     write_folder(tmp_path, drives=("a", "b", "c", "d"), num_frames=1)
     parts = {

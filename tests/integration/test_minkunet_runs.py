@@ -47,6 +47,7 @@ def test_it_learns_the_same_from_samples_made_on_the_device(world):
 
 def test_it_gives_features_of_own_scans(world, caplog):
     model = load(world / "pretrain", device="cpu")
+    caplog.set_level("INFO")
     model.warm_up()
     assert not caplog.messages  # an invented scan is nothing to be said anything about
     points = np.random.default_rng(0).uniform(-20, 20, (100, 3))

@@ -257,7 +257,9 @@ class FeatureModel:
         """
         view, rng = self.preparer.field_of_view, np.random.default_rng(0)
         points = rng.uniform(view.low, view.high, (_WARM_UP_POINTS, 3))
-        scan = self.prepare(points, None)
+        mean, std = self.sensor.intensity_mean, self.sensor.intensity_std
+        spread = std if math.isfinite(std) else 1.0
+        scan = self.prepare(points, rng.normal(mean, spread, _WARM_UP_POINTS))
         with _exactly(self.device):
             self.network(self._batch(scan))
 

@@ -26,7 +26,7 @@ class Crop:
     """A part of an image, by reference: nothing is copied until it is looked at."""
 
     image: str
-    """Path of the image."""
+    """Path of the image, from the root of the file system: the index is read from elsewhere."""
     view: str
     """Name of the camera."""
     left: int
@@ -64,7 +64,7 @@ def _around(uv: NDArray[np.floating], view: CameraView) -> Crop:
     left, top = (max(0, int(value)) for value in np.floor(low - margin))
     right, bottom = (int(value) for value in np.ceil(high + margin))
     return Crop(
-        image=str(view.image_path),
+        image=str(view.image_path.absolute()),
         view=view.name,
         left=left,
         top=top,

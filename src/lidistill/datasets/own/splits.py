@@ -18,12 +18,15 @@ _MAX_BYTES: Final = 1 << 24
 class SplitLists:
     """The lists ``splits/train.txt`` and ``val.txt``, or a share of the drives in their place.
 
+    Where there is one list, all that it does not name is in the other split.
+
     Args:
         root: Folder of the data set.
         val_fraction: Share of the drives that validate where there is no list; None: no share.
 
     Raises:
-        DatasetNotFoundError: If both lists name the same drive or frame.
+        DatasetNotFoundError: If both lists name the same drive or frame, or one a drive and the
+            other a frame of it.
         FileFormatError: If a list is a link.
     """
 
@@ -31,10 +34,20 @@ class SplitLists:
         self._folder = root / "splits"
         self._val_fraction = val_fraction
         self._lists = {split: self._read(split) for split in _SPLITS}
-        both = sorted((self._lists["train"] or set()) & (self._lists["val"] or set()))
-        if both:
+        train, val = (
+            {same_letters(name) for name in self._lists[split] or ()} for split in _SPLITS
+        )
+        if both := sorted(train & val):
             msg = f"{self._folder}: both lists name {shown(both[0])}; keep it in one of them."
             raise DatasetNotFoundError(msg)
+        for whole, parts in ((train, val), (val, train)):
+            if inside := sorted(name for name in parts if name.rpartition("/")[0] in whole):
+                drive = inside[0].rpartition("/")[0]
+                msg = (
+                    f"{self._folder}: one list names the drive {shown(drive)}, the other its frame "
+                    f"{shown(inside[0])}; frames of a drive in both are listed one by one."
+                )
+                raise DatasetNotFoundError(msg)
 
     def choose(
         self,
@@ -57,26 +70,29 @@ class SplitLists:
         """
         if split == "all":
             return list(range(len(frames)))
-        listed = self._lists[split]
+        listed, name = self._lists[split], split
+        other = "val" if split == "train" else "train"
+        if takes_rest := listed is None and self._lists[other] is not None:
+            listed, name = self._lists[other], other
         if listed is None:
             listed = self._by_fraction(split, drives)
         drives = [same_letters(drive) for drive in drives]
-        frames = [(same_letters(drive), same_letters(name)) for drive, name in frames]
-        listed = {same_letters(name) for name in listed}
+        frames = [(same_letters(drive), same_letters(frame)) for drive, frame in frames]
+        listed = {same_letters(line) for line in listed}
         absent = set(drives) - {drive for drive, _ in frames}
-        known = {*drives, *(name for _, name in frames)}
+        known = {*drives, *(frame for _, frame in frames)}
         unknown = sorted(n for n in listed - known if n.rpartition("/")[0] not in absent)
         if unknown:
             msg = (
-                f"{self._folder / split}.txt names {shown(unknown[0])}, which is no drive and no "
+                f"{self._folder / name}.txt names {shown(unknown[0])}, which is no drive and no "
                 f"frame (such as {frames[0][1]!r}); mend the list."
             )
             raise DatasetNotFoundError(msg)
-        chosen = [i for i, names in enumerate(frames) if not listed.isdisjoint(names)]
+        chosen = [i for i, names in enumerate(frames) if listed.isdisjoint(names) == takes_rest]
         if not chosen:
             msg = (
                 f"{self._folder.parent}: none of the {len(frames)} selected frames is in the split "
-                f"{split!r}; select other drives, or change splits/{split}.txt."
+                f"{split!r}; select other drives, or change splits/{name}.txt."
             )
             raise DatasetNotFoundError(msg)
         return chosen
