@@ -35,6 +35,28 @@ def test_a_fine_tuned_one_carries_the_names_of_its_classes(tmp_path):
     assert load_checkpoint(tmp_path / "run").meta["label_names"][0] == "barrier"
 
 
+def test_the_output_of_points_without_a_class_is_left_out(tmp_path, caplog):
+    """SLidR fine-tunes with ``ignore_index: 0``, an output that its evaluation never predicts."""
+    state = slidr(outputs=17)
+    file = write(tmp_path / "model.pt", {"model_points": state})
+    import_checkpoint(file, tmp_path / "run", recipe="finetune/minkunet34/nuscenes")
+    assert "the first of 17 outputs is left out" in caplog.text
+    weight = part_of(load_checkpoint(tmp_path / "run"), "head")["linear.weight"]
+    assert torch.equal(weight.flatten(1), state["final.kernel"].t()[1:])
+    file = write(tmp_path / "other.pt", {"model_points": slidr(outputs=18)})
+    with pytest.raises(CheckpointError, match=r"'linear 18', but .*pretrain/minkunet34"):
+        import_checkpoint(file, tmp_path / "other", recipe="finetune/minkunet34/nuscenes")
+
+
+def test_weights_without_classes_are_led_to_a_distillation(tmp_path):
+    bare = {name: tensor for name, tensor in slidr().items() if not name.startswith("final")}
+    for number, state in enumerate((bare, slidr(outputs=768))):
+        file = write(tmp_path / f"{number}.pt", {"model_points": state})
+        with pytest.raises(CheckpointError, match=r"give --recipe, .*pretrain/minkunet34\.$"):
+            import_checkpoint(file, tmp_path / str(number))
+        import_checkpoint(file, tmp_path / str(number), recipe="pretrain/minkunet34")
+
+
 @pytest.mark.parametrize(
     ("changed", "recipe", "reason"),
     [

@@ -17,6 +17,7 @@ from lidistill.apps.published_heads import (
     check_width,
     describe_head,
     read_head,
+    without_ignored,
 )
 from lidistill.atomic_write import sha256
 from lidistill.backbones import BackboneConfig
@@ -38,6 +39,8 @@ logger = logging.getLogger(__name__)
 _RECIPES: Final = {"waffleiron": "scalr.*", "minkunet": "minkunet34"}
 """Folder of the recipes that each kind of network was trained by, as a regular expression; where it
 is not named here, its own name."""
+_DISTILLATIONS: Final = {"waffleiron": "pretrain/scalr", "minkunet": "pretrain/minkunet34"}
+"""Recipe that distils into each kind of network; where it is not named here, that of its name."""
 _WITHOUT_DISTILLING_HEAD: Final = {"litept", "ptv3"}
 """Kinds that are published with heads of classes only."""
 _SLIDR_OUTPUTS: Final = 64
@@ -65,7 +68,7 @@ def import_checkpoint(
     output: Path,
     *,
     recipe: str | None = None,
-    kernel_order: KernelOrder = "minkowski",
+    kernel_order: KernelOrder | None = None,
 ) -> Imported:
     """Convert a checkpoint of ScaLR, WaffleIron, SLidR, LitePT or PTv3; no code in it is run.
 
@@ -77,7 +80,8 @@ def import_checkpoint(
             tells: an MLP means ``pretrain/scalr-plus``, a linear layer of a distillation
             ``pretrain/scalr``. A MinkUNet with the 64 outputs of SLidR's family comes from
             ``pretrain/minkunet34``.
-        kernel_order: Of a MinkUNet's kernels, by the library that it was trained with.
+        kernel_order: Of a MinkUNet's kernels, by the library that it was trained with; None: by
+            the names of its norms.
 
     Raises:
         CheckpointError: If the file is not such a checkpoint, or does not fit the recipe, or the
@@ -107,11 +111,18 @@ def import_checkpoint(
         if isinstance(head, SegmentationHead) or (
             head is not None and kind in _WITHOUT_DISTILLING_HEAD
         ):
-            raise _ambiguous(file, f"a head of the kind {describe_head(head)!r}", kind)
+            raise _ambiguous(file, head, kind, distilled=False)
         meta: dict[str, Any] = {}
     else:
         names = load_label_map(loaded.data.sets[0].kind).class_names
-        head = as_class_head(head, len(names), file, name)
+        whole = head
+        if kind == "minkunet" and (head := without_ignored(whole, len(names))) is not whole:
+            logger.warning(
+                "%s: the first of %d outputs is left out, as that of points without a class, which "
+                "SLidR's networks have", file, len(names) + 1,
+            )  # fmt: skip
+        other = f", or, for weights that tell no classes apart, {_distillation(kind)}"
+        head = as_class_head(head, len(names), file, name, advice=other)
         meta = {"label_names": list(names)}
     weights = _prefixed(network, "backbone") | ({} if head is None else _prefixed(head, "head"))
     _check_finite(weights, file)
@@ -159,16 +170,27 @@ def _recipe_of(named: NamedWeights, state: dict[str, Any], file: Path, kind: str
             return "pretrain/scalr"
     if kind == "minkunet" and len(named.head.get("linear.weight", ())) == _SLIDR_OUTPUTS:
         return "pretrain/minkunet34"
-    raise _ambiguous(file, f"a head of the kind {describe_head(read_head(named.head))!r}", kind)
+    head = read_head(named.head)
+    may_distil = head is None or (kind == "minkunet" and isinstance(head, LinearHead))
+    raise _ambiguous(file, head, kind, distilled=may_distil)
 
 
-def _ambiguous(file: Path, found: str, kind: str) -> CheckpointError:
+def _ambiguous(
+    file: Path, head: nn.Module | None, kind: str, *, distilled: bool
+) -> CheckpointError:
     unsaid = "activation they were trained with" if kind == "waffleiron" else "channels they expect"
+    other = f", or, if they tell none, {_distillation(kind)}" if distilled else ""
     msg = (
-        f"{file} has {found}, and weights do not say which {unsaid}, nor which classes they tell "
-        f"apart; give --recipe, for example {_fitting(kind)}."
+        f"{file} has a head of the kind {describe_head(head)!r}, and weights do not say which "
+        f"{unsaid}, nor which classes they tell apart; give --recipe, for example "
+        f"{_fitting(kind)}{other}."
     )
     return CheckpointError(msg)
+
+
+def _distillation(kind: str) -> str:
+    """Name of a recipe that distils into such a network."""
+    return _DISTILLATIONS.get(kind, f"pretrain/{kind}")
 
 
 def _fitting(kind: str) -> str:

@@ -60,12 +60,22 @@ def check_width(head: Head | None, width: int, file: Path) -> None:
         raise CheckpointError(msg)
 
 
-def as_class_head(head: Head | None, num_classes: int, file: Path, recipe: str) -> SegmentationHead:
+def as_class_head(
+    head: Head | None, num_classes: int, file: Path, recipe: str, *, advice: str
+) -> SegmentationHead:
     """The head as a ``SegmentationHead``; a bare linear layer gets a BatchNorm that does nothing.
+
+    Args:
+        head: As it was read.
+        num_classes: Of the recipe.
+        file: Where it is from.
+        recipe: Which one.
+        advice: What else to do with weights that tell no classes apart.
 
     Raises:
         CheckpointError: If it does not tell the recipe's classes apart.
     """
+    found = describe_head(head)
     if isinstance(head, LinearHead):
         plain = head.linear
         head = SegmentationHead(plain.in_features, plain.out_features)
@@ -73,11 +83,29 @@ def as_class_head(head: Head | None, num_classes: int, file: Path, recipe: str) 
         head.norm.get_buffer("running_var").fill_(1 - head.norm.eps)
     if not isinstance(head, SegmentationHead) or head.linear.out_features != num_classes:
         msg = (
-            f"{file} has the head {describe_head(head)!r}, but recipe {recipe} tells {num_classes} "
-            "classes apart; give the recipe of its own data set."
+            f"{file} has the head {found!r}, but recipe {recipe} tells {num_classes} "
+            f"classes apart; give the recipe of its own data set{advice}."
         )
         raise CheckpointError(msg)
     return head
+
+
+def without_ignored(head: Head | None, num_classes: int) -> Head | None:
+    """A linear layer without its first output, where that one is for points without a class.
+
+    SLidR's networks are fine-tuned so (``ignore_index: 0``): the first output is never predicted.
+
+    Args:
+        head: Of a MinkUNet.
+        num_classes: Of the recipe, without that one.
+    """
+    if not isinstance(head, LinearHead) or head.linear.out_features != num_classes + 1:
+        return head
+    kept = LinearHead(head.linear.in_features, num_classes)
+    kept.load_state_dict(
+        {f"linear.{name}": tensor[1:] for name, tensor in head.linear.state_dict().items()}
+    )
+    return kept
 
 
 def describe_head(head: nn.Module | None) -> str:

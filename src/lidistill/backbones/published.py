@@ -36,13 +36,13 @@ PUBLISHED: Final = {
 
 
 def read_published(
-    state: Mapping[str, object], *, kernel_order: KernelOrder = "minkowski"
+    state: Mapping[str, object], *, kernel_order: KernelOrder | None = None
 ) -> tuple[NamedWeights, dict[str, Any]]:
     """Weights of a published checkpoint, and what they say of the network.
 
     Args:
         state: What the file holds.
-        kernel_order: Of a MinkUNet's kernels.
+        kernel_order: Of a MinkUNet's kernels; None: by the names of its norms.
 
     Raises:
         CheckpointError: If it is of no known format, or not whole.
@@ -52,7 +52,7 @@ def read_published(
     read = form.read
     if kind == "minkunet":
         read = partial(from_slidr, kernel_order=kernel_order)
-    elif kernel_order != "minkowski":
+    elif kernel_order is not None:
         msg = f"a {kind} has no kernels in the order of {kernel_order}; leave --kernel-order out."
         raise ConfigError(msg)
     named = read(state)

@@ -118,7 +118,7 @@ def import_checkpoint(
     /,
     *,
     recipe: str = "",
-    kernel_order: _KernelOrder = "minkowski",
+    kernel_order: _KernelOrder | None = None,
     json: bool = False,
 ) -> None:
     """Convert published weights of ScaLR, WaffleIron, SLidR, LitePT or PTv3; no code is run.
@@ -133,8 +133,9 @@ def import_checkpoint(
         file: The .pth or .pt, or the .tar.gz that it comes in.
         output: Run folder to write.
         recipe: What it was trained by; needed where the file holds classes.
-        kernel_order: Library that a MinkUNet under SLidR's names was trained with. That of
-            torchsparse is taken from its source, and was compared with nothing it computed.
+        kernel_order: Library that a MinkUNet under SLidR's names was trained with; its names tell
+            where it is left out. The order of torchsparse is taken from its source, and was
+            compared with nothing it computed.
         json: Print one JSON object instead of text.
     """
     from lidistill.apps.import_checkpoint import import_checkpoint as run_import

@@ -121,12 +121,24 @@ def test_kernels_of_torchsparse_are_turned_where_their_order_differs():
 
 def test_norms_may_be_those_of_torchsparse_and_their_counters_may_be_left_out():
     """MinkowskiEngine's norm holds one of PyTorch, ``bn0.bn``; TorchSparse's is one, ``bn0``."""
-    state, plain = slidr(), from_slidr(slidr())
+    state = slidr()
     flat = {n.replace(".bn.", "."): t for n, t in state.items() if "num_batches" not in n}
     assert flat.keys() != state.keys()
-    found = from_slidr(flat)
-    assert found.backbone.keys() == plain.backbone.keys()
-    assert all(torch.equal(found.backbone[name], t) for name, t in plain.backbone.items())
+    found = from_slidr({"model": flat})
+    expected = from_slidr(state, kernel_order="torchsparse")
+    assert found.backbone.keys() == expected.backbone.keys()
+    assert all(torch.equal(found.backbone[name], t) for name, t in expected.backbone.items())
+
+
+@pytest.mark.parametrize("order", ["minkowski", "torchsparse"])
+def test_an_order_against_the_names_is_taken_and_doubted(order, caplog):
+    state = slidr()
+    flat = {n.replace(".bn.", "."): t for n, t in state.items()}
+    from_slidr(flat if order == "torchsparse" else state, kernel_order=order)
+    assert not caplog.messages
+    from_slidr(state if order == "torchsparse" else flat, kernel_order=order)
+    (message,) = caplog.messages
+    assert f"read in the order of {order}" in message
 
 
 def test_other_networks_have_no_order_of_kernels():

@@ -3,6 +3,7 @@
 Kernels are (V, in, out) as ours are, those of one cell (in, out) where ours are linear layers.
 """
 
+import logging
 import re
 from collections import Counter
 from collections.abc import Mapping
@@ -23,6 +24,8 @@ from lidistill.errors import CheckpointError
 from lidistill.reading.names import shown
 from lidistill.sparse.layout import from_z_fastest
 
+logger = logging.getLogger(__name__)
+
 KernelOrder: TypeAlias = Literal["minkowski", "torchsparse"]
 """How the places of a kernel count. MinkowskiEngine: x fastest. TorchSparse: likewise for odd
 kernels, z fastest for even ones; that rests on its source alone, no vectors of it are at hand."""
@@ -42,6 +45,7 @@ _IN_BLOCK: Final = {
 _STEM: Final = {"conv0p1s1": "stem.conv", "bn0": "stem.norm"}
 _STEMS: Final = {27: 3, 125: 5}  # edge of the first kernel, by its places
 _NETWORK: Final = re.compile(r"((?:[^.]+\.)*?)conv0p1s1\.kernel")
+_TORCHSPARSE_NORM: Final = re.compile(r"((?:[^.]+\.)*?)bn0\.weight")
 _BLOCK: Final = re.compile(r"block([1-8])\.([0-9]{1,3})\.(.+)")
 _FAMILY: Final = re.compile(r"(conv(tr)?[0-9]p|bn(tr)?[0-9]\.|block[0-9]+\.|final\.)")
 _LEAVES: Final = frozenset(
@@ -55,18 +59,33 @@ def is_minkunet(state: Mapping[str, object]) -> bool:
 
 
 def from_slidr(
-    state: Mapping[str, object], *, kernel_order: KernelOrder = "minkowski"
+    state: Mapping[str, object], *, kernel_order: KernelOrder | None = None
 ) -> NamedWeights:
     """Weights of a MinkUNet of SLidR's family under our names; ``final`` is a ``LinearHead``.
 
     Args:
         state: What their file holds: the weights, or a dictionary with them under a usual key.
-        kernel_order: Of the library that the network was trained with.
+        kernel_order: Of the library that the network was trained with; None: the names of its norms
+            tell, which are ``bn0.bn`` in MinkowskiEngine and ``bn0`` in TorchSparse.
 
     Raises:
         CheckpointError: If a part of a MinkUNet is unknown, or a weight is no plain tensor.
     """
-    return named_weights(state, first=_NETWORK, place=partial(_place, kernel_order=kernel_order))
+    told = _order_by_names(state)
+    if kernel_order not in (None, told):
+        logger.warning(
+            "the norms of these weights are named as %s names them, and their kernels are read in "
+            "the order of %s: one of the two is wrong unless someone has renamed them",
+            told, kernel_order,
+        )  # fmt: skip
+    place = partial(_place, kernel_order=kernel_order or told)
+    return named_weights(state, first=_NETWORK, place=place)
+
+
+def _order_by_names(state: Mapping[str, object]) -> KernelOrder:
+    """Whose network it was, by the name of its first norm."""
+    theirs = any(_TORCHSPARSE_NORM.fullmatch(name) for name in plain_names(state))
+    return "torchsparse" if theirs else "minkowski"
 
 
 def architecture(weights: dict[str, Tensor]) -> dict[str, Any]:

@@ -70,7 +70,7 @@ class SplitLists:
         """
         if split == "all":
             return list(range(len(frames)))
-        listed, name = self._lists[split], split
+        listed, name = self._lists[split], str(split)
         other = "val" if split == "train" else "train"
         if takes_rest := listed is None and self._lists[other] is not None:
             listed, name = self._lists[other], other
