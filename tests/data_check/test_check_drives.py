@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from fakes.folder import LABELS, write_folder, write_yaml
 from fakes.posts import sound_frames, write_drive
 from faults.recordings import exchanged
 
@@ -57,6 +58,14 @@ def test_a_drive_of_another_intensity_scale_is_named(frames, tmp_path):
     (finding,) = said(check_root(tmp_path / "set"), "intensity_differs")
     assert finding.evidence["ratio"] == pytest.approx(255, rel=1e-3)
     assert finding.drives == ("a", "b")
+
+
+def test_labels_that_name_no_class_are_told(tmp_path):
+    root = write_folder(tmp_path / "set")
+    assert not said(check_root(root), "no_class")
+    write_yaml(root / "labels.yaml", LABELS | {"ids": dict.fromkeys((0, 10, 40), "ignore")})
+    (finding,) = said(check_root(root), "no_class")
+    assert "all 160 labels of 4 frames are ignored" in finding.text
 
 
 def test_a_mounting_height_does_not_hide_exchanged_cameras(frames, tmp_path):

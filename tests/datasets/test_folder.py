@@ -202,6 +202,18 @@ def test_labels_whose_scan_is_absent_are_told(root):
     assert len(FolderConfig(root=root, labels="none").build()) == 3
 
 
+@pytest.mark.parametrize("dtype", ["<f4", ">u4"])
+def test_labels_of_another_type_are_not_class_0(root, dtype):
+    path = root / "a" / "labels" / "000000.label"
+    ids = np.frombuffer(path.read_bytes(), "<u4") & 0xFFFF
+    path.write_bytes(ids.astype(dtype).tobytes())
+    looks = "float32" if dtype == "<f4" else "big-endian"
+    with pytest.raises(FileFormatError, match=f"000000.label has 0 in .* looks like .*{looks}"):
+        read(root)[0]
+    path.write_bytes(bytes(4 * len(ids)))
+    assert (read(root)[0].labels == IGNORE).all()
+
+
 def test_labels_without_a_table_are_an_error(root):
     (root / "labels.yaml").unlink()
     with pytest.raises(DatasetNotFoundError, match=r"has labels, and no labels\.yaml"):

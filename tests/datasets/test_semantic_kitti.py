@@ -47,6 +47,17 @@ def test_instances_are_cut_off_and_moving_classes_join_the_parked(root):
     assert dataset.label_map.num_classes == 19
 
 
+@pytest.mark.parametrize("dtype", ["<f4", ">u4"])
+def test_labels_of_another_type_are_not_unlabelled_points(root, dtype):
+    path = root / "sequences" / "00" / "labels" / "000000.label"
+    num_points = path.stat().st_size // 4
+    path.write_bytes(np.full(num_points, 10, dtype).tobytes())
+    with pytest.raises(FileFormatError, match="has 0 in the low 16 bits"):
+        read(root)[0]
+    path.write_bytes(bytes(4 * num_points))
+    assert (read(root)[0].labels == IGNORE).all()
+
+
 def test_a_point_falls_on_its_coloured_pixel(tmp_path):
     image = np.zeros((*SIZE_HW, 3), dtype=np.uint8)
     image[20, 52] = (250, 20, 10)

@@ -10,7 +10,7 @@ import numpy as np
 from lidistill.data_check.contents import configs_of
 from lidistill.data_check.drive import DriveStatistics, NameOverlay
 from lidistill.data_check.findings import Diagnosis, Finding, chosen_frames
-from lidistill.data_check.findings.drives import intensity_differs, merged, merged_limits
+from lidistill.data_check.findings.drives import intensity_differs, merged, merged_limits, no_class
 from lidistill.data_check.report import CheckReport, DatasetReport
 from lidistill.datasets import SensorFrames
 from lidistill.errors import LidistillError
@@ -132,7 +132,8 @@ def _report(
     mean, std = total.intensity() or (None, None)
     findings = merged({drive: one.findings for drive, one in diagnoses.items()})
     found = {drive: one.intensity() for drive, one in tallies.items()}
-    apart = intensity_differs({drive: one[0] for drive, one in found.items() if one is not None})
+    means = {drive: one[0] for drive, one in found.items() if one is not None}
+    of_all = (no_class(total.num_labelled, total.counts()), intensity_differs(means))
     return DatasetReport(
         title=title,
         sensor=dataset.sensor,
@@ -147,7 +148,7 @@ def _report(
         camera_share={name: float(np.mean(share)) for name, share in total.shares.items()},
         conversions=tuple(f"{name}: {text}" for name, text in total.converted.items()),
         problems=tuple(total.problems),
-        findings=findings if apart is None else (apart, *findings),
+        findings=(*(one for one in of_all if one is not None), *findings),
         camera_fits={drive: one.cameras for drive, one in diagnoses.items()},
         limits=merged_limits({drive: one.limits for drive, one in diagnoses.items()}),
         figures=figures,

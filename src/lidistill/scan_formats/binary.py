@@ -24,6 +24,8 @@ _NEARLY: Final = 0.8
 _SMALL: Final = 1e-3
 _NO_INTENSITY: Final = -10.0
 _LOW_SHARE: Final = 0.05
+CLASS_BITS: Final = 0xFFFF
+"""Of SemanticKITTI's labels; the other half counts instances."""
 
 
 def read_scan(path: Path, num_columns: int) -> NDArray[np.float32]:
@@ -175,3 +177,26 @@ def read_label_ids(path: Path, dtype: str, num_points: int) -> NDArray[np.intege
         )
         raise FileFormatError(msg)
     return np.frombuffer(content, dtype=dtype)
+
+
+def check_class_bits(whole: NDArray[np.integer], path: Path) -> None:
+    """Refuse SemanticKITTI's labels whose type is another one: every point would be of class 0.
+
+    Args:
+        whole: (N,) class in the low 16 bits, instance in the others.
+        path: The file, for the message.
+
+    Raises:
+        FileFormatError: If no point has a class and some have an instance.
+    """
+    if (whole & CLASS_BITS).any() or not whole.any():
+        return
+    floats = whole.astype("<u4").view("<f4")
+    are_floats = np.isfinite(floats).all() and (floats == np.floor(floats)).all()
+    msg = (
+        f"label file {path} has 0 in the low 16 bits of all {len(whole)} points, where the class "
+        f"is, and other numbers above them; it looks like {'float32' if are_floats else 'uint32'}"
+        f"{'' if are_floats else ' in big-endian order'}. Write little-endian uint32 "
+        "(array.astype('<u4')), or those of own recordings as .npy."
+    )
+    raise FileFormatError(msg)

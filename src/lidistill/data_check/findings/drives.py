@@ -59,6 +59,23 @@ def intensity_differs(means: Mapping[str, float]) -> Finding | None:
     )
 
 
+def no_class(num_labelled: int, counts: Sequence[int]) -> Finding | None:
+    """Labels of which not one stands for a class.
+
+    Args:
+        num_labelled: Frames with labels.
+        counts: Points of every class; the last number is that of the ignored.
+    """
+    if not num_labelled or any(counts[:-1]):
+        return None
+    text = (
+        f"all {counts[-1]} labels of {num_labelled} frames are ignored, so there is nothing to "
+        "learn from or to score. Are the ids those that the table of classes names?"
+    )
+    evidence: dict[str, float] = {"frames": num_labelled, "ignored": counts[-1]}
+    return Finding(fault="no_class", severity="warning", text=text, evidence=evidence)
+
+
 def _one(alike: Sequence[tuple[str, Finding]], num_drives: int) -> Finding:
     first = alike[0][1]
     names = [drive for drive, _ in alike]

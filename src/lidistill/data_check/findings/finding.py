@@ -12,6 +12,7 @@ Fault: TypeAlias = Literal[
     "camera_axes",
     "low_contrast",
     "intensity_differs",
+    "no_class",
     "too_few_points",
     "empty_returns",
     "duplicated_points",

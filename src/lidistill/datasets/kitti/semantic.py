@@ -39,12 +39,17 @@ from lidistill.errors import FileFormatError
 from lidistill.images.files import a_few, size_of_view
 from lidistill.labels import LabelMap, load_label_map
 from lidistill.records import CameraView, Frame
-from lidistill.scan_formats.binary import check_intensity, read_label_ids, read_scan
+from lidistill.scan_formats.binary import (
+    CLASS_BITS,
+    check_class_bits,
+    check_intensity,
+    read_label_ids,
+    read_scan,
+)
 
 logger = logging.getLogger(__name__)
 
 _NUM_COLUMNS: Final = 4  # x, y, z, remission
-_CLASS_BITS: Final = 0xFFFF  # the other half of a label counts instances
 
 
 class SemanticKittiConfig(DatasetConfig):
@@ -219,7 +224,8 @@ class SemanticKitti:
             return None, None
         path = self.root / label_file(self._frames[index])
         whole = read_label_ids(path, "<u4", num_points)
-        classes = self.label_map.apply(whole & _CLASS_BITS, source=str(path))
+        check_class_bits(whole, path)
+        classes = self.label_map.apply(whole & CLASS_BITS, source=str(path))
         return classes, whole.astype(np.uint32) if self.config.instances else None
 
     def _views(self, index: int) -> tuple[CameraView, ...]:

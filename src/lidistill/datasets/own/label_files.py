@@ -19,20 +19,21 @@ from lidistill.labels import IGNORE, LabelMap
 from lidistill.reading.files import read_file
 from lidistill.reading.names import listed, shown
 from lidistill.scan_formats.arrays import read_array
-from lidistill.scan_formats.binary import read_label_ids
+from lidistill.scan_formats.binary import CLASS_BITS, check_class_bits, read_label_ids
 from lidistill.scan_formats.scan_file import Scan
 
 CLASS_TABLE: Final = "labels.yaml"
 """File that says what the class ids mean."""
 _MAX_ID: Final = 1 << 31
-_CLASS_BITS: Final = 0xFFFF  # of a .label file, as in SemanticKITTI; the others count instances
 
 
 def read_ids(path: Path, num_points: int) -> NDArray[np.generic]:
     """(N,) raw class ids of a scan, or what a .npy holds in their place."""
     if path.suffix.lower() == ".npy":
         return read_array(read_file(path), str(path))
-    return read_label_ids(path, "<u4", num_points) & _CLASS_BITS
+    whole = read_label_ids(path, "<u4", num_points)
+    check_class_bits(whole, path)
+    return whole & CLASS_BITS
 
 
 def read_labels(
