@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 import yaml
-from fakes.bag import POINTS, BagMaker
+from fakes.bag import NUM_SCANS, POINTS, RAW, BagMaker
 from fakes.folder import SIZE_HW, T_CAM_LIDAR, K
 from fakes.scan_writers import cloud
 
@@ -178,3 +178,57 @@ def test_images_of_another_size_than_camera_info_says_are_named(tmp_path):
     report, camera = unpack(tmp_path, "/front/image_raw", binning=(2, 2))
     assert camera["size_hw"] == [SIZE_HW[0] // 2, SIZE_HW[1] // 2]
     assert f"its images have {SIZE_HW[0]} x {SIZE_HW[1]}" in report.to_do[0]
+
+
+def unpacked_with(tmp_path, change):
+    """What is said of the whole drive with other messages among them."""
+    maker = BagMaker(2)
+    bag = maker.write(tmp_path / "bag", messages=change(maker, list(maker.messages())))
+    return unpack_bag(bag, tmp_path / "out", points=POINTS, images=(RAW,))
+
+
+def named(message, frame):
+    message.header.frame_id = frame
+    return message
+
+
+def test_the_scans_of_a_second_lidar_on_the_topic_are_left_out(tmp_path):
+    def add(maker, messages):
+        others = [maker.points(START + n * 10**8 + 1, cloud(seed=9)) for n in range(2)]
+        unnamed, slashed = (maker.points(START + 10**9 + n, cloud()) for n in (7, 8))
+        return [
+            *messages,
+            *((POINTS, START + 9, named(scan, "lidar_right")) for scan in others),
+            (POINTS, START + 10**9 + 7, named(unnamed, "")),
+            (POINTS, START + 10**9 + 8, named(slashed, "/lidar_link")),
+        ]
+
+    report = unpacked_with(tmp_path, add)
+    assert report.num_scans == NUM_SCANS + 2
+    (note,) = report.notes
+    assert "2 scans of the frame 'lidar_right' left out" in note
+    assert "here 'lidar_link'" in note
+    values = yaml.safe_load((tmp_path / "out" / "calibration.yaml").read_text())
+    np.testing.assert_allclose(values["cameras"]["front"]["T_cam_lidar"][:3], T_CAM_LIDAR)
+
+
+def test_images_that_name_another_frame_are_told(tmp_path):
+    def add(maker, messages):
+        return [*messages, (RAW, START + 10**9, named(maker.image(START + 10**9), "back"))]
+
+    report = unpacked_with(tmp_path, add)
+    (line,) = report.to_do
+    assert "cameras.front: its images name several frames, 'front_optical' and 'back'" in line
+
+
+@pytest.mark.parametrize(("shift", "told"), [(1e-6, False), (0.5, True)])
+def test_a_static_transform_that_changes_is_told(tmp_path, shift, told):
+    def add(maker, messages):
+        straight = {"w": 1.0, "x": 0, "y": 0, "z": 0}
+        again = maker.transform("/base", "/lidar_link", [0, 0, 2.0 + shift], straight)
+        tf = maker.make("tf2_msgs/msg/TFMessage", transforms=[again])
+        return [*messages, ("/tf_static", START + 10**8, tf)]
+
+    report = unpacked_with(tmp_path, add)
+    changes = "/tf_static changes the transform of base and lidar_link within the bag"
+    assert [changes in line for line in report.to_do] == [True] * told

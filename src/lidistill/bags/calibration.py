@@ -9,7 +9,7 @@ import numpy as np
 from lidistill.bags.cameras import CameraEntry, camera_entry, is_rectified
 from lidistill.bags.messages import CameraInfo, Transform
 from lidistill.bags.transforms import FrameTree
-from lidistill.reading.names import shown
+from lidistill.reading.names import listed, shown
 
 STATIC: Final = "/tf_static"
 MOVING: Final = "/tf"
@@ -21,7 +21,9 @@ class Rig:
 
     lidar_frame: str = ""
     camera_frames: dict[str, str] = field(default_factory=dict)
-    """By the topic of the images."""
+    """Of the first image, by its topic."""
+    other_frames: dict[str, str] = field(default_factory=dict)
+    """Of a later image that names another, by its topic."""
     sizes_hw: dict[str, tuple[int, int]] = field(default_factory=dict)
     """Of the first image, by its topic."""
     infos: dict[str, CameraInfo] = field(default_factory=dict)
@@ -39,6 +41,18 @@ class Rig:
             self.changed.add(topic)
         self.infos[topic] = info
 
+    def fits_lidar(self, frame: str) -> bool:
+        """Whether a scan is of the lidar of the first scan; one that names no frame is."""
+        named = frame.lstrip("/")
+        self.lidar_frame = self.lidar_frame or named
+        return named in {"", self.lidar_frame}
+
+    def note_camera(self, topic: str, frame: str) -> None:
+        """Keep the frame of an image."""
+        first = self.camera_frames.setdefault(topic, frame)
+        if frame.lstrip("/") not in {"", first.lstrip("/")}:
+            self.other_frames.setdefault(topic, frame)
+
     def entries(self, cameras: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
         """Entries of the cameras, and a line for everything that is missing or was assumed.
 
@@ -50,6 +64,12 @@ class Rig:
         for topic, camera in cameras.items():
             entries[camera], lines = self._camera(topic, tree)
             to_do += [f"calibration.yaml: cameras.{camera}: {line}" for line in lines]
+        if tree.changed and any("T_cam_lidar" in entry for entry in entries.values()):
+            pairs = listed(f"{a} and {b}" for a, b in tree.changed)
+            to_do.append(
+                f"calibration.yaml: {STATIC} changes the transform of {pairs} within the bag; the "
+                "last one was taken for all scans: check T_cam_lidar, or cut the bag there"
+            )
         return entries, to_do
 
     def _camera(self, topic: str, tree: FrameTree) -> tuple[dict[str, Any], list[str]]:
@@ -79,6 +99,12 @@ class Rig:
         lines = []
         if topic in self.changed:
             lines.append("its camera_info changes within the bag; the last one was taken")
+        if topic in self.other_frames:
+            frames = f"{shown(self.camera_frames[topic])} and {shown(self.other_frames[topic])}"
+            lines.append(
+                f"its images name several frames, {frames}; that of the first was taken for all: "
+                "remove the others' images if they are of another camera"
+            )
         expected, found = known.values.get("size_hw"), self.sizes_hw.get(topic)
         if expected and found and tuple(expected) != found:
             lines.append(

@@ -25,6 +25,7 @@ from lidistill.bags.images import (
 from lidistill.bags.messages import CameraInfo, Cloud, PackedImage, RawImage
 from lidistill.bags.records import RawMessage
 from lidistill.bags.wire import parse
+from lidistill.reading.names import shown
 from lidistill.records import Array
 
 _MAX_LINES: Final = 20
@@ -75,16 +76,26 @@ class DriveWriter:
             for images in info_of:
                 self.rig.note_info(images, message)
         elif isinstance(message, Cloud):
-            records = cloud_records(message, self._notes)
+            records = self._records(message)
             if records is not None:
                 self._new_file(raw, message.header.stamp_ns, ".npy", records)
-                self.rig.lidar_frame = self.rig.lidar_frame or message.header.frame
         elif _is_blank(message):
             self._notes["images without a pixel, left out"] += 1
         else:
             content, suffix = self._image(topic, message)
             self._new_file(raw, message.header.stamp_ns, suffix, content)
-            self.rig.camera_frames.setdefault(topic, message.header.frame)
+            self.rig.note_camera(topic, message.header.frame)
+
+    def _records(self, cloud: Cloud) -> Array | None:
+        """Points of a scan; None where it has none, or is another lidar's."""
+        if not self.rig.fits_lidar(cloud.header.frame):
+            self._notes[
+                f"scans of the frame {shown(cloud.header.frame)} left out: a drive has one lidar, "
+                f"here {shown(self.rig.lidar_frame)}; record each lidar on a topic of its own to "
+                "unpack both"
+            ] += 1
+            return None
+        return cloud_records(cloud, self._notes)
 
     def _image(self, topic: str, message: RawImage | PackedImage) -> tuple[bytes, str]:
         if isinstance(message, PackedImage):

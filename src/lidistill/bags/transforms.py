@@ -2,12 +2,15 @@
 
 from collections import deque
 from collections.abc import Iterable
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lidistill.bags.messages import Transform
 from lidistill.geometry import MAX_WORLD, check_rigid, invert_rigid, quaternion_to_matrix, rigid
+
+_ROUNDING: Final = 1e-4  # metres, and radians
 
 
 class FrameTree:
@@ -21,6 +24,8 @@ class FrameTree:
 
     def __init__(self, transforms: Iterable[Transform]) -> None:
         self._steps: dict[str, dict[str, NDArray[np.float64]]] = {}
+        self.changed: dict[tuple[str, str], None] = {}
+        """Pairs of frames of which one transform differs from another by more than rounding."""
         for stamped in transforms:
             parent, child = stamped.parent.lstrip("/"), stamped.child.lstrip("/")
             x, y, z, w = stamped.rotation
@@ -29,6 +34,9 @@ class FrameTree:
                 check_rigid(T_parent_child, reach=MAX_WORLD)
             except ValueError:
                 continue
+            before = self._steps.get(child, {}).get(parent, T_parent_child)
+            if np.abs(T_parent_child - before).max() > _ROUNDING:
+                self.changed[min(parent, child), max(parent, child)] = None
             self._steps.setdefault(child, {})[parent] = T_parent_child
             self._steps.setdefault(parent, {})[child] = invert_rigid(T_parent_child)
 
