@@ -229,6 +229,33 @@ def test_names_of_13_digits_are_milliseconds(tmp_path):
     assert read(tmp_path).drives[0].times_ns == {"1700000000100": 1_700_000_000_100_000_000}
 
 
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (("7.50000000", "7.150000000", "8.0"), [50_000_000, 150_000_000, 1_000_000_000]),
+        (("7.5", "7.150000000"), [5, 150_000_000]),
+        (("7.05", "7.5", "7.123456789"), [50_000_000, 123_456_789, 500_000_000]),
+        (("7.50", "7.25"), [250_000_000, 500_000_000]),
+        (("7.5", "7.123456789"), None),
+    ],
+)
+def test_fractions_without_leading_zeros_are_nanoseconds(tmp_path, caplog, names, expected):
+    write_yaml(tmp_path / "calibration.yaml", calibration(match="time"))
+    for name in names:
+        write_scan(tmp_path / "scans" / f"{name}.bin", cloud(), ".bin")
+    if expected is None:
+        with pytest.raises(
+            FileFormatError, match=r"scans: '7\.5' and '7\.123456789' may be .* nine"
+        ):
+            read(tmp_path)
+        return
+    (drive,) = read(tmp_path).drives
+    assert [time - 7 * 10**9 for time in drive.times_ns.values()] == expected
+    assert list(drive.scans) == drive.frames(labelled=False) == list(drive.times_ns)
+    is_told = "is taken as a number of nanoseconds" in caplog.text
+    assert is_told == ("150000000" in " ".join(names))
+
+
 def test_moments_behind_the_year_2116_are_no_times(tmp_path):
     write_yaml(tmp_path / "calibration.yaml", calibration(match="time"))
     scan = tmp_path / "scans" / "1000000000000000001.bin"

@@ -11,6 +11,7 @@ _MAX_NAME: Final = 200
 _MAX_PATH: Final = 400
 _SEPARATORS: Final = re.compile(r"[/\\\x00-\x1f\x7f]")
 _DIGITS: Final = re.compile(r"([0-9]+)")
+_NANOSECONDS: Final = 9  # digits of a second
 _DECIMAL: Final = re.compile(r"[0-9]+\.[0-9]+")
 NaturalKey: TypeAlias = tuple[tuple[str, int, str], ...]
 
@@ -108,9 +109,31 @@ def in_order(names: Iterable[str]) -> list[str]:
     (``01`` and ``1``) follow each other as texts do.
     """
     names = list(names)
-    if all(_DECIMAL.fullmatch(name) for name in names):
+    decimals = all(_DECIMAL.fullmatch(name) for name in names)
+    if decimals and not fractions_are_counts(names):
         return sorted(names, key=lambda name: (_decimal_key(name), name))
     return sorted(names, key=lambda name: (natural_key(name), name))
+
+
+def fractions_are_counts(names: Iterable[str]) -> bool | None:
+    """Whether what follows the dot is a number of nanoseconds without its leading zeros.
+
+    ``f"{sec}.{nanosec}"`` writes so: 50000000 stands for 0.05 s. As decimals, nine digits and fewer
+    stand side by side only where somebody cut zeros off at the end.
+
+    Args:
+        names: Seconds with a dot.
+
+    Returns:
+        None where both are possible.
+    """
+    fractions = {name.partition(".")[2] for name in names} - {"0"}
+    lengths = {len(fraction) for fraction in fractions}
+    if max(lengths, default=0) != _NANOSECONDS or len(lengths) == 1:
+        return False
+    if any(fraction.startswith("0") for fraction in fractions):
+        return False
+    return True if any(fraction.endswith("0") for fraction in fractions) else None
 
 
 def natural_key(name: str) -> NaturalKey:

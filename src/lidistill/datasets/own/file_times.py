@@ -1,5 +1,6 @@
 """When scans and camera images of a drive were taken: ``times.csv``, or names that are times."""
 
+import logging
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,8 +9,10 @@ from typing import Final
 from lidistill.datasets.own.trajectory import nanoseconds, small_units
 from lidistill.errors import FileFormatError
 from lidistill.reading.files import MEND, blamed_on, read_file
-from lidistill.reading.names import shown
+from lidistill.reading.names import fractions_are_counts, shown
 from lidistill.reading.text import two_columns
+
+logger = logging.getLogger(__name__)
 
 TIMES: Final = "times.csv"
 _MAX_BYTES: Final = 1 << 24
@@ -31,7 +34,7 @@ def file_times(folder: Path, names: Mapping[str, Path], *, by_name: bool) -> dic
     table = folder / TIMES
     if not table.exists():
         with blamed_on(folder, "give every file a time of its own."):
-            times = {} if by_name else {name: _time_of(name, folder) for name in names}
+            times = {} if by_name else _times_of(list(names), folder)
             _check_different(times)
         return times
     with blamed_on(table, MEND):
@@ -88,6 +91,33 @@ def _read_table(content: bytes) -> dict[str, int]:
             raise ValueError(msg) from error
         lines[name] = number
     return times
+
+
+def _times_of(names: list[str], folder: Path) -> dict[str, int]:
+    decimals = [name for name in names if _DECIMAL.fullmatch(name)]
+    are_counts = fractions_are_counts(decimals)
+    if are_counts is None:
+        shortest, longest = (pick(decimals, key=len) for pick in (min, max))
+        msg = (
+            f"{folder}: {shown(shortest)} and {shown(longest)} may be decimals, or have a number "
+            "of nanoseconds behind the dot, without its leading zeros, and no name tells which; "
+            f"fill them up to nine digits, or give a file {TIMES}."
+        )
+        raise FileFormatError(msg)
+    if are_counts:
+        logger.warning(
+            "%s: what follows the dot in %d names is taken as a number of nanoseconds, without its "
+            "leading zeros; as decimals they would all have nine digits, or none would end in 0.",
+            folder,
+            len(decimals),
+        )
+    return {name: _time_of(_padded(name) if are_counts else name, folder) for name in names}
+
+
+def _padded(name: str) -> str:
+    """A name of seconds and nanoseconds with all nine digits of these; others as they are."""
+    whole, dot, fraction = name.partition(".")
+    return f"{whole}.{fraction:0>9}" if dot else name
 
 
 def _time_of(name: str, folder: Path) -> int:
