@@ -34,6 +34,7 @@ _COORDINATES: Final = ("x", "y", "z")
 _PLAIN: Final = (*_COORDINATES, "intensity")
 _POINTS: Final = "points"
 _MOST_COLUMNS: Final = 8  # of an organised cloud; more are pixels of an image or a row
+_MOST_PLAIN: Final = 16  # columns without names; lidars give ten at most
 _MAX_ARRAYS: Final = 64
 _MAGIC: Final = b"\x93NUMPY"
 _ENTRY: Final = b"PK\x01\x02"  # what an archive's list has before every name
@@ -197,6 +198,12 @@ def _columns(array: Array, source: str) -> dict[str, Array]:
             f"{source} is a {shown(array.dtype.name)} array of shape {_shape(array.shape)}, "
             "expected (N, 3), (N, 4) with intensity, the same in rows (H, W, 3), or structured "
             "(N,) with x, y and z; save it so."
+        )
+        raise FileFormatError(msg)
+    if array.shape[1] > _MOST_PLAIN:
+        msg = (
+            f"{source} has {array.shape[1]} columns, expected x, y, z, intensity and at most "
+            f"{_MOST_PLAIN - len(_PLAIN)} more; it looks like features of points. Give the scans."
         )
         raise FileFormatError(msg)
     native = array[:, : len(_PLAIN)]
