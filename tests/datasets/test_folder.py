@@ -146,6 +146,18 @@ def test_the_intensity_column_is_named_or_given_up(root):
     assert frame.intensity_statistics is None
 
 
+def test_intensity_that_plays_no_part_may_be_anything(root):
+    table = cloud()
+    table["intensity"] = np.nan
+    write_scan(root / "a" / "scans" / "000000.pcd", table, "_binary.pcd")
+    with pytest.raises(FileFormatError, match="none of its intensities"):
+        read(root)[0]
+    write_yaml(root / "calibration.yaml", calibration(intensity="none"))
+    dataset = read(root)
+    assert np.isfinite(dataset[0].points).all()
+    assert set(dataset.columns(0)) == {"ring", "time"}
+
+
 def test_labels_may_be_arrays_or_a_column_of_the_scan(root):
     path = root / "a" / LABEL
     path.with_suffix(".npy").write_bytes(npy(np.full(40, 40, dtype=np.uint16)))

@@ -81,11 +81,34 @@ def test_beams_that_did_not_come_back_stay_in_their_place(tmp_path, suffix, lost
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_impossible_intensities_are_an_error(tmp_path, value):
+@pytest.mark.parametrize("suffix", [".bin", ".pcd.bin"])
+def test_impossible_intensities_are_an_error(tmp_path, value, suffix):
     table = cloud()
     table["intensity"][2] = value
-    with pytest.raises(FileFormatError, match=r"intensities .* first point 2"):
-        read_scan(write(tmp_path, "x.bin", WRITERS[".bin"](table)))
+    path = write(tmp_path, f"x{suffix}", WRITERS[suffix](table))
+    for intensity in (None, "none"):
+        with pytest.raises(FileFormatError, match=r"intensities .* first point 2"):
+            read_scan(path, intensity=intensity)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("suffix", sorted({*WRITERS} - {".bin", ".pcd.bin"}))
+def test_points_without_intensity_are_beams_without_an_echo(tmp_path, caplog, value, suffix):
+    table = cloud()
+    table["intensity"][[2, 9]] = value
+    content = WRITERS[suffix](table)
+    scans = [read_scan(write(tmp_path, f"{n}{suffix}", content)) for n in "ab"]
+    for scan in scans:
+        assert np.flatnonzero(np.isnan(scan.points).all(axis=1)).tolist() == [2, 9]
+    (line,) = caplog.messages
+    assert line.startswith(f"{tmp_path}: points whose intensity (column 'intensity') is not finite")
+    assert np.isfinite(read_scan(tmp_path / f"a{suffix}", intensity="none").points).all()
+    assert np.isfinite(read_scan(tmp_path / f"a{suffix}", intensity="ring").points).all()
+    table["intensity"] = value
+    path = write(tmp_path, f"c{suffix}", WRITERS[suffix](table))
+    with pytest.raises(FileFormatError, match=r"none of its intensities .* go without"):
+        read_scan(path)
+    assert np.isfinite(read_scan(path, intensity="none").points).all()
 
 
 def test_a_scan_without_intensity_says_so(tmp_path):

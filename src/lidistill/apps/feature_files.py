@@ -22,6 +22,7 @@ from lidistill.labels import IGNORE
 from lidistill.loading.prefetch import prefetch
 from lidistill.reading.files import open_file
 from lidistill.reading.names import listed
+from lidistill.scan_formats.intensities import NO_INTENSITY
 from lidistill.scan_formats.scan_file import Scan, read_scan
 
 Output: TypeAlias = NDArray[Any]
@@ -30,7 +31,6 @@ Compute: TypeAlias = Callable[[PreparedScan, None], Output]
 Prepare: TypeAlias = Callable[[NDArray[np.float32], NDArray[np.float32] | None], PreparedScan]
 """From (N, 3) points and (N,) intensities; see ``features.FeatureModel.prepare``."""
 
-NO_INTENSITY: Final = "none"
 _GREY: Final = 110  # of points without a feature
 
 
@@ -241,7 +241,7 @@ def intensity_of(path: Path, column: str | None) -> tuple[Scan, NDArray[np.float
         FileFormatError: If it cannot be used, or has no intensity.
     """
     if column == NO_INTENSITY:
-        return read_scan(path), None
+        return read_scan(path, intensity=NO_INTENSITY), None
     scan = read_scan(path, intensity=column)
     if scan.intensity is None:
         msg = (

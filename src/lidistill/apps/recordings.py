@@ -15,7 +15,6 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from lidistill.apps.feature_files import NO_INTENSITY
 from lidistill.apps.features import FeatureModel
 from lidistill.atomic_write import replacing
 from lidistill.bags.cloud_writer import DEFINITION, KIND, aligned_dtype, encode_cloud
@@ -30,6 +29,7 @@ from lidistill.instances.find import InstanceFinder
 from lidistill.reading.names import shown
 from lidistill.records import Array
 from lidistill.scan_formats.columns import split_records
+from lidistill.scan_formats.intensities import NO_INTENSITY
 from lidistill.scan_formats.scan_file import Scan, scan_of_columns
 from lidistill.streams.pace import Pace, all_in_turn, newest_first
 from lidistill.streams.sources import STANDARD_INPUT, at_its_own_pace, clouds_of
@@ -232,8 +232,8 @@ class _Scans:
 
     def _labelled(self, records: NDArray[np.void], where: str) -> NDArray[np.void]:
         no_intensity = self._plan.intensity == NO_INTENSITY
-        column = None if no_intensity else self._plan.intensity
-        scan = scan_of_columns(split_records(records), Path(where), intensity=column)
+        table = split_records(records)
+        scan = scan_of_columns(table, Path(where), intensity=self._plan.intensity)
         if scan.intensity is None and not no_intensity:
             msg = (
                 f"scan {where} has no intensity among its fields; name the field "

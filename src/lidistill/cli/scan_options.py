@@ -82,13 +82,13 @@ class ScanOptions:
 
     def for_model(self, plan: "RecordingPlan", model: "FeatureModel") -> "RecordingPlan":
         """The plan without intensity where the network takes none."""
-        from lidistill.apps.feature_files import NO_INTENSITY
+        from lidistill.scan_formats.intensities import NO_INTENSITY
 
         return plan if model.takes_intensity else replace(plan, intensity=NO_INTENSITY)
 
     def column(self, model: "FeatureModel") -> str | None:
         """What is taken as intensity; see ``ScanWork``."""
-        from lidistill.apps.feature_files import NO_INTENSITY
+        from lidistill.scan_formats.intensities import NO_INTENSITY
 
         return self.intensity if model.takes_intensity else NO_INTENSITY
 

@@ -11,9 +11,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from lidistill.errors import FileFormatError, suggestion
+from lidistill.errors import FileFormatError
 from lidistill.reading.files import read_file
-from lidistill.reading.names import listed, shown
+from lidistill.reading.names import listed
 from lidistill.records import Array
 from lidistill.scan_formats.arrays import parse_npy, parse_npz
 from lidistill.scan_formats.binary import (
@@ -29,12 +29,18 @@ from lidistill.scan_formats.columns import (
     record_type,
     split_records,
 )
+from lidistill.scan_formats.intensities import (
+    NO_INTENSITY,
+    as_intensity,
+    check_finite,
+    intensity_column,
+    mark_unknown,
+)
 from lidistill.scan_formats.pcd import parse_pcd
 from lidistill.scan_formats.ply import parse_ply
 from lidistill.scan_formats.returns import mark_missing
 from lidistill.scan_formats.surveys import read_e57, read_las
 
-_INTENSITY: Final = ("intensity", "i", "reflectivity", "remission", "reflectance")
 _PREFIX: Final = "scalar_"  # CloudCompare puts it before every name of its own
 
 
@@ -76,12 +82,14 @@ def read_scan(path: Path, *, intensity: str | None = None) -> Scan:
     """Read a scan; its name's ending tells the format (``SCAN_SUFFIXES``).
 
     A point with a coordinate that is not finite, or at (0, 0, 0), is a beam that did not come back;
-    its three coordinates become NaN, and it stays, so that labels still fit.
+    its three coordinates become NaN, and it stays, so that labels still fit. So does one without a
+    finite intensity, where others have one and the format has a header.
 
     Args:
         path: The file.
         intensity: Name of the column to take as intensity; None: the first that is there of
-            intensity, i, reflectivity, remission, reflectance, however it is capitalised.
+            intensity, i, reflectivity, remission, reflectance, however it is capitalised; ``none``:
+            the same, but it plays no part, and may be anything.
 
     Raises:
         DatasetNotFoundError: If there is no such file.
@@ -103,22 +111,21 @@ def scan_of_columns(
     Args:
         table: (N,) columns.
         path: What to call it in errors.
-        intensity: Name of the column to take as intensity; None: one of the usual names.
+        intensity: See ``read_scan``.
 
     Raises:
         FileFormatError: If x, y or z is missing, or a column holds what no lidar measures.
     """
     names = _plain_names(table)
     points = _points(table, names, path)
-    if intensity is not None and intensity not in table:
-        hint = suggestion(intensity, [shown(name).strip("'") for name in table])
-        msg = f"scan {path} has no column {intensity!r} to take as intensity; {hint}"
-        raise FileFormatError(msg)
-    chosen = intensity or next((names[name] for name in _INTENSITY if name in names), None)
+    chosen = intensity_column(names, table, intensity, path)
+    values = None if chosen is None else as_intensity(table[chosen])
+    if chosen is not None and values is not None and intensity != NO_INTENSITY:
+        points = mark_unknown(values, points, column=chosen, path=path)
     used = {names["x"], names["y"], names["z"], chosen}
     return Scan(
         points=points,
-        intensity=None if chosen is None else _intensity(table[chosen], chosen, points, path),
+        intensity=values,
         columns={name: values for name, values in table.items() if name not in used},
     )
 
@@ -161,23 +168,6 @@ def _points(
     return xyz.astype(np.float32)
 
 
-def _intensity(
-    values: Array, name: str, points: NDArray[np.float32], path: Path
-) -> NDArray[np.float32]:
-    with np.errstate(over="ignore"):
-        intensity = values.astype(np.float32)
-    wrong = ~np.isfinite(intensity) & ~np.isnan(points[:, 0])
-    if wrong.any():
-        first = int(np.flatnonzero(wrong)[0])
-        msg = (
-            f"scan {path}: {int(wrong.sum())} of its {len(points)} intensities (column "
-            f"{shown(name)}) are not finite, first point {first}; it is damaged or of another "
-            "format (four float32 a point for .bin, five for .pcd.bin)."
-        )
-        raise FileFormatError(msg)
-    return intensity
-
-
 def _of_bytes(
     parse: Callable[[bytes, Path], dict[str, Array]],
 ) -> Callable[[Path], dict[str, Array]]:
@@ -193,6 +183,7 @@ def _flat(*names: str) -> Callable[[bytes, Path], dict[str, Array]]:
         check_size(len(content), columns, max(1, num_points), source)
         scan = np.frombuffer(content, "<f4").reshape(num_points, -1)
         check_num_columns(scan, source)
+        check_finite(scan, source)
         check_intensity(scan, source, "the intensity, is not above 0")
         return split_records(np.frombuffer(content, record_type(columns)))
 

@@ -21,12 +21,12 @@ from lidistill.labels import LabelMap
 from lidistill.reading.names import listed
 from lidistill.recipes import apply_overrides
 from lidistill.records import Array, Frame
+from lidistill.scan_formats.intensities import NO_INTENSITY
 from lidistill.scan_formats.scan_file import Scan, read_scan
 from lidistill.scan_formats.scan_folder import scan_name, scans_of
 from lidistill.training.checkpoint import Checkpoint
 
 logger = logging.getLogger(__name__)
-NO_INTENSITY: Final = "none"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,8 +105,7 @@ class ScanFiles:
         return self._scan(index).columns
 
     def _scan(self, index: int) -> Scan:
-        column = None if self._intensity == NO_INTENSITY else self._intensity
-        return read_scan(self._files[index], intensity=column)
+        return read_scan(self._files[index], intensity=self._intensity)
 
 
 def open_source(

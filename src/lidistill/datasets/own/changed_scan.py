@@ -16,7 +16,6 @@ import numpy as np
 from lidistill.datasets.own.drive import Drive
 from lidistill.datasets.own.drives import CALIBRATION
 from lidistill.datasets.own.file_times import TIMES
-from lidistill.datasets.own.files import NO_INTENSITY
 from lidistill.datasets.own.label_files import CLASS_TABLE
 from lidistill.datasets.raw_scans import ChangedPoints, RawScans
 from lidistill.errors import FileFormatError
@@ -25,6 +24,7 @@ from lidistill.reading.files import read_file
 from lidistill.records import Array, Frame
 from lidistill.scan_formats.arrays import read_array
 from lidistill.scan_formats.binary import read_label_ids
+from lidistill.scan_formats.intensities import NO_INTENSITY
 from lidistill.scan_formats.scan_file import read_scan
 
 _TABLES: Final = (CALIBRATION, CLASS_TABLE, "statistics.yaml", "poses.txt", TIMES)
@@ -64,7 +64,7 @@ def raw_scans_of(
     ) -> tuple[bytes, bytes | None]:
         wanted = calibrations[scan].intensity
         column = None if wanted == NO_INTENSITY else wanted
-        read = read_scan(scan, intensity=column)
+        read = read_scan(scan, intensity=wanted)
         columns = {name: values[changed.source] for name, values in read.columns.items()}
         columns |= {axis: changed.points[:, i] for i, axis in enumerate("xyz")}
         if read.intensity is not None:

@@ -15,7 +15,6 @@ from lidistill.datasets.own.changed_scan import raw_scans_of
 from lidistill.datasets.own.drive import Drive
 from lidistill.datasets.own.drives import CALIBRATION, find_drives, read_drives
 from lidistill.datasets.own.files import (
-    NO_INTENSITY,
     LabelTable,
     Name,
     read_calibration,
@@ -32,6 +31,7 @@ from lidistill.labels import LabelMap
 from lidistill.reading.files import may_look_into
 from lidistill.reading.names import listed
 from lidistill.records import Array, Frame
+from lidistill.scan_formats.intensities import NO_INTENSITY
 from lidistill.scan_formats.scan_file import Scan, read_scan
 
 
@@ -195,7 +195,7 @@ class Folder:
         """
         drive, name = self._frames[index]
         wanted = drive.calibration.intensity
-        scan = read_scan(drive.scans[name], intensity=None if wanted == NO_INTENSITY else wanted)
+        scan = read_scan(drive.scans[name], intensity=wanted)
         intensity = None if wanted == NO_INTENSITY else scan.intensity
         if intensity is None and wanted != NO_INTENSITY:
             msg = (
@@ -223,7 +223,7 @@ class Folder:
     def columns(self, index: int) -> Mapping[str, Array]:
         """(N,) further numbers of a scan, by name."""
         drive, name = self._frames[index]
-        return read_scan(drive.scans[name]).columns
+        return read_scan(drive.scans[name], intensity=NO_INTENSITY).columns
 
     def _labels(self, drive: Drive, name: str, scan: Scan) -> NDArray[np.uint8] | None:
         if self._table is None or self.config.labels == "none":

@@ -45,8 +45,6 @@ Model = TypeVar("Model", bound=BaseModel)
 _MAX_BYTES: Final = 1 << 18
 _MAX_BASELINE: Final = 100.0  # metres
 _FEWEST_COEFFICIENTS: Final = 4
-NO_INTENSITY: Final = "none"
-"""What ``calibration.yaml`` says of scans without intensity."""
 _MAX_INTENSITY: Final = 1e9  # in the scale of any sensor
 
 
