@@ -316,6 +316,7 @@ def test_another_backbone_learns_the_same_from_samples_made_on_the_device(
             "backbone: unknown kind 'pointwis'; did you mean 'pointwise'",
         ),
         (("backbone.dept=3",), "unknown key 'backbone.dept'; did you mean 'depth'"),
+        (("backbone.cell_size=3",), "unknown key 'backbone.cell_size'; known: activation, "),
         (("backbone={kind: pointwise, wdth: 3}",), "unknown key 'backbone.wdth'; did you mean"),
     ],
 )

@@ -147,7 +147,31 @@ def test_several_teachers_are_a_value_and_each_is_probed_where_it_is_alone(plan,
     assert variant.cells["random"] == found.variants[0].cells["random"]
 
 
+def test_several_teachers_may_be_given_by_their_names(plan, values):
+    both = {"one": TEACHER, "other": {"kind": "efficientnet-lite2"}}
+    for changes in ({"pretrain.teacher": both}, {"pretrain": {"teacher": both}}):
+        values["axes"]["teacher"] = {"two": {"both": changes}}
+        found = plan()
+        teachers = found.cells[found.variants[-1].cells["distilled"][0]].runs[STUDENT].teachers
+        assert {name: one.kind for name, one in teachers.items()} == {
+            "one": "vit",
+            "other": "efficientnet-lite2",
+        }
+
+
+def test_numbers_are_names(plan, values):
+    widths = {8: {}, 16: {"pretrain.backbone.width": 16}}
+    values["axes"] = {2024: {"WaffleIron": widths}}
+    values["benchmarks"] = {1: values["benchmarks"]["street"]}
+    found = plan()
+    assert [(v.benchmark, v.places[-1].value) for v in found.variants] == [("1", "8"), ("1", "16")]
+    changed = plan("axes.2024.WaffleIron.8={pretrain.backbone.width: 4}").variants
+    assert [v.places[-1].value for v in changed] == ["8", "16"]
+
+
 WRONG = {
+    "axes.student: found the name True; YAML reads yes, no": {"axes": {"student": {True: {}}}},
+    "axes.student: '1' is there twice": {"axes": {"student": {1: {}, "1": {}}}},
     "unknown key 'axis'; did you mean 'axes'": {"axis": {}},
     "must begin with pretrain., probe., finetune. or all": {"changes": {"train.steps": 3}},
     "'all.seed' cannot be given: a study sets it": {"changes": {"all.seed": 3}},

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from fakes.teachers import write_colours, write_vit
+from pydantic import ValidationError
 
 from lidistill.errors import ConfigError, FileFormatError
 from lidistill.teachers import VitTeacherConfig
@@ -31,6 +32,22 @@ def test_the_recipe_goes_before_the_models_own_file(tmp_path: Path) -> None:
     write_colours(tmp_path)
     found = pixel_statistics(str(tmp_path), "dinov2", mean=(0.0, 0.1, 0.2), std=None)
     assert found == ((0.0, 0.1, 0.2), OWN[1])
+
+
+@pytest.mark.parametrize(
+    ("colours", "reason"),
+    [
+        ({"std": (0.2, 0.0, 0.2)}, "std is .*expected three numbers above 0"),
+        ({"std": (-1.0, -1.0, -1.0)}, "std is .*expected three numbers above 0"),
+        ({"mean": (123.675, 116.28, 103.53)}, "mean is .*as for images from 0 to 255"),
+        ({"std": (58.395, 57.12, 57.375)}, "std is .*divide it by 255"),
+    ],
+)
+def test_colours_of_a_recipe_that_no_image_has_are_one_clear_line(
+    colours: dict[str, tuple[float, float, float]], reason: str
+) -> None:
+    with pytest.raises(ValidationError, match=reason):
+        VitTeacherConfig(model="dinov2-small", **colours)  # type: ignore[arg-type]
 
 
 def test_without_a_file_the_family_decides_and_an_unknown_one_must_be_told(tmp_path: Path) -> None:

@@ -161,6 +161,30 @@ def test_the_weights_of_a_folder_stand_for_the_folder(tmp_path: Path) -> None:
     assert weights.mean == (0.5, 0.4, 0.3)
 
 
+def test_the_only_file_of_a_folder_stands_for_it_and_of_several_one_is_named(
+    tmp_path: Path,
+) -> None:
+    """As torch hub keeps what it has fetched."""
+    file = tmp_path / "dinov2_vits14_pretrain.pth"
+    torch.save(original_state(), file)
+    found, expected = (
+        VitTeacherConfig(model=str(path), num_heads=2).build() for path in (tmp_path, file)
+    )
+    assert found.name == expected.name
+    torch.save({}, tmp_path / "other.pth")
+    with pytest.raises(
+        WeightsNotFoundError, match=r"pretrain\.pth, other\.pth\); name one of them"
+    ):
+        VitTeacherConfig(model=str(tmp_path)).build()
+
+
+def test_the_only_snapshot_of_the_hubs_cache_stands_for_its_model(tmp_path: Path) -> None:
+    cache = tmp_path / "models--facebook--dinov2-small"
+    snapshot = write_vit(cache / "snapshots" / "abc")
+    found = VitTeacherConfig(model=str(cache)).build()
+    assert found.name == VitTeacherConfig(model=str(snapshot)).build().name
+
+
 def test_a_file_needs_no_configuration_and_minds_none_that_is_damaged(tmp_path: Path) -> None:
     save_file(original_state(), tmp_path / "model.safetensors")
     (tmp_path / "config.json").write_text("[")

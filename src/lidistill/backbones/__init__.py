@@ -21,13 +21,14 @@ BACKBONES: dict[str, type[BackboneSettings]] = {
     "ptv3": PTv3Config,
 }
 """Configuration of each network, by its ``kind``."""
+DEFAULT_KIND = "waffleiron"
 
 
 def _of_its_kind(values: Any) -> Any:
     """Values of a network's configuration, checked by the model of their ``kind``."""
     if not isinstance(values, dict):
         return values
-    kind = values.get("kind", "waffleiron")
+    kind = values.get("kind", DEFAULT_KIND)
     if not isinstance(kind, str) or kind not in BACKBONES:
         msg = f"unknown kind {shown(kind)}; {suggestion(str(kind), set(BACKBONES))}"
         raise ValueError(msg.removesuffix("."))
@@ -70,6 +71,7 @@ def changed(config: S, changes: dict[str, Any]) -> S:
 
 __all__ = [
     "BACKBONES",
+    "DEFAULT_KIND",
     "FORMER_KEYS",
     "Backbone",
     "BackboneConfig",

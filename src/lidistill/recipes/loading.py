@@ -84,10 +84,11 @@ def apply_overrides(values: dict[str, Any], overrides: tuple[str, ...], *, sourc
         ConfigError: One line about the first thing that is wrong.
     """
     changes: list[str] = []
+    changed = overridden(values, overrides, changes)
     try:
-        recipe = _ADAPTER.validate_python(overridden(values, overrides, changes))
+        recipe = _ADAPTER.validate_python(changed)
     except ValidationError as error:
-        raise ConfigError(f"{source}: {explain(error, _RECIPES)}") from error
+        raise ConfigError(f"{source}: {explain(error, _RECIPES, values=changed)}") from error
     for change in changes:
         logger.info("%s", change)
     return recipe

@@ -15,7 +15,7 @@ from lidistill.recipes.loading import MAX_KEYS, overridden
 from lidistill.recipes.texts import recipe_values, study_names
 from lidistill.sim import SimulationConfig
 from lidistill.studies.left_out import without_left_out
-from lidistill.studies.names import Label, Name, ProbeName
+from lidistill.studies.names import Label, Name, ProbeName, with_texts_as_names
 
 Score: TypeAlias = Literal["mean_iou", "mean_iou_of_truth", "seen"]
 SCORES: Final[tuple[Score, ...]] = ("mean_iou", "mean_iou_of_truth", "seen")
@@ -56,7 +56,10 @@ Changes: TypeAlias = Annotated[dict[str, Any], AfterValidator(_checked)]
 
 
 def changes_in(changes: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
-    """Recipe, dotted key and value of each change; mappings with a ``kind`` stay whole."""
+    """Recipe, dotted key and value of each change.
+
+    Mappings with a ``kind`` stay whole, and so do several things by their names, such as teachers.
+    """
     for name, value in changes.items():
         for path, leaf in _leaves(name, value):
             recipe, _, key = path.partition(".")
@@ -64,11 +67,16 @@ def changes_in(changes: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
 
 
 def _leaves(path: str, value: Any) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, dict) and "kind" not in value:
+    if isinstance(value, dict) and "kind" not in value and not ("." in path and _several(value)):
         for key, inner in value.items():
             yield from _leaves(f"{path}.{key}", inner)
     else:
         yield path, value
+
+
+def _several(value: dict[str, Any]) -> bool:
+    """Whether a mapping names several things, each with a ``kind`` of its own."""
+    return all(isinstance(part, dict) and "kind" in part for part in value.values())
 
 
 def _flat(values: Any) -> Any:
@@ -208,8 +216,13 @@ def load_study(name: str, overrides: tuple[str, ...] = ()) -> Study:
     """
     if not name.endswith((".yaml", ".yml")) and name not in study_names():
         raise unknown_name("study", name, study_names())
-    known = recipe_values(name)
-    values = without_left_out(overridden(known, overrides), known)
+    try:
+        known = with_texts_as_names(recipe_values(name))
+        values = with_texts_as_names(overridden(known, overrides))
+    except ValueError as error:
+        msg = f"study {name}: {error}."
+        raise ConfigError(msg) from error
+    values = without_left_out(values, known)
     if values.get("kind") != "study":
         msg = (
             f"{name} is a {shown(values.get('kind'))} recipe, expected a study (kind: study), as "

@@ -1,6 +1,6 @@
 """What things are called in a study: names that become folders, columns, lines and figures."""
 
-from typing import Annotated, Final, TypeAlias
+from typing import Annotated, Any, Final, TypeAlias
 
 from pydantic import AfterValidator
 
@@ -18,6 +18,35 @@ LOG: Final = "output.txt"
 """What a cell that runs in a process of its own prints, in its folder."""
 _OWN: Final = frozenset({STUDENT, MEAN, DONE, FAILED, LOG})
 _MAX_LABEL: Final = 80
+
+
+def with_texts_as_names(values: Any, path: str = "") -> Any:
+    """A copy of what a study's file holds, in which numbers that name something are texts.
+
+    ``64:`` is a number for YAML, and a good name for a width.
+
+    Args:
+        values: Mappings, lists and values.
+        path: Where they stand, for the message.
+
+    Raises:
+        ValueError: If a name is neither a text nor a number.
+    """
+    if isinstance(values, list):
+        return [with_texts_as_names(one, f"{path}.{i}") for i, one in enumerate(values)]
+    if not isinstance(values, dict):
+        return values
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(name, bool) or not isinstance(name, str | int | float):
+            read = "; YAML reads yes, no, on and off as true and false" if name in {0, 1} else ""
+            msg = f"{path.lstrip('.') or 'the file'}: found the name {name}{read}; put it in quotes"
+            raise ValueError(msg)  # noqa: TRY004  told like all that is wrong in a study
+        if str(name) in found:
+            msg = f"{path.lstrip('.') or 'the file'}: {shown(str(name))} is there twice; keep one"
+            raise ValueError(msg)
+        found[str(name)] = with_texts_as_names(value, f"{path}.{name}")
+    return found
 
 
 def _label(name: str) -> str:

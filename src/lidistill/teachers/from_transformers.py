@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from lidistill.errors import FileFormatError, first_line
 from lidistill.reading.files import blamed_on
+from lidistill.reading.names import listed
 from lidistill.teachers.model_folder import (
     CONFIG,
     WEIGHTS,
@@ -24,12 +25,12 @@ from lidistill.teachers.model_folder import (
     read_config,
     read_weights,
 )
+from lidistill.teachers.places import WEIGHT_ENDINGS, loose_weights
 from lidistill.teachers.radio import is_authors_radio, radio_arguments, radio_tensors
 from lidistill.teachers.table import known_teacher, nearest_name
 from lidistill.teachers.weights import weights_not_found
 
 logger = logging.getLogger(__name__)
-_ENDINGS: Final = {".pth", ".pt", ".bin", ".safetensors"}
 _IMAGE_PARTS: Final = ("vision_model", "vision_encoder", "detector_model.vision_encoder")
 """Where networks of images and more keep the part for images."""
 
@@ -48,7 +49,7 @@ def load_network(model: str, *, download: bool) -> nn.Module:
     path = Path(model).expanduser()
     if path.is_dir():
         return _from_folder(path, str(path))
-    if path.suffix in _ENDINGS or path.is_absolute():
+    if path.suffix in WEIGHT_ENDINGS or path.is_absolute():
         raise weights_not_found(f"neither file nor folder at {model}")
     if "/" not in model and (near := nearest_name(model)):
         raise weights_not_found(f"no teacher is called {model}; did you mean {near!r}?")
@@ -183,6 +184,12 @@ def _fetched(hub: Any, name: str) -> nn.Module:
 
 def _from_folder(folder: Path, source: str) -> nn.Module:
     config = folder / CONFIG
+    if not config.exists() and (files := loose_weights(folder)):
+        msg = (
+            f"{folder} has no {CONFIG} and {len(files)} files of weights ("
+            f"{listed(file.name for file in files)}); name one of them"
+        )
+        raise weights_not_found(msg)
     if config.exists() and is_authors_radio(read_config(config)):
         return _authors_radio(folder)
     with without_chatter():

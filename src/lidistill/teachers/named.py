@@ -8,7 +8,7 @@ import json
 import logging
 import re
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from pydantic import Field, model_validator
 
@@ -22,6 +22,8 @@ from lidistill.teachers.table import known_teacher
 logger = logging.getLogger(__name__)
 _NOT_COMPUTED: Final = {"transformers_version", "_name_or_path", "dtype", "architectures"}
 """Entries of a configuration that say where it comes from, not what is computed."""
+_LARGEST: Final = 4.0
+"""Of a mean or a deviation for images from 0 to 1; published ones are 1 at most."""
 _TRAINING: Final = re.compile("drop|init|layerscale|problem_type|mlp_ratio")
 """Entries that count while a network is trained, or that shapes of weights show."""
 
@@ -50,6 +52,22 @@ class NamedTeacherConfig(ImageTeacherConfig):
             msg = f"name {name!r} and model {rest['model']!r} are the same setting; give one"
             raise ValueError(msg)
         return rest | {"model": name}
+
+    @model_validator(mode="after")
+    def _check_colours(self) -> Self:
+        for key, colour in (("mean", self.mean), ("std", self.std)):
+            if colour is None:
+                continue
+            if key == "std" and min(colour) <= 0:
+                msg = f"std is {list(colour)}, expected three numbers above 0"
+                raise ValueError(msg)
+            if max(map(abs, colour)) > _LARGEST:
+                msg = (
+                    f"{key} is {list(colour)}, as for images from 0 to 255; images are from 0 to 1 "
+                    "here: divide it by 255"
+                )
+                raise ValueError(msg)
+        return self
 
 
 def weights_of(model: str, *, kind: str) -> str:

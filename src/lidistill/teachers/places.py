@@ -8,6 +8,8 @@ from typing import Any, Final
 from lidistill.errors import FileFormatError
 from lidistill.teachers.model_folder import CONFIG, WEIGHTS, read_config, weight_files
 
+WEIGHT_ENDINGS: Final = (".safetensors", ".pth", ".pt", ".bin")
+"""Of files that may hold a network's weights."""
 IMAGE_FILES: Final = ("preprocessor_config.json", "processor_config.json")
 """Where transformers saves how images are prepared; the second holds several processors."""
 
@@ -16,7 +18,8 @@ def place_of(model: str) -> str:
     """The folder or file that says most about a network, given the one or the other.
 
     The weights of a folder of transformers stand for the folder, whose configuration says what
-    network they are of; a folder of timm stands for its weights, whose names do.
+    network they are of; a folder of timm, or without a configuration, stands for its weights, whose
+    names do. A model's folder in the Hugging Face cache stands for its only snapshot.
 
     Args:
         model: As a recipe has it; what is no such folder or file comes back as it is.
@@ -25,10 +28,20 @@ def place_of(model: str) -> str:
     if model.startswith("timm/") and not path.exists():
         path = _in_hub_cache(model) or path
     if path.is_dir():
+        snapshots = [one for one in path.glob("snapshots/*") if (one / CONFIG).is_file()]
+        if len(snapshots) == 1:
+            return place_of(str(snapshots[0]))
+        if not (path / CONFIG).exists() and len(only := loose_weights(path)) == 1:
+            return str(only[0])
         values = read_config(path / CONFIG) if (path / CONFIG).is_file() else {}
         files = weight_files(path) if timm_settings(values) is not None else None
         return str(files[0]) if files else model
     return str(path.parent) if _beside(path).get("model_type") else model
+
+
+def loose_weights(folder: Path) -> list[Path]:
+    """Files of weights in a folder, by their endings."""
+    return sorted(p for p in folder.iterdir() if p.suffix in WEIGHT_ENDINGS and p.is_file())
 
 
 def timm_settings(values: Mapping[str, Any]) -> Mapping[str, Any] | None:

@@ -36,10 +36,13 @@ def write_recipe(run: Path, recipe: Mapping[str, Any], before: Mapping[str, Any]
         if before is None or found != before:
             kept = _aside(file, "edited")
             file.replace(kept)
+            why = "was changed since it was written"
+            if before is None:
+                why = "is from an earlier start that saved nothing, or was changed by hand"
             logger.warning(
-                "%s was changed since it was written, which does not change this run: it is kept "
-                "as %s. Give changes on the command line, or that file as the recipe of a new run.",
-                file, kept.name,
+                "%s %s, which does not change this run: it is kept as %s. Give changes on the "
+                "command line, or that file as the recipe of a new run.",
+                file, why, kept.name,
             )  # fmt: skip
     replace_text(file, yaml.safe_dump(dict(recipe), sort_keys=False))
 

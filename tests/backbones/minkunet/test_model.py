@@ -56,7 +56,11 @@ def test_a_batch_of_another_network_is_refused():
         ({"width": 512}, "expected at most 2,147,483,648"),
         ({"fov_min": (200.0, 0.0, 0.0)}, "must lie below high"),
         ({"depth": 50}, "14, 18 or 34"),
-        ({"stages": (1, 2, 3)}, "stages"),
+        (
+            {"stages": (1, 2, 3)},
+            "stages\n.*found a tuple of 3, expected A or C, or eight whole numbers",
+        ),
+        ({"stages": [1, 2, 4, 8, 4, 4, 3, 0]}, "eight whole numbers from 1 to 64"),
         ({"kernel_size": 4}, "3 or 5"),
         ({"fov_max": (1e30, 1.0, 1.0)}, r"1e\+31 x 365|a field of view of .* cells, too many"),
         (

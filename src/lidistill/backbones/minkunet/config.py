@@ -2,18 +2,20 @@
 
 import math
 from abc import ABC
-from typing import Annotated, Final, Literal, Self, TypeAlias
+from typing import Annotated, Any, Final, Literal, Self, TypeAlias
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from lidistill.backbones.base import BackboneSettings, NetworkCost
 from lidistill.backbones.minkunet.inputs import Coordinates, MinkPreparer
+from lidistill.reading.names import shown
 from lidistill.samples.preparer import Channel, FieldOfView
 from lidistill.sparse.cells import MAX_CELLS
 
 _MAX_WEIGHTS: Final = 1 << 31  # MinkUNet34C has 38 million
 _MAP_BYTES: Final = 120  # per point; see MinkInputs
-_Factor: TypeAlias = Annotated[int, Field(ge=1, le=64)]
+_MOST: Final = 64  # times the width of the first convolution
+_Factor: TypeAlias = Annotated[int, Field(ge=1, le=_MOST)]
 Stages: TypeAlias = tuple[_Factor, _Factor, _Factor, _Factor, _Factor, _Factor, _Factor, _Factor]
 
 BLOCKS: Final[dict[int, tuple[int, ...]]] = {
@@ -62,6 +64,19 @@ class MinkUNetKeys(BackboneSettings, ABC):
     bn_momentum: Annotated[float, Field(gt=0, le=1)] = 0.05
     block_bn_momentum: Annotated[float, Field(gt=0, le=1)] = 0.1
     """Of the norms in blocks but for those of their shortcuts, which the authors left as it was."""
+
+    @field_validator("stages", mode="before")
+    @classmethod
+    def _check_stages(cls, stages: Any) -> Any:
+        factors = stages if isinstance(stages, list | tuple) else ()
+        fitting = all(type(one) is int and 1 <= one <= _MOST for one in factors)
+        if stages not in (*STAGES,) and not (fitting and len(factors) == len(BLOCKS[14])):
+            msg = (
+                f"found {shown(stages)}, expected {' or '.join(STAGES)}, or eight whole numbers "
+                f"from 1 to {_MOST}, one for each stage"
+            )
+            raise ValueError(msg)
+        return stages
 
     @model_validator(mode="after")
     def _check(self) -> Self:
