@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import yaml
 from fakes.command import run
+from fakes.folder import write_folder
 from fakes.kitti_raw import write_drive
 
 from lidistill.data_check.statistics import Moments, sensor_statistics, write_statistics
@@ -74,6 +75,20 @@ def test_a_damaged_frame_is_named_and_counts_nowhere(tmp_path):
     assert "0000000000.bin" in found.problems[0]
     with pytest.raises(DatasetNotFoundError, match="no frame of semantic_kitti can be read"):
         sensor_statistics([dataset(tmp_path, every=2)])
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_the_command_fails_after_its_result_where_a_frame_is_unreadable(tmp_path, capsys, options):
+    root = write_folder(tmp_path / "set")
+    path = root / "statistics.yaml"
+    words = ("data", "stats", root, "--output", path, *options)
+    assert run(capsys, *words)[0] == 0
+    path.unlink()
+    np.save(root / "a" / "scans" / "000007.npy", np.zeros((0, 4)))
+    status, out, err = run(capsys, *words)
+    assert (status, path.exists(), "own" in out) == (2, True, True)
+    assert "1 of 5 frames could not be read, first: " in err
+    assert "000007.npy is empty, an array of shape (0, 4)" in err
 
 
 def test_the_file_is_what_the_folder_format_reads(tmp_path):

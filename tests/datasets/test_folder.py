@@ -1,3 +1,5 @@
+import shutil
+
 import numpy as np
 import pytest
 from fakes.batches import waffle
@@ -231,6 +233,20 @@ def test_labels_without_a_table_are_an_error(root):
     with pytest.raises(DatasetNotFoundError, match=r"has labels, and no labels\.yaml"):
         read(root)
     assert read(root, labels="none")[0].labels is None
+
+
+def test_looking_at_labels_without_a_table_leaves_them_out(root, caplog):
+    assert FolderConfig.everything(root)[0].labels == "optional"
+    (root / "labels.yaml").unlink()
+    (config,) = FolderConfig.everything(root)
+    assert "has labels, and no labels.yaml that says what they mean: they are not" in caplog.text
+    assert config.build()[0].labels is None
+    caplog.clear()
+    for drive in "ab":
+        shutil.rmtree(root / drive / "labels")
+        (root / drive / "labels").mkdir()
+    assert FolderConfig.everything(root)[0].labels == "optional"
+    assert not caplog.messages
 
 
 def test_an_unknown_class_id_is_an_error(root):

@@ -186,7 +186,7 @@ def test_what_an_archive_holds_beside_numbers_does_no_harm(tmp_path):
     assert not scan.columns
     with pytest.raises(FileFormatError, match=r"'points\.npy' holds objects"):
         read(tmp_path, "x.npz", saved(points=objects, pose=np.eye(4)))
-    with pytest.raises(FileFormatError, match=r"'boxes\.npy' holds 0 bytes"):
+    with pytest.raises(FileFormatError, match=r"'boxes\.npy' is empty, an array of shape \(0, 7\)"):
         read(tmp_path, "x.npz", saved(boxes=np.zeros((0, 7))))
 
 

@@ -10,7 +10,7 @@ import tyro
 from lidistill.cli.output import OUT, Folder, print_json
 from lidistill.cli.terminal import grouped
 from lidistill.cli.view import Showing
-from lidistill.errors import ConfigError
+from lidistill.errors import ConfigError, FileFormatError
 
 if TYPE_CHECKING:
     from lidistill.data_check.report import CheckReport
@@ -134,6 +134,8 @@ def stats(
         output: File for the result of a single sensor; a folder of one's own recordings is read
             with the one that lies in it as statistics.yaml.
         json: Print one JSON object instead of text.
+
+    Exit status 2: a frame could not be read; it counts nowhere.
     """
     from lidistill.cli.data_tables import statistics_table
     from lidistill.data_check.contents import read_all
@@ -154,15 +156,20 @@ def stats(
         write_statistics(statistics, output)
     if json:
         print_json({"sensors": [asdict(one) for one in statistics]})
-        return
-    OUT.print(statistics_table(statistics))
-    for one in statistics:
-        if one.without_intensity:
-            OUT.print(f"intensity   {one.sensor} has none{_as_written(output)}")
-        for line in grouped(one.problems):
-            OUT.print(f"problem     {line}")
-    if output is not None:
-        OUT.print(f"statistics  {output}")
+    else:
+        OUT.print(statistics_table(statistics))
+        for one in statistics:
+            if one.without_intensity:
+                OUT.print(f"intensity   {one.sensor} has none{_as_written(output)}")
+            for line in grouped(one.problems):
+                OUT.print(f"problem     {line}")
+        if output is not None:
+            OUT.print(f"statistics  {output}")
+    problems = [line for one in statistics for line in one.problems]
+    if problems:
+        num_frames = len(problems) + sum(one.num_frames for one in statistics)
+        msg = f"{len(problems)} of {num_frames} frames could not be read, first: {problems[0]}"
+        raise FileFormatError(msg)
 
 
 def unpack(

@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import Field
 
 from lidistill.config import Config
-from lidistill.errors import FileFormatError, LidistillError
+from lidistill.errors import DatasetNotFoundError, FileFormatError, LidistillError
 from lidistill.loading.order import FrameOrder, Key
 
 logger = logging.getLogger(__name__)
@@ -99,6 +99,9 @@ def first_made(
             skipped.append(BadFrame(number=attempt[1], reason=str(error)))
             last = error
     assert last is not None  # noqa: S101  there is always a first attempt
+    if config.policy == "stop" and isinstance(last, FileFormatError | DatasetNotFoundError):
+        msg = f"{last} With data.bad_frames.policy=skip others take such a frame's place."
+        raise type(last)(msg) from last
     raise last
 
 

@@ -138,12 +138,17 @@ def read_array(content: bytes, source: str) -> Array:
         )
         raise FileFormatError(msg) from error
     found, expected = len(content) - stream.tell(), math.prod(shape) * dtype.itemsize
-    if dtype.hasobject or dtype.subdtype or found < expected or not expected:
+    if not expected and not dtype.hasobject:
+        msg = (
+            f"{source} is empty, an array of shape {_shape(shape)}; leave it out, or save it again."
+        )
+        raise _NoNumbersError(msg)
+    if dtype.hasobject or dtype.subdtype or found < expected:
         what = "objects" if dtype.hasobject else f"{found} bytes of values"
-        kind = _NoNumbersError if dtype.hasobject or not expected else FileFormatError
+        kind = _NoNumbersError if dtype.hasobject else FileFormatError
         msg = (
             f"{source} holds {what}, expected {shown(expected)} bytes of numbers for the shape "
-            f"{_shape(shape)} it claims; it is empty, cut off or no array of numbers. Save numbers "
+            f"{_shape(shape)} it claims; it is cut off or no array of numbers. Save numbers "
             "(array.astype('float32')) again."
         )
         raise kind(msg)

@@ -1,5 +1,6 @@
 """A user's own recordings: scans, images, one calibration file, in a folder."""
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self
@@ -21,7 +22,7 @@ from lidistill.datasets.own.files import (
     read_label_table,
     read_statistics,
 )
-from lidistill.datasets.own.label_files import read_labels
+from lidistill.datasets.own.label_files import CLASS_TABLE, lack_class_table, read_labels
 from lidistill.datasets.own.splits import SplitLists
 from lidistill.datasets.own.view import view_of
 from lidistill.datasets.raw_scans import RawScans
@@ -33,6 +34,8 @@ from lidistill.reading.names import listed
 from lidistill.records import Array, Frame
 from lidistill.scan_formats.intensities import NO_INTENSITY
 from lidistill.scan_formats.scan_file import Scan, read_scan
+
+logger = logging.getLogger(__name__)
 
 
 class FolderConfig(DatasetConfig):
@@ -59,6 +62,13 @@ class FolderConfig(DatasetConfig):
     @classmethod
     def everything(cls, root: Path) -> tuple[Self, ...]:
         """See ``DatasetConfig.everything``."""
+        if lack_class_table(root):
+            logger.warning(
+                "%s has labels, and no %s that says what they mean: they are not read.",
+                root,
+                CLASS_TABLE,
+            )
+            return (cls(root=root, missing="skip", labels="none"),)
         return (cls(root=root, missing="skip"),)
 
     def build(self) -> "Folder":

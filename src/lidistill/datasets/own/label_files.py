@@ -12,11 +12,11 @@ import yaml
 from numpy.typing import NDArray
 
 from lidistill.atomic_write import replace_text
-from lidistill.datasets.own.drive import Drive
+from lidistill.datasets.own.drive import LABEL_SUFFIXES, Drive
 from lidistill.datasets.own.files import read_label_table
 from lidistill.errors import ConfigError, FileFormatError
 from lidistill.labels import IGNORE, LabelMap
-from lidistill.reading.files import read_file
+from lidistill.reading.files import may_look_into, read_file
 from lidistill.reading.names import listed, shown
 from lidistill.scan_formats.arrays import read_array
 from lidistill.scan_formats.binary import CLASS_BITS, check_class_bits, read_label_ids
@@ -79,6 +79,19 @@ def _are_whole(ids: NDArray[np.generic]) -> bool:
     if ids.dtype.kind == "f":
         return bool((np.abs(ids) <= _MAX_ID).all() and (ids == np.floor(ids)).all())
     return ids.dtype.kind in "iu"
+
+
+def lack_class_table(root: Path) -> bool:
+    """Whether a folder of recordings has labels, and nothing says what they mean.
+
+    Args:
+        root: Of the drives, or of the only one.
+    """
+    if (root / CLASS_TABLE).exists():
+        return False
+    folders = [folder / "labels" for folder in (root, *filter(may_look_into, root.iterdir()))]
+    files = (file for folder in folders if may_look_into(folder) for file in folder.iterdir())
+    return any(file.suffix.lower() in LABEL_SUFFIXES for file in files)
 
 
 def check_class_table(class_names: Sequence[str], path: Path) -> None:
