@@ -26,3 +26,17 @@ def test_two_runs_are_side_by_side_and_one_is_alone(runs, offered, monkeypatch, 
     monkeypatch.setattr(offer_view, "load_checkpoint", load)
     offer_view.offer_view([Path(run) for run in runs])
     assert capsys.readouterr().out.removeprefix("look").strip() == offered
+
+
+@pytest.mark.parametrize(
+    ("overrides", "data"),
+    [
+        (("evaluation.sets.0.root=moved", "1.evaluation.sets.0.root=moved"), " moved"),
+        (("seed=1", "evaluation.sets.0.root=my data"), " 'my data'"),
+        (("0.evaluation.sets.0.root=a", "1.evaluation.sets.0.root=b"), ""),
+    ],
+)
+def test_data_that_lie_elsewhere_are_named(overrides, data, monkeypatch, capsys):
+    monkeypatch.setattr(offer_view, "load_checkpoint", lambda _: SimpleNamespace(recipe={}))
+    offer_view.offer_view([Path("a")], overrides)
+    assert capsys.readouterr().out.split("look", 1)[1].strip() == f"lidistill view a{data}"

@@ -9,9 +9,10 @@ from pathlib import Path
 import torch
 
 from lidistill.apps.learned_runs import LearnedRun, load_runs
+from lidistill.datasets import FrameDataset
 from lidistill.errors import ConfigError
 from lidistill.figures.charts import matrix_figure
-from lidistill.labels import LabelMap
+from lidistill.labels import LabelMap, shipped_label_maps
 from lidistill.segment.common_classes import InCommonClasses, in_common_classes
 from lidistill.segment.evaluate import Evaluation, evaluate
 from lidistill.segment.run import Segmentation
@@ -48,13 +49,16 @@ class _Run:
     learned: LearnedRun
     segmentation: Segmentation
     label_map: LabelMap
-    frames: InCommonClasses
+    frames: FrameDataset
+    common: bool
+    """Whether classes are brought to those that data sets share."""
 
 
 def domain_gap(runs: Sequence[Path], output: Path, overrides: Sequence[str] = ()) -> Gap:
     """Score every run on the evaluation frames of all of them.
 
-    Classes are brought to ``segment/common_classes.yaml``. A network is not told where it is: it
+    Classes are brought to ``segment/common_classes.yaml``; those of one's own recordings, which that
+    table does not know, must be alike in all runs, and stay as they are. A network is not told where it is: it
     sees the other sensor through that sensor's own intensity statistics and its own field of view.
 
     Args:
@@ -63,7 +67,8 @@ def domain_gap(runs: Sequence[Path], output: Path, overrides: Sequence[str] = ()
         overrides: Changes to the recipes, see ``learned_runs.load_runs``.
 
     Raises:
-        ConfigError: If there are fewer than two, or one is given twice.
+        ConfigError: If there are fewer than two, one is given twice, or classes are neither alike
+            nor of sets that the table knows.
         CheckpointError: If a run is not one that learned from labels.
     """
     distinct = {run.resolve() for run in runs}
@@ -71,7 +76,7 @@ def domain_gap(runs: Sequence[Path], output: Path, overrides: Sequence[str] = ()
         found = ", ".join(map(str, runs)) or "none"
         msg = f"a gap needs two runs or more, each once; found {found}."
         raise ConfigError(msg)
-    loaded = [_load(run) for run in load_runs(runs, overrides, command="gap")]
+    loaded = _load(load_runs(runs, overrides, command="gap"))
     names = tuple(run.learned.name for run in loaded)
     evaluations = tuple(tuple(_score(learned, scored) for scored in loaded) for learned in loaded)
     gap = Gap(
@@ -110,14 +115,28 @@ def markdown(gap: Gap) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _load(run: LearnedRun) -> _Run:
-    dataset = run.recipe.evaluation.build()
-    return _Run(
-        learned=run,
-        segmentation=run.segmentation(),
-        label_map=dataset.label_map,
-        frames=InCommonClasses(dataset),
-    )
+def _load(runs: Sequence[LearnedRun]) -> list[_Run]:
+    datasets = [run.recipe.evaluation.build() for run in runs]
+    maps = [dataset.label_map for dataset in datasets]
+    unknown = [one.name for one in maps if not one.common]
+    own = bool(unknown) and len({one.class_names for one in maps}) == 1
+    if unknown and not own:
+        msg = (
+            f"which classes of {unknown[0]} other data sets share is not known; all runs need the "
+            "same classes, or ids of a shipped table, which labels.yaml names (table: "
+            f"{' or '.join(shipped_label_maps())})."
+        )
+        raise ConfigError(msg)
+    return [
+        _Run(
+            learned=run,
+            segmentation=run.segmentation(),
+            label_map=dataset.label_map,
+            frames=dataset if own else InCommonClasses(dataset),
+            common=not own,
+        )
+        for run, dataset in zip(runs, datasets, strict=True)
+    ]
 
 
 @torch.no_grad()
@@ -125,6 +144,8 @@ def _score(run: _Run, scored: _Run) -> Evaluation:
     """One run on the evaluation frames of another, or on its own."""
     recipe, preparer = run.learned.recipe, run.segmentation.preparer
     ready = run.segmentation.for_scores(recipe.inference, scored.frames, recipe.sampling)
-    class_scores = in_common_classes(ready.class_scores, run.label_map)
+    class_scores = ready.class_scores
+    if run.common:
+        class_scores = in_common_classes(class_scores, run.label_map)
     predict = predict_with_tta(class_scores, recipe.votes, recipe.sampling, preparer)
     return evaluate(predict, scored.frames, recipe.sampling, preparer)

@@ -109,7 +109,7 @@ def gap(
     OUT.print(table)
     OUT.print(f"results     {result.results}")
     print_figures((result.figure,))
-    offer_view(folders)
+    offer_view(folders, overrides)
 
 
 def import_checkpoint(

@@ -60,4 +60,4 @@ def robustness(
         OUT.print(table)
     OUT.print(f"results     {result.results}")
     print_figures(result.figures)
-    offer_view([*folders, *(() if baseline is None else (baseline,))])
+    offer_view([*folders, *(() if baseline is None else (baseline,))], overrides)
