@@ -16,7 +16,7 @@ from lidistill.labels import LabelMap, shipped_label_maps
 from lidistill.segment.common_classes import InCommonClasses, in_common_classes
 from lidistill.segment.evaluate import Evaluation, evaluate
 from lidistill.segment.run import Segmentation
-from lidistill.segment.test_time_augmentation import predict_with_tta
+from lidistill.segment.test_time_augmentation import ClassScores, predict_with_tta
 from lidistill.training.checkpoint import versions
 
 
@@ -57,9 +57,10 @@ class _Run:
 def domain_gap(runs: Sequence[Path], output: Path, overrides: Sequence[str] = ()) -> Gap:
     """Score every run on the evaluation frames of all of them.
 
-    Classes are brought to ``segment/common_classes.yaml``; those of one's own recordings, which that
-    table does not know, must be alike in all runs, and stay as they are. A network is not told where it is: it
-    sees the other sensor through that sensor's own intensity statistics and its own field of view.
+    Classes are brought to ``segment/common_classes.yaml``. Those of one's own recordings, which that
+    table does not know, must be alike in all runs, and stay as they are. A network is not told
+    where it is: it sees the other sensor through that sensor's own intensity statistics and its own
+    field of view.
 
     Args:
         runs: Run folders of probes or fine-tunings, at least two.
@@ -144,7 +145,7 @@ def _score(run: _Run, scored: _Run) -> Evaluation:
     """One run on the evaluation frames of another, or on its own."""
     recipe, preparer = run.learned.recipe, run.segmentation.preparer
     ready = run.segmentation.for_scores(recipe.inference, scored.frames, recipe.sampling)
-    class_scores = ready.class_scores
+    class_scores: ClassScores = ready.class_scores
     if run.common:
         class_scores = in_common_classes(class_scores, run.label_map)
     predict = predict_with_tta(class_scores, recipe.votes, recipe.sampling, preparer)
