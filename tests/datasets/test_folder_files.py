@@ -157,3 +157,11 @@ def test_a_file_of_statistics_that_is_not_there_names_the_command_that_writes_on
         DatasetNotFoundError, match=r"does not exist; `lidistill data stats` writes"
     ):
         read_statistics(tmp_path / "statistics.yaml")
+
+
+def test_a_folder_in_place_of_its_statistics_is_told(tmp_path):
+    with pytest.raises(FileFormatError, match=r"is a folder, .*`lidistill data stats` writes"):
+        read_statistics(tmp_path)
+    write_yaml(tmp_path / "statistics.yaml", {"intensity_mean": 1.0, "intensity_std": 2.0})
+    with pytest.raises(FileFormatError, match=r"is a folder, .*; give .*statistics\.yaml"):
+        read_statistics(tmp_path)

@@ -121,6 +121,17 @@ def test_a_distillation_has_the_teachers_channels_beside_its_features(runs, tmp_
     assert settings["widths"] == [expected.shape[1]]
 
 
+def test_folders_of_scans_are_compared_on_a_few_of_theirs(runs, tmp_path):
+    (tmp_path / "a" / "scans").mkdir(parents=True)
+    for number in range(5):
+        points, intensity = cloud(300, seed=number)
+        scan = np.column_stack([points, intensity])
+        np.save(tmp_path / "a" / "scans" / f"{number}.npy", scan.astype(np.float32))
+    options = RobotOptions(repeats=1, scans=(tmp_path,))
+    done = export(runs / "pretrain", tmp_path / "m", robot=options)
+    assert len(done.robot.exact) == 3
+
+
 def test_the_preprocessing_imports_neither_torch_nor_lidistill(folder):
     code = (
         "import sys; sys.path.insert(0, sys.argv[1]); import preprocess; "

@@ -43,6 +43,8 @@ def test_a_cut_file_is_an_error_and_one_without_a_header_may_not_be_longer(tmp_p
         path = write(tmp_path, f"x{suffix}", changed)
         if changed == longer and suffix not in {".bin", ".pcd.bin"}:
             continue  # what does not belong to the points is passed over
+        if changed == content[:-3] and "ascii" in suffix:
+            continue  # its last number may be whole
         with pytest.raises(FileFormatError, match=str(path)):
             read_scan(path)
 

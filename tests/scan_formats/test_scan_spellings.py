@@ -99,6 +99,25 @@ def test_what_follows_the_last_point_is_passed_over_and_said(tmp_path, caplog, n
     assert "behind" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("name", "content"), [("a.pcd", pcd(cloud(), "ascii")), ("a.ply", ply(cloud(), "ascii"))]
+)
+def test_text_without_its_last_line_break_is_read_and_said(tmp_path, caplog, name, content):
+    check_whole(read(tmp_path, name, content[:-1]))
+    (line,) = caplog.messages
+    assert f"{name} does not end with a line break, so its last number, '0.1', may" in line
+    # Without the last number, and within one that is none then.
+    for cut in (content[: content.rindex(b" ")], content[:-4] + b"1e-"):
+        with pytest.raises(FileFormatError, match=name):
+            read(tmp_path, name, cut)
+
+
+@pytest.mark.parametrize("name", ["x.npy", "x.npz"])
+def test_structured_points_may_lie_in_rows(tmp_path, name):
+    rows = cloud().reshape(8, 5)
+    check_whole(read(tmp_path, name, npy(rows) if name == "x.npy" else saved(points=rows)))
+
+
 def test_times_in_nanoseconds_are_read_from_text(tmp_path):
     table = cloud()
     types = [(name, "u8" if name == "time" else table.dtype[name]) for name in NAMES]

@@ -31,7 +31,8 @@ class OnnxOptions:
     sensor: str | None = None
     """Lidar of the robot; needed for ONNX where the run was trained on several."""
     scans: _Scans = ()
-    """Scans to compare PyTorch and onnxruntime on; made ones where none are given."""
+    """Scans to compare PyTorch and onnxruntime on, or folders, of which the first three are taken;
+    made ones where none are given."""
 
     @property
     def robot(self) -> "RobotOptions | None":

@@ -33,12 +33,15 @@ from lidistill.samples.distillation import SamplingConfig
 from lidistill.samples.labelled import scan_sample
 from lidistill.scan_formats.returns import has_return
 from lidistill.scan_formats.scan_file import Scan, read_scan
+from lidistill.scan_formats.scan_folder import scans_of
 
 NETWORK, HALF, SETTINGS, PREPROCESS = (
     "network.onnx", "network_fp16.onnx", "network.json", "preprocess.py",
 )  # fmt: skip
 NUM_POINTS: Final = (1_000, 40_000, 120_000)
 """Least, usual and most points that the network sees; what TensorRT's profile is made for."""
+MOST_OF_FOLDER: Final = 3
+"""Scans of a folder that are compared on."""
 _MADE_SIZES: Final = (2_000, 9_000, 30_000)  # points of made scans
 _VERSION: Final = "1.0"  # of the package: major.minor; another major one needs another node
 
@@ -63,7 +66,8 @@ class RobotOptions:
     sensor: str | None = None
     """Lidar that the robot has; needed where the run was trained on several."""
     scans: tuple[Path, ...] = ()
-    """Scans to compare on; made ones of other sizes join where they are fewer than three."""
+    """Scans to compare on, or folders, of which the first three are taken; made ones of other sizes
+    join where they are fewer than three."""
     repeats: int = 3
     """Runs whose median time is stated."""
 
@@ -85,12 +89,14 @@ def write_robot_package(
     Raises:
         MissingPackageError: If the extra ``onnx`` is not installed.
         ConfigError: If the network has no form without operators of its own.
+        DatasetNotFoundError: If a folder holds no scan.
         CheckpointError: If onnxruntime computes something else.
         FileFormatError: If a scan cannot be read, or has no point in the field of view.
     """
     require("onnxruntime", extra="onnx")
     sensor = _sensor(model, options)
-    scans = {str(file): read_scan(file) for file in options.scans}
+    paths = [path for source in options.scans for path in scans_of(source)[:MOST_OF_FOLDER]]
+    scans = {str(path): read_scan(path) for path in paths}
     # A graph that holds for one number of points alone would pass on a single scan.
     made = _made_scans()[: max(0, len(_MADE_SIZES) - len(scans))]
     scans |= {f"made {number}": scan for number, scan in enumerate(made)}

@@ -50,7 +50,9 @@ class _NoNumbersError(FileFormatError):
 
 
 def parse_npy(content: bytes, source: Path) -> dict[str, Array]:
-    """Columns of a structured (N,) array, or of a plain (N, 3) or (N, 4+) one, also in rows (H, W).
+    """Columns of a structured array, (N,) or (H, W), or of a plain one, (N, 3) or (N, 4+).
+
+    The plain one may lie in rows, too, (H, W, …); rows become points one behind the other.
 
     Plain columns are x, y, z, intensity; what follows has no name and is left out.
 
@@ -187,8 +189,8 @@ def _shape(shape: tuple[object, ...]) -> str:
 def _columns(array: Array, source: str) -> dict[str, Array]:
     if array.ndim == 3 and len(_COORDINATES) <= array.shape[2] <= _MOST_COLUMNS:
         array = array.reshape(-1, array.shape[2])  # rows of an organised cloud
-    check_points(len(array) if array.ndim else 0, Path(source))
-    if array.dtype.names and array.size == max(array.shape, default=0):
+    check_points(array.size if array.dtype.names else (*array.shape, 0)[0], Path(source))
+    if array.dtype.names and (array.ndim == 2 or array.size == max(array.shape, default=0)):
         check_names(array.dtype.names, Path(source))
         return split_records(cast("NDArray[np.void]", array.reshape(-1)))
     plain = array.dtype.kind in "fiu" and array.ndim == 2
@@ -202,7 +204,7 @@ def _columns(array: Array, source: str) -> dict[str, Array]:
         msg = (
             f"{source} is a {shown(array.dtype.name)} array of shape {_shape(array.shape)}, "
             "expected (N, 3), (N, 4) with intensity, the same in rows (H, W, 3), or structured "
-            "(N,) with x, y and z; save it so."
+            "(N,) or (H, W) with x, y and z; save it so."
         )
         raise FileFormatError(msg)
     if array.shape[1] > _MOST_PLAIN:

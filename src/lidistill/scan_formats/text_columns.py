@@ -1,6 +1,7 @@
 """Columns of a scan that is written as text."""
 
 import io
+import logging
 import re
 from collections.abc import Sequence
 from itertools import islice
@@ -21,6 +22,8 @@ from lidistill.scan_formats.columns import (
     warn_of_rest,
 )
 
+logger = logging.getLogger(__name__)
+
 _MAX_DIGITS: Final = 64  # letters that one number may take
 _NOT_A_NUMBER: Final = re.compile(rb"-?(?:nan\([a-z]{1,9}\)|1\.#(?:QNAN|SNAN|IND|INF)0*)")
 """How programs of Windows write what is no finite number."""
@@ -31,6 +34,8 @@ def text_lines(
 ) -> list[bytes]:
     """The first lines of a text that hold anything, one for each point.
 
+    Where the last one does not end, its last number may be cut off, which is said.
+
     Args:
         body: The text behind the header.
         num_points: Points that the header claims.
@@ -39,7 +44,7 @@ def text_lines(
         last: Whether nothing should follow the points.
 
     Raises:
-        FileFormatError: If there are fewer, or the last line does not end and may be cut off.
+        FileFormatError: If there are fewer.
     """
     if b"\n" not in body:
         body = body.replace(b"\r", b"\n")  # the line breaks of old Macs
@@ -59,11 +64,12 @@ def text_lines(
         )
         raise FileFormatError(msg)
     if not lines[-1].endswith((b"\n", b"\r")):
-        msg = (
-            f"scan {source} does not end with a line break, so its last number may be cut off; "
-            "copy it again, or add the line break if it is whole."
+        logger.warning(
+            "scan %s does not end with a line break, so its last number, %s, may be cut off; it is "
+            "taken as it is.",
+            source,
+            shown(lines[-1].split()[-1].decode("ascii", "replace"), limit=_MAX_DIGITS),
         )
-        raise FileFormatError(msg)
     if last:
         warn_of_rest(memoryview(body)[stream.tell() :], source)
     return lines

@@ -42,6 +42,8 @@ Name: TypeAlias = Annotated[str, AfterValidator(_folder_name)]
 Row: TypeAlias = tuple[FiniteFloat, ...]
 Model = TypeVar("Model", bound=BaseModel)
 
+STATISTICS: Final = "statistics.yaml"
+_WRITES_IT: Final = f"`lidistill data stats` writes one, {STATISTICS}"
 _MAX_BYTES: Final = 1 << 18
 _MAX_BASELINE: Final = 100.0  # metres
 _FEWEST_COEFFICIENTS: Final = 4
@@ -203,11 +205,16 @@ def read_statistics(path: Path) -> tuple[float, float]:
 
     Raises:
         DatasetNotFoundError: If there is no such file.
-        FileFormatError: If one of the two is missing or no number.
+        FileFormatError: If it is a folder, or one of the two is missing or no number.
     """
     if not (path.exists() or path.is_symlink()):
-        msg = f"{path} does not exist; `lidistill data stats` writes one, statistics.yaml."
+        msg = f"{path} does not exist; {_WRITES_IT}."
         raise DatasetNotFoundError(msg)
+    if path.is_dir():
+        inside = path / STATISTICS
+        advice = f"give {inside}" if inside.is_file() else _WRITES_IT
+        msg = f"{path} is a folder, expected a file of statistics; {advice}."
+        raise FileFormatError(msg)
     statistics = _read(path, _Statistics)
     return statistics.intensity_mean, statistics.intensity_std
 
