@@ -57,7 +57,7 @@ class _Run:
 def domain_gap(runs: Sequence[Path], output: Path, overrides: Sequence[str] = ()) -> Gap:
     """Score every run on the evaluation frames of all of them.
 
-    Classes are brought to ``segment/common_classes.yaml``. Those of one's own recordings, which that
+    Classes are brought to ``segment/common_classes.yaml``. Those of own recordings, which that
     table does not know, must be alike in all runs, and stay as they are. A network is not told
     where it is: it sees the other sensor through that sensor's own intensity statistics and its own
     field of view.
