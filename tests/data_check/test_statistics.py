@@ -4,7 +4,11 @@ import yaml
 from fakes.command import run
 from fakes.folder import write_folder
 from fakes.kitti_raw import write_drive
+from fakes.scan_writers import cloud
+from numpy.lib.recfunctions import append_fields
 
+from lidistill.data_check.check import check_root
+from lidistill.data_check.contents import read_all
 from lidistill.data_check.statistics import Moments, sensor_statistics, write_statistics
 from lidistill.datasets.kitti.raw import KittiRawConfig
 from lidistill.datasets.own.files import read_statistics
@@ -111,6 +115,34 @@ def test_one_file_is_for_one_sensor_that_measures_something(tmp_path):
     with pytest.raises(ConfigError, match="can hold one sensor"):
         write_statistics(found * 2, tmp_path / "statistics.yaml")
     assert not (tmp_path / "statistics.yaml").exists()
+
+
+def zero_intensity(root, **columns):
+    """Recordings whose intensity is 0; further columns with the values that it had."""
+    table = cloud()
+    values = table["intensity"].copy()
+    table["intensity"] = 0
+    for name, factor in columns.items():
+        table = append_fields(table, name, values * factor, usemask=False)
+    return write_folder(root, table=table)
+
+
+@pytest.mark.parametrize(
+    ("columns", "advice"),
+    [
+        ({}, "intensity: none"),
+        ({"Reflectivity": 0}, "intensity: none"),
+        ({"ambient": 1}, "intensity: none"),
+        ({"Reflectivity": 1}, "intensity: Reflectivity"),
+    ],
+)
+def test_a_column_that_varies_is_named_in_place_of_an_intensity_of_zeros(tmp_path, columns, advice):
+    root = zero_intensity(tmp_path, **columns)
+    found = sensor_statistics(read_all(root))
+    with pytest.raises(ConfigError, match=f"every intensity of own is 0, .*`{advice}` into"):
+        write_statistics(found, tmp_path / "new.yaml")
+    told = [f for f in check_root(root).datasets[0].findings if f.fault == "intensity_constant"]
+    assert [f"`{advice}`" in finding.text for finding in told] == [advice != "intensity: none"]
 
 
 def test_two_sensors_for_one_file_are_refused_before_a_frame_is_read(tmp_path, capsys, monkeypatch):

@@ -1,6 +1,6 @@
 """What a data set on disk holds, what it lacks, and whether its points meet its images."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -11,10 +11,11 @@ from lidistill.data_check.contents import configs_of
 from lidistill.data_check.drive import DriveStatistics, NameOverlay
 from lidistill.data_check.findings import Diagnosis, Finding, chosen_frames
 from lidistill.data_check.findings.drives import intensity_differs, merged, merged_limits, no_class
+from lidistill.data_check.other_intensity import other_intensity
 from lidistill.data_check.report import CheckReport, DatasetReport
 from lidistill.datasets import SensorFrames
 from lidistill.errors import LidistillError
-from lidistill.reading.names import path_part
+from lidistill.reading.names import path_part, shown
 
 _MOST_BLOCKS: Final = 4  # of three frames, that are diagnosed in a drive
 _ALL_BLOCKS: Final = 40  # in all drives; every drive has one
@@ -93,7 +94,7 @@ def check_dataset(
             except LidistillError as error:
                 tally.problems.append(str(error))
             on_frame()
-        diagnosis = tally.diagnose()
+        diagnosis = _with_column(tally.diagnose(), dataset, [frames[i] for i in tally.kept])
         if output is not None and (diagnosis.findings or len(tallies) < _MOST_DRAWN):
             name = _overlay_name(output, title, drive if len(drives) > 1 else "")
             drawn = tally.draw(name)
@@ -108,6 +109,19 @@ def _overlay_name(output: Path, title: str, drive: str) -> NameOverlay:
     output.mkdir(parents=True, exist_ok=True)
     prefix = f"{title}_{drive}" if drive else title
     return lambda camera, kind: output / path_part(f"{prefix}_{camera}_{kind}.png", "overlay")
+
+
+def _with_column(diagnosis: Diagnosis, dataset: SensorFrames, kept: Sequence[int]) -> Diagnosis:
+    """The diagnosis, with the column to take in place of an intensity that never varies."""
+
+    def pointed(finding: Finding) -> Finding:
+        other = finding.fault == "intensity_constant" and other_intensity(dataset, kept[0])
+        if not other:
+            return finding
+        advice = f"The column {shown(other)} varies: write `intensity: {other}` into"
+        return replace(finding, text=f"{finding.text} {advice} calibration.yaml.")
+
+    return replace(diagnosis, findings=tuple(map(pointed, diagnosis.findings)))
 
 
 def _with_overlays(diagnosis: Diagnosis, drawn: dict[str, tuple[Path, ...]]) -> Diagnosis:

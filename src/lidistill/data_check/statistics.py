@@ -13,9 +13,12 @@ import yaml
 from numpy.typing import NDArray
 
 from lidistill.atomic_write import replace_text
+from lidistill.data_check.other_intensity import other_intensity
 from lidistill.datasets.sensors import SENSORS
 from lidistill.errors import ConfigError, DatasetNotFoundError, LidistillError
+from lidistill.reading.names import shown
 from lidistill.records import Frame
+from lidistill.scan_formats.intensities import NO_INTENSITY
 from lidistill.scan_formats.returns import present
 
 _NONE: Final = (0.0, 1.0)
@@ -84,6 +87,8 @@ class SensorStatistics:
     shipped_std: float | None
     without_intensity: bool
     """Whether the lidar has none."""
+    other_intensity: str | None
+    """Another column that varies and may be the intensity, where the intensity never does."""
     problems: tuple[str, ...]
     """One line for every frame that could not be read; it counts nowhere."""
 
@@ -120,6 +125,7 @@ def _statistics(
 ) -> SensorStatistics:
     intensity, distance, num_frames, num_missing = Moments(), Moments(), 0, 0
     problems: list[str] = []
+    other: str | None = None
     for dataset in datasets:
         for index in range(len(dataset)):
             try:
@@ -132,6 +138,8 @@ def _statistics(
             num_missing -= len(frame.points)
             if frame.intensity is not None:
                 intensity = intensity.with_values(frame.intensity)
+                if not num_frames and not intensity.std:
+                    other = other_intensity(dataset, index)
             distance = distance.with_values(np.linalg.norm(frame.points, axis=1))
             num_frames += 1
             on_frame()
@@ -154,6 +162,7 @@ def _statistics(
         shipped_mean=None if shipped is None else shipped.intensity_mean,
         shipped_std=None if shipped is None else shipped.intensity_std,
         without_intensity=not measured,
+        other_intensity=other if measured and not intensity.std else None,
         problems=tuple(problems),
     )
 
@@ -192,7 +201,7 @@ def write_statistics(statistics: tuple[SensorStatistics, ...], path: Path) -> No
     if mean is not None and std == 0:
         msg = (
             f"every intensity of {one.sensor} is {mean:g}, so it cannot be "
-            "standardised; write `intensity: none` into calibration.yaml."
+            f"standardised; {_advice(one.other_intensity)}."
         )
         raise ConfigError(msg)
     record = {
@@ -204,3 +213,9 @@ def write_statistics(statistics: tuple[SensorStatistics, ...], path: Path) -> No
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     replace_text(path, yaml.safe_dump(record, sort_keys=False))
+
+
+def _advice(other: str | None) -> str:
+    if other is None:
+        return f"write `intensity: {NO_INTENSITY}` into calibration.yaml"
+    return f"its column {shown(other)} varies: write `intensity: {other}` into calibration.yaml"

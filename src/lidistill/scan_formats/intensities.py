@@ -21,8 +21,19 @@ logger = logging.getLogger(__name__)
 
 NO_INTENSITY: Final = "none"
 """In place of a column's name: the intensity plays no part, and may be anything."""
+_PREFIX: Final = "scalar_"
 INTENSITIES: Final = ("intensity", "i", "reflectivity", "remission", "reflectance")
 """Usual names, the first one that is there counts; however capitalised."""
+
+
+def plain_name(name: str) -> str:
+    """A column's name in lower case, without the prefix that CloudCompare puts before its own."""
+    return name.lower().removeprefix(_PREFIX)
+
+
+def is_usual(name: str) -> bool:
+    """Whether a column is called as intensities are."""
+    return plain_name(name) in INTENSITIES
 
 
 def intensity_column(

@@ -35,13 +35,12 @@ from lidistill.scan_formats.intensities import (
     check_finite,
     intensity_column,
     mark_unknown,
+    plain_name,
 )
 from lidistill.scan_formats.pcd import parse_pcd
 from lidistill.scan_formats.ply import parse_ply
 from lidistill.scan_formats.returns import mark_missing
 from lidistill.scan_formats.surveys import read_e57, read_las
-
-_PREFIX: Final = "scalar_"  # CloudCompare puts it before every name of its own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,7 +131,7 @@ def scan_of_columns(
 
 def _plain_names(table: Mapping[str, Array]) -> dict[str, str]:
     """The file's own name of every column, by its name in lower case without a prefix."""
-    return {name.lower().removeprefix(_PREFIX): name for name in reversed(list(table))}
+    return {plain_name(name): name for name in reversed(list(table))}
 
 
 def _points(
