@@ -192,6 +192,12 @@ def read_calibration(path: Path) -> Calibration:
         DatasetNotFoundError: If there is no such file.
         FileFormatError: If a key is unknown or missing, or a value is none that a camera has.
     """
+    if not (path.exists() or path.is_symlink()):
+        msg = (
+            f"{path} does not exist; it says how cameras and lidar sit, and of scans alone holds "
+            "one line, `cameras: {}` (see docs/datasets/own.md)."
+        )
+        raise DatasetNotFoundError(msg)
     return _read(path, Calibration)
 
 
