@@ -163,6 +163,36 @@ def test_several_heads_are_put_together_at_equal_lengths(world, frame, tmp_path)
         np.testing.assert_allclose(np.linalg.norm(part, axis=1), 1, rtol=1e-5)
 
 
+def test_types_are_names_or_numpys_own_and_no_others(world, frame):
+    model = lidistill.load(world / "pretrain", "cpu")
+    for dtype in (np.float32, np.dtype("float32"), np.float16):
+        found = model.features(frame.points, frame.intensity, dtype=dtype)
+        assert found.dtype == dtype
+    for dtype in ("float64", np.float64, "bfloat16"):
+        with pytest.raises(ConfigError, match=r"float32 or float16, found the type '.*float"):
+            model.project(frame.points, frame.intensity, dtype=dtype)
+
+
+def test_features_of_any_type_and_order_go_through_the_head(world, frame):
+    model = lidistill.load(world / "pretrain", "cpu")
+    values = model.encode(frame.points, frame.intensity).values
+    expected = model.after_head(values)
+    np.testing.assert_array_equal(model.after_head(values.astype(np.float64)), expected)
+    np.testing.assert_array_equal(model.after_head(values[::-1])[::-1], expected)
+    half = model.after_head(values.astype(np.float16))
+    np.testing.assert_allclose(half, expected, rtol=0.1, atol=0.02)
+
+
+def test_a_scan_prepared_by_another_model_is_refused(world, frame):
+    model = lidistill.load(world / "pretrain", "cpu")
+    scan = model.prepare(frame.points, frame.intensity)
+    again = lidistill.load(world / "probe-backbone", "cpu")
+    assert again.encode(scan, None).row.shape == scan.row.shape  # with the same inputs
+    other = lidistill.load(world / "pretrain", "cpu", intensity_mean=5.0, intensity_std=3.0)
+    with pytest.raises(ConfigError, match="prepared by a model of another lidar"):
+        other.features(scan, None)
+
+
 @pytest.mark.parametrize("run", ["probe-backbone", "finetune-backbone"])
 def test_classes_are_those_that_evaluate_scores(world, frame, run):
     model = lidistill.load(world / run, "cpu")

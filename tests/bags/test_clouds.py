@@ -96,7 +96,7 @@ def test_scans_without_a_point_are_left_out_and_counted():
     notes = Counter()
     empty = np.zeros(0, dtype=np.uint8)
     assert cloud_records(message(width=0, row_step=0, data=empty), notes) is None
-    assert notes == {"scans without a point, left out": 1}
+    assert notes == {"scans without a point": 1}
 
 
 def field(name="extra", offset=0, datatype=7, count=1):

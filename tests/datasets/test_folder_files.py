@@ -77,7 +77,9 @@ def test_yaml_that_is_no_plain_data_is_an_error(tmp_path, text, said):
 
 
 def test_a_missing_calibration_is_named(tmp_path):
-    with pytest.raises(DatasetNotFoundError, match=r"calibration\.yaml does not exist; .*`cameras: {}`"):
+    with pytest.raises(
+        DatasetNotFoundError, match=r"calibration\.yaml does not exist; .*`cameras: {}`"
+    ):
         read_calibration(tmp_path / "calibration.yaml")
 
 

@@ -207,6 +207,11 @@ def test_nothing_is_lost_by_an_export(runs, tmp_path):
     with pytest.raises(ConfigError, match="--overwrite"):
         export(runs / "probe-backbone", tmp_path / "model")
     assert (tmp_path / "model" / "config.json").read_text() == before
+    (tmp_path / "model" / ".git").mkdir()  # a clone of the hub's repository
+    with pytest.raises(ConfigError, match=r"holds \.git beside its model, which --overwrite"):
+        export(runs / "probe-backbone", tmp_path / "model", overwrite=True)
+    assert (tmp_path / "model" / "config.json").read_text() == before
+    (tmp_path / "model" / ".git").rmdir()
     export(runs / "probe-backbone", tmp_path / "model", overwrite=True)
     assert lidistill.load(tmp_path / "model", "cpu").class_names
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(SIDE)]

@@ -296,3 +296,14 @@ def test_intensities_of_another_scale_are_told_once(world, tmp_path, capsys, fac
     )
     assert status == 0, err
     assert err.count("another scale?") == warnings
+
+
+@pytest.mark.parametrize("command", ["predict", "features", "discover"])
+def test_where_no_scan_can_be_used_the_reason_is_said(world, tmp_path, capsys, command):
+    np.save(tmp_path / "nothing.npy", np.full((40, 4), np.nan, np.float32))
+    folder = world / ("probe-backbone" if command == "predict" else "pretrain")
+    arguments = (tmp_path / "nothing.npy", "--output", tmp_path / "out")
+    status, _, err = run(capsys, command, folder, *arguments)
+    assert status == 2
+    assert "nothing.npy" in err.splitlines()[-1]
+    assert "No such file" not in err

@@ -1,5 +1,6 @@
 """A recording in, a recording out, whatever bag it is; and a lidar that is running."""
 
+import dataclasses
 import io
 import json
 import os
@@ -141,6 +142,28 @@ def test_features_are_the_first_components_of_the_first_scan(world, tmp_path, ca
         unit = features / np.linalg.norm(features, axis=1, keepdims=True)
         found = np.stack([points[f"f{i}"] for i in range(4)], axis=1)
         np.testing.assert_allclose(found, (unit - mean) @ axes.T, atol=1e-5)
+
+
+def test_scans_of_no_or_few_points_have_the_same_fields_and_give_no_components(
+    world, tmp_path, capsys
+):
+    maker = BagMaker(2)
+    whole = maker.points(START, table(0))
+    empty = dataclasses.replace(whole, height=0, width=0, row_step=0, data=whole.data[:0])
+    few, third = maker.points(START + 1, table(0)[:2]), maker.points(START + 2, table(1))
+    messages = [(POINTS, START + i, one) for i, one in enumerate((empty, few, third))]
+    bag = maker.write(tmp_path / "bag", messages=messages)
+    for command, run_folder in (("predict", "probe-backbone"), ("features", "pretrain")):
+        out = tmp_path / f"{command}.mcap"
+        status, text, err = run(capsys, command, world / run_folder, bag, "--output", out)
+        assert status == 0, err
+        assert "1 scans without a point" in text
+        points = [one[-1] for one in read(out)]
+        assert [len(one) for one in points] == [0, 2, len(table(1))]
+        assert len({one.dtype for one in points}) == 1
+    assert np.isnan(points[1]["f0"]).all()  # two points have one direction, not three components
+    assert np.isfinite(points[2]["f2"]).any()
+    assert np.linalg.matrix_rank(np.array(metadata_of(out)["axes"])) > 1
 
 
 @pytest.mark.parametrize(

@@ -63,6 +63,10 @@ def test_what_is_there_stays(content, tmp_path):
     with pytest.raises(ConfigError, match="--overwrite"):
         export(content, tmp_path / "new")
     (tmp_path / "new" / "index.html").write_text("old")
+    (tmp_path / "new" / "notes.txt").write_text("mine")
+    with pytest.raises(ConfigError, match=r"holds notes\.txt beside its page, which --overwrite"):
+        export(content, tmp_path / "new", overwrite=True)
+    (tmp_path / "new" / "notes.txt").unlink()
     export(content, tmp_path / "new", overwrite=True)
     assert "folder" in (tmp_path / "new" / "index.html").read_text()
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import lidistill
-from lidistill.errors import ConfigError
+from lidistill.errors import ConfigError, FileFormatError
 
 
 def arrays():
@@ -36,6 +36,13 @@ def test_scans_are_given_in_any_way(world, tmp_path):
     assert (
         'data-name="features/1/backbone/1"' in lidistill.view(two, world / "set", max_frames=2).html
     )
+
+
+@pytest.mark.parametrize("points", [np.zeros((0, 3)), np.full((5, 3), np.nan)])
+def test_frames_without_a_point_are_one_clear_line(world, points):
+    model = lidistill.load(world / "pretrain", "cpu")
+    with pytest.raises(FileFormatError, match="sees no point of these frames"):
+        lidistill.view(model, [(points, None)])
 
 
 @pytest.mark.parametrize("scans", [[], [1, 2], [(1, 2, 3)], 7.5])

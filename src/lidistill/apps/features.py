@@ -23,7 +23,7 @@ from lidistill.backbones.checked import BothPrecisions, CheckedNetwork
 from lidistill.datasets.sensors import Sensor
 from lidistill.deploy.run_model import which_head
 from lidistill.distill.losses import comparable
-from lidistill.errors import CheckpointError
+from lidistill.errors import CheckpointError, ConfigError
 from lidistill.labels import IGNORE
 from lidistill.loading.collate import collate
 from lidistill.records import Batch
@@ -147,7 +147,8 @@ class FeatureModel:
             dtype: Number format of the result.
 
         Raises:
-            ConfigError: If a feature is too large for the type.
+            ConfigError: If a feature is too large for the type, or a scan was prepared by a model
+                with other inputs.
             FileFormatError: If there are points, and none lies in the field of view.
             ValueError: If the shapes do not fit.
         """
@@ -234,7 +235,7 @@ class FeatureModel:
         if self.head is None:
             msg = f"{self.checkpoint} has no head; give a run of pretrain, probe or finetune."
             raise CheckpointError(msg)
-        features = torch.from_numpy(features_MC).to(self.device)
+        features = torch.from_numpy(np.ascontiguousarray(features_MC, np.float32)).to(self.device)
         with _exactly(self.device):
             made = self.head(features).float()
             if not self.class_names:
@@ -291,6 +292,12 @@ class FeatureModel:
     ) -> tuple[Tensor, NDArray[np.int64]]:
         """(M, C) features on the device, and (N,) the row of each point in them, or -1."""
         scan = points if isinstance(points, PreparedScan) else self.prepare(points, intensity)
+        if scan.settings not in ((), self._preparation.settings):
+            msg = (
+                "this scan was prepared by a model of another lidar, field of view or other input "
+                f"channels than {self.checkpoint}; prepare it by the model that is to take it."
+            )
+            raise ConfigError(msg)
         if scan.sample is None:
             return torch.zeros(0, self.num_channels, device=self.device), scan.row
         network = self.checked(use) or self.network

@@ -33,6 +33,8 @@ class PreparedScan:
     """What the network sees; None where there is no point."""
     name: str = "of one's own"
     """For the log."""
+    settings: tuple[object, ...] = ()
+    """How it was prepared, which must be how the network that takes it prepares; empty: unknown."""
 
 
 Points: TypeAlias = ArrayLike | PreparedScan
@@ -59,6 +61,7 @@ class ScanPreparation:
     ) -> None:
         self._sensor, self._sampling, self._preparer = sensor, sampling, preparer
         self._takes_intensity = takes_intensity
+        self.settings: tuple[object, ...] = (sensor, sampling, preparer, takes_intensity)
         self._watch, self._scale_watch = IntensityWatch(sensor), ScaleWatch()
 
     def __call__(self, points: ArrayLike, intensity: ArrayLike | None) -> PreparedScan:
@@ -66,7 +69,7 @@ class ScanPreparation:
         given, frame, finite = self._frame(points, intensity)
         row = np.full(len(finite), -1)
         if not len(finite):
-            return PreparedScan(points=given, row=row, sample=None)
+            return PreparedScan(points=given, row=row, sample=None, settings=self.settings)
         field_of_view = self._preparer.field_of_view
         inside = crop_mask(frame.points, field_of_view)
         if not inside.any():
@@ -80,7 +83,7 @@ class ScanPreparation:
         sample = scan_sample(frame, self._sampling, self._preparer)
         assert sample.inverse is not None  # noqa: S101  evaluation samples carry it
         row[np.flatnonzero(finite)[inside]] = sample.inverse.numpy()[inside]
-        return PreparedScan(points=given, row=row, sample=sample)
+        return PreparedScan(points=given, row=row, sample=sample, settings=self.settings)
 
     def _frame(
         self, points: ArrayLike, intensity: ArrayLike | None

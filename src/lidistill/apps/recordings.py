@@ -66,7 +66,8 @@ class ClassFields:
 class ComponentFields:
     """The first principal components of every point's feature.
 
-    The components are those of the first scan, so that a number means the same in all.
+    The components are those of the first scan with more points than components, so that a number
+    means the same in all; scans before it have none.
 
     Args:
         model: The network.
@@ -89,10 +90,11 @@ class ComponentFields:
         """``f0``, ``f1``, … float32; NaN where a point has no feature."""
         features = self.model.features(points, intensity)
         known = ~np.isnan(features[:, 0])
-        if self._basis is None:
-            self._basis = fit_pca(features[known], count=self._count)
         components = np.full((len(features), self._count), np.nan, np.float32)
-        components[known] = pca_components(features[known], self._basis)
+        if self._basis is None and np.count_nonzero(known) > self._count:
+            self._basis = fit_pca(features[known], count=self._count)
+        if self._basis is not None:
+            components[known] = pca_components(features[known], self._basis)
         return {f"f{i}": components[:, i] for i in range(self._count)}
 
     def about(self) -> dict[str, str]:
@@ -219,7 +221,7 @@ class _Scans:
             cloud = parse(raw)
             assert isinstance(cloud, Cloud)  # noqa: S101  others were left out by their kind
             records = cloud_records(cloud, self.notes)
-            data = _empty() if records is None else self._labelled(records, where)
+            data = self._empty() if records is None else self._labelled(records, where)
             fits = cloud.height * cloud.width == len(data)
             message = encode_cloud(cloud.header, data, height=cloud.height if fits else 1)
         except (ValueError, OverflowError) as error:
@@ -229,6 +231,18 @@ class _Scans:
         self._writer.add(self._channel, log_ns=raw.time_ns, publish_ns=sent, data=message)
         self.num_points += len(data)
         self._on_scan()
+
+    def _empty(self) -> NDArray[np.void]:
+        """No point, with the fields that points have."""
+        none = np.zeros(0, np.float32)
+        with_intensity = self._plan.intensity != NO_INTENSITY
+        fields = self._work(np.zeros((0, 3), np.float32), none if with_intensity else None)
+        scan = Scan(
+            points=np.zeros((0, 3), np.float32),
+            intensity=none if with_intensity else None,
+            columns={},
+        )
+        return joined_points(scan, fields)
 
     def _labelled(self, records: NDArray[np.void], where: str) -> NDArray[np.void]:
         no_intensity = self._plan.intensity == NO_INTENSITY
@@ -257,10 +271,6 @@ def joined_points(scan: Scan, fields: Fields) -> NDArray[np.void]:
     for name, values in columns.items():
         points[name] = values
     return points
-
-
-def _empty() -> NDArray[np.void]:
-    return np.zeros(0, aligned_dtype([(axis, "<f4") for axis in "xyz"]))
 
 
 def report_json(recorded: Recorded, output: Path) -> dict[str, Any]:

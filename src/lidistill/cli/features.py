@@ -175,7 +175,8 @@ def predict(
         done=bool(jobs.done),
     )
     written = _write_all(work, jobs, colour if options.ply else None)
-    write_class_table(names, output / CLASS_TABLE)
+    if output.is_dir():  # else no scan could be used, which the report says
+        write_class_table(names, output / CLASS_TABLE)
     what = f"{len(names)} classes, computed in {about['precision']}"
     report(written, output, what, about, as_json=json)
 

@@ -1,22 +1,40 @@
 """A run as a model folder: weights, configuration, card, figure; written whole or not at all."""
 
+import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
 from lidistill.atomic_write import side_of, sync
 from lidistill.deploy.card import CARD, FIGURE, write_card
 from lidistill.deploy.model import Model, read_model_folder, write_model_folder
-from lidistill.deploy.model_config import ModelConfig, is_model_folder, read_config
-from lidistill.deploy.robot_package import RobotOptions, RobotPackage, write_robot_package
+from lidistill.deploy.model_config import (
+    CONFIG,
+    WEIGHTS,
+    ModelConfig,
+    is_model_folder,
+    read_config,
+)
+from lidistill.deploy.robot_package import (
+    METADATA,
+    ROBOT_FILES,
+    RobotOptions,
+    RobotPackage,
+    write_robot_package,
+)
 from lidistill.deploy.run_model import check_head_name, model_of_run, which_head
 from lidistill.deploy.scores import Score, scores_of
 from lidistill.errors import ConfigError
 from lidistill.figures.charts import confusion_figure, loss_curve
+from lidistill.reading.names import listed
 from lidistill.training.run_files import read_log
+
+_OWN: Final = frozenset({CONFIG, WEIGHTS, CARD, FIGURE, METADATA, *ROBOT_FILES})
+_PARAMETERS: Final = re.compile(r"ml_package_[a-z0-9_]+\.param\.yaml")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,10 +113,17 @@ def check_free(folder: Path, *, overwrite: bool) -> None:
     """See to it that nothing is lost by writing a folder.
 
     Raises:
-        ConfigError: If something lies there that is no export, or is one and may not be replaced.
+        ConfigError: If something lies there that is no export, or is one and may not be replaced,
+            or has other files in it.
     """
     if folder.is_dir() and is_model_folder(folder) and not folder.is_symlink():
         read_config(folder)
+        if overwrite and (others := sorted(p.name for p in folder.iterdir() if _is_foreign(p))):
+            msg = (
+                f"{folder} holds {listed(others, limit=5)} beside its model, which --overwrite "
+                "would delete; move them away, or choose another folder."
+            )
+            raise ConfigError(msg)
         if overwrite:
             return
         msg = f"{folder} holds a model already; choose another folder, or give --overwrite."
@@ -106,6 +131,13 @@ def check_free(folder: Path, *, overwrite: bool) -> None:
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()) or _holds_any(folder):
         msg = f"{folder} is there and is no model folder; choose another one, or an empty one."
         raise ConfigError(msg)
+
+
+def _is_foreign(path: Path) -> bool:
+    """Whether something in a model folder is none of the files that an export writes."""
+    if path.is_dir() and not path.is_symlink():
+        return path.name != "__pycache__"  # of preprocess.py
+    return path.name not in _OWN and not _PARAMETERS.fullmatch(path.name)
 
 
 def put_in_place(side: Path, folder: Path) -> None:

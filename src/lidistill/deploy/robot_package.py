@@ -35,9 +35,10 @@ from lidistill.scan_formats.returns import has_return
 from lidistill.scan_formats.scan_file import Scan, read_scan
 from lidistill.scan_formats.scan_folder import scans_of
 
-NETWORK, HALF, SETTINGS, PREPROCESS = (
+NETWORK, HALF, SETTINGS, PREPROCESS = ROBOT_FILES = (
     "network.onnx", "network_fp16.onnx", "network.json", "preprocess.py",
 )  # fmt: skip
+METADATA: Final = "deploy_metadata.yaml"
 NUM_POINTS: Final = (1_000, 40_000, 120_000)
 """Least, usual and most points that the network sees; what TensorRT's profile is made for."""
 MOST_OF_FOLDER: Final = 3
@@ -118,7 +119,7 @@ def write_robot_package(
     plain = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_") or "lidistill"
     files = [NETWORK, *([HALF] if options.half else []), SETTINGS, PREPROCESS]
     replace_text(folder / f"ml_package_{plain}.param.yaml", _parameters(settings))
-    replace_text(folder / "deploy_metadata.yaml", _metadata(plain, model, files))
+    replace_text(folder / METADATA, _metadata(plain, model, files))
     return RobotPackage(
         outputs=outputs, exact=found[torch.float32], half=found.get(torch.float16, ())
     )

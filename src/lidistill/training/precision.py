@@ -4,7 +4,7 @@ import logging
 import os
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
-from typing import Literal, Protocol, TypeAlias, runtime_checkable
+from typing import Literal, Protocol, TypeAlias, get_args, runtime_checkable
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from lidistill.config import Precision
 from lidistill.errors import ConfigError
+from lidistill.reading.names import shown
 
 FeatureType: TypeAlias = Literal["float16", "float32"]
 """Number format of features in a file."""
@@ -131,10 +132,18 @@ def make_scaler(device: torch.device, precision: Precision) -> torch.amp.GradSca
 def as_type(features: NDArray[np.float32], dtype: FeatureType) -> NDArray[np.floating]:
     """Features in the type of their file.
 
+    Args:
+        features: Any shape.
+        dtype: A name, or NumPy's type of that name.
+
     Raises:
-        ConfigError: If one is too large for it.
+        ConfigError: If it is another type, or a feature is too large for it.
     """
-    if dtype == "float32":
+    name = dtype if isinstance(dtype, str) else getattr(dtype, "__name__", str(dtype))
+    if name not in get_args(FeatureType):
+        msg = f"features are float32 or float16, found the type {shown(name)}; take one of the two."
+        raise ConfigError(msg)
+    if name == "float32":
         return features
     with np.errstate(over="ignore"):
         half = features.astype(np.float16)

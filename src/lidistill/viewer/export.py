@@ -7,6 +7,7 @@ from pathlib import Path
 
 from lidistill.atomic_write import replacing, side_of
 from lidistill.errors import ConfigError, LidistillError
+from lidistill.reading.names import listed
 from lidistill.viewer.content import Content
 from lidistill.viewer.page import built_page, transport, with_inline_data, with_source
 
@@ -47,6 +48,8 @@ def export(
     may_go = _is_empty_folder(target) or (overwrite and (target / _MARK).is_file())
     if target.exists() and not may_go:
         raise _taken(target)
+    if target.exists():
+        _check_own(target)
     return _export_folder(content, target, on_part)
 
 
@@ -89,6 +92,21 @@ def _parts(content: Content, on_part: Callable[[], None]) -> Iterator[tuple[str,
         assert block is not None  # noqa: S101  what names() gives is there
         yield name, transport(block.content, packed=block.is_packed)
         on_part()
+
+
+def _check_own(target: Path) -> None:
+    """See to it that replacing a page deletes nothing else.
+
+    Raises:
+        ConfigError: If there is something in its folder that no export writes.
+    """
+    own = {_MARK, "index.html", "data"}
+    if others := sorted(path.name for path in target.iterdir() if path.name not in own):
+        msg = (
+            f"{target} holds {listed(others, limit=5)} beside its page, which --overwrite would "
+            "delete; move them away, or choose another place."
+        )
+        raise ConfigError(msg)
 
 
 def _is_empty_folder(target: Path) -> bool:

@@ -157,8 +157,9 @@ class ViewedModel:
                 samples[one].append(rows)
             places.append(places_of)
             on_frame()
-        if self._refused is not None and not any(map(len, places)):
-            raise self._refused
+        if not any(map(len, places)):
+            msg = f"{name} sees no point of these frames: they are empty, or nothing came back."
+            raise self._refused or FileFormatError(msg)
         self.spaces = {one: _fit(one, samples[one], places) for one in names}
         last = names[-1]
         codes = [to_codes(rows, self.spaces[last].basis) for rows in samples[last]]
