@@ -130,7 +130,7 @@ def text_direction(model: FeatureModel, words: str, folder: Path) -> NDArray[np.
         WeightsNotFoundError: If the folder holds no partner.
     """
     if (found := text_directions(model, (words,), folder)) is None:
-        if _weights(folder, "adaptor") is None:
+        if not folder.is_dir():
             raise _no_partner(folder)
         msg = (
             f"{folder} holds no projection from texts into the teacher's space (an adaptor leads "
