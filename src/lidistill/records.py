@@ -196,6 +196,8 @@ class Sample:
     """(V, 3, H, W) uint8 resized images; None where teacher features come from a cache."""
     image_paths: tuple[Path, ...] = ()
     """V paths of the images, the key of the cache."""
+    image_sizes: tuple[tuple[int, int], ...] = ()
+    """V, height and width that the calibration of each speaks of, pixels; empty: any."""
     mirrored: bool = False
     """Whether teachers see the images with left and right exchanged; pixels are as they are."""
     for_teachers: ForTeachers | None = None
@@ -231,6 +233,8 @@ class Batch:
     images: Tensor | None = None
     """(V, 3, H, W) uint8, the views of all scans."""
     image_paths: tuple[Path, ...] = ()
+    image_sizes: tuple[tuple[int, int], ...] = ()
+    """V, height and width that the calibration of each speaks of, pixels; empty: any."""
     frame_ids: tuple[str, ...] = ()
     mirrored: tuple[bool, ...] = ()
     """V, which images teachers see with left and right exchanged; empty: none."""

@@ -57,6 +57,15 @@ def test_a_part_of_a_data_set_points_to_the_whole(tmp_path):
         detect_format(tmp_path / "2011_09_26")
 
 
+def test_a_data_set_near_by_is_named(tmp_path):
+    write_drive(tmp_path / "kitti")
+    with pytest.raises(DatasetNotFoundError, match=r"kitti is one \(kitti_raw\): give that"):
+        detect_format(tmp_path)
+    drive = next((tmp_path / "kitti" / "2011_09_26").glob("*_sync"))
+    with pytest.raises(DatasetNotFoundError, match=f"single drive: give {tmp_path / 'kitti'}"):
+        detect_format(drive)
+
+
 def test_missing_images_and_labels_are_counted(tmp_path):
     folder = write_sequence(tmp_path, 8, num_frames=3)
     (folder / "image_2" / "000001.png").unlink()

@@ -156,6 +156,12 @@ def test_without_images_no_calibration_is_needed(tmp_path):
         build(tmp_path)
 
 
+def test_a_day_without_calibration_costs_its_images_where_frames_may_be_missing(tmp_path, caplog):
+    (write_drive(tmp_path).parent / "calib_velo_to_cam.txt").unlink()
+    assert build(tmp_path, missing="skip")[0].views == ()
+    assert "left out the images of 2011_09_26, where calib_cam_to_cam.txt and" in caplog.text
+
+
 @needs_data
 def test_real_scans_meet_their_images():
     for frame in build(DATA / "kitti_raw"):

@@ -1,4 +1,5 @@
 import io
+import json
 import logging
 
 import numpy as np
@@ -132,6 +133,20 @@ def test_a_missing_folder_or_version_names_what_is_there(fake, tmp_path):
         read(fake, version="v1.0-trainval")
     with pytest.raises(DatasetNotFoundError, match="holds no version"):
         NuScenesConfig(root=tmp_path / "nowhere").build()
+
+
+def test_ids_of_another_order_are_not_read_as_lidarsegs(fake):
+    table = fake.root / "v1.0-mini" / "category.json"
+    names = read(fake).label_map.raw_names
+    rows = [{"token": str(i), "name": names[i], "index": i} for i in range(32)]
+    table.write_text(json.dumps(rows))
+    assert len(read(fake))
+    table.write_text(json.dumps([{"token": "a", "name": "vehicle.car"}]))  # without lidarseg
+    assert len(read(fake))
+    table.write_text(json.dumps([row | {"index": 31 - row["index"]} for row in rows]))
+    with pytest.raises(FileFormatError, match=r"category\.json gives 'noise' the id 31, .*ego'"):
+        read(fake)
+    assert len(read(fake, labels="none"))
 
 
 def test_a_missing_table_is_named(fake):

@@ -266,6 +266,31 @@ def test_points_and_labels_need_no_calibration(tmp_path, caplog, images):
     assert "left out the poses of 00, whose calib.txt is not there" in caplog.text
 
 
+def test_a_sequence_without_calibration_costs_its_images_where_frames_may_be_missing(root, caplog):
+    (root / "sequences" / "00" / "calib.txt").unlink()
+    dataset = read(root, missing="skip")
+    assert [len(frame.views) for frame in dataset] == [0, 0, 1, 1]
+    assert "left out the images of 00, whose calib.txt is not there" in caplog.text
+    assert read(root, missing="skip", images="required").drive_ids == ("08", "08")
+
+
+def test_poses_may_lie_in_the_odometry_sets_own_folder(tmp_path):
+    folder = write_sequence(tmp_path, 0, poses=[np.eye(4)[:3]] * 2)
+    expected = read(tmp_path)[1].T_world_lidar
+    (tmp_path / "poses").mkdir()
+    (folder / "poses.txt").rename(tmp_path / "poses" / "00.txt")
+    np.testing.assert_array_equal(read(tmp_path)[1].T_world_lidar, expected)
+
+
+def test_an_image_that_was_resized_is_an_error(root):
+    path = root / "sequences" / "00" / "image_2" / "000000.png"
+    for file in path.parent.iterdir():
+        with Image.open(file) as image:
+            image.resize((image.width * 3 // 5, image.height * 3 // 5)).save(file)
+    with pytest.raises(FileFormatError, match=r"calib\.txt: the optical axis .*was it resized"):
+        read(root)[0]
+
+
 def test_fewer_poses_than_scans_are_an_error(tmp_path):
     write_sequence(tmp_path, 0, poses=[np.eye(4)[:3]])
     with pytest.raises(FileFormatError, match=r"has 1 poses, expected at least 2"):
@@ -309,10 +334,11 @@ def test_hostile_text_files_end_in_one_short_line(root, name, text):
     assert len(message) < 400
 
 
-def test_images_that_were_packed_as_jpeg_are_found(root):
+@pytest.mark.parametrize("ending", [".jpg", ".JPEG"])
+def test_images_that_were_packed_as_jpeg_are_found(root, ending):
     for path in (root / "sequences").glob("*/image_2/*.png"):
-        Image.open(path).save(path.with_suffix(".jpg"), quality=100)
+        Image.open(path).save(path.with_suffix(ending), quality=100)
         path.unlink()
     (view,) = read(root, images="required")[0].views
-    assert view.image_path.suffix == ".jpg"
+    assert view.image_path.suffix == ending
     assert read_image(view.image_path).shape == (*view.size_hw, 3)

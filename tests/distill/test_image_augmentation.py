@@ -10,7 +10,7 @@ from torch import nn
 
 from lidistill.distill.batch_teachers import features_at_pairs
 from lidistill.distill.run import build_run, pretrain, training_batches
-from lidistill.errors import ConfigError
+from lidistill.errors import ConfigError, FileFormatError
 from lidistill.recipes import apply_overrides
 from lidistill.teachers import ChannelGroup
 from lidistill.teachers.base import FrozenTeacher, TeacherMaps
@@ -88,10 +88,23 @@ def test_a_cache_keeps_both_variants_of_each_teacher_and_what_it_gives_is_theirs
     assert len(list((tmp_path / "cache").iterdir())) == 4
 
 
+def test_a_cache_takes_no_image_of_another_size_than_its_calibration_says(world, tmp_path):
+    run = build_run(recipe(world, f"teacher_cache={tmp_path / 'cache'}"))
+    batch = next(iter(batches_of(run)))
+    assert len(batch.image_sizes) == len(batch.image_paths)
+    height, width = batch.image_sizes[0]
+    other = replace(batch, image_sizes=((height // 2, width), *batch.image_sizes[1:]))
+    for batch_teacher in run.batch_teachers.values():
+        with pytest.raises(FileFormatError, match="as its calibration says"):
+            batch_teacher(other)
+    assert not any(tmp_path.glob("cache/*/*.npz"))
+
+
 def test_cached_maps_say_the_same_read_at_once_as_on_a_gpu_and_one_by_one(world, tmp_path):
     run = build_run(recipe(world, MIRROR, f"teacher_cache={tmp_path / 'cache'}"))
     for batch in batches_of(run):
-        views = list(enumerate(zip(batch.image_paths, batch.mirrored, strict=True)))
+        seen = zip(batch.image_paths, batch.mirrored, batch.image_sizes, strict=True)
+        views = list(enumerate(seen))
         for name in ("wide", "narrow"):
             reader = run.batch_teachers[name].reader
             for images in (dict(views), dict(views[:1]), dict(views[1:]), {}):

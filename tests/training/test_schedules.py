@@ -35,6 +35,13 @@ def test_warmup_can_be_given_in_epochs():
     assert CosineSchedule(warmup_epochs=2).factor(50, **run) == pytest.approx(0.5)
 
 
+def test_of_two_lengths_of_a_warmup_the_steps_count_and_that_is_said(caplog):
+    schedule, run = CosineSchedule(warmup_steps=3, warmup_epochs=2), {"total_steps": 100}
+    schedule.check(**run, steps_per_epoch=3, lr=1.0)
+    assert "warmup_epochs=2 has no say" in caplog.text
+    assert schedule.warmup(**run, steps_per_epoch=3) == 3
+
+
 def test_a_warmup_share_counts_instead_of_the_recipes_own_length():
     schedule = CosineSchedule(warmup_steps=3500, warmup_epochs=2, warmup_share=0.02)
     for total in (75, 4000, 172_175):

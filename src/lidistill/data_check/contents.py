@@ -1,10 +1,14 @@
 """Which data set lies under a folder, and how to read all of it."""
 
+import itertools
 from pathlib import Path
+from typing import Final
 
 from lidistill.datasets import DATASETS, SensorFrames
 from lidistill.datasets.base import DatasetConfig
 from lidistill.errors import DatasetNotFoundError
+
+_LOOKED_AT: Final = 100  # folders, for advice
 
 
 def detect_format(root: Path) -> str:
@@ -22,11 +26,20 @@ def detect_format(root: Path) -> str:
     found = _kind_of(root)
     if found is not None:
         return found
-    above = _kind_of(root.parent)
-    hint = f" {root} is a part of one ({above}), perhaps a single drive: give {root.parent}."
     examples = "; ".join(f"{name} has {config.EXAMPLE}" for name, config in DATASETS.items())
-    msg = f"{root} holds no data set of a known format: {examples}.{hint if above else ''}"
+    msg = f"{root} holds no data set of a known format: {examples}.{_hint(root)}"
     raise DatasetNotFoundError(msg)
+
+
+def _hint(root: Path) -> str:
+    """Where a data set lies if a folder is a part of one, or has one in it; or ""."""
+    for inside in sorted(itertools.islice(root.iterdir(), _LOOKED_AT)):
+        if inside.is_dir() and (kind := _kind_of(inside)) is not None:
+            return f" {inside} is one ({kind}): give that."
+    for above in (root.parent, root.parent.parent):
+        if (kind := _kind_of(above)) is not None:
+            return f" {root} is a part of one ({kind}), perhaps a single drive: give {above}."
+    return ""
 
 
 def configs_of(root: Path) -> tuple[DatasetConfig, ...]:

@@ -29,6 +29,7 @@ def collate(samples: list[Sample]) -> Batch:
         pairs=_pack_pairs(samples, starts),
         images=images,
         image_paths=tuple(path for sample in samples for path in sample.image_paths),
+        image_sizes=tuple(size for sample in samples for size in sample.image_sizes),
         frame_ids=tuple(sample.frame_id for sample in samples),
         mirrored=tuple(sample.mirrored for sample in samples for _ in sample.image_paths),
         for_teachers=_pack_for_teachers(samples, starts),

@@ -228,7 +228,8 @@ def sample_from_pairs(
         gathered, used = gather_pairs(position, pixels)
         if used:
             paths = tuple(views[view].image_path for view in used)
-            return replace(sample, pairs=gathered, image_paths=paths)
+            sizes = tuple(views[view].size_hw for view in used)
+            return replace(sample, pairs=gathered, image_paths=paths, image_sizes=sizes)
         if len(chosen) == len(candidates):
             break
     return None

@@ -171,7 +171,8 @@ def _sample_from_pairs(
         pairs, used = gather_on_device(position, pixels)
         if used:
             paths = tuple(views[view].image_path for view in used)
-            return replace(sample, pairs=pairs, image_paths=paths)
+            sizes = tuple(views[view].size_hw for view in used)
+            return replace(sample, pairs=pairs, image_paths=paths, image_sizes=sizes)
         if len(chosen) == len(candidates):
             break
     return None

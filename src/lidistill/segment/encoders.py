@@ -108,7 +108,8 @@ class TeacherEncoder:
             pairs = pair_view(points, view, self._reader.size_hw)
             where = torch.from_numpy(pairs.index)
             pixels = torch.from_numpy(pairs.uv.astype(np.float32)).to(self._device)
-            total[where] += self._reader.at_pixels(view.image_path, pixels).cpu()
+            found = self._reader.at_pixels(view.image_path, pixels, size_hw=view.size_hw)
+            total[where] += found.cpu()
             count[where] += 1
         return Encoded(features=total / count.clamp(min=1)[:, None], valid=count > 0)
 

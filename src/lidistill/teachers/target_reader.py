@@ -4,6 +4,7 @@ Shape letters: P pairs, T teacher channels.
 """
 
 from collections.abc import Mapping
+from itertools import zip_longest
 from pathlib import Path
 from typing import TypeAlias
 
@@ -19,7 +20,8 @@ from lidistill.teachers import FeatureCache, Teacher, TeacherMaps
 from lidistill.teachers.settings import ImageTeacherConfig
 from lidistill.tensor_records import to_device_pinned
 
-_Images: TypeAlias = Mapping[int, tuple[Path, bool]]
+_Images: TypeAlias = Mapping[int, tuple[Path, bool, tuple[int, int] | None]]
+"""By the number of the view: the image, whether it is mirrored, its size by the calibration."""
 """Images that the teacher is asked about by their view, and whether it sees them mirrored."""
 _CACHE_BYTES = 1 << 30  # of teacher features kept in memory beside the cache on disk
 
@@ -81,8 +83,10 @@ class TargetReader:
         assert pairs is not None  # noqa: S101  distillation samples always carry pairs
         uv_P2 = teacher_inputs(batch).resized[self._size_hw].uv if self._is_further else pairs.uv
         images = {
-            view: (path, any(batch.mirrored) and batch.mirrored[view])
-            for view, path in enumerate(batch.image_paths)
+            view: (path, any(batch.mirrored) and batch.mirrored[view], size_hw)
+            for view, (path, size_hw) in enumerate(
+                zip_longest(batch.image_paths, batch.image_sizes)
+            )
             if not self._cameras or self.sees(teacher_inputs(batch).cameras[view])
         }
         read = self._one_by_one if uv_P2.device.type == "cpu" else self._at_once
@@ -92,9 +96,9 @@ class TargetReader:
     def _one_by_one(self, images: _Images, view_P: Tensor, uv_P2: Tensor) -> Tensor:
         """Maps are read where they lie, which a CPU does faster than copying them together."""
         target_PT = uv_P2.new_zeros(len(uv_P2), self._teacher.num_channels)
-        for view, (path, turned) in images.items():
+        for view, (path, turned, size_hw) in images.items():
             here = torch.nonzero(view_P == view).squeeze(1)
-            target_PT[here] = self.at_pixels(path, uv_P2[here], mirrored=turned)
+            target_PT[here] = self.at_pixels(path, uv_P2[here], mirrored=turned, size_hw=size_hw)
         return target_PT
 
     def _at_once(self, images: _Images, view_P: Tensor, uv_P2: Tensor) -> Tensor:
@@ -102,10 +106,13 @@ class TargetReader:
         if not images:
             return uv_P2.new_zeros(len(uv_P2), self._teacher.num_channels)
         device, beyond = uv_P2.device, max(images) + 1
-        maps = [self._maps(path, mirrored=turned).to(device) for path, turned in images.values()]
+        maps = [
+            self._maps(path, mirrored=turned, size_hw=size_hw).to(device)
+            for path, turned, size_hw in images.values()
+        ]
         # Of each view: where its maps are among these, from 1, and whether they are mirrored.
         place_V, turned_V = torch.zeros(2, beyond + 1, dtype=torch.int64)
-        for place, (view, (_, turned)) in enumerate(images.items(), start=1):
+        for place, (view, (_, turned, _)) in enumerate(images.items(), start=1):
             place_V[view], turned_V[view] = place, int(turned)
         known_P = view_P.clamp(max=beyond)
         place_P, turned_P = (
@@ -117,27 +124,40 @@ class TargetReader:
         read_PT = self._teacher.read(TeacherMaps.join(maps), number_P, pixels_P2, self._size_hw)
         return torch.where(place_P[:, None] > 0, read_PT.float(), 0.0)
 
-    def at_pixels(self, path: Path, uv_P2: Tensor, *, mirrored: bool = False) -> Tensor:
+    def at_pixels(
+        self,
+        path: Path,
+        uv_P2: Tensor,
+        *,
+        mirrored: bool = False,
+        size_hw: tuple[int, int] | None = None,
+    ) -> Tensor:
         """(P, T) float32 features of one image at (P, 2) pixels of its resized form.
 
         Args:
             path: The image.
             uv_P2: Pixels of the image as it is.
             mirrored: Whether the teacher sees it with left and right exchanged.
+            size_hw: Height and width that its calibration speaks of; None takes any.
+
+        Raises:
+            FileFormatError: If it has another size, or cannot be read.
         """
         with torch.no_grad():
             first = torch.zeros(len(uv_P2), dtype=torch.int64, device=uv_P2.device)
-            maps = self._maps(path, mirrored=mirrored).to(uv_P2.device)
+            maps = self._maps(path, mirrored=mirrored, size_hw=size_hw).to(uv_P2.device)
             place_P2 = mirrored_pixels(uv_P2, self._size_hw[1]) if mirrored else uv_P2
             return self._teacher.read(maps, first, place_P2, self._size_hw).float()
 
-    def _maps(self, path: Path, *, mirrored: bool) -> TeacherMaps:
+    def _maps(self, path: Path, *, mirrored: bool, size_hw: tuple[int, int] | None) -> TeacherMaps:
         cache = self._caches.get(mirrored)
         cached = None if cache is None else cache.find(path)
         if cached is not None:
             return cached
         image = resize(
-            torch.from_numpy(read_image(path)).permute(2, 0, 1), self._size_hw, self._antialias
+            torch.from_numpy(read_image(path, size_hw)).permute(2, 0, 1),
+            self._size_hw,
+            self._antialias,
         )
         maps = self._teacher.maps((image.flip(-1) if mirrored else image)[None])
         if cache is None:

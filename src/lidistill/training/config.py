@@ -26,7 +26,8 @@ class TrainConfig(Config):
     micro_batch: Annotated[int, Field(ge=1)] | None = None
     """Frames of one forward pass, in all; None: those of a step. Fewer save memory, and change
     what is learned: BatchNorm takes its statistics from one pass, and the Lovasz loss ranks the
-    points of one pass (the gradients of a fine-tuning were 47 % apart at its start)."""
+    points of one pass (the gradients of a fine-tuning were 47 % apart at its start). Of several
+    teachers, one that sees a part of the pairs alone weighs by all pairs of each pass."""
     precision: Precision = "fp32"
     checkpoint_every: MayChange[Annotated[int, Field(ge=1)]] = 1000  # optimiser steps
     keep_checkpoints: MayChange[Annotated[int, Field(ge=1)]] = 2  # the newest

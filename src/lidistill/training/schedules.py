@@ -53,7 +53,7 @@ def warmup_reciprocal_sqrt_cooldown(
 
 
 class CosineSchedule(Config):
-    """Warm-up and cosine; lengths in optimiser steps or, where given, in epochs."""
+    """Warm-up and cosine; lengths in optimiser steps or, where those are 0, in epochs."""
 
     kind: Literal["cosine"] = "cosine"
     warmup_steps: Annotated[int, Field(ge=0)] = 0
@@ -81,6 +81,13 @@ class CosineSchedule(Config):
         Raises:
             ConfigError: If the least rate lies above the peak.
         """
+        if self.warmup_steps and self.warmup_epochs and self.warmup_share is None:
+            logger.warning(
+                "schedule.warmup_steps=%d is the length of the warm-up, and warmup_epochs=%g has "
+                "no say; set one of them to 0",
+                self.warmup_steps,
+                self.warmup_epochs,
+            )
         if self.min_lr > lr:
             msg = (
                 f"schedule.min_lr={self.min_lr:g} lies above optimizer.lr={lr:g}, so the learning "

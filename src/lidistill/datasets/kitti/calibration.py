@@ -14,6 +14,9 @@ from lidistill.reading.names import listed, shown
 from lidistill.reading.text import decode_text
 from lidistill.records import CameraView
 
+CALIBRATION_FILES: Final = ("calib_cam_to_cam.txt", "calib_velo_to_cam.txt")
+"""Of a day of the raw recordings."""
+_MIDDLE: Final = (0.25, 0.75)  # of width and height, between which the optical axis lies
 _NEAR_X: Final = 1.0  # metres
 _BORDER_PX: Final = 1.0
 _MAX_BYTES: Final = 1 << 22  # the longest sequence has 0.8 MB of poses
@@ -85,7 +88,7 @@ def read_raw_calibration(folder: Path, camera: str) -> Calibration:
         DatasetNotFoundError: If one of the files is missing.
         FileFormatError: If a line is missing, or is no calibration.
     """
-    cameras, lidar = folder / "calib_cam_to_cam.txt", folder / "calib_velo_to_cam.txt"
+    cameras, lidar = (folder / name for name in CALIBRATION_FILES)
     P = _line(cameras, f"P_rect_{camera}", 12).reshape(3, 4)
     R_rect = _line(cameras, "R_rect_00", 9).reshape(3, 3)
     T_raw_lidar = rigid(_line(lidar, "R", 9).reshape(3, 3), _line(lidar, "T", 3))
@@ -175,6 +178,7 @@ def camera_view(
     """
     with blamed_on(source):
         check_pinhole(calibration.K, size_hw)
+        _check_middle(calibration.K, size_hw)
         return CameraView(
             name=name,
             image_path=image,
@@ -184,3 +188,19 @@ def camera_view(
             near_x=_NEAR_X,
             border_px=_BORDER_PX,
         )
+
+
+def _check_middle(K: NDArray[np.float64], size_hw: tuple[int, int]) -> None:
+    """See to it that an image has the size that its calibration speaks of, which KITTI never says.
+
+    Raises:
+        ValueError: If the optical axis is far from the middle, as after resizing.
+    """
+    (height, width), (cx, cy) = size_hw, K[:2, 2].tolist()
+    low, high = _MIDDLE
+    if not (low * width < cx < high * width and low * height < cy < high * height):
+        msg = (
+            f"the optical axis at ({cx:g}, {cy:g}) is far from the middle of the image of {width} "
+            f"x {height} pixels; was it resized? Take the images as recorded"
+        )
+        raise ValueError(msg)

@@ -17,8 +17,8 @@ FrameName: TypeAlias = tuple[str, str]
 """Sequence and number of a frame, both as its files have them."""
 CAMERA: Final = "image_2"
 """The camera that is used: the left one of both with colour."""
-SMALLER: Final = ".jpg"
-"""Ending of images that somebody has packed anew."""
+_OTHERS: Final = (".jpg", ".jpeg", ".JPG", ".JPEG", ".PNG")
+"""Endings of images that somebody has packed anew."""
 
 
 def scan_file(frame: FrameName) -> str:
@@ -38,14 +38,17 @@ def image_file(frame: FrameName) -> str:
 
 
 def stored_image(image: Path) -> Path:
-    """A PNG of KITTI's, or the JPEG of its name that has taken its place to save room."""
-    smaller = image.with_suffix(SMALLER)
-    return smaller if not image.exists() and smaller.exists() else image
+    """A PNG of KITTI's, or the image of its name that has taken its place, such as a JPEG."""
+    if image.exists():
+        return image
+    others = (image.with_suffix(ending) for ending in _OTHERS)
+    return next((other for other in others if other.exists()), image)
 
 
 def image_is_there(listing: FileListing, image: str) -> bool:
-    """Whether an image is there in either form; see ``stored_image``."""
-    return listing.has(image) or listing.has(image.removesuffix(".png") + SMALLER)
+    """Whether an image is there in any form; see ``stored_image``."""
+    stem = image.removesuffix(".png")
+    return any(listing.has(stem + ending) for ending in (".png", *_OTHERS))
 
 
 def tables_of(root: Path, sequences: Sequence[str]) -> tuple[str, ...]:

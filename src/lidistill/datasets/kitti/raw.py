@@ -1,6 +1,7 @@
 """KITTI's raw recordings: one 64-beam lidar, two colour cameras, no labels of points."""
 
 import functools
+import logging
 import re
 from pathlib import Path
 from typing import Annotated, ClassVar, Final, Literal, Self, TypeAlias
@@ -11,7 +12,11 @@ from pydantic import Field
 from lidistill.config import MayChange
 from lidistill.datasets.base import DatasetConfig, Parts, distinct
 from lidistill.datasets.completeness import FileListing, OnDisk, missing_files, usable_frames
-from lidistill.datasets.kitti.calibration import camera_view, read_raw_calibration
+from lidistill.datasets.kitti.calibration import (
+    CALIBRATION_FILES,
+    camera_view,
+    read_raw_calibration,
+)
 from lidistill.datasets.kitti.frame_files import image_is_there, stored_image
 from lidistill.datasets.raw_scans import RawScans, encode_plain
 from lidistill.datasets.scan_times import seconds_of_date, time_of_line
@@ -21,6 +26,8 @@ from lidistill.labels import LabelMap
 from lidistill.reading.names import in_order
 from lidistill.records import CameraView, Frame
 from lidistill.scan_formats.binary import check_intensity, read_scan
+
+logger = logging.getLogger(__name__)
 
 Camera: TypeAlias = Literal["image_02", "image_03"]
 
@@ -112,6 +119,8 @@ class KittiRaw:
             raise DatasetNotFoundError(msg)
         self._all_frames = tuple(scans[:: config.every])
         self.on_disk = self._on_disk()
+        if config.missing == "skip" and config.images != "none":
+            self._leave_out_uncalibrated()
         kept = usable_frames(config, self.on_disk, self._frame_id, source=config.root)
         self._frames = tuple(self._all_frames[i] for i in kept)
         self._has_image = self.on_disk.images[kept]
@@ -232,6 +241,23 @@ class KittiRaw:
             labels=np.zeros(len(self._all_frames), dtype=bool),
             images=np.array(images, dtype=bool).reshape(-1, len(self.config.cameras)),
         )
+
+    def _leave_out_uncalibrated(self) -> None:
+        """Images of days without a calibration count as missing."""
+        days = {drive.parent for drive in self.drives}
+        lacking = {
+            day for day in days if not all((day / name).exists() for name in CALIBRATION_FILES)
+        }
+        rows = np.array([drive.parent in lacking for drive, _ in self._all_frames], dtype=bool)
+        if self.on_disk.images[rows].any():
+            logger.warning(
+                "%s: left out the images of %s, where %s are not both there (…_calib.zip holds "
+                "them)",
+                self.config.root,
+                ", ".join(sorted(day.name for day in lacking)),
+                " and ".join(CALIBRATION_FILES),
+            )
+        self.on_disk.images[rows] = False
 
     def _images(self) -> dict[tuple[Path, str], tuple[Path, ...]]:
         """A few images of each camera of each day, which share its calibration."""

@@ -3,6 +3,7 @@
 import functools
 import logging
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, ClassVar, Final, Literal, Self
 
@@ -16,6 +17,7 @@ from lidistill.datasets.completeness import missing_files, usable_frames
 from lidistill.datasets.kitti.calibration import camera_view, read_calibration, read_poses
 from lidistill.datasets.kitti.frame_files import (
     CAMERA,
+    FrameName,
     frames_of,
     image_file,
     label_file,
@@ -103,7 +105,8 @@ class SemanticKitti:
         <root>/sequences/00/image_2/000000.png
         <root>/sequences/00/calib.txt, poses.txt
 
-    The calibration may also lie in ``<root>/calib/00/calib.txt`` or ``<root>/calib/00.txt``.
+    The calibration may also lie in ``<root>/calib/00/calib.txt`` or ``<root>/calib/00.txt``,
+    poses in ``<root>/poses/00.txt``, as the odometry set's archives have them.
 
     Splits: sequences 00-07, 09, 10 train, 08 validates, 11-21 test, without public labels. Classes:
     the benchmark's map to 19 (``label_maps/semantic_kitti.yaml``); ids are those of its own tools.
@@ -137,6 +140,8 @@ class SemanticKitti:
         ]
         scans = [frame for frames in found for frame in frames][:: config.every]
         self.on_disk = disk = on_disk(self.root, scans)
+        if config.missing == "skip" and config.images != "none":
+            self._leave_out_uncalibrated(scans)
         kept = usable_frames(config, disk, lambda i: "/".join(scans[i]), source=self.root)
         self._frames = tuple(scans[i] for i in kept)
         self._has_labels = disk.labels[kept]
@@ -237,6 +242,23 @@ class SemanticKitti:
         source = calibration_file(self.root, sequence)
         return (camera_view(CAMERA, path, size_hw, calibration, source),)
 
+    def _leave_out_uncalibrated(self, scans: Sequence[FrameName]) -> None:
+        """Images of sequences without a calibration count as missing."""
+        lacking = {
+            owner
+            for owner in {owner for owner, _ in scans}
+            if not os.path.lexists(calibration_file(self.root, owner))
+        }
+        rows = np.array([owner in lacking for owner, _ in scans], dtype=bool)
+        if self.on_disk.images[rows].any():
+            logger.warning(
+                "%s: left out the images of %s, whose calib.txt is not there "
+                "(data_odometry_calib.zip holds it)",
+                self.root,
+                ", ".join(sorted(lacking)),
+            )
+        self.on_disk.images[rows] = False
+
     def _images(self) -> dict[str, tuple[Path, ...]]:
         """A few images of every sequence, which share its calibration."""
         images: dict[str, list[Path]] = {}
@@ -263,13 +285,19 @@ class SemanticKitti:
         return posed - bare
 
     def _pose_file(self, sequence: str) -> Path:
-        return self.root / "sequences" / sequence / "poses.txt"
+        """SemanticKITTI's poses beside the scans, or the odometry set's in their own folder."""
+        own = self.root / "sequences" / sequence / "poses.txt"
+        shared = self.root / "poses" / f"{sequence}.txt"
+        return shared if shared.is_file() and not os.path.lexists(own) else own
 
     def _poses(self, sequence: str) -> NDArray[np.float64]:
         path = self._pose_file(sequence)
         poses = read_poses(path, self._calibration[sequence])
         last = max(int(name) for owner, name in self._frames if owner == sequence)
         if last >= len(poses):
-            msg = f"{path} has {len(poses)} poses, expected at least {last + 1}; unpack it again."
+            msg = (
+                f"{path} has {len(poses)} poses, expected at least {last + 1}; unpack it again, or "
+                "remove it: poses are optional."
+            )
             raise FileFormatError(msg)
         return poses

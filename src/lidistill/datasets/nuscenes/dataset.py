@@ -12,7 +12,7 @@ from lidistill.config import MayChange
 from lidistill.datasets.base import DatasetConfig, LabelsAndSegments, Parts, distinct
 from lidistill.datasets.completeness import FileListing, OnDisk, missing_files, usable_frames
 from lidistill.datasets.nuscenes.index import KeyFrames
-from lidistill.datasets.nuscenes.label_files import label_file, read_labels
+from lidistill.datasets.nuscenes.label_files import check_categories, label_file, read_labels
 from lidistill.datasets.nuscenes.scan import NUM_COLUMNS, read_key_scan
 from lidistill.datasets.nuscenes.scenes import check_in_tables, scenes_of_split
 from lidistill.datasets.nuscenes.share import Share, frames_of_share, scenes_of_share
@@ -136,6 +136,8 @@ class NuScenes:
                 f"{', '.join(found) or 'no version'}. Set root and version to what is on disk."
             )
             raise DatasetNotFoundError(msg)
+        if config.labels != "none":
+            check_categories(tables / "category.json", self.label_map)
         self._index: KeyFrames = read_key_frames(tables, config.index_cache)
         self.cameras = config.cameras or CAMERAS
         self._channels = [CHANNELS.index(name) for name in self.cameras]

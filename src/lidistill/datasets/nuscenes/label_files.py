@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from lidistill.datasets.base import LabelsAndSegments
 from lidistill.errors import FileFormatError
 from lidistill.labels import LabelMap
-from lidistill.reading.files import read_file
-from lidistill.reading.names import listed
+from lidistill.reading.files import read_file, read_json
+from lidistill.reading.names import listed, shown
 from lidistill.scan_formats.arrays import read_archive
 from lidistill.scan_formats.binary import read_label_ids
 
@@ -75,3 +75,31 @@ def _read_panoptic(path: Path, num_points: int) -> NDArray[np.uint32]:
         msg = f"{path}: a label {labels.min()} or {labels.max()} is none; unpack it again."
         raise FileFormatError(msg)
     return labels.astype(np.uint32)
+
+
+def check_categories(table: Path, label_map: LabelMap) -> None:
+    """See to it that the ids of a set mean the classes of the class table.
+
+    Args:
+        table: ``category.json``; one without ids, as before lidarseg, says nothing of them.
+        label_map: The class table.
+
+    Raises:
+        FileFormatError: If an id is of another class there, or the table is damaged.
+    """
+    if not table.exists():
+        return
+    rows = read_json(table)
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        msg = f"{table} is no list of categories; unpack the archive of its metadata again."
+        raise FileFormatError(msg)
+    for row in rows:
+        number, name = row.get("index"), row.get("name")
+        known = label_map.raw_names.get(number) if type(number) is int else name
+        if known != name:
+            msg = (
+                f"{table} gives {shown(name)} the id {shown(number)}, which is "
+                f"{shown(known)} in lidarseg; labels of another order would be read as "
+                "other classes. Read them as own recordings with a labels.yaml."
+            )
+            raise FileFormatError(msg)

@@ -151,7 +151,8 @@ class PandaSet:
         self.sensor = config.sensor
         self.label_map: LabelMap = load_label_map("pandaset")
         self.cameras = config.cameras or _DEFAULT_CAMERAS[config.sensor]
-        self.drives = find_drives(config.root, config.split, config.drives, self.cameras)
+        looked_for = () if config.images == "none" else self.cameras
+        self.drives = find_drives(config.root, config.split, config.drives, looked_for)
         frames = [(drive, frame) for drive in self.drives for frame in self._numbers(drive)]
         if not frames:
             names = ", ".join(drive.name for drive in self.drives)
