@@ -212,6 +212,20 @@ def test_the_scans_of_a_second_lidar_on_the_topic_are_left_out(tmp_path):
     np.testing.assert_allclose(values["cameras"]["front"]["T_cam_lidar"][:3], T_CAM_LIDAR)
 
 
+@pytest.mark.parametrize("frame", ["", "base_link"])
+def test_one_frame_of_images_and_scans_says_nothing_about_their_place(tmp_path, frame):
+    def rename(_, messages):
+        return [
+            (topic, ns, named(message, frame) if topic in {POINTS, RAW} else message)
+            for topic, ns, message in messages
+        ]
+
+    report = unpacked_with(tmp_path, rename)
+    assert any("name one frame" in line and "write T_cam_lidar" in line for line in report.to_do)
+    values = yaml.safe_load((tmp_path / "out" / "calibration.yaml").read_text())
+    assert "T_cam_lidar" not in values["cameras"]["front"]
+
+
 def test_images_that_name_another_frame_are_told(tmp_path):
     def add(maker, messages):
         return [*messages, (RAW, START + 10**9, named(maker.image(START + 10**9), "back"))]

@@ -1,5 +1,7 @@
 """Names of files: one clock for all, no two messages in one file."""
 
+import re
+
 import numpy as np
 import pytest
 from fakes.bag import POINTS, RAW, BagMaker
@@ -84,6 +86,27 @@ def test_a_few_equal_times_of_a_bag_are_moved_and_counted():
     clock = choose_clock({"/a": Times(stamps=[0] * 41, recorded=recorded)})
     assert clock.names["/a"] == list(range(START, START + 41))
     assert clock.said.endswith("; 1 moved by nanoseconds")
+
+
+def test_a_recorder_that_stalls_does_not_hide_two_clocks():
+    times = [START + number * STEP for number in range(30)]
+    stalled = [ns + (number > 2) * 1_200_000_000 for number, ns in enumerate(times)]
+    boot = [ns - START + 100_000_000_000 for ns in times]
+    for recorded, taken in (
+        (stalled, "the bag's, when"),
+        ([times[0], *times[:-1]], "the bag's, when"),
+        ([times[0]] * 30, "the messages' headers, though"),  # set time_offset, then
+    ):
+        lidar = Times(stamps=boot, recorded=recorded)
+        image = Times(stamps=times, recorded=[ns + 1 for ns in recorded])
+        said = choose_clock({"/a": lidar, "/b": image}).said
+        assert said.startswith(taken)
+        assert re.search(r"are 1699999(899|900)\.[0-9]+ s behind", said)
+    # Less than the drive takes may be the stall itself.
+    late = Times(stamps=[ns + 5_000_000_000 for ns in RECORDED], recorded=RECORDED)
+    away = [ns + number * 3_000_000_000 for number, ns in enumerate(RECORDED)]
+    replayed = Times(stamps=RECORDED, recorded=away)
+    assert choose_clock({"/a": late, "/b": replayed}).said == "the messages' headers"
 
 
 def test_a_slow_camera_is_no_other_clock():

@@ -97,6 +97,15 @@ def test_a_file_that_is_cut_off_gives_its_whole_messages_and_says_so(tmp_path, c
     check_scans(tmp_path, 2)
 
 
+@pytest.mark.parametrize("left", [9, 12, 36, 40, 48])
+def test_a_file_that_is_cut_off_in_the_head_of_a_chunk_gives_those_before(tmp_path, left):
+    chunks = [chunk(one, "zstd") for one in clouds()]
+    content = mcap(defined(), *chunks)
+    (tmp_path / "x.mcap").write_bytes(content[: content.index(chunks[2]) + left])
+    assert "cut off" in unpack(tmp_path / "x.mcap", tmp_path).notes[0]
+    check_scans(tmp_path, 2)
+
+
 def test_whole_messages_of_a_chunk_that_is_cut_off_are_read(tmp_path):
     one = chunk(b"".join(clouds()))
     content = mcap(defined(), one)
@@ -131,6 +140,24 @@ def test_packed_bags_of_ros_2_are_read(tmp_path, mcap_too, pack):
     unpack(bag, tmp_path)
     check_scans(tmp_path)
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"scans", "calibration.yaml"}
+
+
+@pytest.mark.parametrize("mcap_too", [False, True])
+def test_packed_messages_are_read_without_metadata_too(tmp_path, mcap_too):
+    bag = BagMaker(2).write(tmp_path / "bag", mcap=mcap_too, pack="MESSAGE")
+    (bag / "metadata.yaml").unlink()
+    unpack(bag, tmp_path)
+    check_scans(tmp_path)
+
+
+@pytest.mark.parametrize("size", [0, 8])
+def test_a_part_that_was_only_begun_is_left_out(tmp_path, caplog, size):
+    (tmp_path / "bag").mkdir()
+    (tmp_path / "bag" / "a_0.mcap").write_bytes(mcap(defined(), *map(chunk, clouds())))
+    (tmp_path / "bag" / "a_1.mcap").write_bytes(mcap(defined())[:size])
+    unpack(tmp_path / "bag", tmp_path)
+    check_scans(tmp_path)
+    assert "left out a_1.mcap, which the recorder had only just begun" in caplog.text
 
 
 def test_a_folder_without_metadata_is_read(tmp_path):

@@ -1,13 +1,21 @@
 """Camera images of every encoding: the right values on known pixels."""
 
+import io
 from collections import Counter
 from itertools import product
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from lidistill.bags.images import is_deep, largest_sample, rgb_or_grey, sample_bits
-from lidistill.bags.messages import Header, RawImage
+from lidistill.bags.images import (
+    is_deep,
+    largest_sample,
+    packed_file,
+    rgb_or_grey,
+    sample_bits,
+)
+from lidistill.bags.messages import Header, PackedImage, RawImage
 from lidistill.bags.mosaic import PATTERNS, demosaic
 
 HEIGHT, WIDTH = 6, 8
@@ -169,3 +177,24 @@ def test_yuv_becomes_the_colours_it_stands_for(encoding):
 def test_images_that_contradict_themselves_are_an_error(message, said):
     with pytest.raises(ValueError, match=said):
         read(message)
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_a_mosaic_that_was_compressed_gets_its_colours(pattern):
+    mosaic = RNG.integers(0, 256, (HEIGHT, WIDTH)).astype(np.uint8)
+    stream, notes = io.BytesIO(), Counter()
+    Image.fromarray(mosaic).save(stream, "PNG")
+    data = np.frombuffer(stream.getvalue(), np.uint8)
+    header = Header(stamp_ns=1, frame="cam")
+    message = PackedImage(header=header, format=f"bayer_{pattern}8; png compressed ", data=data)
+    content, suffix = packed_file(message, notes)
+    assert suffix == ".png"
+    np.testing.assert_array_equal(
+        np.asarray(Image.open(io.BytesIO(content))), demosaic(mosaic, pattern)
+    )
+    assert list(notes) == [
+        f"compressed images of bayer_{pattern}8: colours interpolated (bilinear)"
+    ]
+    for other in ("mono8; png compressed ", ""):
+        message = PackedImage(header=header, format=other, data=data)
+        assert packed_file(message, notes) == (stream.getvalue(), ".png")

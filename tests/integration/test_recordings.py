@@ -215,10 +215,13 @@ def test_a_cut_recording_gives_its_whole_scans(world, tmp_path, capsys):
 
 def test_the_network_is_warm_before_the_first_scan(world, tmp_path, capsys, monkeypatch):
     calls, classify = [], FeatureModel.classify
+
+    def noted(*scan):
+        calls.append("scan")
+        return classify(*scan)
+
     monkeypatch.setattr(FeatureModel, "warm_up", lambda _: calls.append("warm"))
-    monkeypatch.setattr(
-        FeatureModel, "classify", lambda *scan: calls.append("scan") or classify(*scan)
-    )
+    monkeypatch.setattr(FeatureModel, "classify", noted)
     bag = write_bag(tmp_path / "a.bag", 1)
     command = ("predict", world / "probe-backbone", bag, "--output", tmp_path / "out.mcap")
     assert run(capsys, *command)[0] == 0

@@ -10,7 +10,7 @@ from typing import Final
 
 from lidistill.bags import bag1, mcap, sqlite_bag
 from lidistill.bags.decompression import decompress
-from lidistill.bags.parts import Part, files_of, open_part
+from lidistill.bags.parts import ZSTD_MAGIC, Part, files_of, open_part
 from lidistill.bags.records import Channel, RawMessage, RecordFile
 from lidistill.errors import DatasetNotFoundError, FileFormatError, first_line
 
@@ -58,7 +58,8 @@ class Bag:
             with _blamed(part):
                 for message in part.reader.messages(topics):
                     data = message.data
-                    if self._packed:
+                    # Without its metadata.yaml a bag does not say so; no CDR begins like this.
+                    if self._packed or (part.magic != bag1.MAGIC and bytes(data[:4]) == ZSTD_MAGIC):
                         data = memoryview(decompress(data, "zstd"))
                     yield RawMessage(channel=message.channel, time_ns=message.time_ns, data=data)
 

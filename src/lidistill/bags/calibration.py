@@ -82,8 +82,14 @@ class Rig:
         if topic in self.infos:
             known = camera_entry(self.infos[topic], rectified=is_rectified(topic), frame=frame)
         entry, lines = known.values, [*known.to_do, *self._doubts(topic, known)]
-        T_cam_lidar = tree.find(frame, self.lidar_frame)
-        if T_cam_lidar is None:
+        same = frame.lstrip("/") == self.lidar_frame.lstrip("/")
+        T_cam_lidar = None if same else tree.find(frame, self.lidar_frame)
+        if same:
+            lines.append(
+                f"images and scans name one frame, {shown(frame)}, which tells nothing about how "
+                "camera and lidar sit: write T_cam_lidar"
+            )
+        elif T_cam_lidar is None:
             moving = f"; {MOVING} is in the bag, but may move and is not read" * self.moving
             lines.append(
                 f"no transform from {shown(self.lidar_frame)} to {shown(frame)} in {STATIC}{moving}"

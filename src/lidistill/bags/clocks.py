@@ -48,19 +48,18 @@ def choose_clock(topics: Mapping[str, Times]) -> Clock:
         ValueError: If neither clock tells the messages of a topic apart.
     """
     wrong = [f"{topic}: {why}" for topic, times in topics.items() if (why := _stamps_wrong(times))]
-    if not wrong and (why := _clocks_differ(topics)):
-        wrong = [why]
-    if not wrong:
-        return Clock(
-            names={topic: times.stamps for topic, times in topics.items()},
-            said="the messages' headers",
-        )
+    stamped = {topic: times.stamps for topic, times in topics.items()}
+    apart = "" if wrong else _clocks_differ(topics)
+    if not wrong and not apart:
+        return Clock(names=stamped, said="the messages' headers")
+    if apart and not all(_is_usable(times.recorded) for times in topics.values()):
+        said = f"the messages' headers, though {apart}: set time_offset (the bag's times repeat)"
+        return Clock(names=stamped, said=said)
+    wrong = wrong or [apart]
     names, moved = {}, 0
     for topic, times in topics.items():
         recorded, num_moved = _unique(times.recorded)
-        if num_moved > _MAX_REPEATED * len(recorded) or any(
-            not 0 < time < _LATEST for time in recorded
-        ):
+        if not _is_usable(times.recorded):
             msg = (
                 f"no usable times: {'; '.join(wrong)}; and the bag's own times of {topic} are zero "
                 "or repeat too. Record it again, or write times into its headers"
@@ -90,20 +89,29 @@ def _stamps_wrong(times: Times) -> str:
 
 def _clocks_differ(topics: Mapping[str, Times]) -> str:
     """Why the headers of two topics are of two clocks; empty if nothing says so."""
-    delays = {}
+    delays: dict[str, float] = {}
+    steady, longest = True, 0.0
     for topic, times in topics.items():
         if times.stamps:
             delay = np.array(times.recorded, dtype=np.float64) - np.array(times.stamps, np.float64)
-            if np.ptp(delay) > _STEADY or len(set(times.recorded)) < len(times.recorded):
-                return ""
+            # A recorder that stalls, or replays, tells nothing about small differences.
+            repeated = len(set(times.recorded)) < len(times.recorded)
+            steady = steady and not repeated and bool(np.ptp(delay) <= _STEADY)
             delays[topic] = float(np.median(delay))
+            longest = max(longest, float(np.ptp(times.recorded)), float(np.ptp(times.stamps)))
     if len(delays) < 2:
         return ""
     first, last = min(delays, key=lambda t: delays[t]), max(delays, key=lambda t: delays[t])
     apart = delays[last] - delays[first]
-    if apart <= _APART:
+    if apart <= (_APART if steady else max(_APART, longest)):
         return ""
     return f"the headers of {last} are {apart / _SECOND:.3f} s behind those of {first}"
+
+
+def _is_usable(recorded: list[int]) -> bool:
+    """Whether times of recording can name messages: there are some, and few repeat."""
+    moved, num_moved = _unique(recorded)
+    return num_moved <= _MAX_REPEATED * len(moved) and all(0 < time < _LATEST for time in moved)
 
 
 def _unique(times: list[int]) -> tuple[list[int], int]:

@@ -99,7 +99,7 @@ class DriveWriter:
 
     def _image(self, topic: str, message: RawImage | PackedImage) -> tuple[bytes, str]:
         if isinstance(message, PackedImage):
-            content, suffix = packed_file(message)
+            content, suffix = packed_file(message, self._notes)
             if topic not in self.rig.sizes_hw and (size_hw := _size_hw(content)):
                 self.rig.sizes_hw[topic] = size_hw
             return content, suffix

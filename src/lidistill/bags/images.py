@@ -4,6 +4,7 @@ Shape letters: H x W image size, C channels.
 """
 
 import io
+import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -67,16 +68,31 @@ _PLAIN: Final = {
 }
 
 
-def packed_file(image: PackedImage) -> tuple[bytes, str]:
+_MOSAIC: Final = re.compile(rf"bayer_({'|'.join(PATTERNS)})8\b")
+"""Begins the format of a mosaic of colours that was compressed as it is."""
+
+
+def packed_file(image: PackedImage, notes: Counter[str]) -> tuple[bytes, str]:
     """Content and ending of the file of a ``CompressedImage``, which is kept as it is.
+
+    A mosaic of colours that was compressed like a grey image gets its colours.
+
+    Args:
+        image: The message.
+        notes: What was converted, counted; added to.
 
     Raises:
         ValueError: If it is of no format that camera images are read from.
     """
     content = image.data.tobytes()
+    mosaic = _MOSAIC.match(image.format)
     for start, suffix in _STARTS.items():
         if content.startswith(start):
-            return content, suffix
+            coloured = None if mosaic is None else _coloured(content, mosaic[1])
+            if mosaic is None or coloured is None:
+                return content, suffix
+            notes[f"compressed images of {mosaic[0]}: colours interpolated (bilinear)"] += 1
+            return coloured, ".png"
     if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
         return content, ".webp"
     msg = (
@@ -84,6 +100,20 @@ def packed_file(image: PackedImage) -> tuple[bytes, str]:
         "TIFF: decode it to a topic of sensor_msgs/Image first"
     )
     raise ValueError(msg)
+
+
+def _coloured(content: bytes, pattern: str) -> bytes | None:
+    """A PNG with the colours of a packed grey mosaic; None where the file has colours."""
+    with Image.open(io.BytesIO(content)) as image:
+        if image.mode != "L" or image.width * image.height > MAX_PIXELS:
+            return None
+        return _png(demosaic(np.asarray(image), pattern))
+
+
+def _png(pixels: NDArray[np.unsignedinteger]) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(pixels, dtype=np.uint8)).save(stream, "PNG")
+    return stream.getvalue()
 
 
 def raw_file(image: RawImage, *, bits: int, notes: Counter[str]) -> tuple[bytes, str]:
@@ -97,10 +127,7 @@ def raw_file(image: RawImage, *, bits: int, notes: Counter[str]) -> tuple[bytes,
     Raises:
         ValueError: If its encoding is not known, or its sizes contradict each other.
     """
-    pixels = rgb_or_grey(image, bits=bits, notes=notes)
-    stream = io.BytesIO()
-    Image.fromarray(pixels).save(stream, "PNG")
-    return stream.getvalue(), ".png"
+    return _png(rgb_or_grey(image, bits=bits, notes=notes)), ".png"
 
 
 def rgb_or_grey(image: RawImage, *, bits: int, notes: Counter[str]) -> Pixels8:

@@ -13,7 +13,7 @@ from lidistill.bags.decompression import decoder_of
 from lidistill.bags.records import RecordFile
 from lidistill.errors import DatasetNotFoundError, FileFormatError, first_line
 from lidistill.reading.files import open_file, read_file
-from lidistill.reading.names import path_part, shown
+from lidistill.reading.names import listed, path_part, shown
 from lidistill.reading.yaml_text import parse_yaml
 
 logger = logging.getLogger(__name__)
@@ -23,16 +23,19 @@ _MAX_BYTES: Final = 1 << 50  # bags are long
 _MAX_FILES: Final = 10_000
 
 
-_ZSTD_MAGIC: Final = b"\x28\xb5\x2f\xfd"
+ZSTD_MAGIC: Final = b"\x28\xb5\x2f\xfd"
 
 
-_ENDINGS: Final = (".mcap", ".db3", ".bag", ".zstd")
+_ENDINGS: Final = (".mcap", ".db3", ".bag", ".bag.active", ".zstd")
 
 
 _BLOCK: Final = 1 << 24
 
 
 _FREE: Final = 1 << 30
+
+
+_BARE: Final = 8  # bytes, a magic at most
 
 
 _RATIO: Final = 256
@@ -57,7 +60,7 @@ def files_of(folder: Path) -> tuple[list[Path], bool]:
             msg = f"{folder} holds no file in {', '.join(_ENDINGS)}; give the folder of a bag."
             raise DatasetNotFoundError(msg)
         logger.warning("%s has no metadata.yaml; all its files are read.", folder)
-        return sorted(found, key=_natural)[:_MAX_FILES], False
+        return _begun(sorted(found, key=_natural)[:_MAX_FILES]), False
     try:
         about = parse_yaml(read_file(metadata))["rosbag2_bagfile_information"]
         names = [PurePosixPath(str(name)).name for name in about["relative_file_paths"]]
@@ -74,7 +77,20 @@ def files_of(folder: Path) -> tuple[list[Path], bool]:
             f"{', first ' + shown(missing[0]) if missing else ''}; copy them too, or reindex it."
         )
         raise DatasetNotFoundError(msg)
-    return files[:_MAX_FILES], mode == "message"
+    return _begun(files[:_MAX_FILES]), mode == "message"
+
+
+def _begun(files: list[Path]) -> list[Path]:
+    """Files without those in which a recorder that was killed had written no record yet."""
+    bare = [file for file in files if file.stat().st_size <= _BARE]
+    if bare and len(bare) < len(files):
+        logger.warning(
+            "%s: left out %s, which the recorder had only just begun",
+            bare[0].parent,
+            listed(file.name for file in bare),
+        )
+        return [file for file in files if file not in bare]
+    return files
 
 
 def _natural(path: Path) -> list[tuple[bool, int, str]]:
@@ -87,7 +103,7 @@ def open_part(path: Path, scratch: Path, stack: ExitStack) -> Part:
     """A file with the reader of its format, unpacked first where it is packed as a whole."""
     file = stack.enter_context(open_file(path, max_bytes=_MAX_BYTES))
     start = file.read(16)
-    if start.startswith(_ZSTD_MAGIC):
+    if start.startswith(ZSTD_MAGIC):
         unpacked = _unpack_file(path, file, scratch)
         file = stack.enter_context(open_file(unpacked, max_bytes=_MAX_BYTES))
         start = file.read(16)

@@ -4,6 +4,7 @@ An index is read where there is one and believed only for which topics there are
 found by walking, so that a file without an index, or without its end, gives what it holds.
 """
 
+import struct
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -189,7 +190,12 @@ class RecordFile(ABC):
         if not cut:
             check_length(head)
         content = self._read(head.start, min(head.end, self._size, head.start + MAX_BYTES))
-        chunk = self.chunk(head, content)
+        try:
+            chunk = self.chunk(head, content)
+        except (ValueError, struct.error):
+            if cut:  # within what stands before its records
+                return
+            raise
         if chunk.size > MAX_BYTES:
             msg = (
                 f"a chunk that says to unpack to {chunk.size} bytes, expected at most {MAX_BYTES}: "

@@ -10,7 +10,8 @@ from lidistill.errors import ConfigError, suggestion
 from lidistill.reading.names import shown
 
 _CLOUD: Final = ("sensor_msgs/PointCloud2",)
-_IMAGES: Final = ("sensor_msgs/Image", "sensor_msgs/CompressedImage")
+_PACKED: Final = "sensor_msgs/CompressedImage"
+_IMAGES: Final = ("sensor_msgs/Image", _PACKED)
 _INFO: Final = ("sensor_msgs/CameraInfo",)
 _STATIC: Final = ("tf2_msgs/TFMessage",)
 
@@ -76,6 +77,8 @@ def check_topic(
 def _info_topics(topic: str, kinds_of: Mapping[str, str]) -> list[str]:
     """The ``camera_info`` beside a topic, or beside the one that it is a compressed copy of."""
     parents = [topic.rpartition("/")[0]]
-    parents.append(parents[0].rpartition("/")[0])
+    # /front/image_raw/compressed is a copy of /front/image_raw; /rig/front/image_raw of nothing.
+    if kinds_of.get(topic) == _PACKED or parents[0] in kinds_of:
+        parents.append(parents[0].rpartition("/")[0])
     found = [f"{parent}/camera_info" for parent in parents]
     return [name for name in found if kinds_of.get(name) in _INFO][:1]

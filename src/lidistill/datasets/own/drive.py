@@ -208,7 +208,7 @@ def _images(
         for scan, image in found.image.items()
     }
     tolerance = calibration.tolerance
-    return paired, describe_gaps(found.gaps, num_scans=len(scans), tolerance=tolerance)
+    return paired, describe_gaps(found, num_scans=len(scans), tolerance=tolerance)
 
 
 def _say_left_out(folder: Path, calibration: Calibration) -> None:

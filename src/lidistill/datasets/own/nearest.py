@@ -19,6 +19,9 @@ class Nearest:
     """Name of the image by the name of its scan."""
     gaps: NDArray[np.float64]
     """Seconds from each scan that has none to the nearest image, later ones positive."""
+    beginnings: float | None = None
+    """Seconds from the first scan to the first image, where all images are before or after all
+    scans: the nearest image of all is one and the same, and says nothing about each."""
 
 
 def nearest_images(
@@ -44,17 +47,24 @@ def nearest_images(
             image[scan] = names[near]
         else:
             gaps.append((int(order[near]) - time) / SECOND)
-    return Nearest(image=image, gaps=np.array(gaps, dtype=np.float64))
+    first, last = min(scans.values(), default=0), max(scans.values(), default=0)
+    apart = bool(scans) and (int(order[0]) > last or int(order[-1]) < first)
+    return Nearest(
+        image=image,
+        gaps=np.array(gaps, dtype=np.float64),
+        beginnings=(int(order[0]) - first) / SECOND if apart else None,
+    )
 
 
-def describe_gaps(gaps: NDArray[np.float64], *, num_scans: int, tolerance: float) -> str:
+def describe_gaps(found: Nearest, *, num_scans: int, tolerance: float) -> str:
     """How far away the nearest images are, and what may be done about it; empty without gaps.
 
     Args:
-        gaps: See ``Nearest``.
-        num_scans: Of the drive.
+        found: Of all scans of the drive.
+        num_scans: How many.
         tolerance: Seconds.
     """
+    gaps = found.gaps
     if not len(gaps):
         return ""
     low, middle, high = np.quantile(np.abs(gaps), (0, 0.5, 1))
@@ -65,9 +75,10 @@ def describe_gaps(gaps: NDArray[np.float64], *, num_scans: int, tolerance: float
     )
     later = np.median(gaps) > 0
     if len(gaps) == num_scans and (np.sign(gaps) == np.sign(np.median(gaps))).all():
+        apart = float(np.median(gaps)) if found.beginnings is None else found.beginnings
         return (
             f"{text}: all images are {'later' if later else 'earlier'}, as where two clocks are "
-            f"apart; if they are, set time_offset (by {-float(np.median(gaps)):+.3f}, seconds to "
+            f"apart; if they are, set time_offset (by {-apart:+.3f}, seconds to "
             "add to the images' times), or a wider tolerance if the images fit"
         )
     return f"{text}; set time_offset if the clocks are apart, or a wider tolerance"
