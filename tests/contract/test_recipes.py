@@ -210,6 +210,8 @@ def test_a_recipe_with_a_base_is_complete_when_it_is_printed(tmp_path):
     assert "base:" not in complete_text(name)
     assert load_recipe(str(file)) == load_recipe(name)
     assert complete_text("probe/debug") == recipe_text("probe/debug")
+    file.write_text("base: pretrain/debug\nseed: 3\n")  # without a comment that says what it runs
+    assert "base:" not in complete_text(str(file))
 
 
 def test_nested_keys_change_what_they_name_and_nothing_beside_it(tmp_path):

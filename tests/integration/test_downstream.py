@@ -233,6 +233,16 @@ def test_compare_runs_every_row_once_and_tells_means_and_spread(world, tmp_path,
     assert times == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("results.json")}
 
 
+def test_more_frames_than_there_are_stop_a_comparison_before_its_first_run(world, tmp_path, capsys):
+    _, files = world
+    recipes = (files[kind] for kind in ("pretrain", "probe", "finetune"))
+    command = ("compare", "--recipes", *recipes, "--rows", "distilled", "--frames", 99)
+    status, _, err = run(capsys, *command, "--output", tmp_path / "new")
+    assert status == 2
+    assert "num_frames=99, but a set holds" in err
+    assert not (tmp_path / "new" / "distilled-0" / "checkpoints").exists()
+
+
 def test_compare_probes_each_of_several_teachers(tmp_path, capsys):
     write_two(tmp_path)
     recipes = [tmp_path / f"{kind}.yaml" for kind in ("pretrain", "probe", "finetune")]

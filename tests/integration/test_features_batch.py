@@ -87,6 +87,7 @@ def test_a_second_call_writes_only_what_is_missing(world, drives, tmp_path, caps
     status, text, err = run(capsys, *arguments)
     assert status == 0, err
     assert "skipped     4 scans" in text
+    assert "skipped" not in json.loads(run(capsys, *arguments, "--json")[1])
     status, _, err = run(capsys, *arguments, "--overwrite")
     assert status == 2
     assert "contradict" in err

@@ -106,6 +106,7 @@ def _planned(
         if not is_scored(recipe):
             recipe.data.check_roots()
             recipe.evaluation.check_roots()
+            recipe.data.check_num_frames()
     return seed, student, recipes
 
 

@@ -81,7 +81,7 @@ def features(
     if components is not None:
         msg = "--components is for bags; scan files get the features themselves. Leave it out."
         raise ConfigError(msg)
-    about, results = write_features(run, scans, output, options, many, head=head)
+    about, results = write_features(run, scans, output, options, many, head=head, quiet=json)
     what = f"features of {about['channels']} channels in {about['precision']}"
     report(results, output, what, about, as_json=json)
 
@@ -174,6 +174,8 @@ def predict(
         existing=options.existing,
         done=bool(jobs.done),
     )
+    if jobs.done and not json:
+        OUT.print(f"skipped     {len(jobs.done)} scans whose outputs are there already")
     written = _write_all(work, jobs, colour if options.ply else None)
     if output.is_dir():  # else no scan could be used, which the report says
         write_class_table(names, output / CLASS_TABLE)
@@ -202,8 +204,6 @@ def _write_all(work: "ScanWork", jobs: "Jobs", colour: "Colour | None") -> "list
     from lidistill.apps.feature_files import write_outputs
     from lidistill.training.progress import track
 
-    if jobs.done:
-        OUT.print(f"skipped     {len(jobs.done)} scans whose outputs are there already")
     return list(
         track(write_outputs(work, jobs.to_do, colour=colour), "scans", total=len(jobs.to_do))
     )

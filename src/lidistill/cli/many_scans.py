@@ -37,6 +37,7 @@ def write_features(
     many: ManyScans,
     *,
     head: tuple[str, ...] | None,
+    quiet: bool = False,
 ) -> tuple[dict[str, object], Results]:
     """Write features of scans, shared by the processes of a start.
 
@@ -48,6 +49,7 @@ def write_features(
         many: What features are written into.
         head: None: those of the backbone. Else those after the head, or after the one of several
             that is named.
+        quiet: Print nothing, because something else is printed as JSON.
 
     Returns:
         ``channels`` and ``precision``, and what became of every scan; in the first process of all,
@@ -76,7 +78,7 @@ def write_features(
         before += table.check_done(done)
     else:
         write = _FileWriter(work, done, ply=options.ply)
-    if done:
+    if done and not quiet:
         number = sum(len(unit.jobs) for unit in done)
         OUT.print(f"skipped     {number} scans whose outputs are there already")
     if team.rank == 0:

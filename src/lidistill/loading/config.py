@@ -72,6 +72,16 @@ class SetsConfig(Config):
         for number, config in enumerate(self.sets):
             _check_root(number, config)
 
+    def check_num_frames(self) -> None:
+        """See to it that each set has the frames that are asked for; no frame is read.
+
+        Raises:
+            ConfigError: If one has fewer.
+            DatasetNotFoundError: If one is not there.
+        """
+        for config in self.sets if self.num_frames is not None else ():
+            self._picked(config.build())
+
     def _picked(self, dataset: FrameDataset) -> FrameDataset:
         """The frames of one set that are wanted."""
         wanted, size = self.num_frames, len(dataset)

@@ -70,7 +70,8 @@ def complete_text(name: str) -> str:
     if base is None:
         return text
     first, values = text.splitlines()[0], recipe_values(name)
-    return f"{first}\n# ({base}, with its own changes)\n{yaml.safe_dump(values, sort_keys=False)}"
+    about = f"{first}\n" if first.startswith("#") else ""
+    return f"{about}# ({base}, with its own changes)\n{yaml.safe_dump(values, sort_keys=False)}"
 
 
 def recipe_values(name: str) -> dict[str, Any]:
