@@ -174,9 +174,7 @@ def predict(
         existing=options.existing,
         done=bool(jobs.done),
     )
-    if jobs.done and not json:
-        OUT.print(f"skipped     {len(jobs.done)} scans whose outputs are there already")
-    written = _write_all(work, jobs, colour if options.ply else None)
+    written = _write_all(work, jobs, colour if options.ply else None, quiet=json)
     if output.is_dir():  # else no scan could be used, which the report says
         write_class_table(names, output / CLASS_TABLE)
     what = f"{len(names)} classes, computed in {about['precision']}"
@@ -200,10 +198,14 @@ def _label_format(chosen: str | None, *, instances: bool) -> str:
     return chosen or ("label" if instances else "npy")
 
 
-def _write_all(work: "ScanWork", jobs: "Jobs", colour: "Colour | None") -> "list[Written | Failed]":
+def _write_all(
+    work: "ScanWork", jobs: "Jobs", colour: "Colour | None", *, quiet: bool
+) -> "list[Written | Failed]":
     from lidistill.apps.feature_files import write_outputs
     from lidistill.training.progress import track
 
+    if jobs.done and not quiet:
+        OUT.print(f"skipped     {len(jobs.done)} scans whose outputs are there already")
     return list(
         track(write_outputs(work, jobs.to_do, colour=colour), "scans", total=len(jobs.to_do))
     )
