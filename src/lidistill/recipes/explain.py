@@ -38,7 +38,7 @@ def explain(
     if first["type"] == "extra_forbidden":
         known = _known_keys(location[:-1], kinds, values)
         if str(location[-1]) in known:  # nothing says which kind it is
-            return f"unknown key {shown(where)} here, though others of its place have it."
+            return f"unknown key {shown(where)}; only another kind has it, see `lidistill recipes`."
         return f"unknown key {shown(where)}; {suggestion(str(location[-1]), known)}"
     if first["type"] == "missing":
         return f"the key {where!r} is missing."
