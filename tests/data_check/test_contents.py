@@ -66,6 +66,16 @@ def test_a_data_set_near_by_is_named(tmp_path):
         detect_format(drive)
 
 
+def test_recordings_two_folders_above_are_no_hint(tmp_path):
+    (tmp_path / "monday" / "scans").mkdir(parents=True)  # as in a folder for everything
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    with pytest.raises(DatasetNotFoundError, match="a part of one .folder."):
+        detect_format(tmp_path / "a")
+    with pytest.raises(DatasetNotFoundError) as caught:
+        detect_format(tmp_path / "a" / "b")
+    assert "a part of one" not in str(caught.value)
+
+
 def test_missing_images_and_labels_are_counted(tmp_path):
     folder = write_sequence(tmp_path, 8, num_frames=3)
     (folder / "image_2" / "000001.png").unlink()

@@ -1,6 +1,7 @@
 """Which data set lies under a folder, and how to read all of it."""
 
 import itertools
+import os
 from pathlib import Path
 from typing import Final
 
@@ -9,6 +10,8 @@ from lidistill.datasets.base import DatasetConfig
 from lidistill.errors import DatasetNotFoundError
 
 _LOOKED_AT: Final = 100  # folders, for advice
+_DEEP: Final = ("semantic_kitti", "kitti_raw", "argoverse2")
+"""Data sets whose drives lie two folders below the root."""
 
 
 def detect_format(root: Path) -> str:
@@ -34,12 +37,17 @@ def detect_format(root: Path) -> str:
 def _hint(root: Path) -> str:
     """Where a data set lies if a folder is a part of one, or has one in it; or ""."""
     for inside in sorted(itertools.islice(root.iterdir(), _LOOKED_AT)):
-        if inside.is_dir() and (kind := _kind_of(inside)) is not None:
+        readable = os.access(inside, os.R_OK | os.X_OK) and inside.is_dir()
+        if readable and (kind := _kind_of(inside)) is not None:
             return f" {inside} is one ({kind}): give that."
-    for above in (root.parent, root.parent.parent):
-        if (kind := _kind_of(above)) is not None:
-            return f" {root} is a part of one ({kind}), perhaps a single drive: give {above}."
-    return ""
+    above = root.parent
+    kind = _kind_of(above)
+    if kind is None:
+        above = above.parent
+        kind = next((kind for kind in _DEEP if DATASETS[kind].detect(above)), None)
+    if kind is None:
+        return ""
+    return f" {root} is a part of one ({kind}), perhaps a single drive: give {above}."
 
 
 def configs_of(root: Path) -> tuple[DatasetConfig, ...]:
