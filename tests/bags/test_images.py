@@ -198,3 +198,14 @@ def test_a_mosaic_that_was_compressed_gets_its_colours(pattern):
     for other in ("mono8; png compressed ", ""):
         message = PackedImage(header=header, format=other, data=data)
         assert packed_file(message, notes) == (stream.getvalue(), ".png")
+
+
+def test_a_damaged_mosaic_stays_as_it_is():
+    stream, notes = io.BytesIO(), Counter()
+    Image.fromarray(RNG.integers(0, 256, (64, 64)).astype(np.uint8)).save(stream, "JPEG")
+    cut = stream.getvalue()[:900]
+    header = Header(stamp_ns=1, frame="cam")
+    data = np.frombuffer(cut, np.uint8)
+    message = PackedImage(header=header, format="bayer_rggb8; jpeg compressed ", data=data)
+    assert packed_file(message, notes) == (cut, ".jpg")
+    assert not notes

@@ -69,7 +69,7 @@ def test_a_data_set_near_by_is_named(tmp_path):
 def test_recordings_two_folders_above_are_no_hint(tmp_path):
     (tmp_path / "monday" / "scans").mkdir(parents=True)  # as in a folder for everything
     (tmp_path / "a" / "b").mkdir(parents=True)
-    with pytest.raises(DatasetNotFoundError, match="a part of one .folder."):
+    with pytest.raises(DatasetNotFoundError, match=r"a part of one \(folder\)"):
         detect_format(tmp_path / "a")
     with pytest.raises(DatasetNotFoundError) as caught:
         detect_format(tmp_path / "a" / "b")

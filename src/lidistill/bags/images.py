@@ -103,11 +103,17 @@ def packed_file(image: PackedImage, notes: Counter[str]) -> tuple[bytes, str]:
 
 
 def _coloured(content: bytes, pattern: str) -> bytes | None:
-    """A PNG with the colours of a packed grey mosaic; None where the file has colours."""
-    with Image.open(io.BytesIO(content)) as image:
-        if image.mode != "L" or image.width * image.height > MAX_PIXELS:
-            return None
-        return _png(demosaic(np.asarray(image), pattern))
+    """A PNG with the colours of a packed grey mosaic; None where the file is no such one.
+
+    One that is damaged stays as it is, like any other, and is named by whoever reads it.
+    """
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            if image.mode != "L" or image.width * image.height > MAX_PIXELS:
+                return None
+            return _png(demosaic(np.asarray(image), pattern))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return None
 
 
 def _png(pixels: NDArray[np.unsignedinteger]) -> bytes:
