@@ -1,6 +1,7 @@
 """Calibration out of a bag: what camera_info and /tf_static mean."""
 
 import dataclasses
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -224,6 +225,19 @@ def test_one_frame_of_images_and_scans_says_nothing_about_their_place(tmp_path, 
     assert any("name one frame" in line and "write T_cam_lidar" in line for line in report.to_do)
     values = yaml.safe_load((tmp_path / "out" / "calibration.yaml").read_text())
     assert "T_cam_lidar" not in values["cameras"]["front"]
+
+
+def test_scans_without_a_point_are_left_out_and_counted(tmp_path):
+    def add(maker, messages):
+        whole = maker.points(START + 10**9, cloud())
+        empty = replace(whole, height=0, width=0, row_step=0, data=whole.data[:0])
+        return [*messages, (POINTS, START + 10**9, empty)]
+
+    report = unpacked_with(tmp_path, add)
+    assert (report.num_scans, report.notes) == (
+        NUM_SCANS,
+        ("1 scans without a point, left out",),
+    )
 
 
 def test_images_that_name_another_frame_are_told(tmp_path):

@@ -221,6 +221,8 @@ class _Scans:
             cloud = parse(raw)
             assert isinstance(cloud, Cloud)  # noqa: S101  others were left out by their kind
             records = cloud_records(cloud, self.notes)
+            if records is None:
+                self.notes["scans without a point"] += 1
             data = self._empty() if records is None else self._labelled(records, where)
             fits = cloud.height * cloud.width == len(data)
             message = encode_cloud(cloud.header, data, height=cloud.height if fits else 1)

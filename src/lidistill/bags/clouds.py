@@ -34,7 +34,6 @@ def cloud_records(cloud: Cloud, notes: Counter[str]) -> NDArray[np.void] | None:
     """
     step, width, height = cloud.point_step, cloud.width, cloud.height
     if not height * width and not cloud.data.size:
-        notes["scans without a point"] += 1
         return None
     names, codes, offsets = _layout(cloud, notes)
     if not height * width:

@@ -95,7 +95,10 @@ class DriveWriter:
                 "unpack both"
             ] += 1
             return None
-        return cloud_records(cloud, self._notes)
+        records = cloud_records(cloud, self._notes)
+        if records is None:
+            self._notes["scans without a point, left out"] += 1
+        return records
 
     def _image(self, topic: str, message: RawImage | PackedImage) -> tuple[bytes, str]:
         if isinstance(message, PackedImage):
